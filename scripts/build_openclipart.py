@@ -1,0 +1,347 @@
+#!/usr/bin/env python3
+"""Build ``data/openclipart``: a small, human-tagged picture library with its datasheet.
+
+Source: the Debian packages ``openclipart-png`` and ``openclipart-svg`` (Open Clip Art 0.18, public domain). Once::
+
+    apt-get install openclipart-png openclipart-svg
+    python scripts/build_openclipart.py --root /usr/share/openclipart
+
+The same packages give the same pictures, labels and splits: nothing is drawn at random, and every choice between equals
+is made by the SHA-256 of the picture's id. Every rule below is repeated, with its counts, in the datasheet.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+import imagehash
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, Image, List, Value, disable_progress_bars
+from PIL import Image as PILImage
+from PIL import ImageChops, ImageOps
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+SIDE = 224  # longest side of a stored picture, in pixels
+MAX_PIXELS = 60_000_000  # some PNG have 100 to 623 megapixels: decompression bombs to Pillow
+PILImage.MAX_IMAGE_PIXELS = None  # the size is checked here, before anything is decoded
+NEAR = 6  # perceptual hashes (64 bits) that differ in at most this many bits belong together
+CLUSTER = 20  # pictures kept of one cluster of near duplicates
+MIN_PICTURES = 20  # a label needs at least this many
+SPLITS = {"train": 0.7, "val": 0.1, "test": 0.2}
+QUALITY = 85  # WebP
+
+DC = "{http://purl.org/dc/elements/1.1/}"
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+
+# Keywords that name no visible content: where a drawing was filed, by whom, with what tool.
+NOT_VISUAL = {
+    "hash": "added by the library's upload script",
+    "unsorted": "a folder nobody sorted",
+    "special": "a folder",
+    "miscellany": "a folder",
+    "stock": "a word of the uploader",
+    "openclipart": "the library's name",
+    "magick": "the program that drew the stars",
+    "theme": "says that an icon came with others",
+    "lemon theme icon": "the name of an icon theme",
+    "architetto francesco rollandin": "an author",
+    "work": "a folder of roadside signs, icons and people alike",
+    "recreation": "a folder",
+    "signs and symbols": "a folder",
+    "subnational": "administrative level, cannot be seen",
+    "activities": "a folder",
+    "states": "administrative level, cannot be seen",
+    "menu": "a folder of icons",
+    "webpage": "where the drawing was to be used",
+}
+
+# Spelling variants, plurals and synonyms -> the name that is kept.
+SAME = {
+    "stars": "star",
+    "icons": "icon",
+    "appicon": "icon",
+    "shapes": "shape",
+    "flags": "flag",
+    "buttons": "button",
+    "desserts": "dessert",
+    "tools": "tool",
+    "symbols": "symbol",
+    "arrows": "arrow",
+    "arrowshape": "arrow",
+    "animals": "animal",
+    "mammals": "mammal",
+    "fruits": "fruit",
+    "birds": "bird",
+    "flowers": "flower",
+    "trees": "tree",
+    "plants": "plant",
+    "books": "book",
+    "clocks": "clock",
+    "games": "game",
+    "sport": "sports",
+    "toys": "toy",
+    "vehicles": "vehicle",
+    "boats": "boat",
+    "hats": "hat",
+    "houses": "house",
+    "buildings": "building",
+    "eyes": "eye",
+    "logos": "logo",
+    "maps": "map",
+    "patterns": "pattern",
+    "gradients": "gradient",
+    "weapons": "weapon",
+    "insects": "insect",
+    "bugs": "insect",
+    "vegitable": "vegetable",
+    "vegetables": "vegetable",
+    "drinks": "beverage",
+    "beverages": "beverage",
+    "transport": "transportation",
+    "transports": "transportation",
+    "icecream": "ice cream",
+    "smilies": "smiley",
+    "stickmen": "stickman",
+    "roadsign": "road sign",
+    "roadsigns": "road sign",
+    "mapsym": "map symbol",
+    "networksym": "network symbol",
+    "musicsym": "music symbol",
+    "musicstuff": "music",
+    "weathersym": "weather symbol",
+    "signalflag": "signal flag",
+    "mime types": "file type",
+    "mimetypes": "file type",
+    "mimetype": "file type",
+    "mimeicon": "file type",
+    "filesystems": "filesystem",
+    "applications": "application",
+    "actions": "action",
+    "devices": "device",
+    "unitedstates": "united states",
+    "usa": "united states",
+    "northamerica": "north america",
+    "latinamerica": "latin america",
+    "southamerica": "south america",
+    "xmas": "christmas",
+    "valentines": "valentine",
+    "automobile": "car",
+    "cars": "car",
+    "home": "house",
+    "caution": "warning",
+    "christian": "christianity",
+    "jigsaw puzzle": "jigsaw",
+    "bodyparts": "bodypart",
+    "cartoons": "cartoon",
+    "women": "woman",
+    "dogs": "dog",
+    "cats": "cat",
+    "ornament": "ornamental",
+}
+
+
+@dataclass
+class Picture:
+    """One drawing: its id (path in the library, no extension), tags and what the clustering needs."""
+
+    id: str
+    keywords: set[str]
+    webp: bytes = b""
+    hashes: np.ndarray = field(default_factory=lambda: np.empty(0))
+    dropped: str = ""
+
+
+def read_keywords(svg: Path) -> set[str]:
+    """Raw ``dc:subject`` keywords, lower case; the names of its creators are no keywords."""
+    tree = ElementTree.parse(svg)
+    words = {li.text for s in tree.iter(f"{DC}subject") for li in s.iter(f"{RDF}li") if li.text}
+    authors = {t.text for c in tree.iter(f"{DC}creator") for t in c.iter(f"{DC}title") if t.text}
+    return {w.strip().lower() for w in words} - {a.strip().lower() for a in authors}
+
+
+def clean(keywords: Iterable[str]) -> set[str]:
+    """Apply the spelling table; leave out what cannot be seen."""
+    spaced = (re.sub(r"[\s_-]+", " ", k).strip() for k in keywords)
+    named = {SAME.get(k, k) for k in spaced if k and not re.fullmatch(r"[\d.]+", k)}
+    return named - NOT_VISUAL.keys()
+
+
+def draw(png: Path) -> tuple[PILImage.Image | None, str]:
+    """Picture on white, cropped to what is drawn, longest side at most ``SIDE``; or the reason why not."""
+    picture = PILImage.open(png)
+    if picture.width * picture.height > MAX_PIXELS:
+        return None, "too large"
+    rgba = picture.convert("RGBA")
+    flat = PILImage.new("RGBA", rgba.size, "white")
+    flat.alpha_composite(rgba)
+    flat = flat.convert("RGB")
+    ink = ImageChops.difference(flat, PILImage.new("RGB", flat.size, "white")).convert("L").point(lambda v: 255 * (v > 8))
+    if (box := ink.getbbox()) is None:
+        return None, "empty"
+    flat = flat.crop(box)
+    flat.thumbnail((SIDE, SIDE), PILImage.Resampling.LANCZOS)
+    return flat, ""
+
+
+def orientations(picture: PILImage.Image) -> np.ndarray:
+    """Perceptual hashes (8 x 64 bits) of the picture on a square, turned and mirrored in all 8 ways."""
+    square = ImageOps.pad(picture, (SIDE, SIDE), color="white")
+    turned = [square.rotate(90 * k) for k in range(4)]
+    both = [view for t in turned for view in (t, ImageOps.mirror(t))]
+    return np.stack([imagehash.phash(view).hash.reshape(-1) for view in both])
+
+
+def prepare(job: tuple[Path, str, set[str]]) -> Picture:
+    png, name, keywords = job
+    flat, dropped = draw(png)
+    if flat is None:
+        return Picture(name, keywords, dropped=dropped)
+    out = io.BytesIO()
+    flat.save(out, "WEBP", quality=QUALITY, method=6)
+    return Picture(name, keywords, out.getvalue(), orientations(flat))
+
+
+def order(name: str) -> str:
+    """A fixed, arbitrary order of ids that does not follow the alphabet."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def collect(root: Path) -> tuple[list[Picture], Counter[str]]:
+    """Read both packages; several names of one PNG (links) are one picture with the keywords of all of them."""
+    counts: Counter[str] = Counter(svg=len(list((root / "svg").rglob("*.svg"))))
+    keywords: dict[Path, set[str]] = {}
+    for png in sorted((root / "png").rglob("*.png")):
+        counts["png_names"] += 1
+        svg = root / "svg" / png.relative_to(root / "png").with_suffix(".svg")
+        keywords.setdefault(png.resolve(), set()).update(read_keywords(svg) if svg.exists() else ())
+    counts["png"] = len(keywords)
+    base = (root / "png").resolve()
+    jobs = [(p, p.relative_to(base).with_suffix("").as_posix(), clean(k)) for p, k in sorted(keywords.items())]
+    with ProcessPoolExecutor() as pool:
+        pictures = list(pool.map(prepare, jobs, chunksize=32))
+    counts.update(Counter(p.dropped.replace(" ", "_") for p in pictures if p.dropped))
+    return [p for p in pictures if not p.dropped], counts
+
+
+def cluster(pictures: list[Picture]) -> np.ndarray:
+    """Number of the near-duplicate cluster of each picture: alike turned or mirrored, or one numbered series."""
+    bits = np.stack([p.hashes for p in pictures]).astype(np.float32) * 2 - 1  # (N, 8, 64) of +-1
+    pairs = [np.argwhere((64 - bits[:, 0] @ bits[:, k].T) / 2 <= NEAR) for k in range(8)]
+    series: dict[str, int] = {}
+    for i, p in enumerate(pictures):
+        stem = "shapes/stars" if p.id.startswith("shapes/stars/") else re.sub(r"\d+", "#", p.id)
+        pairs.append(np.array([[i, series.setdefault(stem, i)]]))
+    edges = np.concatenate(pairs)
+    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(pictures),) * 2)
+    return connected_components(graph, directed=False)[1]
+
+
+def cut(pictures: list[Picture], clusters: np.ndarray) -> list[tuple[Picture, int]]:
+    """At most ``CLUSTER`` pictures a cluster, first in the fixed order."""
+    taken: Counter[int] = Counter()
+    kept = []
+    for picture, number in sorted(zip(pictures, clusters.tolist(), strict=True), key=lambda pc: order(pc[0].id)):
+        taken[number] += 1
+        if taken[number] <= CLUSTER:
+            kept.append((picture, number))
+    return kept
+
+
+def choose_labels(kept: list[tuple[Picture, int]]) -> list[str]:
+    """Labels with enough pictures; of two labels on exactly the same pictures only the first by name."""
+    where: dict[str, set[str]] = {}
+    for picture, _ in kept:
+        for keyword in picture.keywords:
+            where.setdefault(keyword, set()).add(picture.id)
+    seen: set[frozenset[str]] = set()
+    labels = []
+    for name in sorted(where):
+        pictures = frozenset(where[name])
+        if len(pictures) >= MIN_PICTURES and pictures not in seen:
+            seen.add(pictures)
+            labels.append(name)
+    return labels
+
+
+def split(kept: list[tuple[Picture, int]], labels: list[str]) -> dict[str, list[Picture]]:
+    """Iterative stratification (Sechidis et al., 2011) of whole clusters: rarest label first, where it lacks most."""
+    clusters: dict[int, list[Picture]] = {}
+    for picture, number in kept:
+        clusters.setdefault(number, []).append(picture)
+    count = {c: Counter(k for p in ps for k in p.keywords if k in set(labels)) for c, ps in clusters.items()}
+    total = Counter[str]()
+    for c in count.values():
+        total.update(c)
+    want = {s: {k: share * total[k] for k in labels} for s, share in SPLITS.items()}
+    room = {s: share * len(kept) for s, share in SPLITS.items()}
+    sides: dict[str, list[Picture]] = {s: [] for s in SPLITS}
+    left = dict(clusters)
+    for label in sorted(labels, key=lambda k: (total[k], k)):
+        mine = [c for c in left if count[c][label]]
+        for c in sorted(mine, key=lambda c: (-count[c][label], order(left[c][0].id))):
+            side = max(SPLITS, key=lambda s: (want[s][label], room[s]))
+            sides[side] += left[c]
+            room[side] -= len(left[c])
+            for k, n in count[c].items():
+                want[side][k] -= n
+            del left[c]
+    return {s: sorted(ps, key=lambda p: order(p.id)) for s, ps in sides.items()}
+
+
+def write(sides: dict[str, list[Picture]], labels: list[str], out: Path) -> None:
+    names = ClassLabel(names=labels)
+    features = Features({"image": Image(), "id": Value("string"), "positives": List(names), "negatives": List(names)})
+    index = {k: i for i, k in enumerate(labels)}
+    out.mkdir(parents=True, exist_ok=True)
+    for side, pictures in sides.items():
+        rows = {
+            "image": [{"bytes": p.webp, "path": f"{p.id}.webp"} for p in pictures],
+            "id": [p.id for p in pictures],
+            "positives": [sorted(index[k] for k in p.keywords if k in index) for p in pictures],
+            "negatives": [[] for _ in pictures],
+        }
+        Dataset.from_dict(rows, features=features).to_parquet(out / f"{side}.parquet")
+
+
+def main() -> None:
+    disable_progress_bars()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=Path("/usr/share/openclipart"), help="folder with png/ and svg/")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "data" / "openclipart")
+    args = parser.parse_args()
+    for part in ("png", "svg"):
+        if not (args.root / part).is_dir():
+            parser.error(f"{args.root / part} not found: install openclipart-{part} or give --root")
+    pictures, counts = collect(args.root)
+    tagged = [p for p in pictures if p.keywords]
+    counts["no_keyword"] = len(pictures) - len(tagged)
+    clusters = cluster(tagged)
+    sizes = np.bincount(clusters)
+    kept = cut(tagged, clusters)
+    counts.update(clusters=len(sizes), clusters_cut=int((sizes > CLUSTER).sum()), cut_away=len(tagged) - len(kept))
+    labels = choose_labels(kept)
+    sides = split([(p, c) for p, c in kept if p.keywords & set(labels)], labels)
+    one_sided = {k for k in labels if not all(any(k in p.keywords for p in ps) for ps in sides.values())}
+    labels = [k for k in labels if k not in one_sided]
+    sides = {s: [p for p in ps if p.keywords & set(labels)] for s, ps in sides.items()}
+    counts["no_label"] = len(kept) - sum(map(len, sides.values()))
+    counts["labels_on_one_side"] = len(one_sided)
+    write(sides, labels, args.out)
+    counts.update({s: len(ps) for s, ps in sides.items()})
+    per_label = {k: {s: sum(k in p.keywords for p in ps) for s, ps in sides.items()} for k in labels}
+    report = {"counts": dict(counts), "labels": per_label}
+    (args.out / "build.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report["counts"], indent=1))
+
+
+if __name__ == "__main__":
+    main()

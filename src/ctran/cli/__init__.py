@@ -1,0 +1,1 @@
+"""The command ``ctran``; one file a subcommand."""

@@ -1,0 +1,60 @@
+"""``ctran COMMAND``: finds the subcommand's file, turns expected errors into one clear line."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+import ctran.cli
+from ctran import registry
+from ctran.images import BrokenImageError
+from ctran.inference.tagger import ModelFolderError
+from ctran.labels import UnknownLabelError, nearest
+from ctran.version import __version__
+
+COMMANDS = [name for name in registry.names(ctran.cli) if name != "main"]
+
+
+class Parser(argparse.ArgumentParser):
+    """Names the nearest command or flag when one is not known."""
+
+    def error(self, message: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if message.startswith("unrecognized arguments: -"):
+            flag = message.split()[2].partition("=")[0]
+            message += nearest(flag, self._option_string_actions)
+        self.exit(2, f"{self.prog}: {message}\n(see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 refused, 2 wrong usage, 130 interrupted)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = Parser(prog="ctran", description=ctran.__doc__ and ctran.__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    modules = {name: registry.find(ctran.cli, name) for name in COMMANDS}
+    for name, module in modules.items():
+        summary = module.__doc__.splitlines()[0]
+        command = commands.add_parser(
+            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(command)
+    takes_keys = bool(arguments) and arguments[0] == "train"
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not takes_keys:
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(rest)}")
+    if takes_keys:
+        options.keys = rest
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        return modules[options.command].run(options)
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, BrokenImageError, ModelFolderError, UnknownLabelError, RuntimeError, OSError) as error:
+        if isinstance(error, RuntimeError) and type(error) is RuntimeError:
+            raise  # a bug, or torch: the trace helps
+        print(f"ctran {options.command}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

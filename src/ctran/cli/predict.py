@@ -1,0 +1,74 @@
+"""Labels of pictures, given what is known of them.
+
+ctran predict runs/demo picture.png
+ctran predict runs/demo *.png --known "flag=yes" "map=no" --json
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ANSWERS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    parser.add_argument("run", help="run folder, or model folder")
+    parser.add_argument("images", type=Path, nargs="+", help="picture files")
+    parser.add_argument("--known", nargs="+", action="extend", default=[], metavar="LABEL=yes|no", help="what is known")
+    parser.add_argument("--threshold", type=float, default=0.5, help="probability from which on a label counts as present")
+    parser.add_argument("--top", type=int, default=5, help="labels a picture in the table")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="all probabilities as JSON lines, one a picture")
+    form.add_argument("--csv", action="store_true", help="all probabilities as CSV: file, label, probability, present")
+
+
+def parse_known(pairs: Iterable[str]) -> dict[str, bool]:
+    """``["flag=yes", "map=no"] -> {"flag": True, "map": False}``."""
+    known = {}
+    for pair in pairs:
+        name, equals, answer = pair.rpartition("=")
+        if not equals or answer.strip().lower() not in ANSWERS:
+            raise ValueError(f"--known takes LABEL=yes or LABEL=no, got {pair!r}")
+        known[name.strip()] = ANSWERS[answer.strip().lower()]
+    return known
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict; a picture that cannot be read is reported and the others are still done (exit status 1)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ctran.images import BrokenImageError
+    from ctran.inference.tagger import Tagger
+
+    tagger = Tagger.load(options.run)
+    known = parse_known(options.known)
+    tagger.labels.states(known)  # refuse a wrong name before the first picture
+    failed = 0
+    writer = csv.writer(sys.stdout)
+    table = Table("picture", "labels", "most probable")
+    if options.csv:
+        writer.writerow(["file", "label", "probability", "present"])
+    for image in options.images:
+        try:
+            prediction = tagger.predict(image, known, threshold=options.threshold)
+        except BrokenImageError as error:
+            print(f"ctran predict: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        if options.json:
+            row = {"file": str(image), "labels": prediction.labels, "known": known}
+            print(json.dumps(row | {"probabilities": prediction.probabilities}, ensure_ascii=False))
+        elif options.csv:
+            for label, p in prediction.probabilities.items():
+                writer.writerow([image, label, f"{p:.6f}", int(p >= options.threshold)])
+        else:
+            best = ", ".join(f"{name} {100 * p:.0f} %" for name, p in prediction.top(options.top).items())
+            table.add_row(str(image), ", ".join(prediction.labels) or "-", best)
+    if table.row_count:
+        Console().print(table)
+    return 1 if failed else 0

@@ -1,0 +1,55 @@
+"""Train a model from a recipe.
+
+  ctran train demo                                      a shipped recipe, by name
+  ctran train my.yaml --training.epochs 5 --seed 1      a YAML file, with keys over it
+  ctran train demo --source imagefolder --root pictures --absent negative
+  ctran train --resume runs/demo                        go on after an interruption
+
+Any key of the recipe can be given as --key value; --absent, --root and --skip-broken are short for --data.absent,
+--data.root and --data.skip_broken. --keys lists all keys with their meaning, type and default.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ctran.training.recipe import RecipeError, find_recipe, print_help, read_recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command; recipe keys come beside them."""
+    parser.add_argument("recipe", nargs="?", help="YAML file or name of a shipped recipe")
+    parser.add_argument("--output", type=Path, help="run folder (default: runs/NAME of the recipe)")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="run folder of an interrupted training")
+    parser.add_argument("--keys", dest="list_keys", action="store_true", help="list every recipe key and exit")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; prints where the run folder is."""
+    from ctran.training.fit import fit
+
+    if options.resume is not None:
+        if options.recipe or options.keys or options.output:
+            raise RecipeError("--resume RUN takes the recipe from the run folder; give no other")
+        recipe, folder = read_recipe(options.resume / "recipe.yaml"), options.resume
+    else:
+        path = find_recipe(options.recipe) if options.recipe else None
+        if options.list_keys:
+            return help_on(path)
+        recipe = read_recipe(path, options.keys)
+        folder = options.output or Path("runs") / (path.stem if path else recipe.method)
+    try:
+        report = fit(recipe, folder, resume=options.resume is not None)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; all finished epochs are kept. Go on with: ctran train --resume {folder}", file=sys.stderr)
+        return 130
+    print(report.markdown())
+    print(f"\nrun folder: {folder}")
+    return 0
+
+
+def help_on(path: Path | None) -> int:
+    """All keys of the recipe's method and source."""
+    recipe = read_recipe(path) if path else None
+    print_help(recipe.method if recipe else "ctran", recipe.source if recipe else "openclipart")
+    return 0

@@ -1,0 +1,122 @@
+"""Open an image safely; turn it into the tensor that a network expects."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms import v2
+
+MAX_PIXELS = 100_000_000
+"""Pictures with more pixels are refused before they are decoded (decompression bombs)."""
+
+Augmentation = Literal["none", "flip", "crop", "clipart", "ctran576"]
+"""Named training augmentations; see :func:`augmentation`."""
+
+
+class BrokenImageError(ValueError):
+    """A file that is missing, no picture, truncated or too large; the message names it and says which."""
+
+
+def open_image(source: Path | str | bytes | Image.Image, *, name: str | None = None) -> Image.Image:
+    """Decode a picture to RGB: EXIF rotation applied, transparency laid on white.
+
+    Args:
+        source: a path, encoded bytes, or a Pillow image.
+        name: what errors call it; the path by default.
+
+    Raises:
+        BrokenImageError: missing, not decodable, truncated, or of more than :data:`MAX_PIXELS` pixels.
+    """
+    label = name or ("<image>" if isinstance(source, bytes | Image.Image) else str(source))
+    try:
+        if isinstance(source, Image.Image):
+            picture = source
+        else:
+            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        if picture.width * picture.height > MAX_PIXELS:
+            size = f"{picture.width} x {picture.height}"
+            raise BrokenImageError(f"{label}: {size} pixels, at most {MAX_PIXELS:,} are accepted; make it smaller")
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            rgba = picture.convert("RGBA")
+            white = Image.new("RGBA", rgba.size, "white")
+            white.alpha_composite(rgba)
+            picture = white
+        return picture.convert("RGB")
+    except FileNotFoundError:
+        raise BrokenImageError(f"{label}: no such file") from None
+    except Image.DecompressionBombError:
+        raise BrokenImageError(f"{label}: too many pixels, at most {MAX_PIXELS:,} are accepted") from None
+    except UnidentifiedImageError:
+        raise BrokenImageError(f"{label}: not a picture that Pillow can read") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, BrokenImageError):
+            raise
+        raise BrokenImageError(f"{label}: broken picture ({error})") from None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to a picture before the backbone; stored with the model.
+
+    Args:
+        size: side of the square input, in pixels.
+        fit: ``pad`` keeps the shape and fills with white, ``squash`` resizes both sides (the paper's test transform is
+            ``squash`` to 640 and a centre crop to 576), ``crop`` resizes the short side and cuts the middle.
+        mean, std: of the backbone's training, for values in 0 to 1.
+    """
+
+    size: int = 224
+    fit: Literal["pad", "squash", "crop"] = "pad"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def square(self, picture: Image.Image) -> Image.Image:
+        """The picture as a ``size x size`` square."""
+        side = (self.size, self.size)
+        if self.fit == "pad":
+            return ImageOps.pad(picture, side, Image.Resampling.BICUBIC, color="white")
+        if self.fit == "crop":
+            return ImageOps.fit(picture, side, Image.Resampling.BICUBIC)
+        return picture.resize(side, Image.Resampling.BICUBIC)
+
+    def tensor(self, square: Image.Image) -> Float[Tensor, "3 H W"]:
+        """Normalised values."""
+        image = v2.functional.to_dtype(v2.functional.to_image(square), torch.float32, scale=True)
+        return v2.functional.normalize(image, list(self.mean), list(self.std))
+
+    def __call__(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
+        """The test transform: nothing random."""
+        return self.tensor(self.square(picture))
+
+
+def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transform:
+    """The random part of training, picture to square picture. Draws from torch's global generator.
+
+    ``none``; ``flip`` mirrors; ``crop`` is a random crop of 50 to 100 % and a mirror; ``clipart`` adds small turns, shifts,
+    scales (on white) and colour changes; ``ctran576`` is the released code's: squash to 640 / 576 of the size, a random
+    square crop of one of five sizes, mirror.
+    """
+    size = preprocessing.size
+    square = v2.Lambda(preprocessing.square)
+    flip = v2.RandomHorizontalFlip()
+    if name == "none":
+        return square
+    if name == "flip":
+        return v2.Compose([square, flip])
+    if name == "crop":
+        return v2.Compose([square, v2.RandomResizedCrop(size, scale=(0.5, 1.0), ratio=(0.8, 1.25)), flip])
+    if name == "clipart":
+        move = v2.RandomAffine(15, translate=(0.1, 0.1), scale=(0.7, 1.1), fill=255)
+        crop = v2.RandomResizedCrop(size, scale=(0.5, 1.0), ratio=(0.8, 1.25))
+        return v2.Compose([square, move, crop, flip, v2.ColorJitter(0.2, 0.2, 0.2, 0.03)])
+    if name == "ctran576":
+        whole = round(size * 640 / 576)
+        crops = [v2.RandomCrop(round(whole * side / 640)) for side in (640, 576, 512, 384, 320)]
+        return v2.Compose([v2.Resize((whole, whole)), v2.RandomChoice(crops), v2.Resize((size, size)), flip])
+    raise ValueError(f"unknown augmentation {name!r}, expected one of none, flip, crop, clipart, ctran576")

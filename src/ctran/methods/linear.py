@@ -1,0 +1,43 @@
+"""One linear layer on the averaged image features: what a model must beat to earn its place."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ctran.methods._base import MethodConfig
+from ctran.model import Backbone, Features, Method
+
+SUMMARY = "one linear layer on the averaged features; known labels are ignored"
+
+
+@dataclass(frozen=True)
+class Config(MethodConfig):
+    """Average pooling and one linear layer.
+
+    Args:
+        dropout: on the pooled features, in training.
+    """
+
+    dropout: float = 0.0
+
+
+class Linear(Method):
+    """``logits = W mean_p(z_p) + b``; takes states as every method does, and ignores them."""
+
+    def __init__(self, backbone: Backbone, *, num_labels: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(backbone.channels, num_labels)
+
+    def predict_labels(
+        self, features: Features, states: Int[Tensor, "B L"], *, hide_image: Bool[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B L"]:
+        """Logits; the same for all ``states``."""
+        return self.classifier(self.dropout(features.tokens.mean(dim=1)))
+
+
+def build(config: Config, num_labels: int) -> Linear:
+    """The model with random weights."""
+    return Linear(Backbone(config.backbone), num_labels=num_labels, dropout=config.dropout)

@@ -1,0 +1,7 @@
+"""The model of the paper, one file a concept: Z (backbone), Eq. 1 (embeddings), 2-4 (encoder), 5 (classifier)."""
+
+from ctran.model.backbone import Backbone, Features
+from ctran.model.ctran import CTran
+from ctran.model.method import Method
+
+__all__ = ["Backbone", "CTran", "Features", "Method"]

@@ -1,0 +1,55 @@
+"""Image tokens Z from any timm network (paper, Sec. 3.1)."""
+
+from dataclasses import dataclass
+
+import timm
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ctran.labels import nearest
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the slow half of a model knows of a batch of images; depends on the images alone, so it can be cached.
+
+    Args:
+        tokens: image tokens, row by row over the grid.
+        grid: ``(h, w)`` with ``h * w = P``.
+    """
+
+    tokens: Float[Tensor, "B P C"]
+    grid: tuple[int, int]
+
+    def repeat(self, times: int) -> "Features":
+        """The same image for ``times`` rows of states, without a copy. Needs ``B = 1``."""
+        return Features(self.tokens.expand(times, -1, -1), self.grid)
+
+
+class Backbone(nn.Module):
+    """A timm network without its classifier: ``[B, 3, H, W] -> Features``.
+
+    Args:
+        name: any name of ``timm.list_models()`` whose last stage is a map or a row of patch tokens.
+
+    Built without weights; :func:`ctran.model.pretrained.load_weights` fills them in.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            raise ValueError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
+        self.name = name
+        self.network = timm.create_model(name, pretrained=False, num_classes=0)
+        self.channels = int(self.network.num_features)
+        self.mean, self.std = (tuple(self.network.pretrained_cfg[k]) for k in ("mean", "std"))
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
+        maps = self.network.forward_features(images)
+        if maps.ndim == 3:  # patch tokens, after class and register tokens
+            tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
+            grid = getattr(self.network.patch_embed, "grid_size", (1, tokens.shape[1]))
+            return Features(tokens, (int(grid[0]), int(grid[1])))
+        if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
+            maps = maps.permute(0, 3, 1, 2)
+        return Features(maps.flatten(2).transpose(1, 2), (maps.shape[2], maps.shape[3]))

@@ -1,0 +1,83 @@
+"""Transformer encoder over image and label tokens (paper, Eq. 2-4)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class EncoderLayer(nn.Module):
+    r"""One post-norm layer: self-attention (Eq. 2, 3), then a two-layer network of width ``D`` (Eq. 4),
+
+    .. math::
+        \alpha_{ij} = \mathrm{softmax}_j\big((W^q h_i)^\top (W^k h_j) / \sqrt{d}\big), \quad
+        \bar h_i = \sum_j \alpha_{ij} W^v h_j, \quad
+        h'_i = \mathrm{ReLU}(\bar h_i W^r + b_1) W^o + b_2,
+
+    with a residual connection, dropout and LayerNorm around each half, in ``K`` heads of width ``d = D / K``. Computes what
+    ``torch.nn.TransformerEncoderLayer(norm_first=False, activation="relu", dim_feedforward=D)`` computes.
+
+    Source: Lanchantin et al., CVPR 2021, Sec. 3.2 and 3.5.
+    """
+
+    def __init__(self, *, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"token width {dim} must be a multiple of the number of heads, got {num_heads} heads")
+        self.num_heads, self.dropout = num_heads, dropout
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.wide = nn.Linear(dim, dim)
+        self.narrow = nn.Linear(dim, dim)
+        self.norm_attention = nn.LayerNorm(dim)
+        self.norm_network = nn.LayerNorm(dim)
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def _heads(self, h: Float[Tensor, "B N D"]) -> tuple[Tensor, Tensor, Tensor]:
+        batch, tokens, dim = h.shape
+        parts = self.qkv(h).view(batch, tokens, 3, self.num_heads, dim // self.num_heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)  # each (B, K, N, d)
+        return q, k, v
+
+    def forward(self, h: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Update all tokens; each may attend to all."""
+        q, k, v = self._heads(h)
+        p = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=p)
+        mixed = self.out(mixed.transpose(1, 2).flatten(2))
+        h = self.norm_attention(h + F.dropout(mixed, self.dropout, self.training))
+        inner = F.dropout(F.relu(self.wide(h)), self.dropout, self.training)
+        return self.norm_network(h + F.dropout(self.narrow(inner), self.dropout, self.training))
+
+    def attention(self, h: Float[Tensor, "B N D"]) -> Float[Tensor, "B K N N"]:
+        """Attention weights alpha of Eq. 2 for the input of this layer; rows sum to 1."""
+        q, k, _ = self._heads(h)
+        return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(dim=-1)
+
+
+class Encoder(nn.Module):
+    """``num_layers`` encoder layers after one joint LayerNorm of all tokens."""
+
+    def __init__(self, *, dim: int, num_layers: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        layers = [EncoderLayer(dim=dim, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, h: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        h = self.norm(h)
+        for layer in self.layers:
+            h = layer(h)
+        return h
+
+    @torch.no_grad()
+    def attention(self, h: Float[Tensor, "B N D"]) -> list[Float[Tensor, "B K N N"]]:
+        """Attention maps of every layer, first to last; costs what the fused kernel saves, so only on request."""
+        h = self.norm(h)
+        maps = []
+        for layer in self.layers:
+            maps.append(layer.attention(h))
+            h = layer(h)
+        return maps

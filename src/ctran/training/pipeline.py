@@ -1,0 +1,174 @@
+"""From a recipe to what a trainer needs: model, labels, loaders."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ctran import methods, registry
+from ctran.data import sources
+from ctran.data.cache import FeatureCache, default_root, key_of
+from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
+from ctran.data.table import SampleTable
+from ctran.images import augmentation
+from ctran.inference.tagger import FORMAT, Tagger
+from ctran.labels import LabelSpace, LabelState
+from ctran.methods._base import preprocessing
+from ctran.model import Method
+from ctran.model.pretrained import load_weights
+from ctran.training.recipe import Recipe
+from ctran.version import __version__
+
+
+@dataclass
+class Ingredients:
+    """Everything that training needs, built from a recipe alone."""
+
+    tables: dict[str, SampleTable]
+    tagger: Tagger
+    train: DataLoader[Batch]
+    val: DataLoader[Batch]
+    order: EpochOrder
+
+    @property
+    def labels(self) -> LabelSpace:
+        return self.tagger.labels
+
+
+def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
+    """The source's tables; refuses training data from which nothing can be learned."""
+    tables = registry.find(sources, recipe.source).build(recipe.data)
+    tables["train"].check_learnable()
+    return tables
+
+
+def build_tagger(recipe: Recipe, labels: LabelSpace) -> Tagger:
+    """The recipe's model at the start of training: random or inherited weights, pretrained backbone."""
+    method = registry.find(methods, recipe.method)
+    torch.manual_seed(seed_of(recipe.seed, 0))
+    module: Method = method.build(recipe.model, len(labels))
+    prepared = preprocessing(recipe.model, module.backbone)
+    config = {
+        "format": FORMAT,
+        "ctran": __version__,
+        "method": recipe.method,
+        "model": dataclasses.asdict(recipe.model),
+        "preprocessing": dataclasses.asdict(prepared),
+    }
+    tagger = Tagger(module, labels, config, prepared)
+    if recipe.training.init_from is not None:
+        inherit(tagger, Tagger.load(recipe.training.init_from))
+    else:
+        load_weights(module.backbone, recipe.model.weights)
+    return tagger
+
+
+def inherit(new: Tagger, old: Tagger) -> list[str]:
+    """Copy weights from ``old``: all that do not depend on the labels, and those of labels with the same name.
+
+    Returns the names of labels that start afresh.
+
+    Raises:
+        ValueError: the two models differ in more than their labels.
+    """
+    theirs, ours = old.model.state_dict(), new.model.state_dict()
+    rows = [(new.labels.index_of[n], old.labels.index_of[n]) for n in new.labels.names if n in old.labels.index_of]
+    to, at = torch.tensor([r[0] for r in rows], dtype=torch.long), torch.tensor([r[1] for r in rows], dtype=torch.long)
+    for name, mine in ours.items():
+        other = theirs.get(name)
+        per_label = mine.ndim > 0 and mine.shape[0] == len(new.labels) and other is not None
+        if other is not None and other.shape == mine.shape and not (per_label and other.shape[0] == len(old.labels)):
+            mine.copy_(other)
+        elif per_label and other.shape[0] == len(old.labels) and other.shape[1:] == mine.shape[1:]:
+            mine[to] = other[at]
+        else:
+            was = "nothing" if other is None else f"shape {tuple(other.shape)}"
+            raise ValueError(
+                f"training.init_from: {name} has shape {tuple(mine.shape)} here and {was} there; the model's options must "
+                "be those of the folder it starts from"
+            )
+    return [n for n in new.labels.names if n not in old.labels.index_of]
+
+
+def prior_bias(model: nn.Module, truth: Tensor) -> None:
+    """Start the classifier's bias at the log-odds of each label among the pictures where somebody looked."""
+    positive = (truth == LabelState.POSITIVE).sum(0).double()
+    looked = (truth != LabelState.UNKNOWN).sum(0).double()
+    share = (positive + 0.5) / (looked + 1)
+    model.get_submodule("classifier").get_parameter("bias").data.copy_(share.logit())
+
+
+def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: dict[str, object]) -> FeatureCache:
+    """Image tokens of ``views`` views of each picture, from disk or computed now. View 0 is the test transform."""
+    plain = PictureSet.__new__(PictureSet)
+    plain.__dict__.update(data.__dict__ | {"augment": None})
+
+    @torch.inference_mode()
+    def make(view: int, numbers: list[int]) -> Tensor:
+        source = data if view else plain
+        images = torch.stack([source.image(i, view) for i in numbers]).to(memory_format=torch.channels_last)
+        bf16 = torch.amp.is_autocast_available("cpu") and not torch.cuda.is_available()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            return model.encode_images(images).tokens.float()
+
+    probe = make(0, [0])
+    folder = default_root() / "features" / key_of(key | {"data": data.table.fingerprint, "views": views, "split": name})
+    shape = (views, len(data), *probe.shape[1:])
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        cache = FeatureCache(folder, (shape[0], shape[1], shape[2], shape[3]))
+        total = views * len(data)
+        if cache.done < total:
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            console = Console(stderr=True)
+            with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+                task = bar.add_task(f"image tokens of {name} ({views} x {len(data)})", total=total)
+                cache.build(make, lambda rows: bar.advance(task, rows))
+    return cache
+
+
+def weights_digest(module: nn.Module) -> str:
+    """Digest of a module's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def prepare(recipe: Recipe, *, rank: int = 0, world: int = 1) -> Ingredients:
+    """Tables, model and loaders of a recipe."""
+    options = recipe.training
+    tables = build_tables(recipe)
+    labels = tables["train"].labels
+    tagger = build_tagger(recipe, labels)
+    if options.prior_bias and options.init_from is None:
+        prior_bias(tagger.model, tables["train"].truth)
+    augment = augmentation(options.augmentation, tagger.preprocessing)
+    train = PictureSet(tables["train"], labels, tagger.preprocessing, augment, seed=0)
+    val = PictureSet(tables["val"], labels, tagger.preprocessing)
+    train_set: PictureSet | TokenSet = train
+    val_set: PictureSet | TokenSet = val
+    if options.feature_views:
+        key: dict[str, object] = {
+            "weights": weights_digest(tagger.model.backbone),
+            "transform": dataclasses.asdict(tagger.preprocessing),
+            "augmentation": options.augmentation,
+        }
+        cache = cached_tokens(tagger.model, train, options.feature_views, "train", key)
+        train_set = TokenSet(cache, train.truth, recipe.seed)
+        val_set = TokenSet(cached_tokens(tagger.model, val, 1, "val", key), val.truth)
+    order = EpochOrder(len(train), recipe.seed, rank, world)
+    return Ingredients(
+        tables,
+        tagger,
+        loader(train_set, batch_size=options.batch_size, order=order, workers=options.workers),
+        loader(val_set, batch_size=max(options.batch_size, 32), workers=options.workers),
+        order,
+    )

@@ -1,0 +1,97 @@
+"""Tiny, offline, one process: a small timm network, a few drawn pictures."""
+
+import os
+import random
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TENSORBOARD_BINARY"] = "0"
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from ctran.labels import LabelSpace
+from ctran.model import Backbone, CTran
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 220)}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves features in the user's cache."""
+    monkeypatch.setenv("CTRAN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def model() -> CTran:
+    """Seven labels on timm's smallest network, as in evaluation."""
+    return CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, dropout=0.1).eval()
+
+
+@pytest.fixture
+def images(generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(3, 3, 64, 64, generator=generator)
+
+
+@pytest.fixture
+def labels() -> LabelSpace:
+    return LabelSpace(("cat", "dog", "flag", "map", "ship", "star", "tree"))
+
+
+def draw(path: Path, colours: list[str], size: int = 48) -> None:
+    """A white picture with one square a colour."""
+    picture = Image.new("RGB", (size, size), "white")
+    pen = ImageDraw.Draw(picture)
+    for place, colour in enumerate(colours):
+        pen.rectangle([4 + 15 * place, 8, 14 + 15 * place, 40], fill=COLOURS[colour])
+    picture.save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Thirty pictures of coloured squares with ``metadata.csv``: labels are the colours, and ``warm`` where there is red."""
+    root = tmp_path / "pictures"
+    root.mkdir()
+    chance = random.Random(0)
+    lines = ["file_name,labels"]
+    for number in range(30):
+        colours = [c for c in COLOURS if chance.random() < 0.5]
+        draw(root / f"{number:02}.png", colours)
+        lines.append(f'{number:02}.png,"{",".join(colours + ["warm"] * ("red" in colours))}"')
+    (root / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+TOY = [
+    *("--model.backbone", "test_resnet"),
+    *("--model.weights", "none"),
+    *("--model.image_size", "64"),
+    *("--model.fit", "pad"),
+    *("--model.token_dim", "16"),
+    *("--model.num_layers", "1"),
+    *("--model.num_heads", "2"),
+    *("--training.batch_size", "8"),
+    *("--training.learning_rate", "0.01"),
+    *("--training.augmentation", "flip"),
+    *("--training.epochs", "2"),
+    *("--training.accelerator", "cpu"),
+]
+"""Flags that make any recipe small."""
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

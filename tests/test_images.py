@@ -1,0 +1,73 @@
+import io
+
+import pytest
+import torch
+from PIL import Image
+
+from ctran import images
+from ctran.images import BrokenImageError, Preprocessing, augmentation, open_image
+
+
+def png(picture: Image.Image, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG", **options)
+    return out.getvalue()
+
+
+def test_transparency_is_laid_on_white():
+    picture = Image.new("RGBA", (2, 1), (255, 0, 0, 0))
+    picture.putpixel((0, 0), (0, 0, 255, 255))
+    opened = open_image(png(picture))
+    assert [opened.getpixel((x, 0)) for x in (0, 1)] == [(0, 0, 255), (255, 255, 255)]
+
+
+def test_a_palette_with_a_transparent_colour_is_laid_on_white():
+    picture = Image.new("P", (1, 1), 0)
+    picture.putpalette([10, 20, 30])
+    assert open_image(png(picture, transparency=0)).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_exif_rotation_is_applied():
+    picture = Image.new("RGB", (4, 2), "white")
+    picture.putpixel((0, 0), (255, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter to the right
+    turned = open_image(png(picture, exif=exif))
+    assert turned.size == (2, 4) and turned.getpixel((1, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "not a picture"), (b"no picture at all", "not a picture"), (png(Image.new("RGB", (64, 64)))[:60], "broken|not a")],
+)
+def test_bytes_that_are_no_picture_are_refused_by_name(content, message):
+    with pytest.raises(BrokenImageError, match=f"cat.png: .*({message})"):
+        open_image(content, name="cat.png")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(BrokenImageError, match=r"gone.png: no such file"):
+        open_image(tmp_path / "gone.png")
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 10)
+    with pytest.raises(BrokenImageError, match="4 x 4 pixels, at most 10"):
+        open_image(png(Image.new("RGB", (4, 4))))
+
+
+def test_pad_keeps_the_shape_on_white():
+    square = Preprocessing(8, "pad").square(Image.new("RGB", (8, 4), "black"))
+    assert square.getpixel((0, 0)) == (255, 255, 255) and square.getpixel((0, 4)) == (0, 0, 0)
+
+
+def test_values_are_normalised_channel_by_channel():
+    transform = Preprocessing(2, "squash", mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
+    tensor = transform(Image.new("RGB", (5, 3), "white"))
+    assert torch.allclose(tensor[:, 0, 0], torch.tensor([1.0, 3.0, 1.0]))
+
+
+@pytest.mark.parametrize("name", ["none", "flip", "crop", "clipart", "ctran576"])
+def test_every_augmentation_gives_a_square_of_the_right_size(name):
+    out = augmentation(name, Preprocessing(64))(Image.new("RGB", (50, 80), "blue"))
+    assert out.size == (64, 64)
