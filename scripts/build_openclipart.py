@@ -184,7 +184,8 @@ def draw(png: Path) -> tuple[PILImage.Image | None, str]:
     flat = PILImage.new("RGBA", rgba.size, "white")
     flat.alpha_composite(rgba)
     flat = flat.convert("RGB")
-    ink = ImageChops.difference(flat, PILImage.new("RGB", flat.size, "white")).convert("L").point(lambda v: 255 * (v > 8))
+    drawn = ImageChops.difference(flat, PILImage.new("RGB", flat.size, "white")).convert("L")
+    ink = drawn.point([255 * (v > 8) for v in range(256)])
     if (box := ink.getbbox()) is None:
         return None, "empty"
     flat = flat.crop(box)

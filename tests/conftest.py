@@ -62,8 +62,11 @@ def draw(path: Path, colours: list[str], size: int = 48) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    return draw_folder(tmp_path / "pictures")
+
+
+def draw_folder(root: Path) -> Path:
     """Thirty pictures of coloured squares with ``metadata.csv``: labels are the colours, and ``warm`` where there is red."""
-    root = tmp_path / "pictures"
     root.mkdir()
     chance = random.Random(0)
     lines = ["file_name,labels"]

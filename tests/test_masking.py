@@ -80,7 +80,7 @@ def test_known_labels_are_spread_evenly():
 
 
 def test_a_share_beyond_one_is_refused():
-    with pytest.raises(ValueError, match="between 0 and 1, got 50.0"):
+    with pytest.raises(ValueError, match=r"between 0 and 1, got 50\.0"):
         known_labels(IDS, 13, 50.0)
 
 

@@ -97,7 +97,7 @@ def predict(
     logits: list[list[Tensor]] = [[] for _ in shares]
     for batch in batches:
         features = features_of(model, batch)
-        names = [ids[i] for i in batch.index.tolist()]
+        names = [str(ids[i]) for i in batch.index.tolist()]
         truths.append(batch.truth)
         for k, share in enumerate(shares):
             told = states_for(batch.truth, names, share, seed)

@@ -37,7 +37,7 @@ def open_image(source: Path | str | bytes | Image.Image, *, name: str | None = N
         if isinstance(source, Image.Image):
             picture = source
         else:
-            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            picture = Image.open(io.BytesIO(source if isinstance(source, bytes) else Path(source).read_bytes()))
         if picture.width * picture.height > MAX_PIXELS:
             size = f"{picture.width} x {picture.height}"
             raise BrokenImageError(f"{label}: {size} pixels, at most {MAX_PIXELS:,} are accepted; make it smaller")
@@ -112,7 +112,7 @@ def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transfo
     if name == "crop":
         return v2.Compose([square, v2.RandomResizedCrop(size, scale=(0.5, 1.0), ratio=(0.8, 1.25)), flip])
     if name == "clipart":
-        move = v2.RandomAffine(15, translate=(0.1, 0.1), scale=(0.7, 1.1), fill=255)
+        move = v2.RandomAffine((-15.0, 15.0), translate=(0.1, 0.1), scale=(0.7, 1.1), fill=255)
         crop = v2.RandomResizedCrop(size, scale=(0.5, 1.0), ratio=(0.8, 1.25))
         return v2.Compose([square, move, crop, flip, v2.ColorJitter(0.2, 0.2, 0.2, 0.03)])
     if name == "ctran576":

@@ -85,7 +85,7 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _precision_recall(predicted: np.ndarray, positive: np.ndarray, mask: np.ndarray) -> list[float]:
+def _precision_recall(predicted: np.ndarray, positive: np.ndarray, mask: np.ndarray, prefix: str = "") -> dict[str, float]:
     """CP, CR, CF1, OP, OR, OF1 in percent."""
     predicted, positive = predicted & mask, positive & mask
     tp, said, there = (predicted & positive).sum(0), predicted.sum(0), positive.sum(0)
@@ -95,7 +95,8 @@ def _precision_recall(predicted: np.ndarray, positive: np.ndarray, mask: np.ndar
     total_said, total_there = said.sum(), there.sum()
     op = float(tp.sum() / total_said) if total_said else 0.0
     recall = float(tp.sum() / total_there) if total_there else float("nan")
-    return [100 * v for v in (cp, cr, _harmonic(cp, cr), op, recall, _harmonic(op, recall))]
+    values = (cp, cr, _harmonic(cp, cr), op, recall, _harmonic(op, recall))
+    return {prefix + k: 100 * v for k, v in zip(("CP", "CR", "CF1", "OP", "OR", "OF1"), values, strict=True)}
 
 
 def top_k(scores: Float[np.ndarray, "N L"], mask: Bool[np.ndarray, "N L"], k: int = 3) -> Bool[np.ndarray, "N L"]:
@@ -129,10 +130,10 @@ def measure(
         raise ValueError("probabilities must be finite, got NaN or infinity")
     said = probabilities >= threshold
     return Table(
-        100 * _mean(average_precision(probabilities, positive, mask)),
-        *_precision_recall(said, positive, mask),
-        *_precision_recall(said & top_k(probabilities, mask), positive, mask),
-        100 * _mean(auroc(probabilities, positive, mask)),
+        mAP=100 * _mean(average_precision(probabilities, positive, mask)),
+        **_precision_recall(said, positive, mask),
+        **_precision_recall(said & top_k(probabilities, mask), positive, mask, prefix="top3_"),
+        macro_AUROC=100 * _mean(auroc(probabilities, positive, mask)),
     )
 
 

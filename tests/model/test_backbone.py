@@ -76,7 +76,7 @@ def test_a_damaged_file_is_refused_by_the_digest_in_its_name(tmp_path):
 
 def test_a_pickle_of_code_is_not_opened(tmp_path):
     torch.save({"net": torch.nn.Linear(2, 2)}, tmp_path / "code.pth")
-    with pytest.raises(Exception, match="weights_only|Weights only"):
+    with pytest.raises(Exception, match=r"weights_only|Weights only"):
         read_state_dict(tmp_path / "code.pth")
 
 

@@ -33,17 +33,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     modules = {name: registry.find(ctran.cli, name) for name in COMMANDS}
     for name, module in modules.items():
-        summary = module.__doc__.splitlines()[0]
+        summary = (module.__doc__ or name).splitlines()[0]
         command = commands.add_parser(
             name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(command)
-    takes_keys = bool(arguments) and arguments[0] == "train"
+    recipe = None
+    takes_keys = arguments[:1] == ["train"]
+    if takes_keys and len(arguments) > 1 and not arguments[1].startswith("-"):
+        recipe = arguments.pop(1)  # before argparse, which would take the value of an unknown flag for it
     options, rest = parser.parse_known_args(arguments)
-    if rest and not takes_keys:
-        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(rest)}")
     if takes_keys:
-        options.keys = rest
+        options.recipe, options.keys = recipe, rest
+    elif rest:
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(rest)}")
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         return modules[options.command].run(options)

@@ -1,4 +1,4 @@
-"""Train a model from a recipe.
+"""Train a model from a recipe: a YAML file, or the name of a shipped one.
 
   ctran train demo                                      a shipped recipe, by name
   ctran train my.yaml --training.epochs 5 --seed 1      a YAML file, with keys over it
@@ -18,7 +18,8 @@ from ctran.training.recipe import RecipeError, find_recipe, print_help, read_rec
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
-    parser.add_argument("recipe", nargs="?", help="YAML file or name of a shipped recipe")
+    parser.usage = "ctran train [RECIPE] [--key value ...] [--output DIR]\n       ctran train --resume RUN"
+    parser.allow_abbrev = False  # recipe keys are flags too
     parser.add_argument("--output", type=Path, help="run folder (default: runs/NAME of the recipe)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="run folder of an interrupted training")
     parser.add_argument("--keys", dest="list_keys", action="store_true", help="list every recipe key and exit")

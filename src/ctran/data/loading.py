@@ -105,20 +105,22 @@ def seed_of(*parts: int) -> int:
 
 
 class EpochOrder(torch.utils.data.Sampler[int]):
-    """A new order every epoch, from the seed and the epoch alone, so that a resumed run repeats what an unbroken one does.
+    """A new order every epoch (without ``shuffle`` always the table's).
 
-    With ``world`` processes each takes every ``world``-th picture; the last few are given twice so that all get as many.
+    It follows from the seed and the epoch alone, so that a resumed run repeats what an unbroken one does. With ``world``
+    processes each takes every ``world``-th picture; the first few are given twice so that all get as many.
     """
 
-    def __init__(self, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.size, self.seed, self.rank, self.world, self.epoch = size, seed, rank, world, 0
+    def __init__(self, size: int, seed: int, rank: int = 0, world: int = 1, *, shuffle: bool = True) -> None:
+        self.size, self.seed, self.rank, self.world, self.shuffle = size, seed, rank, world, shuffle
+        self.epoch = 0
 
     def __len__(self) -> int:
         return -(-self.size // self.world)
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(seed_of(self.seed, self.epoch))
-        order = torch.randperm(self.size, generator=generator).tolist()
+        order = torch.randperm(self.size, generator=generator).tolist() if self.shuffle else list(range(self.size))
         order += order[: len(self) * self.world - self.size]
         return iter(order[self.rank :: self.world])
 
@@ -131,7 +133,7 @@ def loader(
         data,
         batch_size=batch_size,
         sampler=order,
-        collate_fn=_as_is,
+        collate_fn=_as_is,  # pyright: ignore[reportArgumentType]  (the set already gives whole batches)
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

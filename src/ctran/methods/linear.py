@@ -25,6 +25,8 @@ class Config(MethodConfig):
 class Linear(Method):
     """``logits = W mean_p(z_p) + b``; takes states as every method does, and ignores them."""
 
+    label_parameters = frozenset({"classifier.weight", "classifier.bias"})
+
     def __init__(self, backbone: Backbone, *, num_labels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.backbone = backbone

@@ -1,6 +1,7 @@
 """Image tokens Z from any timm network (paper, Sec. 3.1)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 from jaxtyping import Float
@@ -40,9 +41,11 @@ class Backbone(nn.Module):
         if not timm.is_model(name):
             raise ValueError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
         self.name = name
-        self.network = timm.create_model(name, pretrained=False, num_classes=0)
-        self.channels = int(self.network.num_features)
-        self.mean, self.std = (tuple(self.network.pretrained_cfg[k]) for k in ("mean", "std"))
+        self.network: Any = timm.create_model(name, pretrained=False, num_classes=0)
+        self.channels: int = self.network.num_features
+        cfg: dict[str, Any] = self.network.pretrained_cfg
+        self.mean: tuple[float, float, float] = tuple(cfg["mean"])
+        self.std: tuple[float, float, float] = tuple(cfg["std"])
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         maps = self.network.forward_features(images)

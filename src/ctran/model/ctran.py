@@ -29,6 +29,8 @@ class CTran(Method):
     Source: Lanchantin et al., CVPR 2021, Sec. 3.
     """
 
+    label_parameters = frozenset({"labels.label.weight", "classifier.weight", "classifier.bias", "residual.weight"})
+
     def __init__(
         self,
         backbone: Backbone,

@@ -78,6 +78,7 @@ class Encoder(nn.Module):
         h = self.norm(h)
         maps = []
         for layer in self.layers:
+            assert isinstance(layer, EncoderLayer)
             maps.append(layer.attention(h))
             h = layer(h)
         return maps

@@ -1,5 +1,7 @@
 """The two calls that every model of this library has."""
 
+from typing import ClassVar
+
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ class Method(nn.Module):
     """
 
     backbone: Backbone
+    label_parameters: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tensors with one row a label; fine-tuning with other labels copies them row by row."""
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """The slow half: image tokens."""

@@ -65,9 +65,8 @@ class RunFolder(Callback):
             )
         if not sys.stderr.isatty():
             spent = time.monotonic() - self.started
-            print(
-                f"epoch {row['epoch']}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  val mAP {score:.2f}  {spent:.0f} s"
-            )
+            loss = f"loss {row['train_loss']:.4f}"
+            print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  val mAP {score:.2f}  {spent:.0f} s", flush=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -128,6 +127,8 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
         raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if rank:
+        sys.exit(0)  # the first process does the rest
     return finish(recipe, run, parts.tables["test"])
 
 
@@ -191,7 +192,6 @@ def evaluate_run(tagger: Tagger, table: SampleTable, shares: Sequence[float], *,
     return evaluate(tagger.model, on_device, table.ids, tagger.labels, shares=shares, seed=seed)
 
 
-@rank_zero_only
 def finish(recipe: Recipe, run: Path, test: SampleTable) -> Report:
     """Evaluate the best model on ``test``; write metrics and the page of predictions."""
     tagger = Tagger.load(run)

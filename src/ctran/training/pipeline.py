@@ -82,11 +82,10 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     to, at = torch.tensor([r[0] for r in rows], dtype=torch.long), torch.tensor([r[1] for r in rows], dtype=torch.long)
     for name, mine in ours.items():
         other = theirs.get(name)
-        per_label = mine.ndim > 0 and mine.shape[0] == len(new.labels) and other is not None
-        if other is not None and other.shape == mine.shape and not (per_label and other.shape[0] == len(old.labels)):
-            mine.copy_(other)
-        elif per_label and other.shape[0] == len(old.labels) and other.shape[1:] == mine.shape[1:]:
+        if other is not None and name in new.model.label_parameters and other.shape[1:] == mine.shape[1:]:
             mine[to] = other[at]
+        elif other is not None and other.shape == mine.shape:
+            mine.copy_(other)
         else:
             was = "nothing" if other is None else f"shape {tuple(other.shape)}"
             raise ValueError(
@@ -165,10 +164,11 @@ def prepare(recipe: Recipe, *, rank: int = 0, world: int = 1) -> Ingredients:
         train_set = TokenSet(cache, train.truth, recipe.seed)
         val_set = TokenSet(cached_tokens(tagger.model, val, 1, "val", key), val.truth)
     order = EpochOrder(len(train), recipe.seed, rank, world)
+    in_order = EpochOrder(len(val), 0, rank, world, shuffle=False)
     return Ingredients(
         tables,
         tagger,
         loader(train_set, batch_size=options.batch_size, order=order, workers=options.workers),
-        loader(val_set, batch_size=max(options.batch_size, 32), workers=options.workers),
+        loader(val_set, batch_size=max(options.batch_size, 32), order=in_order, workers=options.workers),
         order,
     )

@@ -21,8 +21,8 @@ from ctran.training.recipe import Recipe
 class LabelTask(L.LightningModule):
     """Trains any method of ``ctran.methods``; validates at every known share of the recipe.
 
-    All randomness comes from the recipe's seed, the epoch and the device's rank, and is set anew at the start of each epoch, so that
-    a run that was resumed after an epoch equals one that was not interrupted.
+    All randomness comes from the recipe's seed, the epoch and the device's rank, and is set anew at the start of each
+    epoch, so that a run that was resumed after an epoch equals one that was not interrupted.
 
     Args:
         model: any :class:`ctran.model.Method`.
@@ -34,7 +34,7 @@ class LabelTask(L.LightningModule):
     def __init__(self, model: Method, labels: LabelSpace, recipe: Recipe, val_ids: list[str]) -> None:
         super().__init__()
         self.model, self.labels, self.recipe, self.val_ids = model, labels, recipe, val_ids
-        self.average = copy.deepcopy(model) if recipe.training.ema else None
+        self.average = copy.deepcopy(model).requires_grad_(False).eval() if recipe.training.ema else None
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self.report: Report | None = None
         self._gathered: list[tuple[Tensor, ...]] = []
@@ -75,7 +75,7 @@ class LabelTask(L.LightningModule):
         self._losses.append(loss.detach())
         return loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.average is None:
             return
         self.updates += 1
@@ -107,7 +107,7 @@ class LabelTask(L.LightningModule):
         columns = [torch.cat(c) for c in zip(*self._gathered, strict=True)]
         self._gathered.clear()
         if self.trainer.world_size > 1:
-            columns = [self.all_gather(c).flatten(0, 1) for c in columns]
+            columns = [torch.as_tensor(self.all_gather(c)).flatten(0, 1) for c in columns]
         first = torch.unique(columns[0], return_inverse=False)
         place = torch.stack([(columns[0] == i).nonzero()[0, 0] for i in first])  # pictures that were given twice count once
         _, truth, *rest = (c[place] for c in columns)

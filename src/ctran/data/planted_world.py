@@ -1,0 +1,100 @@
+"""The probability model behind the planted world: known couplings, so every answer follows by enumeration."""
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from ctran.labels import LabelState
+
+IMPOSSIBLE = -1e4
+"""Log-probability of what cannot be; finite, so that 0 * IMPOSSIBLE is 0, and far below any log-odds."""
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    r"""A pairwise model of labels, of which some are then drawn and the others stay hidden.
+
+    .. math::
+        P(y) \propto \exp\Big(\sum_i h_i s_i + \sum_{i<j} J_{ij} s_i s_j\Big), \quad s_i = 2 y_i - 1 \in \{-1, 1\}, \qquad
+        P(d \mid y) = \prod_i \big(q_i y_i\big)^{d_i} \big(1 - q_i y_i\big)^{1 - d_i}.
+
+    Symbols: ``y`` labels, ``d`` what is drawn. An absent object is never drawn, a present one with probability ``q_i``; a
+    label with ``q_i = 0`` (the scene type) is never seen. Shapes: ``N`` pictures, ``L`` labels, ``S = 2^L`` states.
+
+    Args:
+        field: ``h``, how common each label is by itself.
+        coupling: ``J``, symmetric, diagonal 0.
+        drawn_share: ``q``, one number a label.
+    """
+
+    field: Float[np.ndarray, " L"]
+    coupling: Float[np.ndarray, "L L"]
+    drawn_share: Float[np.ndarray, " L"]
+
+    def __post_init__(self) -> None:
+        if len(self.field) > 16:
+            raise ValueError(f"the exact answer enumerates 2^L states: expected at most 16 labels, got {len(self.field)}")
+        if (self.coupling != self.coupling.T).any() or np.diag(self.coupling).any():
+            raise ValueError("expected a symmetric coupling with diagonal 0")
+        if ((self.drawn_share < 0) | (self.drawn_share >= 1)).any():
+            raise ValueError(f"expected probabilities of being drawn in [0, 1), got {self.drawn_share.tolist()}")
+
+    @cached_property
+    def all_states(self) -> Float[np.ndarray, "S L"]:
+        """Every assignment of 0 and 1 to the labels."""
+        return np.array(list(itertools.product((0.0, 1.0), repeat=len(self.field))))
+
+    @cached_property
+    def probability(self) -> Float[np.ndarray, " S"]:
+        """``P(y)`` of every row of :attr:`all_states`."""
+        s = 2 * self.all_states - 1
+        return _softmax(s @ self.field + 0.5 * ((s @ self.coupling) * s).sum(1))
+
+    @property
+    def prevalence(self) -> Float[np.ndarray, " L"]:
+        """``P(y_i = 1)``."""
+        return self.probability @ self.all_states
+
+    def sample(self, uniform: Float[np.ndarray, " N"]) -> Bool[np.ndarray, "N L"]:
+        """One exact draw of ``y`` for each number in [0, 1): the inverse of the distribution function."""
+        edges = np.cumsum(self.probability)
+        return self.all_states[np.searchsorted(edges[:-1], uniform, side="right")] > 0
+
+    def posterior(self, drawn: Bool[np.ndarray, "N L"], states: Int[np.ndarray, "N L"]) -> Float[np.ndarray, "N L"]:
+        r"""The exact answer,
+
+        .. math:: P(y_i = 1 \mid d, k) = \sum_{y : y_i = 1,\, y \sim k} P(y) P(d \mid y) \Big/ \sum_{y \sim k} P(y) P(d \mid y),
+
+        over the states ``y`` that agree with the known labels ``k``.
+
+        Args:
+            drawn: what is drawn in each picture.
+            states: :class:`~ctran.labels.LabelState` codes, what is known.
+
+        Raises:
+            ValueError: something is drawn that is known to be absent, or that is never drawn.
+        """
+        if (drawn & ((states == LabelState.NEGATIVE) | (self.drawn_share == 0))).any():
+            raise ValueError("no state of the world agrees: a label is drawn that is known to be absent or is never drawn")
+        present = np.where(states == LabelState.NEGATIVE, IMPOSSIBLE, np.where(drawn, 0.0, np.log1p(-self.drawn_share)))
+        absent = np.where((states == LabelState.POSITIVE) | drawn, IMPOSSIBLE, 0.0)  # log P(d_i, k_i | y_i), up to a constant
+        evidence = present @ self.all_states.T + absent @ (1 - self.all_states).T  # (N, S)
+        return _softmax(np.log(self.probability) + evidence) @ self.all_states
+
+
+def _softmax(x: Float[np.ndarray, "*B S"]) -> Float[np.ndarray, "*B S"]:
+    p = np.exp(x - x.max(axis=-1, keepdims=True))
+    return p / p.sum(axis=-1, keepdims=True)
+
+
+def kl(p: Float[np.ndarray, "*S"], q: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
+    r"""Kullback-Leibler divergence of two coins in nats, :math:`p \ln (p / q) + (1 - p) \ln ((1 - p) / (1 - q))`.
+
+    ``q`` is kept ``1e-9`` away from 0 and 1, further than float32 logits go.
+    """
+    q = np.clip(q, 1e-9, 1 - 1e-9)
+    p = np.clip(p, 1e-12, 1 - 1e-12)  # p ln p is 0 at p = 0
+    return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))

@@ -1,0 +1,126 @@
+"""The command as a user meets it: what it prints, what it refuses, with which exit status."""
+
+import csv
+import io
+import json
+
+import pytest
+import yaml
+
+from ctran.cli.main import COMMANDS, main
+from tests.conftest import TOY, draw_folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained run folder and its pictures, made by the command itself."""
+    root = tmp_path_factory.mktemp("cli")
+    pictures = draw_folder(root / "pictures")
+    out = root / "run"
+    flags = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(out)]
+    assert main(["train", *flags, *TOY]) == 0
+    return out, pictures
+
+
+def test_training_says_where_the_run_folder_is(folder, tmp_path, capsys):
+    flags = ["--source", "imagefolder", "--root", str(folder), "--absent", "negative", "--output", str(tmp_path / "r")]
+    assert main(["train", *flags, *TOY]) == 0
+    out = capsys.readouterr().out
+    assert out.rstrip().endswith(f"run folder: {tmp_path / 'r'}")
+    assert "epoch 2/2" in out and "| 75 % |" in out
+
+
+def test_evaluate_prints_a_row_a_share_and_writes_both_forms(run, capsys, tmp_path):
+    assert main(["evaluate", str(run[0]), "--known-share", "0", "50", "--output", str(tmp_path / "m")]) == 0
+    out = capsys.readouterr().out
+    assert "| 0 % |" in out and "| 50 % |" in out and "| 25 % |" not in out
+    saved = json.loads((tmp_path / "m.json").read_text())
+    assert [s["known_share"] for s in saved["settings"]] == [0, 0.5]
+    assert (tmp_path / "m.md").read_text().strip() == out.strip()
+
+
+def test_evaluation_repeats_itself_to_the_bit(run, tmp_path):
+    for name in ("a", "b"):
+        assert main(["evaluate", str(run[0]), "--output", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_predict_prints_a_table(run, capsys):
+    assert main(["predict", str(run[0]), str(run[1] / "00.png"), "--known", "red=yes", "blue=no"]) == 0
+    assert "00.png" in capsys.readouterr().out
+
+
+def test_predict_as_json_leaves_out_what_was_told(run, capsys):
+    pictures = [str(run[1] / f"{n:02}.png") for n in range(2)]
+    assert main(["predict", str(run[0]), *pictures, "--known", "red=yes", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [r["file"] for r in rows] == pictures
+    assert all(set(r["probabilities"]) == {"blue", "green", "warm"} and "red" in r["labels"] for r in rows)
+
+
+def test_predict_as_csv_is_one_row_a_label(run, capsys):
+    assert main(["predict", str(run[0]), str(run[1] / "00.png"), "--csv", "--threshold", "0"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {r["label"] for r in rows} == {"blue", "green", "red", "warm"} and all(r["present"] == "1" for r in rows)
+
+
+def test_one_broken_picture_does_not_cost_the_others(run, capsys, tmp_path):
+    (tmp_path / "bad.png").write_text("no picture")
+    assert main(["predict", str(run[0]), str(tmp_path / "bad.png"), str(run[1] / "00.png"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 and "bad.png: not a picture" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "{run}", "{picture}", "--known", "rde=yes"], "unknown label 'rde'; did you mean 'red'?"),
+        (["predict", "{run}", "{picture}", "--known", "red"], "--known takes LABEL=yes or LABEL=no, got 'red'"),
+        (["predict", "/no/where", "{picture}"], "/no/where is no model folder"),
+        (["evaluate", "{run}", "--known-share", "150"], "percentages from 0 to 100, got 150"),
+        (["evaluate", "/no/where"], "/no/where is no run folder"),
+        (["train", "dem"], "no recipe 'dem'; did you mean 'demo'?"),
+        (["train", "demo", "--training.epocs", "3"], "did you mean 'training.epochs'?"),
+        (["train", "--resume", "/no/where"], "/no/where is no run folder"),
+        (["datasets", "openclip"], "unknown source 'openclip'; did you mean 'openclipart'?"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(run, capsys, arguments, message):
+    filled = [a.format(run=run[0], picture=run[1] / "00.png") for a in arguments]
+    assert main(filled) == 1
+    err = capsys.readouterr().err
+    assert message in err and len(err.splitlines()) == 1 and err.startswith(f"ctran {arguments[0]}: ")
+
+
+def test_a_wrong_flag_names_the_nearest(run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", str(run[0]), "x.png", "--treshold", "0.3"])
+    assert stop.value.code == 2
+    assert "--treshold; did you mean '--threshold'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0 and f"ctran {command}" in capsys.readouterr().out
+
+
+def test_datasets_lists_every_source(capsys):
+    from ctran import registry
+    from ctran.data import sources
+
+    assert main(["datasets"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in registry.names(sources))
+
+
+def test_keys_lists_the_options_of_a_recipe(capsys):
+    assert main(["train", "--keys"]) == 0
+    assert "--training.unknown_share" in capsys.readouterr().out
+
+
+def test_the_saved_recipe_trains_again(run, tmp_path):
+    saved = yaml.safe_load((run[0] / "recipe.yaml").read_text())
+    assert saved["data"]["root"] == str(run[1])
+    assert main(["train", str(run[0] / "recipe.yaml"), "--output", str(tmp_path / "again"), "--training.epochs", "1"]) == 0

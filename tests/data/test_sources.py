@@ -1,0 +1,194 @@
+"""A user's own files: what is read, and what is refused with file and row."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from ctran import registry
+from ctran.data import sources
+from ctran.data.sources import csv, imagefolder, openclipart
+from ctran.data.table import DataError
+from ctran.labels import LabelState
+
+
+def read(folder, **options):
+    return imagefolder.build(imagefolder.Config(folder, **{"absent": "negative", **options}))
+
+
+@pytest.mark.parametrize("name", registry.names(sources))
+def test_every_source_says_what_it_is_and_types_its_options(name):
+    module = registry.find(sources, name)
+    assert module.SUMMARY and module.Config.__doc__ and callable(module.build)
+
+
+def test_a_wrong_source_names_the_nearest():
+    with pytest.raises(ValueError, match="unknown source 'imagefold'; did you mean 'imagefolder'"):
+        registry.find(sources, "imagefold")
+
+
+def test_folder_is_split_once_and_for_all(folder):
+    tables = read(folder)
+    assert {k: len(t) for k, t in tables.items()} == {"train": 21, "val": 3, "test": 6}
+    ids = [i for t in tables.values() for i in t.ids]
+    assert sorted(ids) == sorted(f"{n:02}.png" for n in range(30))
+    assert read(folder)["test"].ids == tables["test"].ids
+
+
+def test_absent_labels_are_negative_when_the_user_says_so(folder):
+    table = read(folder)["train"]
+    truth = table.truth
+    assert table.labels.names == ("blue", "green", "red", "warm")
+    assert set(truth.unique().tolist()) == {LabelState.NEGATIVE, LabelState.POSITIVE}
+    assert (truth[:, 2] == truth[:, 3]).all()  # warm is where red is
+
+
+def test_positives_alone_with_absent_unknown_are_refused(folder):
+    with pytest.raises(DataError, match=r"answering 'yes' to everything would be perfect.*--absent negative"):
+        read(folder, absent="unknown")
+
+
+def test_absent_unknown_with_negatives_keeps_the_holes(folder):
+    (folder / "metadata.csv").write_text(
+        "file_name,labels,negatives,split\n00.png,red,blue,train\n01.png,blue,,val\n02.png,,red,test\n"
+    )
+    truth = read(folder, absent="unknown")["train"].truth
+    assert truth.tolist() == [[LabelState.NEGATIVE, LabelState.POSITIVE]]
+
+
+def test_jsonl_and_parquet_hold_lists(folder):
+    rows = [{"file_name": f"{n:02}.png", "labels": ["a, b", "c"] if n % 2 else []} for n in range(9)]
+    (folder / "metadata.csv").unlink()
+    (folder / "metadata.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    by_lines = read(folder)
+    assert by_lines["train"].labels.names == ("a, b", "c")
+    (folder / "metadata.jsonl").unlink()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows), folder / "metadata.parquet")
+    by_table = read(folder)
+    assert by_table["train"].ids == by_lines["train"].ids
+    assert (by_table["train"].truth == by_lines["train"].truth).all()
+
+
+def test_split_folders_with_their_own_metadata(folder, tmp_path):
+    root = tmp_path / "three"
+    for split, n in (("train", 0), ("validation", 1), ("test", 2)):
+        (root / split).mkdir(parents=True)
+        (folder / f"{n:02}.png").rename(root / split / "x.png")
+        (root / split / "metadata.csv").write_text("file_name,labels\nx.png,red|blue\n")
+    tables = read(root, delimiter="|")
+    assert [t.ids for t in tables.values()] == [["train/x.png"], ["validation/x.png"], ["test/x.png"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file_name,labels,colour\n00.png,red,x\n", r"metadata.csv, row 1: unknown column 'colour' .known: file_name"),
+        ("file_name,label\n00.png,red\n", r"row 1: unknown column 'label'; did you mean 'labels'\?"),
+        ("file_name\n00.png\n", r"row 1: no column 'labels'; found file_name"),
+        ("file_name,labels\n00.png,red\ngone.png,red\n01.png,blue\n", r"metadata.csv, row 2: .*gone.png: no such file"),
+        ("file_name,labels\n00.png,\n01.png,\n02.png,\n", "no label in any row"),
+        ("file_name,labels\n,red\n", "row 1: file_name is empty"),
+        ("file_name,labels,negatives\n00.png,red,red\n", "row 1: 'red' is both positive and negative"),
+        ("file_name,labels,split\n00.png,red,train\n01.png,red,tset\n", "row 2: split must be one of train, .* got 'tset'"),
+        ("file_name,labels\n00.png,red\n01.png,red\n", "at least 3 pictures"),
+        ("file_name,labels\n00.png,red,blue\n", "metadata.csv"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_row(folder, text, message):
+    (folder / "metadata.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(folder)
+
+
+def test_a_folder_without_metadata_says_what_it_looked_for(tmp_path):
+    with pytest.raises(DataError, match=r"no metadata.csv, metadata.jsonl or metadata.parquet"):
+        read(tmp_path)
+
+
+def test_a_broken_picture_is_an_error_or_a_listed_row_never_a_silent_drop(folder):
+    (folder / "07.png").write_bytes((folder / "07.png").read_bytes()[:100])
+    with pytest.raises(DataError, match=r"row 8: .*07.png: .*Mend it, or leave such out with --data.skip_broken"):
+        read(folder)
+    tables = read(folder, skip_broken=True)
+    assert sum(map(len, tables.values())) == 29
+    (only,) = [b for t in tables.values() for b in t.broken]
+    assert only.row.endswith("row 8") and "07.png" in only.reason
+
+
+def test_ids_must_be_distinct(folder):
+    (folder / "metadata.csv").write_text("file_name,labels\n" + "00.png,red\n" * 9)
+    with pytest.raises(DataError, match=r"distinct, got '00.png' twice"):
+        read(folder)
+
+
+@pytest.fixture
+def wide(folder):
+    lines = ["picture,red,blue"] + [f"{n:02}.png,{(1, 0, '')[n % 3]},{('0.0', -1, '1.0')[n % 3]}" for n in range(12)]
+    (folder / "wide.csv").write_text("\n".join(lines))
+    return csv.Config(folder / "wide.csv", image_column="picture")
+
+
+def test_wide_csv_reads_one_zero_and_blank(wide):
+    tables = csv.build(wide)
+    for table in tables.values():
+        for name, row in zip(table.ids, table.truth.tolist(), strict=True):
+            n = int(name[:2]) % 3  # label order is by name: blue, red
+            assert row == [(LabelState.NEGATIVE, 0, LabelState.POSITIVE)[n], (LabelState.POSITIVE, LabelState.NEGATIVE, 0)[n]]
+
+
+def test_wide_csv_with_absent_negative_has_no_holes(wide):
+    table = csv.build(csv.Config(wide.root, absent="negative", image_column="picture"))["train"]
+    assert (table.truth != LabelState.UNKNOWN).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("1", "yes"), r"wide.csv, row 1, column 'red': expected 1, 0 or blank, got 'yes'"),
+        (("picture", "pic"), r"no column 'picture'; did you mean 'pic'"),
+    ],
+)
+def test_wide_csv_says_what_is_wrong(wide, change, message):
+    text = wide.root.read_text()
+    wide.root.write_text(text.replace("png,1,", f"png,{change[1]},") if change[0] == "1" else text.replace(*change))
+    with pytest.raises(DataError, match=message):
+        csv.build(wide)
+
+
+def test_clip_art_is_what_its_datasheet_says():
+    tables = openclipart.build(openclipart.Config())
+    sheet = json.loads((openclipart.CHECKOUT / "build.json").read_text())
+    assert {k: len(t) for k, t in tables.items()} == {k: sheet["counts"][k] for k in tables}
+    for split, table in tables.items():
+        positives = (table.truth == LabelState.POSITIVE).sum(0).tolist()
+        assert positives == [sheet["labels"][name][split] for name in table.labels.names]
+        assert max(table.picture(0).size) <= 224
+    ids = [i for t in tables.values() for i in t.ids]
+    assert len(ids) == len(set(ids))
+    counts = [sum(c.values()) for c in sheet["labels"].values()]
+    assert min(counts) >= 20
+
+
+def test_clip_art_outside_a_checkout_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match=r"not part of the installed package.*--data.root"):
+        openclipart.build(openclipart.Config(tmp_path))
+
+
+def test_truth_in_another_label_space_has_holes_where_the_table_does_not_know(folder):
+    from ctran.labels import LabelSpace
+
+    table = read(folder)["train"]
+    other = table.truth_for(LabelSpace(("warm", "cold", "red")))
+    assert (other[:, 1] == LabelState.UNKNOWN).all()
+    assert (other[:, 0] == table.truth[:, 3]).all() and (other[:, 2] == table.truth[:, 2]).all()
+
+
+def test_fingerprint_changes_with_the_pictures(folder):
+    before = read(folder)["test"].fingerprint
+    assert read(folder)["test"].fingerprint == before
+    name = read(folder)["test"].ids[0]
+    Image.new("RGB", (9, 9)).save(folder / name)
+    assert read(folder)["test"].fingerprint != before

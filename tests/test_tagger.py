@@ -1,0 +1,145 @@
+import json
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import ctran
+from ctran.images import BrokenImageError
+from ctran.inference.tagger import ModelFolderError, Prediction
+from ctran.labels import UnknownLabelError
+from ctran.training.pipeline import build_tagger
+from ctran.training.recipe import read_recipe
+from tests.conftest import TOY
+
+
+@pytest.fixture
+def tagger(labels):
+    return build_tagger(read_recipe(None, TOY), labels)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    Image.effect_noise((40, 30), 90).convert("RGB").save(path)
+    return path
+
+
+def test_a_model_folder_gives_the_same_answers(tagger, picture, tmp_path):
+    tagger.save(tmp_path / "model")
+    again = ctran.load(tmp_path / "model")
+    known = {"flag": True, "cat": False}
+    assert again.predict(picture, known) == tagger.predict(picture, known)
+    assert again.labels == tagger.labels and again.preprocessing == tagger.preprocessing
+
+
+@pytest.mark.parametrize("method", ["ctran", "linear"])
+def test_every_method_is_saved_and_loaded(method, labels, picture, tmp_path):
+    flags = ["--method", method, "--model.backbone", "test_resnet", "--model.weights", "none", "--model.image_size", "64"]
+    tagger = build_tagger(read_recipe(None, flags), labels)
+    tagger.save(tmp_path / "model")
+    assert ctran.load(tmp_path / "model").predict(picture) == tagger.predict(picture)
+
+
+def test_what_is_known_changes_what_is_predicted(tagger, picture):
+    before, after = tagger.predict(picture), tagger.predict(picture, {"flag": True})
+    assert "flag" in before.probabilities and "flag" not in after.probabilities
+    assert any(abs(before.probabilities[n] - p) > 1e-6 for n, p in after.probabilities.items())
+
+
+def test_predictions_are_ranked_and_what_is_told_counts_as_present():
+    prediction = Prediction({"b": 0.7, "c": 0.5, "d": 0.2}, {"a": True, "e": False})
+    assert prediction.labels == ["a", "b", "c"]
+    assert list(prediction.top(2)) == ["b", "c"]
+
+
+def test_path_bytes_and_picture_are_one(tagger, picture):
+    with Image.open(picture) as opened:
+        assert tagger.predict(picture) == tagger.predict(str(picture)) == tagger.predict(picture.read_bytes())
+        assert tagger.predict(opened) == tagger.predict(picture)
+
+
+def test_a_batch_is_the_pictures_one_by_one(tagger, picture):
+    other = Image.new("RGB", (20, 20), "red")
+    both = tagger.predict_all([picture, other], {"map": True})
+    for one, alone in zip(both, [tagger.predict(p, {"map": True}) for p in (picture, other)], strict=True):
+        assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+
+
+def test_a_wrong_label_or_picture_is_refused_by_name(tagger, picture, tmp_path):
+    with pytest.raises(UnknownLabelError, match=r"'flagg'; did you mean 'flag'"):
+        tagger.predict(picture, {"flagg": True})
+    with pytest.raises(BrokenImageError, match=r"gone.png: no such file"):
+        tagger.predict(tmp_path / "gone.png")
+
+
+def test_extra_labels_can_be_told_but_are_not_predicted(picture):
+    space = ctran.LabelSpace(("a", "b", "night"), extra=("night",))
+    tagger = build_tagger(read_recipe(None, TOY), space)
+    assert set(tagger.predict(picture, {"night": True}).probabilities) == {"a", "b"}
+    assert set(tagger.predict(picture).probabilities) == {"a", "b"}
+
+
+def test_a_folder_without_a_model_says_what_is_missing(tmp_path):
+    with pytest.raises(ModelFolderError, match=r"no model folder: config.json, labels.json, model.safetensors not found"):
+        ctran.load(tmp_path)
+
+
+def change_config(folder, **entries):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | entries))
+
+
+def test_a_folder_of_another_format_is_refused(tagger, tmp_path):
+    tagger.save(tmp_path / "model")
+    change_config(tmp_path / "model", format=2)
+    with pytest.raises(ModelFolderError, match=r"has format 2, this ctran .* reads 1; upgrade"):
+        ctran.load(tmp_path / "model")
+
+
+def test_weights_that_do_not_fit_are_refused(tagger, tmp_path):
+    tagger.save(tmp_path / "model")
+    save_file({"x": torch.zeros(1)}, tmp_path / "model" / "model.safetensors")
+    with pytest.raises(ModelFolderError, match=r"does not fit config.json"):
+        ctran.load(tmp_path / "model")
+
+
+def test_an_option_of_a_later_version_is_refused(tagger, tmp_path):
+    tagger.save(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())["model"]
+    change_config(tmp_path / "model", model=config | {"telepathy": True})
+    with pytest.raises(ModelFolderError, match="no option 'telepathy'"):
+        ctran.load(tmp_path / "model")
+
+
+def test_a_failed_save_leaves_the_old_folder(tagger, tmp_path, monkeypatch):
+    tagger.save(tmp_path / "model")
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    monkeypatch.setattr("ctran.inference.tagger.save_file", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        tagger.save(tmp_path / "model")
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+    assert ctran.load(tmp_path / "model").labels == tagger.labels
+
+
+def test_the_folder_that_is_pushed_is_the_folder_that_is_loaded(tagger, picture, tmp_path, monkeypatch):
+    """The hub itself is out of reach: its client is replaced by a folder on disk."""
+    import shutil
+
+    import huggingface_hub
+
+    class Hub:
+        def create_repo(self, repository, **_):
+            assert repository == "user/tags"
+
+        def upload_folder(self, *, repo_id, folder_path):
+            shutil.copytree(folder_path, tmp_path / "hub")
+            return f"https://hub/{repo_id}/commit/1"
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repository, **_: str(tmp_path / "hub"))
+    assert tagger.push_to_hub("user/tags").endswith("/commit/1")
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert "library_name: ctran" in card and "7 labels" in card
+    assert ctran.Tagger.from_hub("user/tags").predict(picture) == tagger.predict(picture)

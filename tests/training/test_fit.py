@@ -1,0 +1,228 @@
+"""The run folder, and that the same recipe gives the same weights."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ctran
+from ctran.labels import LabelSpace, LabelState
+from ctran.training import fit as fit_module
+from ctran.training.fit import RunFolderError, fit
+from ctran.training.pipeline import build_tagger, inherit, prepare, prior_bias
+from ctran.training.recipe import read_recipe
+from ctran.training.task import LabelTask
+from tests.conftest import TOY
+
+
+@pytest.fixture
+def recipe(folder):
+    return read_recipe(None, [*TOY, "--source", "imagefolder", "--root", str(folder), "--absent", "negative"])
+
+
+def change(recipe, **options):
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **options))
+
+
+def weights(run):
+    return load_file(run / "model" / "model.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_a_run_folder_holds_all_that_is_promised(recipe, tmp_path):
+    report = fit(recipe, tmp_path / "run")
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names >= {"recipe.yaml", "versions.json", "history.json", "curves.png", "model", "last.ckpt", "tensorboard"}
+    assert names >= {"metrics.json", "metrics.md", "predictions.png"} and "skipped.json" not in names
+    assert {p.name for p in (tmp_path / "run" / "model").iterdir()} == {
+        "config.json",
+        "labels.json",
+        "model.safetensors",
+        "README.md",
+    }
+    assert [s.known_share for s in report.settings] == [0, 0.25, 0.5, 0.75]
+    saved = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert saved["settings"][0]["hidden"]["mAP"] == pytest.approx(report.settings[0].hidden.mAP, nan_ok=True)
+    assert json.loads((tmp_path / "run" / "versions.json").read_text())["seed"] == 0
+    assert not list((tmp_path / "run").rglob("*.part"))
+    assert read_recipe(tmp_path / "run" / "recipe.yaml") == recipe
+
+
+def test_one_recipe_and_one_seed_give_one_model(recipe, tmp_path):
+    fit(recipe, tmp_path / "a")
+    fit(recipe, tmp_path / "b")
+    fit(dataclasses.replace(recipe, seed=1), tmp_path / "c")
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "schedule": "cosine", "hide_image": 0.5, "all_unknown": 0.3}])
+def test_a_resumed_run_equals_an_unbroken_one(recipe, tmp_path, monkeypatch, options):
+    recipe = change(recipe, epochs=3, **options)
+    fit(recipe, tmp_path / "whole")
+
+    def interrupt(self, trainer, pl_module):
+        if trainer.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_module.RunFolder, "on_train_epoch_start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(recipe, tmp_path / "broken")
+    assert not (tmp_path / "broken" / "metrics.json").exists()
+    assert len(json.loads((tmp_path / "broken" / "history.json").read_text())) == 2
+    fit(recipe, tmp_path / "broken", resume=True)
+    assert len(json.loads((tmp_path / "broken" / "history.json").read_text())) == 3
+    history = [json.loads((tmp_path / r / "history.json").read_text()) for r in ("whole", "broken")]
+    assert history[0] == history[1]
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+
+
+def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(recipe, tmp_path):
+    change(recipe, epochs=10_000).save(tmp_path / "long.yaml")
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "ctran", "train", str(tmp_path / "long.yaml"), "--output", str(run)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert f"ctran train --resume {run}" in errors and "Traceback" not in errors
+    assert ctran.load(run).labels.names == ("blue", "green", "red", "warm")
+    assert (run / "last.ckpt").exists()
+
+
+def test_a_folder_that_is_there_is_not_overwritten(recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"is there already: go on with --resume .*, or give another"):
+        fit(recipe, tmp_path / "run")
+
+
+def test_pictures_left_out_on_request_are_listed_in_the_run_folder(recipe, folder, tmp_path):
+    (folder / "03.png").write_bytes(b"no picture")
+    data = dataclasses.replace(recipe.data, skip_broken=True)
+    fit(dataclasses.replace(change(recipe, epochs=1), data=data), tmp_path / "run")
+    (only,) = json.loads((tmp_path / "run" / "skipped.json").read_text())
+    assert only["row"].endswith("row 4") and "not a picture" in only["reason"]
+
+
+def test_cached_features_train_as_the_backbone_itself_would(recipe, tmp_path):
+    """One view, frozen backbone, no augmentation: tokens from disk (float16, bf16 arithmetic) or made anew, near the same."""
+    frozen = change(recipe, backbone_learning_rate=0.0, augmentation="none", epochs=1)
+    fit(frozen, tmp_path / "direct")
+    fit(change(frozen, feature_views=1), tmp_path / "cached")
+    one, other = weights(tmp_path / "direct"), weights(tmp_path / "cached")
+    for name, value in one.items():
+        if name.startswith("backbone"):
+            assert torch.equal(value, other[name])
+    moved = [k for k in one if not k.startswith("backbone") and not torch.allclose(one[k], other[k], atol=0.05)]
+    assert moved == []
+
+
+def test_no_truth_that_is_not_shown_can_leak(recipe, folder):
+    """Flip, in the data set, all that the model is not told: every logit stays as it was, to the bit."""
+    share = 0.5
+    parts = prepare(recipe)
+    table, tagger = parts.tables["train"], parts.tagger
+    from ctran.data.loading import PictureSet, loader
+    from ctran.evaluation import predict
+    from ctran.masking import known_labels
+
+    batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=8)
+    _, _, (before,) = predict(tagger.model, batches, table.ids, [share], seed=0)
+    known = torch.from_numpy(known_labels(table.ids, len(table.labels), share))
+    flipped = torch.where(known, table.truth, 3 - table.truth)
+    as_lists = [[[i for i, s in enumerate(row) if s == code] for row in flipped.tolist()] for code in (2, 1)]
+    rows = table.rows.remove_columns(["positives", "negatives"])
+    rows = rows.add_column("positives", as_lists[0]).add_column("negatives", as_lists[1])
+    liar = dataclasses.replace(table, rows=rows)
+    assert (liar.truth != table.truth).any()
+    batches = loader(PictureSet(liar, tagger.labels, tagger.preprocessing), batch_size=8)
+    truth, _, (after,) = predict(tagger.model, batches, liar.ids, [share], seed=0)
+    assert torch.equal(truth.to(torch.int8), flipped)
+    assert torch.equal(before, after)
+
+
+def test_prior_bias_is_the_log_odds_of_what_was_looked_at(recipe):
+    tagger = build_tagger(recipe, LabelSpace(("a", "b")))
+    prior_bias(tagger.model, torch.tensor([[2, 0], [2, 0], [1, 2], [1, 1]]))
+    bias = tagger.model.get_parameter("classifier.bias").sigmoid()
+    assert bias.tolist() == pytest.approx([2.5 / 5, 1.5 / 3])
+
+
+def test_fine_tuning_keeps_what_is_shared(recipe):
+    old = build_tagger(recipe, LabelSpace(("a", "b", "c")))
+    new = build_tagger(dataclasses.replace(recipe, seed=1), LabelSpace(("c", "x", "a")))
+    before = new.model.classifier.weight.clone()
+    assert inherit(new, old) == ["x"]
+    assert torch.equal(new.model.classifier.weight[0], old.model.classifier.weight[2])
+    assert torch.equal(new.model.labels.label.weight[2], old.model.labels.label.weight[0])
+    assert torch.equal(new.model.classifier.weight[1], before[1])
+    assert torch.equal(new.model.encoder.layers[0].qkv.weight, old.model.encoder.layers[0].qkv.weight)
+
+
+def test_fine_tuning_from_another_shape_is_refused(recipe):
+    wide = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, token_dim=32))
+    old, new = build_tagger(recipe, LabelSpace(("a",))), build_tagger(wide, LabelSpace(("a",)))
+    with pytest.raises(ValueError, match="options must be those of the folder"):
+        inherit(new, old)
+
+
+def test_training_starts_from_a_model_folder(recipe, folder, tmp_path):
+    fit(change(recipe, epochs=1), tmp_path / "first")
+    text = (folder / "metadata.csv").read_text().replace("warm", "hot")
+    (folder / "metadata.csv").write_text(text)
+    again = change(recipe, epochs=1, learning_rate=0.0, init_from=tmp_path / "first")
+    fit(again, tmp_path / "second")
+    one, other = ctran.load(tmp_path / "first"), ctran.load(tmp_path / "second")
+    assert other.labels.names == ("blue", "green", "hot", "red")
+    assert torch.equal(one.model.classifier.weight[2], other.model.classifier.weight[3])
+
+
+def test_half_annotated_pictures_train(recipe, folder, tmp_path):
+    """Where truth has holes, what is not looked at neither trains nor counts."""
+    rows = ["file_name,red,blue"] + [f"{n:02}.png,{(1, 0, '')[n % 3]},{('', 1, 0)[n % 3]}" for n in range(30)]
+    (folder / "wide.csv").write_text("\n".join(rows))
+    flags = [*TOY, "--source", "csv", "--root", str(folder / "wide.csv"), "--training.epochs", "1"]
+    report = fit(read_recipe(None, flags), tmp_path / "run")
+    counted = sum(n for _, n in report.settings[0].labels.values())
+    truth = prepare(read_recipe(None, flags)).tables["test"].truth
+    assert counted == int((truth == LabelState.POSITIVE).sum())
+
+
+def test_training_runs_on_two_processes(recipe, tmp_path):
+    change(recipe, devices=2, strategy="ddp", ema=0.9, hide_image=0.3).save(tmp_path / "two.yaml")
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "ctran", "train", str(tmp_path / "two.yaml"), "--output", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (run / "metrics.json").exists()
+    fit(change(recipe, ema=0.9, hide_image=0.3), tmp_path / "one")
+    assert weights(run).keys() == weights(tmp_path / "one").keys()
+
+
+def test_bf16_trains(recipe, tmp_path):
+    fit(change(recipe, precision="bf16-mixed", epochs=1), tmp_path / "run")
+    assert all(v.dtype != torch.bfloat16 for v in weights(tmp_path / "run").values())
+    assert all(torch.isfinite(v.float()).all() for v in weights(tmp_path / "run").values())
+
+
+def test_the_average_of_weights_is_an_average(recipe):
+    task = LabelTask(build_tagger(recipe, LabelSpace(("a",))).model, LabelSpace(("a",)), change(recipe, ema=0.5), [])
+    start = task.model.classifier.weight.detach().clone()
+    task.model.classifier.weight.data += 1.0
+    task.on_train_batch_end(None, None, 0)
+    decay = 2 / 11  # (1 + n) / (10 + n) after the first step
+    assert torch.allclose(task.average.classifier.weight, start + (1 - decay), atol=1e-6)

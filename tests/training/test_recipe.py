@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from ctran import recipes, registry
+from ctran.data import sources
+from ctran.training.recipe import RecipeError, Training, find_recipe, read_recipe
+
+SHIPPED = sorted(Path(recipes.__path__[0]).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_every_shipped_recipe_is_read_and_says_what_it_is_for(path):
+    read_recipe(path)
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    text = "\n".join(header)
+    assert "ctran train" in text and "core" in text and "Expected" in text
+
+
+def test_defaults_are_the_papers():
+    options = read_recipe().training
+    assert (options.optimizer, options.learning_rate, options.batch_size, options.weight_decay) == ("adam", 1e-5, 16, 0)
+    assert options.unknown_share == (0.25, 1.0)
+    assert (options.all_unknown, options.hide_image, options.ema, options.label_smoothing) == (0, 0, 0, 0)
+    model = read_recipe().model
+    assert (model.backbone, model.image_size) == ("resnet101", 576)
+
+
+def test_flags_win_over_the_file(tmp_path):
+    (tmp_path / "r.yaml").write_text("seed: 3\ntraining:\n  epochs: 7\n  batch_size: 2\n")
+    recipe = read_recipe(tmp_path / "r.yaml", ["--training.epochs", "9", "--training.unknown_share=[0.5, 1]"])
+    assert (recipe.seed, recipe.training.epochs, recipe.training.batch_size) == (3, 9, 2)
+    assert recipe.training.unknown_share == (0.5, 1.0)
+
+
+def test_short_flags_are_keys_of_data(folder):
+    flags = ["--source", "imagefolder", "--root", str(folder), "--absent", "negative", "--skip-broken"]
+    data = read_recipe(None, flags).data
+    assert (data.root, data.absent, data.skip_broken) == (folder, "negative", True)
+
+
+def test_a_recipe_survives_the_disk(tmp_path, folder):
+    flags = ["--source", "imagefolder", "--root", str(folder), "--absent", "negative", "--training.ema", "0.9"]
+    recipe = read_recipe(None, flags)
+    recipe.save(tmp_path / "recipe.yaml")
+    assert read_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--training.epocs", "3"], r"unknown recipe key 'training.epocs'; did you mean 'training.epochs'\?"),
+        (["--trainning.epochs", "3"], r"did you mean 'training.epochs'\?"),
+        (["--training.epochs", "many"], "training.epochs"),
+        (["--training.epochs", "0"], "training.epochs must be at least 1, got 0"),
+        (["--training.hide_image", "2"], "training.hide_image must lie between 0 and 1"),
+        (["--training.epochs"], "--training.epochs needs a value"),
+        (["epochs", "3"], "expected --key value, got 'epochs'"),
+        (["--source", "imagefold"], r"unknown source 'imagefold'; did you mean 'imagefolder'\?"),
+        (["--method", "c-tran"], r"unknown method 'c-tran'; did you mean 'ctran'\?"),
+        (["--source", "imagefolder"], "data.root"),
+        (["--training.feature_views", "2"], "needs a frozen backbone"),
+        (["--model.dropouts", "0.1"], r"did you mean 'model.dropout'\?"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(flags, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(None, flags)
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "no YAML"), ("- 1\n", "keys and values, got list")])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, message):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(tmp_path / "r.yaml")
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(RecipeError, match="no recipe 'dem'; did you mean 'demo'"):
+        find_recipe("dem")
+
+
+def test_every_key_has_a_description(capsys):
+    from ctran.training.recipe import print_help
+
+    for source in registry.names(sources):
+        print_help("ctran", source)
+    text = capsys.readouterr().out
+    for name in Training.__dataclass_fields__:
+        assert f"--training.{name}" in text
+        assert f" {name}: " in (Training.__doc__ or "")
