@@ -96,7 +96,7 @@ def test_a_wrong_flag_names_the_nearest(run, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["predict", str(run[0]), "x.png", "--treshold", "0.3"])
     assert stop.value.code == 2
-    assert "--treshold; did you mean '--threshold'?" in capsys.readouterr().err
+    assert "--treshold 0.3; did you mean '--threshold'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

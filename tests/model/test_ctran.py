@@ -123,7 +123,7 @@ def test_without_image_the_picture_does_not_matter(images):
 
 
 def test_hiding_the_image_equals_the_model_without_image(images):
-    model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, pooled_residual=True).eval()
+    model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, anchored=True).eval()
     states = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
     features = model.encode_images(images)
     shown = model.predict_labels(features, states)
@@ -142,7 +142,7 @@ def test_the_papers_defaults():
     assert len(model.encoder.layers) == 3
     layer = model.encoder.layers[0]
     assert (layer.num_heads, layer.dropout, layer.wide.weight.shape) == (4, 0.1, (2048, 2048))
-    assert model.labels.label.weight.shape == (80, 2048) and model.residual is None
+    assert model.labels.label.weight.shape == (80, 2048) and model.anchor is None and not model.anchored
 
 
 def test_heads_must_divide_the_width():
@@ -151,7 +151,7 @@ def test_heads_must_divide_the_width():
 
 
 def test_every_parameter_but_unused_ones_gets_a_gradient(images):
-    model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, pooled_residual=True)
+    model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, anchored=True)
     model(images, torch.randint(0, 3, (3, 7))).pow(2).sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 

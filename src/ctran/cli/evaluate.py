@@ -24,13 +24,11 @@ def run(options: argparse.Namespace) -> int:
     from ctran.inference.tagger import Tagger
     from ctran.training.fit import evaluate_run, write_metrics
     from ctran.training.pipeline import build_tables
-    from ctran.training.recipe import RecipeError, read_recipe
+    from ctran.training.recipe import RecipeError, read_run
 
     if bad := [s for s in options.known_share if not 0 <= s <= 100]:
         raise RecipeError(f"--known-share takes percentages from 0 to 100, got {bad[0]:g}")
-    if not (options.run / "recipe.yaml").is_file():
-        raise RecipeError(f"{options.run} is no run folder: recipe.yaml not found")
-    table = build_tables(read_recipe(options.run / "recipe.yaml"))[options.split]
+    table = build_tables(read_run(options.run))[options.split]
     shares = [s / 100 for s in options.known_share]
     report = evaluate_run(Tagger.load(options.run), table, shares, seed=options.seed)
     write_metrics(report, options.output or options.run / "metrics")

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
                 writer.writerow([image, label, f"{p:.6f}", int(p >= options.threshold)])
         else:
             best = ", ".join(f"{name} {100 * p:.0f} %" for name, p in prediction.top(options.top).items())
-            table.add_row(str(image), ", ".join(prediction.labels) or "-", best)
+            table.add_row(image.name, ", ".join(prediction.labels) or "-", best)
     if table.row_count:
         Console().print(table)
     return 1 if failed else 0

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ctran.training.recipe import RecipeError, find_recipe, print_help, read_recipe
+from ctran.training.recipe import RecipeError, find_recipe, print_help, read_recipe, read_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if options.resume is not None:
         if options.recipe or options.keys or options.output:
             raise RecipeError("--resume RUN takes the recipe from the run folder; give no other")
-        recipe, folder = read_recipe(options.resume / "recipe.yaml"), options.resume
+        recipe, folder = read_run(options.resume), options.resume
     else:
         path = find_recipe(options.recipe) if options.recipe else None
         if options.list_keys:

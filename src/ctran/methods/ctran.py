@@ -1,10 +1,11 @@
 """C-Tran (Lanchantin et al., CVPR 2021) and its ablations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, CTran
 
+BACKBONE_OPTIONS = {f.name for f in fields(MethodConfig)}
 SUMMARY = "C-Tran: image and label tokens in one transformer encoder, labels with states"
 
 
@@ -18,8 +19,15 @@ class Config(MethodConfig):
         num_heads: attention heads.
         dropout: in the encoder.
         use_image: false is the paper's ablation "no image" (Table 5).
-        pooled_residual: add a linear layer on the averaged image features to the logits. Beyond the paper.
-        token_dropout: share of the backbone's channels set to zero in training. Beyond the paper.
+        use_states: false leaves out the state embeddings, the paper's ablation "no LMT" with unknown_share [1, 1] (Table 5).
+        anchored: logits = linear layer on the averaged image features + what the known labels change in the encoder's. Beyond
+            the paper, as are all that follow; see :class:`ctran.model.CTran`.
+        attention_dropout: false keeps dropout out of the attention weights.
+        positive_bias: added to attention scores towards known positive labels, in half of the heads.
+        image_bias: added to attention scores towards image tokens.
+        token_dropout: share of the image tokens' channels set to zero in training.
+        pooled_dropout: the same for the averaged features of the anchor.
+        orthogonal: start the attention's matrices orthogonal.
     """
 
     token_dim: int | None = None
@@ -27,20 +35,17 @@ class Config(MethodConfig):
     num_heads: int = 4
     dropout: float = 0.1
     use_image: bool = True
-    pooled_residual: bool = False
+    use_states: bool = True
+    anchored: bool = False
+    attention_dropout: bool = True
+    positive_bias: float = 0.0
+    image_bias: float = 0.0
     token_dropout: float = 0.0
+    pooled_dropout: float = 0.0
+    orthogonal: bool = False
 
 
 def build(config: Config, num_labels: int) -> CTran:
     """The model with random weights."""
-    return CTran(
-        Backbone(config.backbone),
-        num_labels=num_labels,
-        token_dim=config.token_dim,
-        num_layers=config.num_layers,
-        num_heads=config.num_heads,
-        dropout=config.dropout,
-        use_image=config.use_image,
-        pooled_residual=config.pooled_residual,
-        token_dropout=config.token_dropout,
-    )
+    options = {f.name: getattr(config, f.name) for f in fields(Config) if f.name not in BACKBONE_OPTIONS}
+    return CTran(Backbone(config.backbone), num_labels=num_labels, **options)

@@ -20,11 +20,14 @@ class EncoderLayer(nn.Module):
     Source: Lanchantin et al., CVPR 2021, Sec. 3.2 and 3.5.
     """
 
-    def __init__(self, *, dim: int, num_heads: int, dropout: float) -> None:
+    def __init__(
+        self, *, dim: int, num_heads: int, dropout: float, attention_dropout: bool = True, orthogonal: bool = False
+    ) -> None:
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"token width {dim} must be a multiple of the number of heads, got {num_heads} heads")
         self.num_heads, self.dropout = num_heads, dropout
+        self.attention_dropout = dropout if attention_dropout else 0.0
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
         self.wide = nn.Linear(dim, dim)
@@ -32,6 +35,9 @@ class EncoderLayer(nn.Module):
         self.norm_attention = nn.LayerNorm(dim)
         self.norm_network = nn.LayerNorm(dim)
         nn.init.xavier_uniform_(self.qkv.weight)
+        if orthogonal:
+            for square in (*self.qkv.weight.data.chunk(3), self.out.weight.data):
+                nn.init.orthogonal_(square)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
 
@@ -41,44 +47,59 @@ class EncoderLayer(nn.Module):
         q, k, v = parts.permute(2, 0, 3, 1, 4)  # each (B, K, N, d)
         return q, k, v
 
-    def forward(self, h: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Update all tokens; each may attend to all."""
+    def forward(self, h: Float[Tensor, "B N D"], bias: Float[Tensor, "B K 1 N"] | None = None) -> Float[Tensor, "B N D"]:
+        """Update all tokens; each may attend to all. ``bias`` is added to the scores towards each token."""
         q, k, v = self._heads(h)
-        p = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=p)
+        p = self.attention_dropout if self.training else 0.0
+        bias = None if bias is None else bias.to(q.dtype)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=p)
         mixed = self.out(mixed.transpose(1, 2).flatten(2))
         h = self.norm_attention(h + F.dropout(mixed, self.dropout, self.training))
         inner = F.dropout(F.relu(self.wide(h)), self.dropout, self.training)
         return self.norm_network(h + F.dropout(self.narrow(inner), self.dropout, self.training))
 
-    def attention(self, h: Float[Tensor, "B N D"]) -> Float[Tensor, "B K N N"]:
+    def attention(self, h: Float[Tensor, "B N D"], bias: Float[Tensor, "B K 1 N"] | None = None) -> Float[Tensor, "B K N N"]:
         """Attention weights alpha of Eq. 2 for the input of this layer; rows sum to 1."""
         q, k, _ = self._heads(h)
-        return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(dim=-1)
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        return (scores if bias is None else scores + bias).softmax(dim=-1)
 
 
 class Encoder(nn.Module):
     """``num_layers`` encoder layers after one joint LayerNorm of all tokens."""
 
-    def __init__(self, *, dim: int, num_layers: int, num_heads: int, dropout: float) -> None:
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_layers: int,
+        num_heads: int,
+        dropout: float,
+        attention_dropout: bool = True,
+        orthogonal: bool = False,
+    ) -> None:
         super().__init__()
+        self.num_heads = num_heads
         self.norm = nn.LayerNorm(dim)
-        layers = [EncoderLayer(dim=dim, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)]
-        self.layers = nn.ModuleList(layers)
+        options = {"num_heads": num_heads, "attention_dropout": attention_dropout, "orthogonal": orthogonal}
+        self.layers = nn.ModuleList(EncoderLayer(dim=dim, dropout=dropout, **options) for _ in range(num_layers))
 
-    def forward(self, h: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+    def forward(self, h: Float[Tensor, "B N D"], bias: Float[Tensor, "B K 1 N"] | None = None) -> Float[Tensor, "B N D"]:
+        """Updated tokens; ``bias`` as in :meth:`EncoderLayer.forward`, the same in every layer."""
         h = self.norm(h)
         for layer in self.layers:
-            h = layer(h)
+            h = layer(h, bias)
         return h
 
     @torch.no_grad()
-    def attention(self, h: Float[Tensor, "B N D"]) -> list[Float[Tensor, "B K N N"]]:
+    def attention(
+        self, h: Float[Tensor, "B N D"], bias: Float[Tensor, "B K 1 N"] | None = None
+    ) -> list[Float[Tensor, "B K N N"]]:
         """Attention maps of every layer, first to last; costs what the fused kernel saves, so only on request."""
         h = self.norm(h)
         maps = []
         for layer in self.layers:
             assert isinstance(layer, EncoderLayer)
-            maps.append(layer.attention(h))
-            h = layer(h)
+            maps.append(layer.attention(h, bias))
+            h = layer(h, bias)
         return maps

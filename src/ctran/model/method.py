@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ class Method(nn.Module):
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """The slow half: image tokens."""
-        return self.backbone(images)
+        return self.backbone(images.contiguous(memory_format=torch.channels_last))  # same numbers, faster on CPU
 
     def predict_labels(
         self, features: Features, states: Int[Tensor, "B L"], *, hide_image: Bool[Tensor, " B"] | None = None

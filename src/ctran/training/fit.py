@@ -85,8 +85,6 @@ def versions() -> dict[str, str]:
 def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
     """Make the run folder, or check that there is one to resume."""
     if resume:
-        if not (run / "recipe.yaml").is_file():
-            raise RunFolderError(f"{run} is no run folder: recipe.yaml not found")
         return
     if run.exists() and any(run.iterdir()):
         raise RunFolderError(f"{run} is there already: go on with --resume {run}, or give another folder with --output")

@@ -96,11 +96,13 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
 
 
 def prior_bias(model: nn.Module, truth: Tensor) -> None:
-    """Start the classifier's bias at the log-odds of each label among the pictures where somebody looked."""
+    """Start the biases of classifier and anchor at the log-odds of each label among the pictures where somebody looked."""
     positive = (truth == LabelState.POSITIVE).sum(0).double()
     looked = (truth != LabelState.UNKNOWN).sum(0).double()
     share = (positive + 0.5) / (looked + 1)
-    model.get_submodule("classifier").get_parameter("bias").data.copy_(share.logit())
+    for name, parameter in model.named_parameters():
+        if name in ("classifier.bias", "anchor.bias"):
+            parameter.data.copy_(share.logit())
 
 
 def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: dict[str, object]) -> FeatureCache:
@@ -111,7 +113,7 @@ def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: d
     @torch.inference_mode()
     def make(view: int, numbers: list[int]) -> Tensor:
         source = data if view else plain
-        images = torch.stack([source.image(i, view) for i in numbers]).to(memory_format=torch.channels_last)
+        images = torch.stack([source.image(i, view) for i in numbers])
         bf16 = torch.amp.is_autocast_available("cpu") and not torch.cuda.is_available()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             return model.encode_images(images).tokens.float()

@@ -27,19 +27,22 @@ class Training:
         epochs: passes over the training pictures.
         batch_size: pictures a step.
         optimizer: adam, or adamw (weight decay apart from the gradient).
-        learning_rate: of everything but the backbone and the pooled residual.
+        learning_rate: of everything but the backbone and the anchor.
         backbone_learning_rate: null is the same; 0 freezes the backbone (its batch-norm statistics too).
-        residual_learning_rate: of the pooled residual; null is the same.
+        anchor_learning_rate: of an anchored model's linear layer; null is the same, 0 freezes it (after apart_epochs).
         weight_decay: on matrices; never on biases, norms and embeddings.
-        schedule: constant, or cosine to zero after a warm-up of 5 % of the steps.
+        anchor_weight_decay: of the anchor; null is the same.
+        schedule: constant, or cosine to zero after a warm-up of 5 % of the steps (apart_epochs have their own).
         clip_norm: largest norm of the gradient; 0 is no limit.
         unknown_share: label mask training hides a uniform random share of the labels in this range; [1, 1] is training
             without label masks (all labels unknown).
         all_unknown: share of the pictures that are told nothing at all, beyond the sampling above.
-        hide_image: share of the pictures whose image is hidden (its tokens and the pooled residual). Beyond the paper.
+        hide_image: share of the pictures whose image is hidden. Beyond the paper.
         label_smoothing: 0 is none.
         prior_bias: start the classifier's bias at the log-odds of each label's frequency.
-        label_epochs: epochs at the start in which every image is hidden, so that labels learn from labels first.
+        apart_epochs: so many of the epochs come first, in which the encoder of an anchored model learns from labels alone and
+            its anchor from images alone; the sum of the two is where the other epochs start. Beyond the paper.
+        apart_learning_rate: in these epochs, of both; null is learning_rate.
         ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
         augmentation: random transform of the training pictures.
         feature_views: with a frozen backbone: compute image tokens of this many views of each training picture once (the first
@@ -58,8 +61,9 @@ class Training:
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-5
     backbone_learning_rate: float | None = None
-    residual_learning_rate: float | None = None
+    anchor_learning_rate: float | None = None
     weight_decay: float = 0.0
+    anchor_weight_decay: float | None = None
     schedule: Literal["constant", "cosine"] = "constant"
     clip_norm: float = 0.0
     unknown_share: tuple[float, float] = (0.25, 1.0)
@@ -67,7 +71,8 @@ class Training:
     hide_image: float = 0.0
     label_smoothing: float = 0.0
     prior_bias: bool = False
-    label_epochs: int = 0
+    apart_epochs: int = 0
+    apart_learning_rate: float | None = None
     ema: float = 0.0
     augmentation: Augmentation = "ctran576"
     feature_views: int = 0
@@ -219,6 +224,13 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     except Exception as error:  # jsonargparse and the dataclasses' own checks
         raise RecipeError(str(error).strip()) from None
     return Recipe(method, source, parts.seed, parts.model, parts.data, parts.training, parts.evaluation)
+
+
+def read_run(run: Path) -> Recipe:
+    """The recipe that a run folder was made by."""
+    if not (run / "recipe.yaml").is_file():
+        raise RecipeError(f"{run} is no run folder: recipe.yaml not found")
+    return read_recipe(run / "recipe.yaml")
 
 
 def _tree(flat: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -14,7 +15,7 @@ from ctran.evaluation import Report, features_of, report, states_for
 from ctran.labels import LabelSpace
 from ctran.losses import bce
 from ctran.masking import label_mask_training
-from ctran.model import Method
+from ctran.model import CTran, Method
 from ctran.training.recipe import Recipe
 
 
@@ -35,6 +36,7 @@ class LabelTask(L.LightningModule):
         super().__init__()
         self.model, self.labels, self.recipe, self.val_ids = model, labels, recipe, val_ids
         self.average = copy.deepcopy(model).requires_grad_(False).eval() if recipe.training.ema else None
+        self.updates: Tensor
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self.report: Report | None = None
         self._gathered: list[tuple[Tensor, ...]] = []
@@ -42,6 +44,8 @@ class LabelTask(L.LightningModule):
         self.train_loss = float("nan")
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
+        if recipe.training.apart_epochs and not (isinstance(model, CTran) and model.anchored):
+            raise ValueError("training.apart_epochs needs model.anchored true: there are no two parts to train apart")
 
     @property
     def evaluated(self) -> Method:
@@ -50,12 +54,27 @@ class LabelTask(L.LightningModule):
 
     # ---------------------------------------------------------------- training
 
+    @property
+    def apart(self) -> bool:
+        """Whether this epoch trains the encoder on labels and the anchor on images, each on its own."""
+        return self.current_epoch < self.recipe.training.apart_epochs
+
     def on_train_epoch_start(self) -> None:
         seed = seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank)
         torch.manual_seed(seed)  # dropout
         self.generator = torch.Generator().manual_seed(seed_of(seed, 2))  # masks
         if self.recipe.training.backbone_learning_rate == 0:
             self.model.backbone.eval()  # batch-norm statistics too
+        if self.current_epoch == self.recipe.training.apart_epochs > 0:
+            self._start_together()
+
+    def _start_together(self) -> None:
+        """Go on from the averaged weights with a fresh optimizer."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.state_dict())
+            self.updates.fill_(0)
+        for optimizer in self.trainer.optimizers:
+            optimizer.state.clear()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         options = self.recipe.training
@@ -65,12 +84,19 @@ class LabelTask(L.LightningModule):
             all_unknown=options.all_unknown,
             generator=self.generator,
         )
-        share = 1.0 if self.current_epoch < options.label_epochs else options.hide_image
-        hide = None
-        if share:
-            hide = (torch.rand(len(states), generator=self.generator) < share).to(states.device)
-        logits = self.model.predict_labels(features_of(self.model, batch), states, hide_image=hide)
-        loss = bce(logits, batch.truth, states, label_smoothing=options.label_smoothing)
+        features = features_of(self.model, batch)
+        score = partial(bce, truth=batch.truth, label_smoothing=options.label_smoothing)
+        if self.apart:
+            assert isinstance(self.model, CTran)
+            nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
+            loss = score(self.model.predict_labels(features, states, hide_image=nobody), states=states)
+            if self.model.anchor is not None:
+                loss = loss + score(self.model.pooled_logits(features), states=torch.zeros_like(states))
+        else:
+            hide = None
+            if options.hide_image:
+                hide = (torch.rand(len(states), generator=self.generator) < options.hide_image).to(states.device)
+            loss = score(self.model.predict_labels(features, states, hide_image=hide), states=states)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
         self._losses.append(loss.detach())
         return loss
@@ -119,35 +145,43 @@ class LabelTask(L.LightningModule):
     # --------------------------------------------------------------- optimiser
 
     def _groups(self) -> Iterator[dict[str, Any]]:
-        """Parameters by learning rate and weight decay; norms, biases and embeddings are not decayed."""
+        """Parameters by part (whose learning rates differ) and weight decay; norms, biases and embeddings do not decay."""
         options = self.recipe.training
+        anchor_decay = options.weight_decay if options.anchor_weight_decay is None else options.anchor_weight_decay
         bare = {id(p) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.LayerNorm) for p in m.parameters()}
-        rates = {
-            "backbone": options.backbone_learning_rate,
-            "residual": options.residual_learning_rate,
-        }
-        sorted_in: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[str, float], list[nn.Parameter]] = {}
         for name, p in self.model.named_parameters():
             if not p.requires_grad:
                 continue
-            rate = rates.get(name.split(".")[0])
-            rate = options.learning_rate if rate is None else rate
-            decay = options.weight_decay if p.ndim > 1 and id(p) not in bare and "known_state" not in name else 0.0
-            sorted_in.setdefault((rate, decay), []).append(p)
-        for (rate, decay), parameters in sorted_in.items():
-            yield {"params": parameters, "lr": rate, "weight_decay": decay}
+            part = name.split(".")[0]
+            decay = anchor_decay if part == "anchor" else options.weight_decay
+            bare_name = name in ("labels.known_state", "classifier.weight")  # embeddings too: one row a state, a label
+            decays = p.ndim > 1 and id(p) not in bare and not bare_name
+            groups.setdefault((part if part in ("backbone", "anchor") else "", decay if decays else 0.0), []).append(p)
+        for (part, decay), parameters in groups.items():
+            yield {"params": parameters, "weight_decay": decay, "part": part}
+
+    def learning_rate(self, part: str, step: int, steps_per_epoch: int) -> float:
+        """Of ``part`` (``backbone``, ``anchor`` or the rest, an empty string) at a step counted from 0."""
+        options = self.recipe.training
+        rates = {"backbone": options.backbone_learning_rate, "anchor": options.anchor_learning_rate}
+        rate, first, last = rates.get(part), options.apart_epochs * steps_per_epoch, options.epochs * steps_per_epoch
+        rate = options.learning_rate if rate is None else rate
+        if step < first:
+            if options.apart_learning_rate is not None and part != "backbone":
+                rate = options.apart_learning_rate
+            first, last = 0, first
+        if options.schedule == "constant":
+            return rate
+        done, total = step - first, last - first
+        warm = max(1, round(0.05 * total))
+        return rate * min(1.0, (done + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, done / total)))
 
     def configure_optimizers(self) -> Any:
         options = self.recipe.training
         kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(list(self._groups()), betas=(0.9, 0.999))
-        if options.schedule == "constant":
-            return optimizer
-        total = int(self.trainer.estimated_stepping_batches)
-        warm = max(1, round(0.05 * total))
-
-        def factor(step: int) -> float:
-            return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        optimizer = kind(list(self._groups()), lr=1.0, betas=(0.9, 0.999))  # the schedule gives the rates themselves
+        steps = math.ceil(int(self.trainer.estimated_stepping_batches) / options.epochs)
+        rates = [partial(self.learning_rate, group["part"], steps_per_epoch=steps) for group in optimizer.param_groups]
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
