@@ -90,8 +90,9 @@ def study(seed: int, runs: Path, save: Callable[[str, int, str, dict[str, Any]],
     for split in ("val", "test"):
         batches = tokens_of(taggers["linear"], tables[split])
         logits: dict[str, list[Tensor]] = {}
+        truth, states, _ = answers(taggers["linear"], batches, tables[split])
         for system, tagger in taggers.items():
-            truth, states, logits[system] = answers(tagger, batches, tables[split])
+            logits[system] = answers(tagger, batches, tables[split])[2]
             save(system, seed, split, row(report(truth, states, logits[system], SHARES, tagger.labels)))
         both = summed(logits["linear"], logits["no image"])
         save(SUM, seed, split, row(report(truth, states, both, SHARES, tables[split].labels)))

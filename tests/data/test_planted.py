@@ -110,7 +110,7 @@ def test_worlds_that_cannot_be_are_refused():
         World(np.zeros(17), np.zeros((17, 17)), np.zeros(17))
     with pytest.raises(ValueError, match="symmetric coupling"):
         World(np.zeros(2), np.array([[0.0, 1.0], [0.0, 0.0]]), np.zeros(2))
-    with pytest.raises(ValueError, match="data.objects must lie between 2 and 11, got 12"):
+    with pytest.raises(ValueError, match=r"data.objects must lie between 2 and 11, got 12"):
         planted.Config(objects=12)
 
 

@@ -133,7 +133,7 @@ def place(shapes: list[tuple[int, int]], canvas: int, rng: np.random.Generator) 
             for shape in shapes:
                 w, h = (max(1, int(scale * side)) for side in shape)
                 x, y = int(rng.integers(canvas - w + 1)), int(rng.integers(canvas - h + 1))
-                if any(x < r and l < x + w and y < b and t < y + h for l, t, r, b in boxes):
+                if any(x < right and left < x + w and y < low and top < y + h for left, top, right, low in boxes):
                     break
                 boxes.append((x, y, x + w, y + h))
             if len(boxes) == len(shapes):
