@@ -198,7 +198,7 @@ def test_clip_art_without_an_object_is_refused():
 
 # ------------------------------------------------------------------------------------------------- a small trained version
 
-LEARNT = planted.Config(train=480, val=1, test=200, objects=4, canvas=64, drawn_share=0.25, coupling=0.9, drawing=(0.4, 0.5))
+LEARNT = planted.Config(train=1500, val=1, test=200, objects=4, canvas=64, drawn_share=0.25, coupling=0.9, drawing=(0.4, 0.5))
 
 
 def train(model: CTran, look: Callable[[Tensor], Features], truth: Tensor, *, epochs: int) -> None:
@@ -223,7 +223,7 @@ def test_a_trained_model_uses_known_labels():
     see = Preprocessing(LEARNT.canvas, "pad", (0.5,) * 3, (0.5,) * 3)
     images = {s: torch.stack([see(t.picture(i)) for i in range(len(t))]) for s, t in tables.items()}
     model = CTran(Backbone("test_resnet"), num_labels=5, token_dim=32, num_layers=2, num_heads=4, dropout=0.0)
-    train(model, lambda rows: model.encode_images(images["train"][rows]), tables["train"].truth.long(), epochs=8)
+    train(model, lambda rows: model.encode_images(images["train"][rows]), tables["train"].truth.long(), epochs=12)
 
     test, drawn = tables["test"], planted.drawn(tables["test"])
     states = states_for(test.truth.long(), test.ids, 0.5, 0)
