@@ -136,6 +136,78 @@ def test_hiding_the_image_equals_the_model_without_image(images):
     assert not torch.allclose(shown, hidden)
 
 
+# ------------------------------------------------------------------------------------------- options beyond the paper
+
+
+def small(**options) -> CTran:
+    return CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, **options).eval()
+
+
+STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
+
+
+def test_an_anchored_model_told_nothing_is_its_linear_layer(images):
+    model = small(anchored=True)
+    features, nothing = model.encode_images(images), torch.zeros_like(STATES)
+    assert torch.equal(model.predict_labels(features, nothing), model.anchor(features.tokens.mean(1)))
+    told = model.predict_labels(features, STATES) - model.predict_labels(features, nothing)
+    both = [model.encode_labels(features, s) for s in (STATES, nothing)]
+    assert torch.allclose(told, both[0] - both[1], atol=1e-5)
+
+
+def test_attention_leans_towards_known_positive_labels_in_half_of_the_heads(images):
+    plain, leaning = small(), small(positive_bias=3.0)
+    leaning.load_state_dict(plain.state_dict())
+    features = plain.encode_images(images)
+    positive = features.tokens.shape[1] + (STATES[0] == LabelState.POSITIVE).nonzero()[:, 0]
+    before, after = (m.attention(features, STATES)[0] for m in (plain, leaning))
+    assert (after[:, 0][..., positive] > before[:, 0][..., positive]).all()
+    assert torch.equal(after[:, 1], before[:, 1])
+    nothing = torch.zeros_like(STATES)
+    assert torch.allclose(leaning.predict_labels(features, nothing), plain.predict_labels(features, nothing), atol=1e-6)
+
+
+def test_attention_leans_away_from_image_tokens(images):
+    plain, leaning = small(), small(image_bias=-2.0)
+    leaning.load_state_dict(plain.state_dict())
+    features = plain.encode_images(images)
+    before, after = (m.attention(features, STATES)[0][..., : features.tokens.shape[1]] for m in (plain, leaning))
+    assert (after < before).all()
+    assert torch.allclose(leaning.encode_labels(None, STATES), plain.encode_labels(None, STATES), atol=1e-6)
+
+
+def test_a_bias_means_the_same_to_the_fused_kernel_and_to_the_maps():
+    layer, h = EncoderLayer(dim=16, num_heads=4, dropout=0.0).eval(), torch.randn(2, 6, 16)
+    bias = torch.randn(2, 4, 1, 6)
+    values = layer.qkv(h)[..., 32:].view(2, 6, 4, 4).transpose(1, 2)
+    mixed = layer.out((layer.attention(h, bias) @ values).transpose(1, 2).flatten(2))
+    after = layer.norm_attention(h + mixed)
+    expected = layer.norm_network(after + layer.narrow(torch.relu(layer.wide(after))))
+    assert torch.allclose(layer(h, bias), expected, atol=1e-5)
+
+
+def test_token_dropout_takes_whole_channels_and_only_in_training(images):
+    model = small(token_dropout=0.5)
+    features = model.encode_images(images)
+    assert model._drop_channels(features) is features
+    dropped = model.train()._drop_channels(features).tokens
+    gone = (dropped == 0).all(dim=1)
+    assert 0.3 < gone.float().mean() < 0.7
+    kept = ~gone[:, None].expand_as(dropped)
+    assert torch.allclose(dropped[kept], 2 * features.tokens[kept])
+
+
+def test_a_model_without_states_ignores_what_it_is_told(images):
+    model = small(use_states=False)
+    assert torch.equal(model(images, STATES), model(images, torch.zeros_like(STATES)))
+
+
+def test_orthogonal_attention_starts_orthogonal():
+    layer = EncoderLayer(dim=16, num_heads=4, dropout=0.0, orthogonal=True)
+    for square in (*layer.qkv.weight.chunk(3), layer.out.weight):
+        assert torch.allclose(square @ square.T, torch.eye(16), atol=1e-5)
+
+
 def test_the_papers_defaults():
     model = CTran(Backbone("resnet101"), num_labels=80)
     assert isinstance(model.narrow, torch.nn.Identity)

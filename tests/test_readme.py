@@ -1,0 +1,35 @@
+"""What the README shows must run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ctran.data.sources import openclipart
+from ctran.training.pipeline import build_tagger
+from ctran.training.recipe import find_recipe, read_recipe
+from tests.conftest import TOY
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A folder like a checkout in which ``make demo`` ran: an untrained model with the demo's labels."""
+    labels = openclipart.build(openclipart.Config())["train"].labels
+    build_tagger(read_recipe(find_recipe("demo"), TOY), labels).save(tmp_path / "runs" / "demo" / "model")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_python_example_runs(checkout, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(example.splitlines()) <= 12
+    exec(compile(example, "README.md", "exec"), {})
+    assert "africa" in capsys.readouterr().out
+
+
+def test_files_that_the_readme_points_to_exist():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
