@@ -146,13 +146,45 @@ def small(**options) -> CTran:
 STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
 
 
-def test_an_anchored_model_told_nothing_is_its_linear_layer(images):
+def test_an_anchored_model_is_a_linear_layer_and_what_the_encoder_changes(images):
     model = small(anchored=True)
-    features, nothing = model.encode_images(images), torch.zeros_like(STATES)
-    assert torch.equal(model.predict_labels(features, nothing), model.anchor(features.tokens.mean(1)))
-    told = model.predict_labels(features, STATES) - model.predict_labels(features, nothing)
-    both = [model.encode_labels(features, s) for s in (STATES, nothing)]
-    assert torch.allclose(told, both[0] - both[1], atol=1e-5)
+    features, nothing = model.encode_images(images), torch.zeros(1, 7, dtype=torch.long)
+    change = model.encode_labels(features, STATES) - model.encode_labels(None, nothing)
+    expected = model.anchor(features.tokens.mean(1)) + change
+    assert torch.allclose(model.predict_labels(features, STATES), expected, atol=1e-5)
+
+
+def test_an_anchored_model_shown_and_told_nothing_says_its_bias(images):
+    model = small(anchored=True, soft_states=True)
+    torch.nn.init.normal_(model.classifier.bias)
+    hide = torch.ones(3, dtype=torch.bool)
+    logits = model.predict_labels(model.encode_images(images), torch.zeros_like(STATES), hide_image=hide)
+    assert torch.allclose(logits, model.classifier.bias.expand(3, -1), atol=1e-6)
+
+
+def test_a_soft_state_of_probability_one_is_a_known_positive_label(images):
+    model = small(anchored=True, soft_states=True, positive_bias=3.0)
+    features, sure = model.encode_images(images), torch.full((3, 7), -100.0)
+    sure[:, 4] = 100.0
+    unknown, told = STATES.clone(), STATES.clone()
+    told[:, 4] = LabelState.POSITIVE
+    soft = model.predict_labels(features, unknown, anchor=sure)
+    assert torch.allclose(soft, model.predict_labels(features, told, anchor=sure), atol=1e-5)
+    assert not torch.allclose(
+        soft, model.predict_labels(features, unknown, anchor=torch.full((3, 7), -100.0)) + 200 * (sure > 0)
+    )
+
+
+def test_soft_states_are_the_anchors_own_where_none_are_given(images):
+    model = small(anchored=True, soft_states=True)
+    features = model.encode_images(images)
+    given = model.predict_labels(features, STATES, anchor=model.pooled_logits(features))
+    assert torch.equal(model.predict_labels(features, STATES), given)
+
+
+def test_soft_states_without_an_anchor_are_refused():
+    with pytest.raises(ValueError, match="soft_states needs anchored"):
+        small(soft_states=True)
 
 
 def test_attention_leans_towards_known_positive_labels_in_half_of_the_heads(images):

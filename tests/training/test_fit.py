@@ -64,9 +64,18 @@ def test_one_recipe_and_one_seed_give_one_model(recipe, tmp_path):
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "schedule": "cosine", "hide_image": 0.5, "all_unknown": 0.3}])
+STAGES = {"apart_epochs": 2, "anchor_folds": 3, "anchor_learning_rate": 0.0, "backbone_learning_rate": 0.0}
+
+
+def staged(recipe, **options):
+    """The recipe as the demo trains: apart, then together on cross-fitted anchors."""
+    model = dataclasses.replace(recipe.model, anchored=True, soft_states=True)
+    return dataclasses.replace(change(recipe, **{**STAGES, **options}), model=model)
+
+
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "schedule": "cosine", "hide_image": 0.5, "all_unknown": 0.3}, STAGES])
 def test_a_resumed_run_equals_an_unbroken_one(recipe, tmp_path, monkeypatch, options):
-    recipe = change(recipe, epochs=3, **options)
+    recipe = (staged if options is STAGES else change)(recipe, epochs=3, **options)
     fit(recipe, tmp_path / "whole")
 
     def interrupt(self, trainer, pl_module):
@@ -101,6 +110,67 @@ def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(recipe, tmp_path
     assert f"ctran train --resume {run}" in errors and "Traceback" not in errors
     assert ctran.load(run).labels.names == ("blue", "green", "red", "warm")
     assert (run / "last.ckpt").exists()
+
+
+def task_of(recipe):
+    parts = prepare(recipe)
+    return LabelTask(parts.tagger.model, parts.labels, recipe, parts.tables["val"].ids), parts
+
+
+def test_apart_epochs_train_the_encoder_on_labels_and_the_anchor_on_images(recipe, monkeypatch):
+    task, parts = task_of(staged(recipe))
+    monkeypatch.setattr(LabelTask, "current_epoch", 0)
+    monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
+    task.generator = torch.Generator().manual_seed(0)
+    batch = next(iter(parts.train))
+    task.training_step(batch, 0).backward()
+    moved = {n.split(".")[0] for n, p in task.model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {"labels", "encoder", "classifier", "anchor"}  # not narrow: no image token is looked at
+    assert task.crossfit.copies.weight.grad.any()
+
+
+def test_together_the_encoder_learns_on_what_was_held_out(recipe, monkeypatch):
+    task, parts = task_of(staged(recipe))
+    monkeypatch.setattr(LabelTask, "current_epoch", 2)
+    monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
+    batch, seen = next(iter(parts.train)), []
+    torch.nn.init.normal_(task.crossfit.copies.weight)
+    monkeypatch.setattr(task.model, "pooled_logits", lambda features: seen.append(features))
+    task.generator = torch.Generator().manual_seed(0)
+    task.training_step(batch, 0).backward()
+    assert seen == []
+    assert task.crossfit.copies.weight.grad is None and task.model.anchor.weight.grad is None
+    assert task.model.narrow.weight.grad.any()
+
+
+def test_learning_rates_of_the_stages(recipe):
+    stages = staged(recipe, epochs=4, apart_learning_rate=0.3, learning_rate=0.1, schedule="cosine")
+    task, _ = task_of(stages)
+    rate = [[task.learning_rate(part, step, 10) for step in range(40)] for part in ("", "anchor", "backbone")]
+    assert max(rate[0][:20]) == pytest.approx(0.3) and max(rate[0][20:]) == pytest.approx(0.1)
+    assert rate[0][19] < 0.01 and rate[0][39] < 0.01
+    assert rate[1][:20] == rate[0][:20] and set(rate[1][20:]) == {0}
+    assert set(rate[2]) == {0}
+    assert {task.learning_rate("", s, 10) for s in (20, 39)} != {0.1}
+    constant, _ = task_of(change(stages, schedule="constant", apart_epochs=4))
+    assert {constant.learning_rate("", s, 10) for s in range(41)} == {0.3, 0.1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"apart_epochs": 0}, "anchor_folds needs apart_epochs"),
+        ({"anchor_learning_rate": None}, "and anchor_learning_rate 0"),
+    ],
+)
+def test_folds_without_stages_are_refused(recipe, options, message):
+    with pytest.raises(ValueError, match=message):
+        task_of(staged(recipe, **options))
+
+
+def test_a_model_without_anchor_cannot_train_apart(recipe):
+    with pytest.raises(ValueError, match="needs model.anchored true"):
+        task_of(change(recipe, apart_epochs=1))
 
 
 def test_a_folder_that_is_there_is_not_overwritten(recipe, tmp_path):

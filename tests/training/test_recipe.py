@@ -60,6 +60,8 @@ def test_a_recipe_survives_the_disk(tmp_path, folder):
         (["--method", "c-tran"], r"unknown method 'c-tran'; did you mean 'ctran'\?"),
         (["--source", "imagefolder"], "data.root"),
         (["--training.feature_views", "2"], "needs a frozen backbone"),
+        (["--training.anchor_folds", "1"], "must be 0 or at least 2, got 1"),
+        (["--training.apart_epochs", "200"], "between 0 and training.epochs, got 200"),
         (["--model.dropouts", "0.1"], r"did you mean 'model.dropout'\?"),
     ],
 )

@@ -20,8 +20,9 @@ class Config(MethodConfig):
         dropout: in the encoder.
         use_image: false is the paper's ablation "no image" (Table 5).
         use_states: false leaves out the state embeddings, the paper's ablation "no LMT" with unknown_share [1, 1] (Table 5).
-        anchored: logits = linear layer on the averaged image features + what the known labels change in the encoder's. Beyond
-            the paper, as are all that follow; see :class:`ctran.model.CTran`.
+        anchored: logits = linear layer on the averaged image features + what image tokens and known labels change in the
+            encoder's. Beyond the paper, as are all that follow; see :class:`ctran.model.CTran`.
+        soft_states: an unknown label's state is P times the anchor's probability, not 0.
         attention_dropout: false keeps dropout out of the attention weights.
         positive_bias: added to attention scores towards known positive labels, in half of the heads.
         image_bias: added to attention scores towards image tokens.
@@ -37,6 +38,7 @@ class Config(MethodConfig):
     use_image: bool = True
     use_states: bool = True
     anchored: bool = False
+    soft_states: bool = False
     attention_dropout: bool = True
     positive_bias: float = 0.0
     image_bias: float = 0.0

@@ -31,12 +31,14 @@ class CTran(Method):
 
     Args:
         anchored: with :math:`f` the encoder and classifier and :math:`\bar z` the averaged image features, logits become
-            :math:`A \bar z + a + f(x, s) - f(x, 0)`, where ``0`` is all labels unknown: a linear layer says what the picture
-            shows, the encoder what the known labels change, so that with nothing known the answer is the linear layer's.
-            Without image the anchor is the classifier's bias.
+            :math:`A \bar z + a + f(z, s) - f(\emptyset, 0)`, where :math:`f(\emptyset, 0)` is told nothing and shown
+            nothing: a linear layer says what the picture shows, the encoder what tokens and known labels change. Without
+            image the anchor is the classifier's bias.
+        soft_states: the state of an unknown label is not 0 but ``P`` times the anchor's probability that it is present, so that
+            what the picture says of one label reaches the others the way known labels do. Needs ``anchored``.
         attention_dropout: False keeps dropout out of the attention weights (the fused kernel then runs on CPU).
-        positive_bias: added to the attention scores towards labels that are known to be present, in the first half of the
-            heads, so that from the first step on they stand out among many labels.
+        positive_bias: added to the attention scores towards labels that are known to be present (times the probability, for
+            soft states), in the first half of the heads, so that from the first step on they stand out among many labels.
         image_bias: added to the attention scores towards image tokens.
         token_dropout, pooled_dropout: share of the channels set to zero in training, of the image tokens in the encoder
             and of the averaged features in the anchor.
@@ -61,6 +63,7 @@ class CTran(Method):
         use_image: bool = True,
         use_states: bool = True,
         anchored: bool = False,
+        soft_states: bool = False,
         attention_dropout: bool = True,
         positive_bias: float = 0.0,
         image_bias: float = 0.0,
@@ -69,9 +72,12 @@ class CTran(Method):
         orthogonal: bool = False,
     ) -> None:
         super().__init__()
+        if soft_states and not anchored:
+            raise ValueError("soft_states needs anchored: without an anchor there is no probability to be the state")
         dim = token_dim or backbone.channels
         self.backbone = backbone
         self.use_image, self.use_states, self.anchored = use_image, use_states, anchored
+        self.soft_states = soft_states
         self.positive_bias, self.image_bias = positive_bias, image_bias
         self.token_dropout, self.pooled_dropout = token_dropout, pooled_dropout
         self.narrow = nn.Identity() if dim == backbone.channels else nn.Linear(backbone.channels, dim)
@@ -87,30 +93,35 @@ class CTran(Method):
         self.classifier = LabelClassifier(num_labels=num_labels, dim=dim)
         self.anchor = nn.Linear(backbone.channels, num_labels) if anchored and use_image else None
 
-    def tokens(self, features: Features | None, states: Int[Tensor, "B L"]) -> Float[Tensor, "B N D"]:
-        """Input H of the encoder: image tokens (none without ``features``), then label tokens."""
-        labels = self.labels(states)
-        return labels if features is None else torch.cat([self.narrow(features.tokens), labels], dim=1)
+    def encoder_input(
+        self, features: Features | None, states: Int[Tensor, "B L"], anchor: Float[Tensor, "B L"] | None = None
+    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B K 1 N"] | None]:
+        """Input H of the encoder, image tokens (none without ``features``), then label tokens; and what the options add to the
+        attention scores towards each of them (None where they add nothing).
 
-    def attention_bias(self, states: Int[Tensor, "B L"], image_tokens: int) -> Float[Tensor, "B K 1 N"] | None:
-        """What the options add to the attention scores towards each token; None where they add nothing."""
+        Args:
+            anchor: logits that soft states are made of; None leaves unknown labels at 0.
+        """
+        soft = anchor.sigmoid() * (states == LabelState.UNKNOWN) if self.soft_states and anchor is not None else None
+        h = self.labels(states, soft)
+        if features is not None:
+            h = torch.cat([self.narrow(features.tokens), h], dim=1)
+        image_tokens = h.shape[1] - states.shape[1]
         if not self.positive_bias and not (self.image_bias and image_tokens):
-            return None
+            return h, None
+        present = (states == LabelState.POSITIVE).to(h.dtype)
+        present = present if soft is None else present + soft
         heads = self.encoder.num_heads
         first_half = (torch.arange(heads, device=states.device) < heads / 2)[:, None, None]
-        towards_labels = self.positive_bias * (states == LabelState.POSITIVE)[:, None, None, :] * first_half
-        return F.pad(towards_labels, (image_tokens, 0), value=self.image_bias)
+        towards_labels = self.positive_bias * present[:, None, None, :] * first_half
+        return h, F.pad(towards_labels, (image_tokens, 0), value=self.image_bias)
 
-    def encode_labels(self, features: Features | None, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-        """Logits by the paper's path alone: encoder, then classifier."""
-        h = self.tokens(features, states)
-        bias = self.attention_bias(states, h.shape[1] - states.shape[1])
+    def encode_labels(
+        self, features: Features | None, states: Int[Tensor, "B L"], anchor: Float[Tensor, "B L"] | None = None
+    ) -> Float[Tensor, "B L"]:
+        """Logits by the paper's path alone: encoder, then classifier. Arguments as in :meth:`encoder_input`."""
+        h, bias = self.encoder_input(features, states, anchor)
         return self.classifier(self.encoder(h, bias)[:, -states.shape[1] :])
-
-    def change(self, features: Features | None, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-        """What the known labels change: logits with ``states`` less logits with all labels unknown."""
-        unknown = torch.zeros_like(states if features is not None else states[:1])  # without image one row is all rows
-        return self.encode_labels(features, states) - self.encode_labels(features, unknown)
 
     def pooled_logits(self, features: Features) -> Float[Tensor, "B L"]:
         """The anchor: a linear layer on the averaged image features."""
@@ -118,7 +129,12 @@ class CTran(Method):
         return self.anchor(F.dropout(features.tokens.mean(dim=1), self.pooled_dropout, self.training))
 
     def predict_labels(
-        self, features: Features, states: Int[Tensor, "B L"], *, hide_image: Bool[Tensor, " B"] | None = None
+        self,
+        features: Features,
+        states: Int[Tensor, "B L"],
+        *,
+        hide_image: Bool[Tensor, " B"] | None = None,
+        anchor: Float[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B L"]:
         """Logits of all labels; those of labels that ``states`` shows are whatever the readout says.
 
@@ -127,20 +143,30 @@ class CTran(Method):
             states: :class:`~ctran.labels.LabelState` codes.
             hide_image: images that are left out as if ``use_image`` were False (image dropout, a training option beyond the
                 paper).
+            anchor: logits to take for the anchor's (in training, those of an anchor that has not seen these pictures).
         """
         if not self.use_states:
             states = torch.zeros_like(states)
+        if hide_image is not None and not hide_image.any():
+            hide_image = None
         if not self.use_image or (hide_image is not None and hide_image.all()):
-            return self.classifier.bias + self.change(None, states) if self.anchored else self.encode_labels(None, states)
-        if hide_image is not None and hide_image.any():
+            logits = self.encode_labels(None, states)
+            return logits + self.classifier.bias - self._untold() if self.anchored else logits
+        if hide_image is not None:
             shown, hidden = (~hide_image).nonzero()[:, 0], hide_image.nonzero()[:, 0]
-            with_image = self.predict_labels(Features(features.tokens[shown], features.grid), states[shown])
+            part = Features(features.tokens[shown], features.grid)
+            with_image = self.predict_labels(part, states[shown], anchor=None if anchor is None else anchor[shown])
             without = self.predict_labels(features, states[hidden], hide_image=hide_image[hidden])
             return torch.cat([with_image, without])[torch.cat([shown, hidden]).argsort()]
-        kept = self._drop_channels(features)
-        if self.anchored:
-            return self.pooled_logits(features) + self.change(kept, states)
-        return self.encode_labels(kept, states)
+        if not self.anchored:
+            return self.encode_labels(self._drop_channels(features), states)
+        anchor = self.pooled_logits(features) if anchor is None else anchor
+        return anchor + self.encode_labels(self._drop_channels(features), states, anchor) - self._untold()
+
+    def _untold(self) -> Float[Tensor, "1 L"]:
+        """What encoder and classifier say of no picture when nothing is known."""
+        nothing = torch.zeros_like(self.classifier.bias, dtype=torch.long)
+        return self.encode_labels(None, nothing[None])
 
     def _drop_channels(self, features: Features) -> Features:
         """Token dropout: the same channels at every place of an image."""
@@ -151,5 +177,5 @@ class CTran(Method):
 
     def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
         """Attention maps of every layer over ``P`` image tokens, then ``L`` label tokens."""
-        bias = self.attention_bias(states, features.tokens.shape[1])
-        return self.encoder.attention(self.tokens(features, states), bias)
+        anchor = self.pooled_logits(features) if self.soft_states else None
+        return self.encoder.attention(*self.encoder_input(features, states, anchor))

@@ -34,10 +34,15 @@ class LabelTokens(nn.Module):
         for weight in (self.label.weight, self.known_state):
             nn.init.uniform_(weight, -(dim**-0.5), dim**-0.5)
 
-    def forward(self, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Embed ``states``, one :class:`LabelState` code a label."""
+    def forward(self, states: Int[Tensor, "B L"], soft: Float[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
+        """Embed ``states``, one :class:`LabelState` code a label.
+
+        Args:
+            soft: adds so much of ``P`` to each label (a share between 0 and 1). Beyond the paper.
+        """
         if states.shape[1] != self.label.num_embeddings:
             raise ValueError(f"expected states of {self.label.num_embeddings} labels, got {states.shape[1]}")
         rows = torch.cat([self.unknown, self.known_state])  # (3, D), in the order of LabelState
         assert LabelState.UNKNOWN == 0
-        return self.label.weight + rows[states]  # (L, D) + (B, L, D)
+        embedded = self.label.weight + rows[states]  # (L, D) + (B, L, D)
+        return embedded if soft is None else embedded + soft[..., None] * self.known_state[1]

@@ -42,6 +42,8 @@ class Training:
         prior_bias: start the classifier's bias at the log-odds of each label's frequency.
         apart_epochs: so many of the epochs come first, in which the encoder of an anchored model learns from labels alone and
             its anchor from images alone; the sum of the two is where the other epochs start. Beyond the paper.
+        anchor_folds: so many copies of the anchor, each without its share of the pictures, learn in the apart_epochs; in the
+            others the encoder learns on what the copy says that has not seen the picture. 0 is none. Beyond the paper.
         apart_learning_rate: in these epochs, of both; null is learning_rate.
         ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
         augmentation: random transform of the training pictures.
@@ -72,6 +74,7 @@ class Training:
     label_smoothing: float = 0.0
     prior_bias: bool = False
     apart_epochs: int = 0
+    anchor_folds: int = 0
     apart_learning_rate: float | None = None
     ema: float = 0.0
     augmentation: Augmentation = "ctran576"
@@ -91,6 +94,10 @@ class Training:
         for name in ("all_unknown", "hide_image", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"training.{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if self.anchor_folds < 0 or self.anchor_folds == 1:
+            raise ValueError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
+        if not 0 <= self.apart_epochs <= self.epochs:
+            raise ValueError(f"training.apart_epochs must lie between 0 and training.epochs, got {self.apart_epochs}")
         if self.feature_views and self.backbone_learning_rate != 0:
             raise ValueError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
 

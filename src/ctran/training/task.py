@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,8 @@ from ctran.evaluation import Report, features_of, report, states_for
 from ctran.labels import LabelSpace
 from ctran.losses import bce
 from ctran.masking import label_mask_training
-from ctran.model import CTran, Method
+from ctran.model import CTran, Features, Method
+from ctran.training.crossfit import CrossFit
 from ctran.training.recipe import Recipe
 
 
@@ -46,6 +47,17 @@ class LabelTask(L.LightningModule):
             model.backbone.requires_grad_(False)
         if recipe.training.apart_epochs and not (isinstance(model, CTran) and model.anchored):
             raise ValueError("training.apart_epochs needs model.anchored true: there are no two parts to train apart")
+        self.crossfit = self._crossfit() if recipe.training.anchor_folds else None
+
+    def _crossfit(self) -> CrossFit | None:
+        """Copies of the anchor; a model without image has none."""
+        options = self.recipe.training
+        if not options.apart_epochs or options.anchor_learning_rate != 0:
+            raise ValueError("training.anchor_folds needs apart_epochs, which train the folds, and anchor_learning_rate 0")
+        assert isinstance(self.model, CTran)
+        if self.model.anchor is None:
+            return None
+        return CrossFit(self.model.anchor, folds=options.anchor_folds, dropout=self.model.pooled_dropout)
 
     @property
     def evaluated(self) -> Method:
@@ -87,19 +99,31 @@ class LabelTask(L.LightningModule):
         features = features_of(self.model, batch)
         score = partial(bce, truth=batch.truth, label_smoothing=options.label_smoothing)
         if self.apart:
-            assert isinstance(self.model, CTran)
-            nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
-            loss = score(self.model.predict_labels(features, states, hide_image=nobody), states=states)
-            if self.model.anchor is not None:
-                loss = loss + score(self.model.pooled_logits(features), states=torch.zeros_like(states))
+            loss, others = self._apart_loss(batch, features, states, score)
         else:
-            hide = None
+            hide, extra = None, dict[str, Tensor]()
             if options.hide_image:
                 hide = (torch.rand(len(states), generator=self.generator) < options.hide_image).to(states.device)
-            loss = score(self.model.predict_labels(features, states, hide_image=hide), states=states)
+            if self.crossfit is not None:
+                extra["anchor"] = self.crossfit.held_out(features.tokens.mean(dim=1), batch.index)
+            loss, others = score(self.model.predict_labels(features, states, hide_image=hide, **extra), states=states), None
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
         self._losses.append(loss.detach())
-        return loss
+        return loss if others is None else loss + others
+
+    def _apart_loss(
+        self, batch: Batch, features: Features, states: Tensor, score: Callable[..., Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Of the encoder on labels alone; of anchor and cross-fitting on images alone."""
+        assert isinstance(self.model, CTran)
+        nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
+        loss = score(self.model.predict_labels(features, states, hide_image=nobody), states=states)
+        if self.model.anchor is None:
+            return loss, None
+        anchor = score(self.model.pooled_logits(features), states=torch.zeros_like(states))
+        if self.crossfit is not None:
+            anchor = anchor + self.crossfit.loss(features.tokens.mean(dim=1), batch.truth, batch.index)
+        return loss, anchor
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.average is None:
@@ -158,6 +182,10 @@ class LabelTask(L.LightningModule):
             bare_name = name in ("labels.known_state", "classifier.weight")  # embeddings too: one row a state, a label
             decays = p.ndim > 1 and id(p) not in bare and not bare_name
             groups.setdefault((part if part in ("backbone", "anchor") else "", decay if decays else 0.0), []).append(p)
+        if self.crossfit is not None:
+            weight, bias = self.crossfit.copies.parameters()
+            groups.setdefault(("anchor", anchor_decay), []).append(weight)
+            groups.setdefault(("anchor", 0.0), []).append(bias)
         for (part, decay), parameters in groups.items():
             yield {"params": parameters, "weight_decay": decay, "part": part}
 
@@ -175,7 +203,7 @@ class LabelTask(L.LightningModule):
             return rate
         done, total = step - first, last - first
         warm = max(1, round(0.05 * total))
-        return rate * min(1.0, (done + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, done / total)))
+        return rate * min(1.0, (done + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, done / max(1, total))))
 
     def configure_optimizers(self) -> Any:
         options = self.recipe.training

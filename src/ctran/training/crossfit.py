@@ -1,0 +1,52 @@
+"""Cross-fitting: what an anchor says of pictures that it has not seen."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ctran.labels import LabelState
+from ctran.losses import bce
+
+
+class CrossFit(nn.Module):
+    """``K`` copies of an anchor, copy ``k`` trained without every ``K``-th picture from ``k`` on.
+
+    A linear layer on 1,280 features knows a few thousand training pictures nearly by heart, so an encoder trained on top
+    of its answers learns that there is little left to say. Trained on the answers of the copy that has not seen the picture, it
+    meets the doubts that it will meet on new pictures. The copies are thrown away after training.
+
+    Source: Wolpert, Stacked generalization, Neural Networks 5 (1992); cross-fitting in Chernozhukov et al. (2018).
+
+    Args:
+        anchor: the linear layer of :class:`ctran.model.CTran`, ``C`` features to ``L`` labels; the copies start as it does.
+        folds: ``K``, at least 2.
+        dropout: on the features, in training.
+    """
+
+    def __init__(self, anchor: nn.Linear, *, folds: int, dropout: float) -> None:
+        super().__init__()
+        self.folds, self.dropout = folds, dropout
+        self.copies = nn.Linear(anchor.in_features, folds * anchor.out_features)
+        self.copies.weight.data = anchor.weight.data.repeat(folds, 1)
+        self.copies.bias.data = anchor.bias.data.repeat(folds)
+
+    def logits(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B K L"]:
+        """What every copy says."""
+        return self.copies(pooled).unflatten(1, (self.folds, -1))
+
+    def loss(self, pooled: Float[Tensor, "B C"], truth: Int[Tensor, "B L"], index: Int[Tensor, " B"]) -> Float[Tensor, ""]:
+        """Binary cross-entropy in nats, mean over pictures and labels, summed over the copies that may see a picture.
+
+        Args:
+            index: row of each picture in the training table; ``index mod K`` is the copy that may not see it.
+        """
+        logits = self.logits(F.dropout(pooled, self.dropout, self.training))
+        may_see = torch.arange(self.folds, device=index.device) != (index % self.folds)[:, None]  # (B, K)
+        repeated = truth[:, None].expand(-1, self.folds, -1)[may_see]
+        return (self.folds - 1) * bce(logits[may_see], repeated, torch.full_like(repeated, int(LabelState.UNKNOWN)))
+
+    @torch.no_grad()
+    def held_out(self, pooled: Float[Tensor, "B C"], index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:
+        """Logits of each picture by the copy that has not seen it."""
+        return self.logits(pooled)[torch.arange(len(index), device=index.device), index % self.folds]

@@ -1,0 +1,55 @@
+"""Copies of the anchor see all pictures but their own share."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ctran.training.crossfit import CrossFit
+
+
+@pytest.fixture
+def crossfit():
+    return CrossFit(torch.nn.Linear(6, 4), folds=3, dropout=0.0)
+
+
+@pytest.fixture
+def batch(generator):
+    pooled = torch.randn(8, 6, generator=generator)
+    truth = torch.randint(0, 3, (8, 4), generator=generator)  # some unknown
+    return pooled, truth, torch.tensor([0, 1, 2, 3, 4, 5, 9, 10])
+
+
+def test_copies_start_as_the_anchor():
+    anchor = torch.nn.Linear(6, 4)
+    pooled = torch.randn(5, 6)
+    copies = CrossFit(anchor, folds=3, dropout=0.0).logits(pooled)
+    assert all(torch.allclose(copies[:, k], anchor(pooled), atol=1e-6) for k in range(3))
+
+
+def test_the_loss_is_each_copys_own_over_the_pictures_it_may_see(crossfit, batch):
+    pooled, truth, index = batch
+    torch.nn.init.normal_(crossfit.copies.weight)
+    total, entries = 0.0, 0
+    for k in range(3):
+        rows = index % 3 != k
+        known = truth[rows] != 0
+        logits = crossfit.logits(pooled)[rows, k][known]
+        total += F.binary_cross_entropy_with_logits(logits, (truth[rows] == 2)[known].float(), reduction="sum").item()
+        entries += int(known.sum())
+    assert crossfit.loss(pooled, truth, index).item() == pytest.approx(2 * total / entries, rel=1e-5)
+
+
+def test_no_copy_learns_from_its_own_pictures(crossfit, batch):
+    pooled, truth, index = batch
+    own = index % 3 == 1
+    crossfit.loss(pooled[own], truth[own], index[own]).backward()
+    gradient = crossfit.copies.weight.grad.view(3, 4, 6)
+    assert (gradient[1] == 0).all() and (gradient[0] != 0).any() and (gradient[2] != 0).any()
+
+
+def test_the_answer_is_that_of_the_copy_that_has_not_seen_the_picture(crossfit, batch):
+    pooled, _, index = batch
+    torch.nn.init.normal_(crossfit.copies.weight)
+    expected = torch.stack([crossfit.logits(pooled)[b, k] for b, k in enumerate((index % 3).tolist())])
+    assert torch.equal(crossfit.held_out(pooled, index), expected)
+    assert not crossfit.held_out(pooled, index).requires_grad
