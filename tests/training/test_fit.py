@@ -56,6 +56,26 @@ def test_a_run_folder_holds_all_that_is_promised(recipe, tmp_path):
     assert read_recipe(tmp_path / "run" / "recipe.yaml") == recipe
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_training_is_in_training_mode_and_evaluation_is_not(recipe, tmp_path, monkeypatch, frozen, ema):
+    modes = []
+    step, check = LabelTask.training_step, LabelTask.validation_step
+
+    def training_step(self, *args):
+        modes.append(("train", self.model.encoder.training, self.model.backbone.training))
+        return step(self, *args)
+
+    def validation_step(self, *args):
+        modes.append(("val", self.evaluated.encoder.training, self.evaluated.backbone.training))
+        return check(self, *args)
+
+    monkeypatch.setattr(LabelTask, "training_step", training_step)
+    monkeypatch.setattr(LabelTask, "validation_step", validation_step)
+    fit(change(recipe, ema=ema, backbone_learning_rate=0.0 if frozen else None), tmp_path / "run")
+    assert set(modes) == {("train", True, not frozen), ("val", False, False)}
+
+
 def test_one_recipe_and_one_seed_give_one_model(recipe, tmp_path):
     fit(recipe, tmp_path / "a")
     fit(recipe, tmp_path / "b")

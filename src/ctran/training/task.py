@@ -75,6 +75,7 @@ class LabelTask(L.LightningModule):
         seed = seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank)
         torch.manual_seed(seed)  # dropout
         self.generator = torch.Generator().manual_seed(seed_of(seed, 2))  # masks
+        self.model.train()  # Lightning leaves a module in the mode in which it finds it, and taggers are in evaluation mode
         if self.recipe.training.backbone_learning_rate == 0:
             self.model.backbone.eval()  # batch-norm statistics too
         if self.current_epoch == self.recipe.training.apart_epochs > 0:
