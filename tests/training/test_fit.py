@@ -176,6 +176,19 @@ def test_learning_rates_of_the_stages(recipe):
     assert {constant.learning_rate("", s, 10) for s in range(41)} == {0.3, 0.1}
 
 
+@pytest.mark.parametrize("method", ["ctran", "linear"])
+def test_matrices_decay_and_rows_of_labels_norms_and_biases_do_not(recipe, folder, method):
+    flags = [*TOY, "--source", "imagefolder", "--root", str(folder), "--absent", "negative", "--training.weight_decay", "0.1"]
+    if method == "linear":
+        flags = [*flags[: flags.index("--model.token_dim")], *flags[flags.index("--training.batch_size") :]]
+    task, _ = task_of(read_recipe(None, ["--method", method, *flags]))
+    names = {id(p): n for n, p in task.model.named_parameters()}
+    decays = {names[id(p)] for g in task._groups() for p in g["params"] if g["weight_decay"]}
+    ours = {n for n in decays if not n.startswith("backbone")}
+    layer = {f"encoder.layers.0.{part}.weight" for part in ("qkv", "out", "wide", "narrow")}
+    assert ours == ({"narrow.weight"} | layer if method == "ctran" else {"classifier.weight"})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

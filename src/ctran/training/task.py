@@ -16,6 +16,8 @@ from ctran.labels import LabelSpace
 from ctran.losses import bce
 from ctran.masking import label_mask_training
 from ctran.model import CTran, Features, Method
+from ctran.model.classifier import LabelClassifier
+from ctran.model.embeddings import LabelTokens
 from ctran.training.crossfit import CrossFit
 from ctran.training.recipe import Recipe
 
@@ -173,15 +175,15 @@ class LabelTask(L.LightningModule):
         """Parameters by part (whose learning rates differ) and weight decay; norms, biases and embeddings do not decay."""
         options = self.recipe.training
         anchor_decay = options.weight_decay if options.anchor_weight_decay is None else options.anchor_weight_decay
-        bare = {id(p) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.LayerNorm) for p in m.parameters()}
+        rows = nn.LayerNorm | LabelTokens | LabelClassifier  # norms; one row a state, one row a label
+        bare = {id(p) for m in self.model.modules() if isinstance(m, rows) for p in m.parameters()}
         groups: dict[tuple[str, float], list[nn.Parameter]] = {}
         for name, p in self.model.named_parameters():
             if not p.requires_grad:
                 continue
             part = name.split(".")[0]
             decay = anchor_decay if part == "anchor" else options.weight_decay
-            bare_name = name in ("labels.known_state", "classifier.weight")  # embeddings too: one row a state, a label
-            decays = p.ndim > 1 and id(p) not in bare and not bare_name
+            decays = p.ndim > 1 and id(p) not in bare
             groups.setdefault((part if part in ("backbone", "anchor") else "", decay if decays else 0.0), []).append(p)
         if self.crossfit is not None:
             weight, bias = self.crossfit.copies.parameters()
