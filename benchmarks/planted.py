@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ctran.data.loading import PictureSet, TokenSet, loader
+from ctran.data.loading import PictureSet, loader
 from ctran.data.planted_world import World, kl
 from ctran.data.sources import planted
 from ctran.data.table import SampleTable
@@ -26,7 +26,6 @@ from ctran.evaluation import predict
 from ctran.inference.tagger import Tagger
 from ctran.labels import LabelState
 from ctran.training.fit import fit, write_json
-from ctran.training.pipeline import cached_tokens, weights_digest
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 
 SIZES = (500, 1000, 2000, 4000, 8000)
@@ -42,14 +41,8 @@ def asked(states: np.ndarray, table: SampleTable) -> np.ndarray:
 
 
 def answers(tagger: Tagger, table: SampleTable) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """States and the model's probabilities at each known share; image tokens are made once for all runs."""
-    pictures = PictureSet(table, tagger.labels, tagger.preprocessing)
-    key: dict[str, object] = {
-        "weights": weights_digest(tagger.model.backbone),
-        "transform": dataclasses.asdict(tagger.preprocessing),
-    }
-    tokens = cached_tokens(tagger.model, pictures, 1, "test", key)
-    batches = loader(TokenSet(tokens, pictures.truth), batch_size=64)
+    """States and the model's probabilities at each known share."""
+    batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=64)
     _, states, logits = predict(tagger.model, batches, table.ids, SHARES, 0)
     return [s.numpy() for s in states], [x.double().sigmoid().numpy() for x in logits]
 

@@ -202,7 +202,7 @@ def test_folds_without_stages_are_refused(recipe, options, message):
 
 
 def test_a_model_without_anchor_cannot_train_apart(recipe):
-    with pytest.raises(ValueError, match="needs model.anchored true"):
+    with pytest.raises(ValueError, match=r"needs model.anchored true"):
         task_of(change(recipe, apart_epochs=1))
 
 
