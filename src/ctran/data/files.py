@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset, Features, Image, List, Value
-from rich.progress import track
 
 from ctran.data.table import Broken, DataError, SampleTable
 from ctran.images import BrokenImageError, open_image
 from ctran.labels import LabelSpace, LabelState
+from ctran.progress import track
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 ABSENT = {"negative": LabelState.NEGATIVE, "unknown": LabelState.UNKNOWN}
@@ -40,7 +40,7 @@ def find_broken(rows: Sequence[Row]) -> dict[int, str]:
         return ""
 
     with ThreadPoolExecutor() as pool:
-        reasons = track(pool.map(check, rows), "checking pictures", total=len(rows), transient=True)
+        reasons = track(pool.map(check, rows), "checking pictures", len(rows))
         return {i: reason for i, reason in enumerate(reasons) if reason}
 
 

@@ -22,6 +22,7 @@ from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
 from ctran.evaluation import Report, evaluate
 from ctran.inference.tagger import Tagger
+from ctran.progress import track
 from ctran.training.pipeline import Ingredients, prepare
 from ctran.training.recipe import Recipe
 from ctran.training.task import LabelTask
@@ -186,7 +187,8 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
 def evaluate_run(tagger: Tagger, table: SampleTable, shares: Sequence[float], *, seed: int = 0, batch_size: int = 32) -> Report:
     """A model on a table of pictures, images read from the table."""
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=batch_size)
-    on_device = (batch.to(tagger.device, non_blocking=True) for batch in batches)
+    shown = track(batches, "evaluating", len(batches))
+    on_device = (batch.to(tagger.device, non_blocking=True) for batch in shown)
     return evaluate(tagger.model, on_device, table.ids, tagger.labels, shares=shares, seed=seed)
 
 

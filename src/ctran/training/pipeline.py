@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -22,6 +20,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.methods._base import preprocessing
 from ctran.model import Method
 from ctran.model.pretrained import load_weights
+from ctran.progress import bar
 from ctran.training.recipe import Recipe
 from ctran.version import __version__
 
@@ -126,11 +125,8 @@ def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: d
         cache = FeatureCache(folder, (shape[0], shape[1], shape[2], shape[3]))
         total = views * len(data)
         if cache.done < total:
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-            console = Console(stderr=True)
-            with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-                task = bar.add_task(f"image tokens of {name} ({views} x {len(data)})", total=total)
-                cache.build(make, lambda rows: bar.advance(task, rows))
+            with bar(f"image tokens of {name} ({views} x {len(data)})", total) as advance:
+                cache.build(make, advance)
     return cache
 
 

@@ -69,11 +69,11 @@ class Config:
     train: int = 8000
     val: int = 500
     test: int = 1000
-    objects: int = 8
+    objects: int = 6
     drawn_share: float = 0.35
     coupling: float = 0.7
     scene_coupling: float = 0.3
-    canvas: int = 288
+    canvas: int = 224
     drawing: tuple[float, float] = (0.3, 0.42)
     seed: int = 0
     root: Path | None = None
