@@ -213,6 +213,13 @@ def test_a_folder_that_is_there_is_not_overwritten(recipe, tmp_path):
         fit(recipe, tmp_path / "run")
 
 
+def test_a_recipe_that_cannot_start_leaves_no_folder_in_the_way(recipe, folder, tmp_path):
+    (folder / "03.png").rename(folder / "moved.png")
+    with pytest.raises(ValueError, match=r"row 4.*03\.png"):
+        fit(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_pictures_left_out_on_request_are_listed_in_the_run_folder(recipe, folder, tmp_path):
     (folder / "03.png").write_bytes(b"no picture")
     data = dataclasses.replace(recipe.data, skip_broken=True)

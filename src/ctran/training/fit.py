@@ -94,6 +94,13 @@ def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
     write_json(run / "versions.json", versions() | {"seed": recipe.seed})
 
 
+def discard(run: Path) -> None:
+    """Take back what :func:`start` wrote: a recipe that cannot be used leaves no folder in the way of its correction."""
+    for name in ("recipe.yaml", "versions.json"):
+        (run / name).unlink(missing_ok=True)
+    run.rmdir()
+
+
 def quiet() -> None:
     """Lightning's advice is for people who write trainers; ours is in the README."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
@@ -115,7 +122,12 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     rank, world = int(os.environ.get("LOCAL_RANK", 0)), recipe.training.devices
     if rank == 0:
         start(recipe, run, resume=resume)
-    parts = prepare(recipe, rank=rank, world=world)
+    try:
+        parts = prepare(recipe, rank=rank, world=world)
+    except Exception:
+        if rank == 0 and not resume:
+            discard(run)
+        raise
     if rank == 0:
         report_skipped(parts.tables, run)
     trainer, task = assemble(recipe, run, parts)
