@@ -70,8 +70,8 @@ class LabelSpace:
     def index(self, name: str) -> int:
         """Position of ``name``; :class:`UnknownLabelError` with the nearest name where there is none."""
         if name not in self.index_of:
-            hint = nearest(name, self.names)
-            raise UnknownLabelError(f"unknown label {name!r}{hint} (the model has {len(self)} labels)")
+            few = ", ".join(self.names) if len(self) <= 12 else f"{', '.join(self.names[:8])}, ..."
+            raise UnknownLabelError(f"unknown label {name!r}{nearest(name, self.names)} ({len(self)} labels: {few})")
         return self.index_of[name]
 
     @property

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from PIL import ImageOps
+
+from ctran.labels import LabelState
 
 if TYPE_CHECKING:
     from ctran.data.table import SampleTable
     from ctran.inference.tagger import Tagger
 
-INK, GOOD, BAD, PALE = "#22272e", "#1a7f4b", "#b3372f", "#c9d1d9"
+INK, GOOD, BAD, GREY = "#22272e", "#1a7f4b", "#b3372f", "#8a8f98"
 
 
 def _save(figure: Figure, path: Path) -> None:
     part = path.with_name(path.name + ".part")
-    figure.savefig(part, dpi=110, format="png")
+    figure.savefig(part, dpi=110, format="png", bbox_inches="tight")
     part.replace(path)
     plt.close(figure)
 
@@ -39,20 +42,26 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
 
 def contact_sheet(tagger: "Tagger", table: "SampleTable", path: Path, *, count: int = 20) -> None:
     """The first ``count`` pictures with their five most probable labels; green where the annotation agrees, red where not."""
-    columns = 5
-    rows = -(-min(count, len(table)) // columns)
-    figure = Figure(figsize=(columns * 2.6, rows * 2.9), layout="constrained")
+    count = min(count, len(table))
+    columns = min(5, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(columns * 2.2, rows * 3.2 + 0.4), layout="constrained")
+    figure.suptitle(
+        "the five most probable labels, in percent; green: annotated, red: from 50 % on, yet not annotated, grey: not checked",
+        fontsize=8,
+    )
     grid = figure.subplots(rows, columns, squeeze=False)
     truth = table.truth_for(tagger.labels)
     for axes in grid.flat:
         axes.set_axis_off()
-    for number, axes in zip(range(min(count, len(table))), grid.flat, strict=False):
+    for number, axes in zip(range(count), grid.flat, strict=False):
         picture = table.picture(number)
-        axes.imshow(picture)
-        best = list(tagger.predict(picture).probabilities.items())[:5]
-        for place, (name, p) in enumerate(best):
-            state = int(truth[number, tagger.labels.index(name)])
-            colour = (PALE, BAD, GOOD)[state] if p >= 0.5 or state != 1 else INK
-            text = f"{name} {100 * p:.0f}"
-            axes.text(0, -0.1 - 0.11 * place, text, transform=axes.transAxes, fontsize=8, color=colour, va="top")
+        axes.imshow(ImageOps.pad(picture, (224, 224), color="white"))
+        for place, (name, p) in enumerate(tagger.predict(picture).top(5).items()):
+            state = LabelState(int(truth[number, tagger.labels.index(name)]))
+            wrong = BAD if p >= 0.5 else INK
+            colour = {LabelState.POSITIVE: GOOD, LabelState.NEGATIVE: wrong, LabelState.UNKNOWN: GREY}[state]
+            axes.text(
+                0, -0.05 - 0.1 * place, f"{name} {100 * p:.0f}", transform=axes.transAxes, fontsize=8, color=colour, va="top"
+            )
     _save(figure, path)
