@@ -313,13 +313,15 @@ def test_half_annotated_pictures_train(recipe, folder, tmp_path):
 
 
 def test_training_runs_on_two_processes(recipe, tmp_path):
-    change(recipe, devices=2, strategy="ddp", ema=0.9, hide_image=0.3).save(tmp_path / "two.yaml")
+    recipe = staged(recipe, epochs=3, ema=0.9, hide_image=0.3)
+    change(recipe, devices=2, strategy="ddp").save(tmp_path / "two.yaml")
     run = tmp_path / "run"
     command = [sys.executable, "-m", "ctran", "train", str(tmp_path / "two.yaml"), "--output", str(run)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert (run / "metrics.json").exists()
-    fit(change(recipe, ema=0.9, hide_image=0.3), tmp_path / "one")
+    assert len(json.loads((run / "history.json").read_text())) == 3
+    fit(recipe, tmp_path / "one")
     assert weights(run).keys() == weights(tmp_path / "one").keys()
 
 

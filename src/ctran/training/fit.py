@@ -178,10 +178,13 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
         callbacks.append(RichProgressBar(leave=False))
     if options.patience:
         callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
+    strategy = options.strategy
+    if options.devices > 1 and strategy in ("auto", "ddp") and (options.apart_epochs or options.hide_image):
+        strategy = "ddp_find_unused_parameters_true"  # some steps leave the image tokens, or the anchor, without a gradient
     trainer = L.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
-        strategy=options.strategy,
+        strategy=strategy,
         precision=options.precision,
         max_epochs=options.epochs,
         gradient_clip_val=options.clip_norm or None,
