@@ -32,7 +32,7 @@ from ctran.training.recipe import Recipe, find_recipe, read_recipe
 SIZES = (500, 1000, 2000, 4000, 8000)
 SHARES = (0.0, 0.25, 0.5, 0.75)
 TEST = 1000
-SEEN_PICTURES = 96_000  # in training, all epochs together, unless that takes more than 60
+SEEN_PICTURES = 96_000  # in training, all epochs together, unless that takes more than 40
 SEEN = 0.9  # a drawn object counts as recognised from this probability on, told nothing
 DOCS = Path(__file__).parents[1] / "docs" / "experiments"
 
@@ -102,7 +102,7 @@ def study(sizes: Sequence[int], runs: Path, flags: Sequence[str]) -> dict[str, A
     for size in sizes:
         if str(size) in found["sizes"]:
             continue
-        sized = ["--data.train", str(size), "--training.epochs", str(min(60, SEEN_PICTURES // size))]
+        sized = ["--data.train", str(size), "--training.epochs", str(min(40, SEEN_PICTURES // size))]
         recipe = read_recipe(find_recipe("planted"), [*sized, *flags])
         tagger = run(recipe, runs / str(size))
         found["sizes"][str(size)] = measure(tagger, table, planted.world(settings))

@@ -74,7 +74,7 @@ class Config:
     coupling: float = 0.7
     scene_coupling: float = 0.3
     canvas: int = 224
-    drawing: tuple[float, float] = (0.3, 0.42)
+    drawing: tuple[float, float] = (0.42, 0.6)
     seed: int = 0
     root: Path | None = None
 
