@@ -1,5 +1,6 @@
 import io
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -71,3 +72,24 @@ def test_values_are_normalised_channel_by_channel():
 def test_every_augmentation_gives_a_square_of_the_right_size(name):
     out = augmentation(name, Preprocessing(64))(Image.new("RGB", (50, 80), "blue"))
     assert out.size == (64, 64)
+
+
+def test_grey_of_sixteen_bits_and_of_real_numbers_keeps_its_values(tmp_path):
+    ramp = np.linspace(0, 1, 16).reshape(4, 4)
+    expected = (255 * ramp).round()
+    Image.fromarray((65535 * ramp).astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "real.tif")
+    for name in ("deep.png", "real.tif"):
+        seen = np.asarray(open_image(tmp_path / name))
+        assert abs(seen - expected[..., None]).max() <= 1, name
+
+
+def test_grey_out_of_range_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 300.0, dtype=np.float32)).save(tmp_path / "hot.tif")
+    with pytest.raises(BrokenImageError, match="grey values from 300 to 300, expected 0 to 1"):
+        open_image(tmp_path / "hot.tif")
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(BrokenImageError, match="is a folder"):
+        open_image(tmp_path)

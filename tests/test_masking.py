@@ -89,3 +89,8 @@ def test_told_and_unlooked_entries_do_not_count():
     states = tell(truth, torch.tensor([[True, False, False, True]]))
     assert states.tolist() == [[0, 0, 0, 2]]
     assert counted(truth, states).tolist() == [[False, True, True, False]]
+
+
+def test_rounding_loses_no_known_label():
+    assert known_labels(["a"], 100, 0.29).sum() == 29 and known_labels(["a"], 100, 0.57).sum() == 57
+    assert known_labels(["a"], 80, 0.74).sum() == int(0.74 * 80)

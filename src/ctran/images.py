@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,7 +24,7 @@ class BrokenImageError(ValueError):
 
 
 def open_image(source: Path | str | bytes | Image.Image, *, name: str | None = None) -> Image.Image:
-    """Decode a picture to RGB: EXIF rotation applied, transparency laid on white.
+    """Decode a picture to RGB: EXIF rotation applied, transparency laid on white, grey of more than 8 bits scaled to 8.
 
     Args:
         source: a path, encoded bytes, or a Pillow image.
@@ -41,23 +42,36 @@ def open_image(source: Path | str | bytes | Image.Image, *, name: str | None = N
         if picture.width * picture.height > MAX_PIXELS:
             size = f"{picture.width} x {picture.height}"
             raise BrokenImageError(f"{label}: {size} pixels, at most {MAX_PIXELS:,} are accepted; make it smaller")
-        picture = ImageOps.exif_transpose(picture)
+        picture = _eight_bits(ImageOps.exif_transpose(picture), label)
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
             rgba = picture.convert("RGBA")
             white = Image.new("RGBA", rgba.size, "white")
             white.alpha_composite(rgba)
             picture = white
         return picture.convert("RGB")
+    except IsADirectoryError:
+        raise BrokenImageError(f"{label} is a folder; name the pictures in it") from None
     except FileNotFoundError:
         raise BrokenImageError(f"{label}: no such file") from None
     except Image.DecompressionBombError:
         raise BrokenImageError(f"{label}: too many pixels, at most {MAX_PIXELS:,} are accepted") from None
     except UnidentifiedImageError:
         raise BrokenImageError(f"{label}: not a picture that Pillow can read") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # whatever Pillow's decoders raise
         if isinstance(error, BrokenImageError):
             raise
         raise BrokenImageError(f"{label}: broken picture ({error})") from None
+
+
+def _eight_bits(picture: Image.Image, label: str) -> Image.Image:
+    """Grey of 16 bits, or of real numbers between 0 and 1, as grey of 8 bits; Pillow itself would clip it."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    values = np.asarray(picture, dtype=np.float64)
+    top = 1.0 if picture.mode.startswith("F") else 65535.0
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
+        raise BrokenImageError(f"{label}: grey values from {values.min():g} to {values.max():g}, expected 0 to {top:g}")
+    return Image.fromarray((values * (255 / top)).round().astype(np.uint8))
 
 
 @dataclass(frozen=True)

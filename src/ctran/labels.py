@@ -90,10 +90,12 @@ class LabelSpace:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps({"names": self.names, "extra": self.extra}, indent=1, ensure_ascii=False) + "\n")
+        path.write_text(
+            json.dumps({"names": self.names, "extra": self.extra}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
     @classmethod
     def load(cls, path: Path) -> "LabelSpace":
         """Read what :meth:`save` wrote."""
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(content["names"]), tuple(content["extra"]))

@@ -29,10 +29,27 @@ def test_a_wrong_source_names_the_nearest():
 
 def test_folder_is_split_once_and_for_all(folder):
     tables = read(folder)
-    assert {k: len(t) for k, t in tables.items()} == {"train": 21, "val": 3, "test": 6}
+    assert {k: len(t) for k, t in tables.items()} == {"train": 19, "val": 4, "test": 7}
     ids = [i for t in tables.values() for i in t.ids]
     assert sorted(ids) == sorted(f"{n:02}.png" for n in range(30))
     assert read(folder)["test"].ids == tables["test"].ids
+
+
+def test_more_pictures_move_none_to_another_split(folder):
+    before = read(folder)
+    with (folder / "metadata.csv").open("a") as metadata:
+        for number in range(30, 50):
+            (folder / f"{number}.png").write_bytes((folder / "00.png").read_bytes())
+            metadata.write(f"{number}.png,red\n")
+    after = read(folder)
+    assert all(set(before[split].ids) <= set(after[split].ids) for split in before)
+
+
+def test_few_pictures_still_make_three_splits(folder):
+    for size in range(3, 12):
+        rows = "".join(f"{n:02}.png,red\n" for n in range(size))
+        (folder / "metadata.csv").write_text("file_name,labels\n" + rows)
+        assert sum(len(t) for t in read(folder).values()) == size
 
 
 def test_absent_labels_are_negative_when_the_user_says_so(folder):
@@ -45,7 +62,7 @@ def test_absent_labels_are_negative_when_the_user_says_so(folder):
 
 def test_positives_alone_with_absent_unknown_are_refused(folder):
     with pytest.raises(DataError, match=r"answering 'yes' to everything would be perfect.*--absent negative"):
-        read(folder, absent="unknown")
+        read(folder, absent="unknown")["train"].check_learnable()
 
 
 def test_absent_unknown_with_negatives_keeps_the_holes(folder):
@@ -120,8 +137,58 @@ def test_a_broken_picture_is_an_error_or_a_listed_row_never_a_silent_drop(folder
 
 def test_ids_must_be_distinct(folder):
     (folder / "metadata.csv").write_text("file_name,labels\n" + "00.png,red\n" * 9)
-    with pytest.raises(DataError, match=r"distinct, got '00.png' twice"):
+    with pytest.raises(DataError, match=r"row 2: '00.png' is listed twice, first in .*row 1"):
         read(folder)
+
+
+def test_one_file_under_two_names_is_refused(folder):
+    (folder / "metadata.csv").write_text("file_name,labels,id,split\n00.png,red,a,train\n./00.png,red,b,test\n")
+    with pytest.raises(DataError, match=r"row 2: 'b' is listed twice"):
+        read(folder)
+
+
+@pytest.mark.parametrize("cell", ["\"['red', 'blue']\"", '"[""red"", ""blue""]"', '"red, blue"'])
+def test_lists_of_labels_may_be_written_as_lists(folder, cell):
+    rows = "".join(f"{n:02}.png,{cell}\n" for n in range(9))
+    (folder / "metadata.csv").write_text("file_name,labels\n" + rows)
+    assert read(folder)["train"].labels.names == ("blue", "red")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file_name,labels\n00.png,[red\n", r"row 1: '\[red' starts like a list"),
+        ("file_name,labels,labels\n00.png,red,blue\n", "two columns are called 'labels'"),
+        ("file_name,labels,\n00.png,red,1\n", "column 3 has no name"),
+        ("file_name,labels\n", "metadata.csv: no row below the header"),
+    ],
+)
+def test_odd_metadata_is_refused_by_name(folder, text, message):
+    (folder / "metadata.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("5", "row 1: expected keys and values"),
+        ('{"file_name": 5, "labels": []}', "row 1: file_name must be text, got 5"),
+        ('{"file_name": "00.png", "labels": [], "split": ["a"]}', "split must be text"),
+        ("{", "row 1: no JSON"),
+    ],
+)
+def test_odd_json_lines_are_refused_by_row(folder, line, message):
+    (folder / "metadata.csv").unlink()
+    (folder / "metadata.jsonl").write_text(line + "\n")
+    with pytest.raises(DataError, match=message):
+        read(folder)
+
+
+def test_pictures_may_be_named_by_absolute_paths(folder):
+    rows = "".join(f"{folder}/{n:02}.png,red\n" for n in range(9))
+    (folder / "metadata.csv").write_text("file_name,labels\n" + rows)
+    assert sum(len(t) for t in read(folder).values()) == 9
 
 
 @pytest.fixture

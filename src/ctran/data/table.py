@@ -42,7 +42,7 @@ class SampleTable:
         broken: pictures that were left out.
 
     Raises:
-        DataError: no picture, ids twice, or positives alone with ``absent`` unknown.
+        DataError: no picture, or ids twice.
     """
 
     rows: Dataset

@@ -37,8 +37,6 @@ def build(config: Config) -> dict[str, SampleTable]:
     if not config.root.is_file():
         raise DataError(f"{config.root} is no file; give the CSV file as --data.root")
     raw = read_csv(config.root)
-    if not raw:
-        raise DataError(f"{config.root}: no row below the header")
     special = [config.image_column] + ([config.split_column] if config.split_column else [])
     for column in special:
         if column not in raw[0]:

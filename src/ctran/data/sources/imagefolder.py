@@ -1,5 +1,6 @@
 """A folder of pictures with Hugging Face's ``metadata.csv``, ``.jsonl`` or ``.parquet`` and a ``labels`` column."""
 
+import ast
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,36 +45,56 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of one metadata file as they are."""
     try:
         if path.suffix == ".jsonl":
-            for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-                if line.strip():
-                    try:
-                        yield json.loads(line)
-                    except json.JSONDecodeError as error:
-                        raise DataError(f"{path}, row {number}: no JSON ({error})") from None
+            lines = (line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip())
+            for number, line in enumerate(lines, start=1):
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise DataError(f"{path}, row {number}: no JSON ({error})") from None
+                if not isinstance(row, dict):
+                    raise DataError(f"{path}, row {number}: expected keys and values in braces, got {line.strip()[:40]}")
+                yield row
         elif path.suffix == ".parquet":
             yield from pq.read_table(path).to_pylist()
         else:
             yield from read_csv(path)
-    except ArrowInvalid as error:
+    except (ArrowInvalid, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from None
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file with every cell as text."""
+    """Rows of a CSV file with every cell as text; blanks around column names are dropped.
+
+    Raises:
+        DataError: no CSV, a column without a name or two of one name, or no row below the header.
+    """
     try:
         with pacsv.open_csv(path) as reader:
-            names = reader.schema.names
-        convert = pacsv.ConvertOptions(column_types=dict.fromkeys(names, "string"), strings_can_be_null=False)
-        return pacsv.read_csv(path, convert_options=convert).to_pylist()
+            raw = reader.schema.names
+        names = [name.strip() for name in raw]
+        if "" in names:
+            raise DataError(f"{path}: column {names.index('') + 1} has no name; name it or leave it out")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}: two columns are called {twice[0]!r}")
+        convert = pacsv.ConvertOptions(column_types=dict.fromkeys(raw, "string"), strings_can_be_null=False)
+        rows = pacsv.read_csv(path, convert_options=convert).rename_columns(names).to_pylist()
+        if not rows:
+            raise DataError(f"{path}: no row below the header")
+        return rows
     except ArrowInvalid as error:
         raise DataError(f"{path}: {error}") from None
 
 
 def names_of(cell: Any, delimiter: str, where: str) -> tuple[str, ...]:
-    """Label names of one cell: a list, or a string with ``delimiter``; nothing where it is empty."""
+    """Label names of one cell: a list (in CSV as JSON or Python writes it), or a string with ``delimiter``; may be empty."""
     if cell is None:
         return ()
-    if isinstance(cell, str):
+    if isinstance(cell, str) and cell.strip().startswith("["):
+        try:
+            cell = ast.literal_eval(cell.strip())
+        except (SyntaxError, ValueError):
+            raise DataError(f"{where}: {cell!r} starts like a list but is none") from None
+    elif isinstance(cell, str):
         cell = cell.split(delimiter)
     if not isinstance(cell, list) or not all(isinstance(name, str) for name in cell):
         raise DataError(f"{where}: labels must be a list of names or one string, got {cell!r}")
@@ -90,14 +111,18 @@ def read_metadata(path: Path, config: Config, split: str | None) -> list[Row]:
             raise DataError(f"{where}: unknown column {unknown[0]!r}{hint} (known: {', '.join(COLUMNS)})")
         if missing := [c for c in ("file_name", "labels") if c not in raw]:
             raise DataError(f"{where}: no column {missing[0]!r}; found {', '.join(raw)}")
+        for column in ("file_name", "split"):
+            if not isinstance(raw.get(column) or "", str):
+                raise DataError(f"{where}: {column} must be text, got {raw[column]!r}")
         if not raw["file_name"]:
             raise DataError(f"{where}: file_name is empty")
         picture = path.parent / raw["file_name"]
+        inside = picture.is_relative_to(config.root)
         rows.append(
             Row(
                 where,
                 picture,
-                str(raw.get("id") or picture.relative_to(config.root).as_posix()),
+                str(raw.get("id") or (picture.relative_to(config.root) if inside else picture).as_posix()),
                 names_of(raw["labels"], config.delimiter, where),
                 names_of(raw.get("negatives"), config.delimiter, where),
                 split or raw.get("split") or None,
