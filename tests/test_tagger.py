@@ -101,7 +101,7 @@ def test_a_folder_of_another_format_is_refused(tagger, tmp_path):
 def test_weights_that_do_not_fit_are_refused(tagger, tmp_path):
     tagger.save(tmp_path / "model")
     save_file({"x": torch.zeros(1)}, tmp_path / "model" / "model.safetensors")
-    with pytest.raises(ModelFolderError, match=r"does not fit config.json"):
+    with pytest.raises(ModelFolderError, match=r"model.safetensors is damaged, or not of this model"):
         ctran.load(tmp_path / "model")
 
 
@@ -143,3 +143,29 @@ def test_the_folder_that_is_pushed_is_the_folder_that_is_loaded(tagger, picture,
     card = (tmp_path / "hub" / "README.md").read_text()
     assert "library_name: ctran" in card and "7 labels" in card
     assert ctran.Tagger.from_hub("user/tags").predict(picture) == tagger.predict(picture)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", b""),
+        ("model.safetensors", b"garbage"),
+        ("config.json", b"[]"),
+        ("config.json", b"{"),
+        ("config.json", b'{"format": 1}'),
+        ("labels.json", b'{"names": ["a"]}'),
+    ],
+)
+def test_a_damaged_folder_is_refused_with_the_files_name(tagger, tmp_path, name, content):
+    tagger.save(tmp_path / "model")
+    (tmp_path / "model" / name).write_bytes(content)
+    with pytest.raises(ModelFolderError, match=name):
+        ctran.load(tmp_path / "model")
+
+
+def test_saving_deletes_nothing_of_the_users(tagger, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "holiday.txt").write_text("mine")
+    with pytest.raises(ModelFolderError, match=r"'holiday.txt', which is no part of a model"):
+        tagger.save(tmp_path / "precious")
+    assert (tmp_path / "precious" / "holiday.txt").read_text() == "mine"

@@ -35,15 +35,25 @@ class Setting:
 
 @dataclass(frozen=True)
 class Report:
-    """Metrics of one model on one table of pictures in several settings."""
+    """Metrics of one model on one table of pictures in several settings.
+
+    Args:
+        pictures: how many.
+        settings: one a known share.
+        split: of which table, where that is known.
+        seed: of the choice of known labels.
+    """
 
     pictures: int
     settings: tuple[Setting, ...]
+    split: str = ""
+    seed: int = 0
 
     @property
     def score(self) -> float:
-        """What ``val`` selects by: mAP over the labels not shown, averaged over the settings."""
-        return float(np.mean([s.hidden.mAP for s in self.settings]))
+        """What ``val`` selects by: mAP over the labels not shown, averaged over the settings that have one (NaN: none has)."""
+        found = [s.hidden.mAP for s in self.settings if not np.isnan(s.hidden.mAP)]
+        return float(np.mean(found)) if found else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; figures that do not exist (NaN) are null."""
@@ -56,7 +66,7 @@ class Report:
             }
             for s in self.settings
         ]
-        return {"pictures": self.pictures, "settings": rows}
+        return {"split": self.split, "pictures": self.pictures, "seed": self.seed, "settings": rows}
 
     def markdown(self, *, everything: bool = False) -> str:
         """The table that people read: a row a setting, over the labels not shown (or all, with ``everything``)."""

@@ -62,6 +62,13 @@ def contact_sheet(tagger: "Tagger", table: "SampleTable", path: Path, *, count: 
             wrong = BAD if p >= 0.5 else INK
             colour = {LabelState.POSITIVE: GOOD, LabelState.NEGATIVE: wrong, LabelState.UNKNOWN: GREY}[state]
             axes.text(
-                0, -0.05 - 0.1 * place, f"{name} {100 * p:.0f}", transform=axes.transAxes, fontsize=8, color=colour, va="top"
+                0,
+                -0.05 - 0.1 * place,
+                f"{name} {100 * p:.0f}",
+                transform=axes.transAxes,
+                fontsize=8,
+                color=colour,
+                va="top",
+                parse_math=False,
             )
     _save(figure, path)

@@ -182,6 +182,16 @@ def test_soft_states_are_the_anchors_own_where_none_are_given(images):
     assert torch.equal(model.predict_labels(features, STATES), given)
 
 
+def test_attention_maps_are_of_what_the_model_looks_at(images):
+    blind = small(use_image=False, anchored=True, soft_states=True)
+    features = blind.encode_images(images)
+    assert [m.shape for m in blind.attention(features, STATES)] == [(3, 2, 7, 7)] * 3
+    deaf = small(use_states=False)
+    nothing = torch.zeros_like(STATES)
+    for one, other in zip(deaf.attention(features, STATES), deaf.attention(features, nothing), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_soft_states_without_an_anchor_are_refused():
     with pytest.raises(ValueError, match="soft_states needs anchored"):
         small(soft_states=True)

@@ -220,6 +220,46 @@ def test_a_recipe_that_cannot_start_leaves_no_folder_in_the_way(recipe, folder, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"apart_epochs": 1}, {"accelerator": "gpu"}, {"accelerator": "abacus"}], ids=["stages", "gpu", "abacus"]
+)
+def test_training_that_cannot_start_leaves_no_folder_either(recipe, tmp_path, wrong):
+    if wrong == {"accelerator": "gpu"} and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match=r"training|anchored|accelerator"):
+        fit(change(recipe, **wrong), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_positive_label_in_val_the_latest_epoch_is_kept(recipe, folder, tmp_path, capsys):
+    rows = [
+        f"{n:02}.png,{'red' if n < 20 else ''},{'val' if n == 20 else 'test' if n % 3 == 0 else 'train'}" for n in range(24)
+    ]
+    (folder / "metadata.csv").write_text("file_name,labels,split\n" + "\n".join(rows))
+    fit(change(recipe, epochs=1), tmp_path / "short")
+    fit(change(recipe, epochs=2), tmp_path / "long")
+    assert "the latest epoch is kept" in capsys.readouterr().err
+    assert not same(weights(tmp_path / "short"), weights(tmp_path / "long"))
+    history = json.loads((tmp_path / "long" / "history.json").read_text())
+    assert [row["val_score"] for row in history] == [None, None]
+
+
+def test_a_run_whose_data_changed_is_not_resumed(recipe, folder, tmp_path):
+    fit(change(recipe, epochs=1), tmp_path / "run")
+    text = (folder / "metadata.csv").read_text().replace("warm", "hot")
+    (folder / "metadata.csv").write_text(text)
+    with pytest.raises(RunFolderError, match=r"not those that .* was trained with: train \(19 pictures then, 19 now\)"):
+        fit(change(recipe, epochs=1), tmp_path / "run", resume=True)
+
+
+def test_resuming_a_finished_run_trains_no_more(recipe, tmp_path):
+    fit(change(recipe, epochs=5, patience=1, learning_rate=0.0), tmp_path / "run")
+    history = (tmp_path / "run" / "history.json").read_text()
+    assert len(json.loads(history)) == 2
+    fit(change(recipe, epochs=5, patience=1, learning_rate=0.0), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "history.json").read_text() == history
+
+
 def test_pictures_left_out_on_request_are_listed_in_the_run_folder(recipe, folder, tmp_path):
     (folder / "03.png").write_bytes(b"no picture")
     data = dataclasses.replace(recipe.data, skip_broken=True)
@@ -285,9 +325,11 @@ def test_fine_tuning_keeps_what_is_shared(recipe):
 
 def test_fine_tuning_from_another_shape_is_refused(recipe):
     wide = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, token_dim=32))
-    old, new = build_tagger(recipe, LabelSpace(("a",))), build_tagger(wide, LabelSpace(("a",)))
-    with pytest.raises(ValueError, match="options must be those of the folder"):
-        inherit(new, old)
+    deep = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_layers=2))
+    new = build_tagger(recipe, LabelSpace(("a",)))
+    for other, key in ((wide, "token_dim"), (deep, "num_layers")):
+        with pytest.raises(ValueError, match=f"options must be those of the folder .*{key}"):
+            inherit(new, build_tagger(other, LabelSpace(("a",))))
 
 
 def test_training_starts_from_a_model_folder(recipe, folder, tmp_path):

@@ -60,6 +60,11 @@ def test_a_recipe_survives_the_disk(tmp_path, folder):
         (["--method", "c-tran"], r"unknown method 'c-tran'; did you mean 'ctran'\?"),
         (["--source", "imagefolder"], "data.root"),
         (["--training.feature_views", "2"], "needs a frozen backbone"),
+        (["--training.learning_rate", "-1"], "training.learning_rate must not be negative"),
+        (["--training.unknown_share", "[0.9, 0.1]"], "training.unknown_share must be two shares"),
+        (["--evaluation.known_share", "[0, 25]"], "evaluation.known_share must be shares between 0 and 1"),
+        (["--seed", "-1"], "seed must be a number from 0 on"),
+        (["--training.epochs", "@"], "--training.epochs: cannot read '@'"),
         (["--training.anchor_folds", "1"], "must be 0 or at least 2, got 1"),
         (["--training.apart_epochs", "200"], "between 0 and training.epochs, got 200"),
         (["--model.dropouts", "0.1"], r"did you mean 'model.dropout'\?"),
@@ -91,3 +96,18 @@ def test_every_key_has_a_description(capsys):
     for name in Training.__dataclass_fields__:
         assert f"--training.{name}" in text
         assert f" {name}: " in (Training.__doc__ or "")
+
+
+@pytest.mark.parametrize("value", [",", ":", "|", "\t", "#", "2024", "yes", "a #1", "@x", "*.png"])
+def test_names_and_paths_are_taken_as_they_are(folder, value):
+    flags = ["--source", "imagefolder", "--root", value, "--absent", "negative", "--data.delimiter", value]
+    data = read_recipe(None, flags).data
+    assert (str(data.root), data.delimiter) == (value, value)
+    assert read_recipe(None, [*flags, "--training.init_from", "null"]).training.init_from is None
+
+
+def test_a_saved_recipe_works_from_another_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    recipe = read_recipe(None, ["--source", "imagefolder", "--root", folder.name, "--absent", "negative"])
+    recipe.save(tmp_path / "recipe.yaml")
+    assert read_recipe(tmp_path / "recipe.yaml").data.root == folder

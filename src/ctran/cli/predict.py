@@ -19,11 +19,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="run folder, or model folder")
     parser.add_argument("images", type=Path, nargs="+", help="picture files")
     parser.add_argument("--known", nargs="+", action="extend", default=[], metavar="LABEL=yes|no", help="what is known")
-    parser.add_argument("--threshold", type=float, default=0.5, help="probability from which on a label counts as present")
-    parser.add_argument("--top", type=int, default=5, help="labels a picture in the table")
+    parser.add_argument("--threshold", type=share, default=0.5, help="probability from which on a label counts as present")
+    parser.add_argument("--top", type=count, default=5, help="labels a picture in the table")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="all probabilities as JSON lines, one a picture")
     form.add_argument("--csv", action="store_true", help="all probabilities as CSV: file, label, probability, present")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    if not 0 <= (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
+    return value
+
+
+def count(text: str) -> int:
+    """A number from 1 on."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return value
 
 
 def parse_known(pairs: Iterable[str]) -> dict[str, bool]:
@@ -33,13 +47,16 @@ def parse_known(pairs: Iterable[str]) -> dict[str, bool]:
         name, equals, answer = pair.rpartition("=")
         if not equals or answer.strip().lower() not in ANSWERS:
             raise ValueError(f"--known takes LABEL=yes or LABEL=no, got {pair!r}")
-        known[name.strip()] = ANSWERS[answer.strip().lower()]
+        name, present = name.strip(), ANSWERS[answer.strip().lower()]
+        if known.setdefault(name, present) != present:
+            raise ValueError(f"--known says both yes and no of {name!r}")
     return known
 
 
 def run(options: argparse.Namespace) -> int:
     """Predict; a picture that cannot be read is reported and the others are still done (exit status 1)."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ctran.images import BrokenImageError
@@ -68,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
                 writer.writerow([image, label, f"{p:.6f}", int(p >= options.threshold)])
         else:
             best = ", ".join(f"{name} {100 * p:.0f} %" for name, p in prediction.top(options.top).items())
-            table.add_row(image.name, ", ".join(prediction.labels) or "-", best)
+            table.add_row(*map(escape, (image.name, ", ".join(prediction.labels) or "-", best)))  # no markup in names
     if table.row_count:
         Console().print(table)
     return 1 if failed else 0

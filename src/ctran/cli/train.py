@@ -11,6 +11,7 @@ Any key of the recipe can be given as --key value; --absent, --root and --skip-b
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ctran.training.recipe import RecipeError, find_recipe, print_help, read_recipe, read_run
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         path = find_recipe(options.recipe) if options.recipe else None
         if options.list_keys:
-            return help_on(path)
+            return help_on(path, options.keys)
         recipe = read_recipe(path, options.keys)
         folder = options.output or Path("runs") / (path.stem if path else recipe.method)
     try:
@@ -49,8 +50,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def help_on(path: Path | None) -> int:
-    """All keys of the recipe's method and source."""
+def help_on(path: Path | None, flags: Sequence[str]) -> int:
+    """All keys of the method and source that recipe and flags name."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     recipe = read_recipe(path) if path else None
-    print_help(recipe.method if recipe else "ctran", recipe.source if recipe else "openclipart")
+    parser.add_argument("--method", default=recipe.method if recipe else "ctran")
+    parser.add_argument("--source", default=recipe.source if recipe else "openclipart")
+    named, _ = parser.parse_known_args(flags)
+    print_help(named.method, named.source)
     return 0

@@ -1,7 +1,7 @@
 """Image tokens on disk: made once by a callable that is handed in, read as a memory map.
 
 A cache is a folder named after its key, the digest of everything that the tokens depend on, so a stale one is never found.
-Views are written picture by picture with a mark of how far it got, so an interrupted build goes on.
+Views are written in chunks of pictures with a mark of how far it got, so an interrupted build goes on.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def default_root() -> Path:
 
 
 def key_of(parts: Mapping[str, object]) -> str:
-    """Digest of what the features depend on: weights, transform, data, number of views, seed."""
+    """Digest of what the features depend on: weights, transform, augmentation, data, number of views, arithmetic."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 

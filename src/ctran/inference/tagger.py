@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -86,19 +87,29 @@ class Tagger:
         missing = [f for f in FILES[:3] if not (folder / f).is_file()]
         if missing:
             raise ModelFolderError(f"{folder} is no model folder: {', '.join(missing)} not found")
-        config = json.loads((folder / "config.json").read_text())
-        if config.get("format") != FORMAT:
-            raise ModelFolderError(
-                f"{folder} has format {config.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
-            )
-        labels = LabelSpace.load(folder / "labels.json")
-        module = build(config, len(labels))
-        weights = load_file(folder / "model.safetensors")
+        name = "config.json"
         try:
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
+            if config.get("format") != FORMAT:
+                raise ModelFolderError(
+                    f"{folder} has format {config.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
+                )
+            prepared = Preprocessing(**_tuples(config["preprocessing"]))
+            name = "labels.json"
+            labels = LabelSpace.load(folder / name)
+            name = "config.json"
+            module = build(config, len(labels))
+            name = "model.safetensors"
+            weights = load_file(folder / name)
             module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
-        except RuntimeError as error:
-            raise ModelFolderError(f"{folder}: model.safetensors does not fit config.json: {error}") from None
-        return cls(module, labels, config, Preprocessing(**_tuples(config["preprocessing"])))
+        except ModelFolderError:
+            raise
+        except Exception as error:  # whatever JSON, safetensors, timm and torch say of damaged files
+            why = shorten(str(error), 200, placeholder=" ...")
+            raise ModelFolderError(
+                f"{folder / name} is damaged, or not of this model ({type(error).__name__}: {why})"
+            ) from error
+        return cls(module, labels, config, prepared)
 
     @classmethod
     def from_hub(cls, repository: str, *, revision: str | None = None) -> "Tagger":
@@ -120,19 +131,24 @@ class Tagger:
             return str(api.upload_folder(repo_id=repository, folder_path=Path(folder) / "model"))
 
     def save(self, folder: Path | str, *, card: str | None = None) -> None:
-        """Write the model folder; a folder that is there is replaced only when the new one is complete.
+        """Write the model folder; a model folder that is there is replaced only when the new one is complete.
 
         Args:
             card: text of the model card.
+
+        Raises:
+            ModelFolderError: the folder holds something else.
         """
         folder = Path(folder)
+        if folder.exists() and (foreign := sorted(p.name for p in folder.iterdir() if p.name not in FILES)):
+            raise ModelFolderError(f"{folder} holds {foreign[0]!r}, which is no part of a model: give another folder")
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         save_file({k: v.contiguous() for k, v in self.model.state_dict().items()}, part / "model.safetensors")
-        (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
+        (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
         self.labels.save(part / "labels.json")
-        (part / "README.md").write_text(card or model_card(self))
+        (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
         if folder.exists():
             old = folder.with_name(folder.name + ".old")
             shutil.rmtree(old, ignore_errors=True)

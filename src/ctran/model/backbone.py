@@ -51,7 +51,7 @@ class Backbone(nn.Module):
         maps = self.network.forward_features(images)
         if maps.ndim == 3:  # patch tokens, after class and register tokens
             tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
-            grid = getattr(self.network.patch_embed, "grid_size", (1, tokens.shape[1]))
+            grid = getattr(getattr(self.network, "patch_embed", None), "grid_size", (1, tokens.shape[1]))
             return Features(tokens, (int(grid[0]), int(grid[1])))
         if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
             maps = maps.permute(0, 3, 1, 2)

@@ -176,6 +176,8 @@ class CTran(Method):
         return Features(features.tokens * F.dropout(channels, self.token_dropout), features.grid)
 
     def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
-        """Attention maps of every layer over ``P`` image tokens, then ``L`` label tokens."""
-        anchor = self.pooled_logits(features) if self.soft_states else None
-        return self.encoder.attention(*self.encoder_input(features, states, anchor))
+        """Attention maps of every layer over ``P`` image tokens (none without ``use_image``), then ``L`` label tokens."""
+        if not self.use_states:
+            states = torch.zeros_like(states)
+        anchor = self.pooled_logits(features) if self.soft_states and self.use_image else None
+        return self.encoder.attention(*self.encoder_input(features if self.use_image else None, states, anchor))

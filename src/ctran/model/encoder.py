@@ -24,7 +24,7 @@ class EncoderLayer(nn.Module):
         self, *, dim: int, num_heads: int, dropout: float, attention_dropout: bool = True, orthogonal: bool = False
     ) -> None:
         super().__init__()
-        if dim % num_heads:
+        if num_heads < 1 or dim % num_heads:
             raise ValueError(f"token width {dim} must be a multiple of the number of heads, got {num_heads} heads")
         self.num_heads, self.dropout = num_heads, dropout
         self.attention_dropout = dropout if attention_dropout else 0.0

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -31,10 +32,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if not digest.startswith(match[1]):
             raise WeightsError(f"{path.name} is damaged: its SHA-256 starts {digest[:8]}, its name says {match[1]}")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    return loaded.get("state_dict", loaded)
+    loaded: Any
+    try:
+        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors, zip and pickle raise many kinds
+        raise WeightsError(f"{path} holds no weights that can be read safely: {type(error).__name__}: {error}") from None
+    loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+    if not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise WeightsError(f"{path} holds no state dict: expected names and tensors")
+    return loaded
 
 
 def fit_by_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -53,13 +59,16 @@ def fit_by_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
 
 
 def _into(backbone: Backbone, weights: dict[str, Tensor], source: str) -> None:
-    """Copy ``weights`` by name, else by order; the classifier's tensors are dropped."""
+    """Copy ``weights`` by name, with a classifier or without, else by order; the classifier's tensors are dropped."""
     full = timm.create_model(backbone.name, pretrained=False).state_dict()  # with its classifier, as published
+    target = backbone.network.state_dict()
     try:
-        own = weights if full.keys() <= weights.keys() else fit_by_order(weights, full)
+        own = weights if target.keys() <= weights.keys() else fit_by_order(weights, full)
+        for name, mine in target.items():
+            if name in own and own[name].shape != mine.shape:
+                raise WeightsError(f"{name} expects shape {tuple(mine.shape)}, got {tuple(own[name].shape)}")
     except WeightsError as error:
         raise WeightsError(f"the weights of {source} do not fit {backbone.name}: {error}") from None
-    target = backbone.network.state_dict()
     target.update({k: v for k, v in own.items() if k in target})
     backbone.network.load_state_dict(target)
 

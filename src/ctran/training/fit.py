@@ -1,13 +1,16 @@
 """Recipe -> run folder."""
 
+import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import sys
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ctran import plots
 from ctran.data.loading import PictureSet, loader
@@ -23,7 +27,7 @@ from ctran.data.table import SampleTable
 from ctran.evaluation import Report, evaluate
 from ctran.inference.tagger import Tagger
 from ctran.progress import track
-from ctran.training.pipeline import Ingredients, prepare
+from ctran.training.pipeline import Ingredients, build_tables, prepare
 from ctran.training.recipe import Recipe
 from ctran.training.task import LabelTask
 
@@ -31,7 +35,7 @@ VERSIONED = ("torch", "torchvision", "timm", "lightning", "datasets", "numpy", "
 
 
 class RunFolderError(ValueError):
-    """A run folder that is in the way, or that cannot be resumed."""
+    """A run folder that is in the way, or whose data are others now."""
 
 
 class RunFolder(Callback):
@@ -39,8 +43,8 @@ class RunFolder(Callback):
 
     def __init__(self, run: Path, tagger: Tagger) -> None:
         self.run, self.tagger = run, tagger
-        self.best, self.history = float("-inf"), list[dict[str, float]]()
-        self.started = time.monotonic()
+        self.best, self.history = -math.inf, list[dict[str, float]]()
+        self.started, self.warned = time.monotonic(), False
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "history": self.history}
@@ -59,8 +63,13 @@ class RunFolder(Callback):
         self.history.append(row)
         write_json(self.run / "history.json", self.history)
         plots.learning_curves(self.history, self.run / "curves.png")
-        if score > self.best or not (self.run / "model").exists():
-            self.best = score
+        if math.isnan(score) and not self.warned:
+            self.warned = True
+            print(
+                "val has no label that is positive somewhere, so the latest epoch is kept instead of the best", file=sys.stderr
+            )
+        if score > self.best or math.isnan(score) or not (self.run / "model").exists():
+            self.best = -math.inf if math.isnan(score) else score
             Tagger(pl_module.evaluated, self.tagger.labels, self.tagger.config, self.tagger.preprocessing).save(
                 self.run / "model"
             )
@@ -69,12 +78,25 @@ class RunFolder(Callback):
             loss = f"loss {row['train_loss']:.4f}"
             print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  val mAP {score:.2f}  {spent:.0f} s", flush=True)
 
+    @rank_zero_only
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        write_json(self.run / "finished.json", {"epochs": len(self.history), "best_val_score": self.best})
+
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON in one step: readers see the old file or the new one, never half of one."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
+    part.write_text(json.dumps(_no_nan(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def _no_nan(value: Any) -> Any:
+    """What JSON cannot say becomes null."""
+    if isinstance(value, dict):
+        return {k: _no_nan(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_no_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:
@@ -94,11 +116,33 @@ def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
     write_json(run / "versions.json", versions() | {"seed": recipe.seed})
 
 
+def digest_of(table: SampleTable) -> str:
+    """Digest of ids and truth: two tables of one digest train and test the same."""
+    digest = hashlib.sha256("\0".join((*table.labels.names, *table.ids)).encode())
+    digest.update(table.truth.numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str]) -> str:
+    """Compare the data with those that the run began with (``data.json``, written by the first call).
+
+    Returns what has changed in ``splits``; an empty string where nothing has.
+    """
+    now = {s: {"pictures": len(t), "digest": digest_of(t)} for s, t in tables.items()}
+    path = run / "data.json"
+    if not path.exists():
+        write_json(path, now)
+    then = json.loads(path.read_text())
+    changed = [f"{s} ({then[s]['pictures']} pictures then, {now[s]['pictures']} now)" for s in splits if then[s] != now[s]]
+    return f"pictures, labels or splits are not those that {run} was trained with: {', '.join(changed)}" if changed else ""
+
+
 def discard(run: Path) -> None:
     """Take back what :func:`start` wrote: a recipe that cannot be used leaves no folder in the way of its correction."""
-    for name in ("recipe.yaml", "versions.json"):
+    for name in ("recipe.yaml", "versions.json", "data.json", "skipped.json"):
         (run / name).unlink(missing_ok=True)
-    run.rmdir()
+    if not any(run.iterdir()):
+        run.rmdir()
 
 
 def quiet() -> None:
@@ -112,10 +156,12 @@ def quiet() -> None:
 def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     """Train, keep the best model by ``val``, evaluate it on ``test``; returns that report.
 
-    Everything is written into ``run`` as it becomes known: ``recipe.yaml``, ``versions.json``, ``history.json``,
-    ``curves.png``, ``model/``, ``last.ckpt``, ``metrics.json``, ``metrics.md``, ``predictions.png``, ``skipped.json``.
+    Everything is written into ``run`` as it becomes known: ``recipe.yaml``, ``versions.json``, ``data.json``,
+    ``skipped.json``, ``history.json``, ``curves.png``, ``model/``, ``last.ckpt``, ``finished.json``, ``metrics.json``,
+    ``metrics.md``, ``predictions.png``.
 
     Raises:
+        RunFolderError: the folder is in use, or the data of the run to be resumed have changed.
         KeyboardInterrupt: after Ctrl-C; the folder holds all finished epochs and can be resumed.
     """
     quiet()
@@ -123,14 +169,24 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     if rank == 0:
         start(recipe, run, resume=resume)
     try:
-        parts = prepare(recipe, rank=rank, world=world)
+        tables = build_tables(recipe)
+        if resume and (changed := check_data(tables, run, tuple(tables))):
+            raise RunFolderError(f"{changed}. Train anew with --output")
+        if resume and (run / "finished.json").exists():
+            return finish(recipe, run, tables["test"])
+        parts = prepare(recipe, tables, rank=rank, world=world)
+        if rank == 0:
+            check_data(tables, run, ())
+            report_skipped(tables, run)
+        trainer, task = assemble(recipe, run, parts)
+    except MisconfigurationException as error:
+        if rank == 0 and not resume:
+            discard(run)
+        raise RunFolderError(f"training.accelerator, devices, strategy or precision: {error}") from None
     except Exception:
         if rank == 0 and not resume:
             discard(run)
         raise
-    if rank == 0:
-        report_skipped(parts.tables, run)
-    trainer, task = assemble(recipe, run, parts)
     last = run / "last.ckpt"
     try:
         trainer.fit(task, parts.train, parts.val, ckpt_path=last if resume and last.exists() else None, weights_only=True)
@@ -140,7 +196,7 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
         raise KeyboardInterrupt
     if rank:
         sys.exit(0)  # the first process does the rest
-    return finish(recipe, run, parts.tables["test"])
+    return finish(recipe, run, tables["test"])
 
 
 def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:
@@ -177,7 +233,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(leave=False))
     if options.patience:
-        callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
+        callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience, check_finite=False))
     strategy = options.strategy
     if options.devices > 1 and strategy in ("auto", "ddp") and (options.apart_epochs or options.hide_image):
         strategy = "ddp_find_unused_parameters_true"  # some steps leave the image tokens, or the anchor, without a gradient
@@ -199,12 +255,15 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
     return trainer, task
 
 
-def evaluate_run(tagger: Tagger, table: SampleTable, shares: Sequence[float], *, seed: int = 0, batch_size: int = 32) -> Report:
-    """A model on a table of pictures, images read from the table."""
+def evaluate_run(
+    tagger: Tagger, table: SampleTable, shares: Sequence[float], *, seed: int = 0, split: str = "test", batch_size: int = 32
+) -> Report:
+    """A model on a table of pictures, images read from the table. ``split`` is what the report calls it."""
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=batch_size)
     shown = track(batches, "evaluating", len(batches))
     on_device = (batch.to(tagger.device, non_blocking=True) for batch in shown)
-    return evaluate(tagger.model, on_device, table.ids, tagger.labels, shares=shares, seed=seed)
+    found = evaluate(tagger.model, on_device, table.ids, tagger.labels, shares=shares, seed=seed)
+    return replace(found, split=split, seed=seed)
 
 
 def finish(recipe: Recipe, run: Path, test: SampleTable) -> Report:
@@ -218,5 +277,5 @@ def finish(recipe: Recipe, run: Path, test: SampleTable) -> Report:
 
 def write_metrics(report: Report, stem: Path) -> None:
     """``stem.json`` and ``stem.md``."""
-    write_json(stem.with_suffix(".json"), report.as_dict())
-    stem.with_suffix(".md").write_text(report.markdown() + "\n")
+    write_json(stem.with_name(stem.name + ".json"), report.as_dict())
+    stem.with_name(stem.name + ".md").write_text(report.markdown() + "\n", encoding="utf-8")

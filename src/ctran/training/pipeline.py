@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,9 @@ from ctran.model.pretrained import load_weights
 from ctran.progress import bar
 from ctran.training.recipe import Recipe
 from ctran.version import __version__
+
+MAY_DIFFER = {"weights", "image_size", "fit", "dropout", "token_dropout", "pooled_dropout"}
+"""Model options in which a fine-tuned model may differ from the one it starts from."""
 
 
 @dataclass
@@ -62,7 +66,8 @@ def build_tagger(recipe: Recipe, labels: LabelSpace) -> Tagger:
     }
     tagger = Tagger(module, labels, config, prepared)
     if recipe.training.init_from is not None:
-        inherit(tagger, Tagger.load(recipe.training.init_from))
+        if fresh := inherit(tagger, Tagger.load(recipe.training.init_from)):
+            print(f"labels that start afresh: {', '.join(fresh)}", file=sys.stderr)
     else:
         load_weights(module.backbone, recipe.model.weights)
     return tagger
@@ -76,21 +81,21 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     Raises:
         ValueError: the two models differ in more than their labels.
     """
+    options = {k: (v, old.config["model"].get(k)) for k, v in new.config["model"].items() if k not in MAY_DIFFER}
+    other = [f"{k} {mine!r} here, {theirs!r} there" for k, (mine, theirs) in options.items() if mine != theirs]
+    if new.config["method"] != old.config["method"]:
+        other.insert(0, f"method {new.config['method']!r} here, {old.config['method']!r} there")
+    if other:
+        raise ValueError(f"training.init_from: the model's options must be those of the folder it starts from: {other[0]}")
     theirs, ours = old.model.state_dict(), new.model.state_dict()
     rows = [(new.labels.index_of[n], old.labels.index_of[n]) for n in new.labels.names if n in old.labels.index_of]
     to, at = torch.tensor([r[0] for r in rows], dtype=torch.long), torch.tensor([r[1] for r in rows], dtype=torch.long)
     for name, mine in ours.items():
-        other = theirs.get(name)
-        if other is not None and name in new.model.label_parameters and other.shape[1:] == mine.shape[1:]:
+        other = theirs[name]
+        if name in new.model.label_parameters:
             mine[to] = other[at]
-        elif other is not None and other.shape == mine.shape:
-            mine.copy_(other)
         else:
-            was = "nothing" if other is None else f"shape {tuple(other.shape)}"
-            raise ValueError(
-                f"training.init_from: {name} has shape {tuple(mine.shape)} here and {was} there; the model's options must "
-                "be those of the folder it starts from"
-            )
+            mine.copy_(other)
     return [n for n in new.labels.names if n not in old.labels.index_of]
 
 
@@ -109,16 +114,19 @@ def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: d
     plain = PictureSet.__new__(PictureSet)
     plain.__dict__.update(data.__dict__ | {"augment": None})
 
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.backbone.to(device)
+
     @torch.inference_mode()
     def make(view: int, numbers: list[int]) -> Tensor:
         source = data if view else plain
-        images = torch.stack([source.image(i, view) for i in numbers])
-        bf16 = torch.amp.is_autocast_available("cpu") and not torch.cuda.is_available()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        images = torch.stack([source.image(i, view) for i in numbers]).to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             return model.encode_images(images).tokens.float()
 
     probe = make(0, [0])
-    folder = default_root() / "features" / key_of(key | {"data": data.table.fingerprint, "views": views, "split": name})
+    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": f"{device.type} bf16"}
+    folder = default_root() / "features" / key_of(key)
     shape = (views, len(data), *probe.shape[1:])
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
@@ -139,10 +147,10 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def prepare(recipe: Recipe, *, rank: int = 0, world: int = 1) -> Ingredients:
-    """Tables, model and loaders of a recipe."""
+def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, rank: int = 0, world: int = 1) -> Ingredients:
+    """Model and loaders of a recipe; ``tables`` are its source's, built here where they are not given."""
     options = recipe.training
-    tables = build_tables(recipe)
+    tables = tables or build_tables(recipe)
     labels = tables["train"].labels
     tagger = build_tagger(recipe, labels)
     if options.prior_bias and options.init_from is None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -91,6 +91,13 @@ class Training:
         for name in ("epochs", "batch_size", "devices"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} must be at least 1, got {getattr(self, name)}")
+        rates = ("learning_rate", "backbone_learning_rate", "anchor_learning_rate", "apart_learning_rate")
+        amounts = ("weight_decay", "anchor_weight_decay", "clip_norm", "feature_views", "patience", "workers")
+        for name in (*rates, *amounts):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"training.{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.unknown_share[0] <= self.unknown_share[1] <= 1:
+            raise ValueError(f"training.unknown_share must be two shares, 0 <= least <= most <= 1, got {self.unknown_share}")
         for name in ("all_unknown", "hide_image", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"training.{name} must lie between 0 and 1, got {getattr(self, name)}")
@@ -114,6 +121,10 @@ class Evaluation:
     known_share: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.known_share or not all(0 <= share <= 1 for share in self.known_share):
+            raise ValueError(f"evaluation.known_share must be shares between 0 and 1, got {list(self.known_share)}")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -134,8 +145,9 @@ class Recipe:
     evaluation: Evaluation
 
     def save(self, path: Path) -> None:
-        """Write as YAML that :func:`read_recipe` reads."""
-        path.write_text(yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False, allow_unicode=True))
+        """Write as YAML that :func:`read_recipe` reads; paths become absolute, so that it works from any folder."""
+        text = yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False, allow_unicode=True)
+        path.write_text(text, encoding="utf-8")
 
 
 class RecipeError(ValueError):
@@ -148,7 +160,7 @@ def _plain(value: Any) -> Any:
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value.absolute()) if isinstance(value, Path) else value
 
 
 def recipe_parser(method: str = "ctran", source: str = "openclipart") -> ArgumentParser:
@@ -215,12 +227,21 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path} is no YAML: {error}") from None
     if not isinstance(tree, dict):
         raise RecipeError(f"{path} must hold keys and values, got {type(tree).__name__}")
-    keys = _flat(tree) | {k: yaml.safe_load(v) if v else v for k, v in _nested(flags).items()}
-    method, source = str(keys.pop("method", "ctran")), str(keys.pop("source", "openclipart"))
+    keys: dict[str, Any] = _flat(tree)
+    given = _nested(flags)
+    method = str(given.pop("method", keys.pop("method", "ctran")))
+    source = str(given.pop("source", keys.pop("source", "openclipart")))
     try:
         parser = recipe_parser(method, source)
+        text = _text_keys(method, source)
     except ValueError as error:
         raise RecipeError(str(error)) from None
+    for key, value in given.items():
+        try:
+            keys[key] = value if key in text and value != "null" else yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise RecipeError(f"--{key}: cannot read {value!r}") from None
+    keys.update({key: str(keys[key]) for key in text if keys.get(key) is not None})
     valid = [a.dest for a in parser._actions if "." in a.dest or a.dest == "seed"]
     for key in keys:
         if key not in valid:
@@ -230,6 +251,8 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
         parts: Namespace = parser.instantiate(parsed)
     except Exception as error:  # jsonargparse and the dataclasses' own checks
         raise RecipeError(str(error).strip()) from None
+    if parts.seed is None or parts.seed < 0:
+        raise RecipeError(f"seed must be a number from 0 on, got {parts.seed}")
     return Recipe(method, source, parts.seed, parts.model, parts.data, parts.training, parts.evaluation)
 
 
@@ -250,6 +273,14 @@ def _tree(flat: dict[str, Any]) -> dict[str, Any]:
             node = node.setdefault(name, {})
         node[last] = value
     return tree
+
+
+def _text_keys(method: str, source: str) -> set[str]:
+    """Keys whose values are names and paths, which YAML must not take for numbers, dates or lists."""
+    parts = {"model": registry.find(methods, method).Config, "data": registry.find(sources, source).Config}
+    parts |= {"training": Training, "evaluation": Evaluation}
+    hints = {f"{part}.{name}": hint for part, cls in parts.items() for name, hint in get_type_hints(cls).items()}
+    return {key for key, hint in hints.items() if {hint, *get_args(hint)} & {str, Path} and get_origin(hint) is not Literal}
 
 
 def print_help(method: str, source: str) -> None:

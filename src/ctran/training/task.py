@@ -75,13 +75,16 @@ class LabelTask(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         seed = seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank)
-        torch.manual_seed(seed)  # dropout
         self.generator = torch.Generator().manual_seed(seed_of(seed, 2))  # masks
         self.model.train()  # Lightning leaves a module in the mode in which it finds it, and taggers are in evaluation mode
         if self.recipe.training.backbone_learning_rate == 0:
             self.model.backbone.eval()  # batch-norm statistics too
         if self.current_epoch == self.recipe.training.apart_epochs > 0:
             self._start_together()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:  # not earlier: loaders draw from the same numbers, a resumed run in another order
+            torch.manual_seed(seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank))  # dropout
 
     def _start_together(self) -> None:
         """Go on from the averaged weights with a fresh optimizer."""
