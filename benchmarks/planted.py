@@ -118,6 +118,17 @@ def study(sizes: Sequence[int], runs: Path, flags: Sequence[str]) -> dict[str, A
     return found
 
 
+def table(found: dict[str, Any]) -> str:
+    """Markdown: divergence at each size and known share, and what ignoring the known labels costs."""
+    lines = ["| training pictures | " + " | ".join(f"{100 * s:g} %" for s in SHARES) + " |", "|---|---|---|---|---|"]
+    rows = {size: found["sizes"][str(size)]["settings"] for size in sorted(map(int, found["sizes"]))}
+    for size, settings in rows.items():
+        lines.append(f"| {size:,} | " + " | ".join(f"{s['kl']['all']:.4f}" for s in settings) + " |")
+    ignoring = next(iter(rows.values()))
+    lines.append("| ignoring the known labels | " + " | ".join(f"{s['kl_ignoring_known']['all']:.4f}" for s in ignoring) + " |")
+    return "\n".join(lines)
+
+
 def plot(found: dict[str, Any], path: Path) -> None:
     """Divergence against training size, one line a known share; what ignoring the known labels costs, dotted."""
     sizes = sorted(map(int, found["sizes"]))
@@ -148,6 +159,7 @@ def main() -> None:
     path = DOCS / "planted.json"
     found = json.loads(path.read_text()) if options.plot_only else study(options.sizes, options.runs, flags)
     plot(found, DOCS / "planted.png")
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ README = (ROOT / "README.md").read_text()
 def checkout(tmp_path, monkeypatch):
     """A folder like a checkout in which ``make demo`` ran: an untrained model with the demo's labels."""
     labels = openclipart.build(openclipart.Config())["train"].labels
-    build_tagger(read_recipe(find_recipe("demo"), TOY), labels).save(tmp_path / "runs" / "demo" / "model")
+    build_tagger(read_recipe(find_recipe("demo"), [*TOY, "--training.epochs", "25"]), labels).save(
+        tmp_path / "runs" / "demo" / "model"
+    )
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     monkeypatch.chdir(tmp_path)
 
