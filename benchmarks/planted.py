@@ -109,8 +109,8 @@ def study(sizes: Sequence[int], runs: Path, flags: Sequence[str]) -> dict[str, A
         write_json(path, found)
         print(size, json.dumps(found["sizes"][str(size)]["settings"][2]["kl"]), flush=True)
     if "no_image" not in found:
-        few = ["--data.train", "2000", "--model.use_image", "false"]
-        recipe = read_recipe(find_recipe("planted"), [*flags, *few])
+        largest = ["--data.train", str(max(sizes)), "--model.use_image", "false"]
+        recipe = read_recipe(find_recipe("planted"), [*largest, *flags])
         prior = prior_of(run(recipe, runs / "no_image"))
         share = (planted.build(recipe.data)["train"].truth == LabelState.POSITIVE).double().mean(0).numpy()
         found["no_image"] = {"predicted": prior.tolist(), "training_prevalence": share.tolist()}
