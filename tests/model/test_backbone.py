@@ -20,6 +20,16 @@ def test_any_timm_network_gives_tokens_of_its_width_and_grid(name):
     assert features.tokens.shape == (2, features.grid[0] * features.grid[1], backbone.channels)
 
 
+def test_a_transformer_is_built_for_the_image_size():
+    backbone = Backbone("test_vit", image_size=96).eval()
+    assert backbone(torch.zeros(1, 3, 96, 96)).grid == (6, 6)
+
+
+def test_a_network_without_one_map_of_tokens_is_refused():
+    with pytest.raises(ValueError, match="crossvit_tiny_240 gives no single map or row"):
+        Backbone("crossvit_tiny_240").eval()(torch.zeros(1, 3, 240, 240))
+
+
 def test_tokens_run_row_by_row_over_the_map():
     backbone = Backbone("test_resnet").eval()
     image = torch.randn(1, 3, 96, 64)
@@ -76,8 +86,31 @@ def test_a_damaged_file_is_refused_by_the_digest_in_its_name(tmp_path):
 
 def test_a_pickle_of_code_is_not_opened(tmp_path):
     torch.save({"net": torch.nn.Linear(2, 2)}, tmp_path / "code.pth")
-    with pytest.raises(Exception, match=r"weights_only|Weights only"):
+    with pytest.raises(WeightsError, match=r"no weights that can be read safely.*[Ww]eights.only"):
         read_state_dict(tmp_path / "code.pth")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_garbage_is_no_weights_file(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no weights at all")
+    with pytest.raises(WeightsError, match="no weights that can be read safely"):
+        read_state_dict(tmp_path / name)
+
+
+def test_ones_own_backbone_needs_no_classifier(tmp_path):
+    saved = timm.create_model("test_resnet", pretrained=False, num_classes=0)
+    save_file(saved.state_dict(), tmp_path / "w.safetensors")
+    backbone = Backbone("test_resnet")
+    load_weights(backbone, f"file:{tmp_path / 'w.safetensors'}")
+    assert all(torch.equal(saved.state_dict()[k], v) for k, v in backbone.network.state_dict().items())
+
+
+def test_weights_of_other_shapes_are_refused_by_name(tmp_path):
+    weights = timm.create_model("test_resnet", pretrained=False).state_dict()
+    name = next(iter(weights))
+    save_file(weights | {name: torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=f"{name} expects shape"):
+        load_weights(Backbone("test_resnet"), f"file:{tmp_path / 'w.safetensors'}")
 
 
 @pytest.mark.parametrize(

@@ -50,4 +50,4 @@ class Config(MethodConfig):
 def build(config: Config, num_labels: int) -> CTran:
     """The model with random weights."""
     options = {f.name: getattr(config, f.name) for f in fields(Config) if f.name not in BACKBONE_OPTIONS}
-    return CTran(Backbone(config.backbone), num_labels=num_labels, **options)
+    return CTran(Backbone(config.backbone, config.image_size), num_labels=num_labels, **options)

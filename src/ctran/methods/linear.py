@@ -42,4 +42,4 @@ class Linear(Method):
 
 def build(config: Config, num_labels: int) -> Linear:
     """The model with random weights."""
-    return Linear(Backbone(config.backbone), num_labels=num_labels, dropout=config.dropout)
+    return Linear(Backbone(config.backbone, config.image_size), num_labels=num_labels, dropout=config.dropout)

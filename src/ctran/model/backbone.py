@@ -32,16 +32,23 @@ class Backbone(nn.Module):
 
     Args:
         name: any name of ``timm.list_models()`` whose last stage is a map or a row of patch tokens.
+        image_size: side of the images, for networks that are built for one size (vision transformers); others take any.
 
     Built without weights; :func:`ctran.model.pretrained.load_weights` fills them in.
+
+    Raises:
+        ValueError: no such network; in :meth:`forward`, one without image tokens.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, image_size: int | None = None) -> None:
         super().__init__()
         if not timm.is_model(name):
             raise ValueError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
         self.name = name
-        self.network: Any = timm.create_model(name, pretrained=False, num_classes=0)
+        built_for = timm.get_pretrained_cfg(name)
+        fixed = image_size is not None and built_for is not None and built_for.fixed_input_size
+        self.built_with: dict[str, Any] = {"img_size": image_size} if fixed else {}
+        self.network: Any = timm.create_model(name, pretrained=False, num_classes=0, **self.built_with)
         self.channels: int = self.network.num_features
         cfg: dict[str, Any] = self.network.pretrained_cfg
         self.mean: tuple[float, float, float] = tuple(cfg["mean"])
@@ -49,6 +56,10 @@ class Backbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         maps = self.network.forward_features(images)
+        if not isinstance(maps, Tensor) or self.channels not in maps.shape[1:]:
+            raise ValueError(
+                f"backbone {self.name} gives no single map or row of {self.channels}-channel tokens; choose another"
+            )
         if maps.ndim == 3:  # patch tokens, after class and register tokens
             tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
             grid = getattr(getattr(self.network, "patch_embed", None), "grid_size", (1, tokens.shape[1]))

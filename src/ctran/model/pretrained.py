@@ -60,7 +60,7 @@ def fit_by_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
 
 def _into(backbone: Backbone, weights: dict[str, Tensor], source: str) -> None:
     """Copy ``weights`` by name, with a classifier or without, else by order; the classifier's tensors are dropped."""
-    full = timm.create_model(backbone.name, pretrained=False).state_dict()  # with its classifier, as published
+    full = timm.create_model(backbone.name, pretrained=False, **backbone.built_with).state_dict()  # with its classifier
     target = backbone.network.state_dict()
     try:
         own = weights if target.keys() <= weights.keys() else fit_by_order(weights, full)
@@ -100,7 +100,7 @@ def load_weights(backbone: Backbone, source: str) -> None:
         return
     if source == "hub":
         try:
-            published = timm.create_model(backbone.name, pretrained=True).state_dict()
+            published = timm.create_model(backbone.name, pretrained=True, **backbone.built_with).state_dict()
         except Exception as error:  # timm and its hub client raise many kinds
             raise WeightsError(
                 f"weights: hub could not load {backbone.name} ({type(error).__name__}). Offline? Set weights: file:PATH to "
