@@ -207,6 +207,13 @@ def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:
         print(f"{len(skipped)} pictures that could not be read were left out; {run / 'skipped.json'} lists them")
 
 
+class Bar(RichProgressBar):
+    """Lightning's bar without the name of the log folder."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
+
+
 class SetEpoch(Callback):
     """Tells loaders which epoch it is, so that order and augmentation follow from seed and epoch."""
 
@@ -231,7 +238,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
         ModelCheckpoint(run, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
     if sys.stderr.isatty():
-        callbacks.append(RichProgressBar(leave=False))
+        callbacks.append(Bar(leave=False))
     if options.patience:
         callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience, check_finite=False))
     strategy = options.strategy
