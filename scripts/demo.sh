@@ -6,7 +6,7 @@ ctran() { "$PYTHON" -m ctran "$@"; }
 
 if [ ! -e "$RUN/recipe.yaml" ]; then
     ctran train demo --output "$RUN"
-elif [ ! -e "$RUN/metrics.json" ]; then
+elif [ ! -e "$RUN/finished.json" ] || [ ! -e "$RUN/predictions.png" ]; then
     ctran train --resume "$RUN"
 fi
 echo
