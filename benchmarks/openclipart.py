@@ -3,7 +3,7 @@
     python -m benchmarks.openclipart [--seeds 0 1 2] [--runs runs/openclipart]
 
 Every row is trained by the library from a recipe; finished runs are kept, interrupted ones resumed, and
-``docs/experiments/openclipart.json`` is written after each row, ``openclipart.png`` at the end. About 12 minutes a seed on
+``docs/experiments/openclipart.json`` is written after each row, ``openclipart.png`` at the end. About 15 minutes a seed on
 one core: two seeds can run side by side on two (``OMP_NUM_THREADS=1``). Each figure is the mean over five draws of the known
 labels, the same for all rows.
 """
