@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 import ctran
 from ctran.labels import LabelSpace, LabelState
 from ctran.training import fit as fit_module
+from ctran.training import pipeline
 from ctran.training.fit import RunFolderError, fit
 from ctran.training.pipeline import build_tagger, inherit, prepare, prior_bias
 from ctran.training.recipe import read_recipe
@@ -279,6 +280,23 @@ def test_cached_features_train_as_the_backbone_itself_would(recipe, tmp_path):
             assert torch.equal(value, other[name])
     moved = [k for k in one if not k.startswith("backbone") and not torch.allclose(one[k], other[k], atol=0.05)]
     assert moved == []
+
+
+@pytest.mark.skipif(pipeline.compiler() is None, reason="needs a C++ compiler")
+def test_a_compiled_backbone_gives_the_same_tokens(recipe, monkeypatch):
+    frozen = change(recipe, backbone_learning_rate=0.0, feature_views=1)
+    plain = prepare(frozen).train.dataset.cache
+    monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
+    compiled = prepare(frozen).train.dataset.cache
+    assert compiled.folder != plain.folder  # other arithmetic, other key
+    assert abs(compiled.tokens.astype(float) - plain.tokens.astype(float)).max() < 0.05
+
+
+def test_without_a_compiler_nothing_is_compiled(recipe, monkeypatch):
+    monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
+    monkeypatch.setattr(pipeline.shutil, "which", lambda name: None)
+    monkeypatch.setattr(torch, "compile", lambda module: pytest.fail("compiled"))
+    prepare(change(recipe, backbone_learning_rate=0.0, feature_views=1))
 
 
 def test_no_truth_that_is_not_shown_can_leak(recipe, folder):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ from ctran.model.pretrained import load_weights
 from ctran.progress import bar
 from ctran.training.recipe import Recipe
 from ctran.version import __version__
+
+WORTH_COMPILING = 20_000
+"""Images from which on compiling the backbone is made up for: EfficientNet-lite0 at 224 px on two cores takes 37 s and is then
+1.6 times as fast (10.6 -> 6.7 ms an image; five interleaved batches of 64)."""
 
 MAY_DIFFER = {"weights", "image_size", "fit", "dropout", "token_dropout", "pooled_dropout"}
 """Model options in which a fine-tuned model may differ from the one it starts from."""
@@ -109,29 +114,41 @@ def prior_bias(model: nn.Module, truth: Tensor) -> None:
             parameter.data.copy_(share.logit())
 
 
+def compiler() -> str | None:
+    """Path of a C++ compiler, which ``torch.compile`` needs on CPU; None where there is none."""
+    return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+
+
 def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: dict[str, object]) -> FeatureCache:
-    """Image tokens of ``views`` views of each picture, from disk or computed now. View 0 is the test transform."""
+    """Image tokens of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
+
+    From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first.
+    """
     plain = PictureSet.__new__(PictureSet)
     plain.__dict__.update(data.__dict__ | {"augment": None})
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.backbone.to(device)
+    total = views * len(data)
+    worth = total >= WORTH_COMPILING and compiler() is not None
+    network = torch.compile(model.backbone) if worth else model.backbone
 
     @torch.inference_mode()
     def make(view: int, numbers: list[int]) -> Tensor:
         source = data if view else plain
         images = torch.stack([source.image(i, view) for i in numbers]).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            return model.encode_images(images).tokens.float()
+            return network(images.contiguous(memory_format=torch.channels_last)).tokens.float()
 
-    probe = make(0, [0])
-    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": f"{device.type} bf16"}
+    with torch.inference_mode():
+        probe = model.encode_images(plain.image(0, 0)[None].to(device)).tokens
+    arithmetic = f"{device.type} bf16{' compiled' if worth else ''}"
+    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": arithmetic}
     folder = default_root() / "features" / key_of(key)
     shape = (views, len(data), *probe.shape[1:])
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         cache = FeatureCache(folder, (shape[0], shape[1], shape[2], shape[3]))
-        total = views * len(data)
         if cache.done < total:
             with bar(f"image tokens of {name} ({views} x {len(data)})", total) as advance:
                 cache.build(make, advance)
