@@ -87,36 +87,36 @@ def study(
 ) -> None:
     """All rows of one seed, on val and test."""
     tables = build_tables(recipe_for(next(iter(SYSTEMS)), seed))
-    kept: dict[tuple[str, str, int], list[Tensor]] = {}
+    answers: dict[tuple[str, str], list[tuple[Tensor, list[Tensor], list[Tensor]]]] = {}
     for system in SYSTEMS:
         tagger = train(system, seed, runs)
         for split in ("val", "test"):
             if split not in batches:
                 batches[split] = tokens_of(tagger, tables[split])
-            reports = []
-            for draw in range(DRAWS):
-                truth, states, logits = predict(tagger.model, batches[split], tables[split].ids, SHARES, draw)
-                reports.append(report(truth, states, logits, SHARES, tagger.labels))
-                kept[system, split, draw] = logits
-            save(system, seed, split, row(reports))
+            found = [predict(tagger.model, batches[split], tables[split].ids, SHARES, draw) for draw in range(DRAWS)]
+            answers[system, split] = found
+            save(system, seed, split, row([report(t, s, z, SHARES, tagger.labels) for t, s, z in found]))
             if system == "no image":
-                reports = []
-                for draw in range(DRAWS):
-                    truth, states, _ = predict(tagger.model, batches[split], tables[split].ids, SHARES, draw)
-                    both = summed(kept["linear", split, draw], kept["no image", split, draw])
-                    reports.append(report(truth, states, both, SHARES, tagger.labels))
-                save(SUM, seed, split, row(reports))
+                pairs = zip(answers["linear", split], found, strict=True)
+                both = [(t, s, summed(x, z)) for (t, s, x), (_, _, z) in pairs]
+                save(SUM, seed, split, row([report(t, s, z, SHARES, tagger.labels) for t, s, z in both]))
 
 
 def summary(results: dict[str, Any], split: str) -> str:
     """Markdown: mean and standard deviation of mAP over the seeds."""
     lines = ["| | " + " | ".join(f"{100 * s:g} %" for s in SHARES) + " |", "|---|---|---|---|---|"]
-    for system in results:
-        found = maps(results, system, split)
-        spread = found.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(len(SHARES))
-        cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(found.mean(axis=0), spread, strict=True)]
-        lines.append(f"| {system} | " + " | ".join(cells) + " |")
+    lines += [f"| {system} | {cells(maps(results, system, split), '.1f')} |" for system in results]
     return "\n".join(lines)
+
+
+def spread_of(values: np.ndarray) -> np.ndarray:
+    """Standard deviation over the seeds (rows); 0 of one."""
+    return values.std(axis=0, ddof=min(1, len(values) - 1))
+
+
+def cells(values: np.ndarray, form: str) -> str:
+    """Mean and spread over the seeds as cells of a table."""
+    return " | ".join(f"{m:{form}} ± {s:.1f}" for m, s in zip(values.mean(axis=0), spread_of(values), strict=True))
 
 
 def maps(results: dict[str, Any], system: str, split: str) -> np.ndarray:
@@ -134,7 +134,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     x = [100 * s for s in SHARES]
     for system, (colour, style) in shown.items():
         found = maps(results, system, "test")
-        mean, spread = found.mean(axis=0), found.std(axis=0, ddof=min(1, len(found) - 1))
+        mean, spread = found.mean(axis=0), spread_of(found)
         axes.plot(x, mean, style, color=colour, label=system)
         axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="labels that the model is told (%)", ylabel="mAP over the others (%)", xticks=x)
@@ -151,9 +151,7 @@ def bars(results: dict[str, Any]) -> str:
         if other == "C-Tran":
             continue
         lead = maps(results, "C-Tran", "test") - maps(results, other, "test")
-        spread = lead.std(axis=0, ddof=1) if len(lead) > 1 else np.zeros(len(SHARES))
-        cells = [f"{m:+.1f} ± {s:.1f}" for m, s in zip(lead.mean(axis=0), spread, strict=True)]
-        lines.append(f"| {other} | " + " | ".join(cells) + " |")
+        lines.append(f"| {other} | {cells(lead, '+.1f')} |")
     return "\n".join(lines)
 
 

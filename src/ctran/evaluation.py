@@ -60,13 +60,13 @@ class Report:
         rows = [
             {
                 "known_share": s.known_share,
-                "hidden": _no_nan(s.hidden.as_dict()),
-                "everything": _no_nan(s.everything.as_dict()),
-                "labels": {k: {"AP": None if np.isnan(ap) else ap, "positives": n} for k, (ap, n) in s.labels.items()},
+                "hidden": s.hidden.as_dict(),
+                "everything": s.everything.as_dict(),
+                "labels": {k: {"AP": ap, "positives": n} for k, (ap, n) in s.labels.items()},
             }
             for s in self.settings
         ]
-        return {"split": self.split, "pictures": self.pictures, "seed": self.seed, "settings": rows}
+        return no_nan({"split": self.split, "pictures": self.pictures, "seed": self.seed, "settings": rows})
 
     def markdown(self, *, everything: bool = False) -> str:
         """The table that people read: a row a setting, over the labels not shown (or all, with ``everything``)."""
@@ -79,8 +79,13 @@ class Report:
         return "\n".join(lines)
 
 
-def _no_nan(row: dict[str, float]) -> dict[str, float | None]:
-    return {k: None if np.isnan(v) else v for k, v in row.items()}
+def no_nan(value: Any) -> Any:
+    """Plain data in which numbers that JSON cannot say (NaN, infinity) are None."""
+    if isinstance(value, dict):
+        return {k: no_nan(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [no_nan(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def features_of(model: Method, batch: Batch) -> Features:

@@ -24,7 +24,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from ctran import plots
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation import Report, evaluate
+from ctran.evaluation import Report, evaluate, no_nan
 from ctran.inference.tagger import Tagger
 from ctran.progress import track
 from ctran.training.pipeline import Ingredients, build_tables, prepare
@@ -86,17 +86,8 @@ class RunFolder(Callback):
 def write_json(path: Path, content: Any) -> None:
     """Write JSON in one step: readers see the old file or the new one, never half of one."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(_no_nan(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(no_nan(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(path)
-
-
-def _no_nan(value: Any) -> Any:
-    """What JSON cannot say becomes null."""
-    if isinstance(value, dict):
-        return {k: _no_nan(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_no_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:
@@ -170,19 +161,14 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
         start(recipe, run, resume=resume)
     try:
         tables = build_tables(recipe)
-        if resume and (changed := check_data(tables, run, tuple(tables))):
+        if rank == 0 and (changed := check_data(tables, run, tuple(tables))):
             raise RunFolderError(f"{changed}. Train anew with --output")
         if resume and (run / "finished.json").exists():
             return finish(recipe, run, tables["test"])
         parts = prepare(recipe, tables, rank=rank, world=world)
         if rank == 0:
-            check_data(tables, run, ())
             report_skipped(tables, run)
         trainer, task = assemble(recipe, run, parts)
-    except MisconfigurationException as error:
-        if rank == 0 and not resume:
-            discard(run)
-        raise RunFolderError(f"training.accelerator, devices, strategy or precision: {error}") from None
     except Exception:
         if rank == 0 and not resume:
             discard(run)
@@ -244,21 +230,24 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
     strategy = options.strategy
     if options.devices > 1 and strategy in ("auto", "ddp") and (options.apart_epochs or options.hide_image):
         strategy = "ddp_find_unused_parameters_true"  # some steps leave the image tokens, or the anchor, without a gradient
-    trainer = L.Trainer(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        strategy=strategy,
-        precision=options.precision,
-        max_epochs=options.epochs,
-        gradient_clip_val=options.clip_norm or None,
-        logger=TensorBoardLogger(run, name="", version="tensorboard"),
-        callbacks=callbacks,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=10,
-        use_distributed_sampler=False,
-    )
+    try:
+        trainer = L.Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=strategy,
+            precision=options.precision,
+            max_epochs=options.epochs,
+            gradient_clip_val=options.clip_norm or None,
+            logger=TensorBoardLogger(run, name="", version="tensorboard"),
+            callbacks=callbacks,
+            enable_progress_bar=sys.stderr.isatty(),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            use_distributed_sampler=False,
+        )
+    except MisconfigurationException as error:
+        raise RunFolderError(f"training.accelerator, devices, strategy or precision: {error}") from None
     return trainer, task
 
 
