@@ -11,6 +11,7 @@ labels, the same for all rows.
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from torch import Tensor
 
 from ctran.data.loading import Batch, PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation import Report, predict, report
+from ctran.evaluation import Answer, predict, report
 from ctran.inference.tagger import Tagger
-from ctran.training.fit import fit, write_json
+from ctran.masking import Evidence
+from ctran.report import Report
+from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
+from ctran.training.run_folder import write_json
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
 DRAWS = 5
@@ -68,9 +72,10 @@ def tokens_of(tagger: Tagger, table: SampleTable) -> list[Batch]:
     return [Batch(tagger.model.encode_images(b.inputs).tokens, b.truth, b.index) for b in batches]
 
 
-def summed(linear: list[Tensor], no_image: list[Tensor]) -> list[Tensor]:
+def summed(linear: list[Answer], no_image: list[Answer]) -> list[Answer]:
     """Linear logit + (no-image logit - no-image logit when nothing is known)."""
-    return [x + (z - no_image[0]) for x, z in zip(linear, no_image, strict=True)]
+    untold = no_image[0].logits
+    return [replace(z, logits=x.logits + z.logits - untold) for x, z in zip(linear, no_image, strict=True)]
 
 
 def row(found: list[Report]) -> dict[str, Any]:
@@ -87,19 +92,21 @@ def study(
 ) -> None:
     """All rows of one seed, on val and test."""
     tables = build_tables(recipe_for(next(iter(SYSTEMS)), seed))
-    answers: dict[tuple[str, str], list[tuple[Tensor, list[Tensor], list[Tensor]]]] = {}
+    settings = [Evidence(share) for share in SHARES]
+    answers: dict[tuple[str, str], list[tuple[Tensor, list[Answer]]]] = {}
     for system in SYSTEMS:
         tagger = train(system, seed, runs)
         for split in ("val", "test"):
             if split not in batches:
                 batches[split] = tokens_of(tagger, tables[split])
-            found = [predict(tagger.model, batches[split], tables[split].ids, SHARES, draw) for draw in range(DRAWS)]
+            ids = tables[split].ids
+            found = [predict(tagger.model, batches[split], ids, tagger.labels, settings, seed=draw) for draw in range(DRAWS)]
             answers[system, split] = found
-            save(system, seed, split, row([report(t, s, z, SHARES, tagger.labels) for t, s, z in found]))
+            save(system, seed, split, row([report(truth, said, tagger.labels) for truth, said in found]))
             if system == "no image":
                 pairs = zip(answers["linear", split], found, strict=True)
-                both = [(t, s, summed(x, z)) for (t, s, x), (_, _, z) in pairs]
-                save(SUM, seed, split, row([report(t, s, z, SHARES, tagger.labels) for t, s, z in both]))
+                both = [(truth, summed(x, z)) for (truth, x), (_, z) in pairs]
+                save(SUM, seed, split, row([report(truth, said, tagger.labels) for truth, said in both]))
 
 
 def summary(results: dict[str, Any], split: str) -> str:

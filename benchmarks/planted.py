@@ -26,8 +26,10 @@ from ctran.data.table import SampleTable
 from ctran.evaluation import predict
 from ctran.inference.tagger import Tagger
 from ctran.labels import LabelState
-from ctran.training.fit import fit, write_json
+from ctran.masking import Evidence
+from ctran.training.fit import fit
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
+from ctran.training.run_folder import write_json
 
 SIZES = (500, 1000, 2000, 4000, 8000)
 SHARES = (0.0, 0.25, 0.5, 0.75)
@@ -45,8 +47,8 @@ def asked(states: np.ndarray, table: SampleTable) -> np.ndarray:
 def answers(tagger: Tagger, table: SampleTable) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """States and the model's probabilities at each known share."""
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=64)
-    _, states, logits = predict(tagger.model, batches, table.ids, SHARES, 0)
-    return [s.numpy() for s in states], [x.double().sigmoid().numpy() for x in logits]
+    _, found = predict(tagger.model, batches, table.ids, tagger.labels, [Evidence(share) for share in SHARES])
+    return [a.states.numpy() for a in found], [a.logits.double().sigmoid().numpy() for a in found]
 
 
 def measure(tagger: Tagger, table: SampleTable, world: World) -> dict[str, Any]:

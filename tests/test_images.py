@@ -1,4 +1,5 @@
 import io
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 from PIL import Image
 
 from ctran import images
-from ctran.images import BrokenImageError, Preprocessing, augmentation, open_image
+from ctran.images import Augmentation, BrokenImageError, Preprocessing, augmentation, cutout, open_image
 
 
 def png(picture: Image.Image, **options: object) -> bytes:
@@ -68,7 +69,7 @@ def test_values_are_normalised_channel_by_channel():
     assert torch.allclose(tensor[:, 0, 0], torch.tensor([1.0, 3.0, 1.0]))
 
 
-@pytest.mark.parametrize("name", ["none", "flip", "crop", "clipart", "ctran576"])
+@pytest.mark.parametrize("name", get_args(Augmentation))
 def test_every_augmentation_gives_a_square_of_the_right_size(name):
     out = augmentation(name, Preprocessing(64))(Image.new("RGB", (50, 80), "blue"))
     assert out.size == (64, 64)
@@ -93,3 +94,23 @@ def test_grey_out_of_range_is_refused(tmp_path):
 def test_a_folder_is_no_picture(tmp_path):
     with pytest.raises(BrokenImageError, match="is a folder"):
         open_image(tmp_path)
+
+
+def test_the_papers_test_transform_cuts_the_middle_of_the_squashed_picture():
+    noise = Image.effect_noise((100, 60), 90).convert("RGB")
+    square = Preprocessing(576, "squash", centre=0.9).square(noise)
+    whole = noise.resize((640, 640), Image.Resampling.BICUBIC)
+    assert np.array_equal(np.asarray(square), np.asarray(whole)[32:608, 32:608])
+
+
+def test_cut_takes_the_middle_as_it_is_and_black_beyond_the_edge():
+    noise = Image.effect_noise((20, 6), 90).convert("RGB")
+    square = np.asarray(Preprocessing(10, "cut").square(noise))
+    assert np.array_equal(square[2:8], np.asarray(noise)[:, 5:15]) and not square[[0, 1, 8, 9]].any()
+
+
+def test_cutout_greys_a_quarter_of_the_picture_half_of_the_time():
+    picture = Image.new("RGB", (40, 40), "white")
+    shares = [(np.asarray(cutout(picture)) == 127).all(2).mean() for _ in range(200)]
+    assert set(np.round(shares, 6)) == {0.0, 0.25} and 0.35 < np.mean([s > 0 for s in shares]) < 0.65
+    assert np.asarray(picture).min() == 255

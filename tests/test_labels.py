@@ -3,7 +3,7 @@ from inspect import unwrap
 import pytest
 import torch
 
-from ctran.labels import LabelSpace, LabelState, UnknownLabelError
+from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
 
 
 def test_states_follow_the_names(labels):
@@ -47,3 +47,61 @@ def test_label_space_survives_the_disk(tmp_path):
 
 def test_codes_are_rows_of_the_state_embedding():
     assert torch.tensor([LabelState.UNKNOWN, LabelState.NEGATIVE, LabelState.POSITIVE]).tolist() == [0, 1, 2]
+
+
+BIRDS = LabelSpace(
+    ("wren", "robin", "red", "brown", "small"),
+    extra=("red", "brown"),
+    groups=(Group("species", ("wren", "robin"), exclusive=True), Group("colour", ("red", "brown"))),
+)
+
+
+def test_groups_survive_a_round_trip(tmp_path):
+    BIRDS.save(tmp_path / "labels.json")
+    assert LabelSpace.load(tmp_path / "labels.json") == BIRDS
+
+
+def test_folders_of_the_first_release_have_no_groups(tmp_path):
+    (tmp_path / "labels.json").write_text('{"names": ["a"], "extra": []}')
+    assert LabelSpace.load(tmp_path / "labels.json") == LabelSpace(("a",))
+
+
+def test_units_are_groups_and_labels_without_one():
+    assert BIRDS.units.tolist() == [0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([Group("g", ("wren", "gull"))], "unknown label 'gull'"),
+        ([Group("g", ("wren",)), Group("h", ("wren",))], "label 'wren' is in group 'g' and in group 'h'"),
+        ([Group("g", ("wren",)), Group("g", ("robin",))], "distinct names, got 'g' twice"),
+        ([Group("g", ("wren", "red"), exclusive=True)], "'g' must be extra as a whole, or not at all"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(groups, message):
+    with pytest.raises((ValueError, UnknownLabelError), match=message):
+        LabelSpace(BIRDS.names, BIRDS.extra, tuple(groups))
+
+
+def test_an_exclusive_group_of_one_is_refused():
+    with pytest.raises(ValueError, match="an exclusive group needs at least two labels, group 'g' has 1"):
+        Group("g", ("wren",), exclusive=True)
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"wren": True, "robin": True}, "'wren' and 'robin' cannot both be present"),
+        ({"wren": False, "robin": False}, "one of its labels is present, all were said to be absent"),
+    ],
+)
+def test_what_contradicts_an_exclusive_group_is_refused(known, message):
+    with pytest.raises(ValueError, match=message):
+        BIRDS.states(known)
+
+
+def test_a_recipe_adds_groups_and_extra_labels_by_name_of_either():
+    more = BIRDS.with_groups(["species"], [Group("colour", ("red",)), Group("size", ("small",))])
+    assert more.extra == ("red", "brown", "wren", "robin")
+    assert [g.labels for g in more.groups] == [("wren", "robin"), ("red",), ("small",)]

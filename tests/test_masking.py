@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from ctran.labels import LabelState
-from ctran.masking import counted, known_labels, label_mask_training, tell
+from ctran.labels import Group, LabelSpace, LabelState
+from ctran.masking import Evidence, counted, known_labels, label_mask_training, tell
 
 TRUTH = torch.randint(1, 3, (4000, 20), generator=torch.Generator().manual_seed(1))
 
@@ -57,31 +57,116 @@ def test_a_share_between_two_whole_numbers_is_refused(generator):
 
 
 IDS = [f"picture {i}" for i in range(300)]
+NAMES = LabelSpace(tuple("abcdefghijklm"))
+SOME = torch.randint(0, 3, (300, 13), generator=torch.Generator().manual_seed(2))
+
+
+def known(share, *, ids=IDS, truth=SOME, labels=NAMES, reveal="random", **options):
+    return known_labels(Evidence(share, reveal=reveal), truth, ids, labels, **options)
 
 
 def test_known_labels_have_the_authors_count():
     for share in (0.0, 0.25, 0.5, 0.75, 0.99, 1.0):
-        assert (known_labels(IDS, 13, share).sum(1) == int(share * 13)).all()
+        assert (known(share).sum(1) == int(share * 13)).all()
 
 
-def test_known_labels_are_nested_as_the_share_grows():
-    few, more = known_labels(IDS, 13, 0.25), known_labels(IDS, 13, 0.75)
-    assert (more | ~few).all()
+@pytest.mark.parametrize("reveal", ["random", "positives", "confident"])
+def test_known_labels_are_nested_as_the_share_grows(reveal, generator):
+    scores = torch.randn(300, 13, generator=generator)
+    few, more = (known(share, reveal=reveal, scores=scores) for share in (0.25, 0.75))
+    assert (more | ~few).all() and more.sum() > few.sum() > 0
 
 
 def test_known_labels_depend_on_id_and_seed_alone():
-    whole = known_labels(IDS, 13, 0.5)
-    assert (known_labels(IDS[::-1], 13, 0.5)[::-1] == whole).all()
-    assert (known_labels(IDS, 13, 0.5, seed=1) != whole).any()
+    whole = known(0.5)
+    assert (known(0.5, ids=IDS[::-1]).flip(0) == whole).all()
+    assert (known(0.5, seed=1) != whole).any()
 
 
 def test_known_labels_are_spread_evenly():
-    assert np.allclose(known_labels(IDS, 10, 0.5).mean(0), 0.5, atol=0.13)
+    assert np.allclose(known(0.5).double().mean(0), 6 / 13, atol=0.13)
 
 
 def test_a_share_beyond_one_is_refused():
     with pytest.raises(ValueError, match=r"between 0 and 1, got 50\.0"):
-        known_labels(IDS, 13, 50.0)
+        Evidence(50.0)
+
+
+def test_rounding_loses_no_known_label():
+    hundred = LabelSpace(tuple(map(str, range(100))))
+    truth = torch.ones(1, 100, dtype=torch.long)
+    for share in (0.29, 0.57):
+        assert known(share, ids=["a"], truth=truth, labels=hundred).sum() == round(100 * share)
+
+
+def test_people_tell_only_what_is_present():
+    told = known(0.5, reveal="positives")
+    positive = SOME == LabelState.POSITIVE
+    assert not (told & ~positive).any()
+    assert (told.sum(1) == positive.sum(1) // 2).all()
+
+
+def test_the_surest_present_labels_are_told_first(generator):
+    scores = torch.randn(300, 13, generator=generator)
+    told = known(0.5, reveal="confident", scores=scores)
+    positive = SOME == LabelState.POSITIVE
+    for row in range(300):
+        chosen = set(scores[row].masked_fill(~positive[row], -9).topk(int(positive[row].sum()) // 2).indices.tolist())
+        assert set(told[row].nonzero()[:, 0].tolist()) == chosen
+
+
+GROUPED = NAMES.with_groups(
+    ["colour", "size", "shape"],
+    [Group("colour", ("a", "b", "c")), Group("size", ("e", "f")), Group("shape", ("k",)), Group("kind", ("l", "m"))],
+)
+
+
+def groups_known(count, **options):
+    return known_labels(Evidence(groups=count), SOME, IDS, GROUPED, **options)
+
+
+def test_extra_groups_are_told_as_a_whole_and_targets_never():
+    for count in range(4):
+        told = groups_known(count)
+        whole = torch.stack([told[:, GROUPED.members(g)].double().mean(1) for g in GROUPED.groups], dim=1)
+        assert set(whole.unique().tolist()) <= {0.0, 1.0}
+        assert (whole[:, :3].sum(1) == count).all() and not told[:, GROUPED.targets].any()
+
+
+def test_extra_groups_are_nested_drawn_an_image_and_evenly():
+    one, two = groups_known(1), groups_known(2)
+    assert (two | ~one).all()
+    assert np.allclose(one[:, [0, 4, 10]].double().mean(0), 1 / 3, atol=0.1)
+    assert (groups_known(1, seed=1) != one).any()
+
+
+def test_more_groups_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="4 groups were to be told, the label space has 3 groups of extra labels"):
+        groups_known(4)
+
+
+def test_masking_by_group_hides_groups_whole_and_as_many_units_as_the_share_says(generator):
+    truth = torch.randint(1, 3, (2000, 13), generator=generator)
+    states = label_mask_training(truth, units=GROUPED.units, generator=generator)
+    hidden = (states == LabelState.UNKNOWN).double()
+    units = torch.stack([hidden[:, GROUPED.units == u].mean(1) for u in range(9)], dim=1)
+    assert set(units.unique().tolist()) == {0.0, 1.0}
+    assert set(units.sum(1).long().unique().tolist()) == set(range(3, 10))  # a quarter of 9 units, up to all
+
+
+@pytest.mark.parametrize(
+    ("evidence", "text", "drawn"),
+    [
+        (Evidence(), "0 %", False),
+        (Evidence(0.25), "25 %", True),
+        (Evidence(groups=10), "10 groups", True),
+        (Evidence(groups=0), "0 groups", False),
+        (Evidence(0.5, reveal="positives"), "50 % of positives", True),
+        (Evidence(0.5, reveal="confident"), "50 % of positives, surest first", False),
+    ],
+)
+def test_evidence_says_what_it_is(evidence, text, drawn):
+    assert str(evidence) == text and evidence.is_drawn is drawn
 
 
 def test_told_and_unlooked_entries_do_not_count():
@@ -89,8 +174,3 @@ def test_told_and_unlooked_entries_do_not_count():
     states = tell(truth, torch.tensor([[True, False, False, True]]))
     assert states.tolist() == [[0, 0, 0, 2]]
     assert counted(truth, states).tolist() == [[False, True, True, False]]
-
-
-def test_rounding_loses_no_known_label():
-    assert known_labels(["a"], 100, 0.29).sum() == 29 and known_labels(["a"], 100, 0.57).sum() == 57
-    assert known_labels(["a"], 80, 0.74).sum() == int(0.74 * 80)

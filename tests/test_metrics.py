@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, hamming_loss, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support as sklearn_scores
 
-from ctran.metrics import auroc, average_precision, measure, per_label, top_k
+from ctran.metrics import auroc, average_precision, group_accuracy, measure, measure_all, per_label, top_k
 
 SHAPE = (12, 4)
 scores_with_ties = arrays(np.float64, SHAPE, elements=st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9]))
@@ -37,15 +38,21 @@ def test_ap_and_auroc_are_scikit_learns_on_the_entries_that_count(scores, positi
             assert np.isnan(area[label])
 
 
-def test_precision_and_recall_are_scikit_learns(rng):
+def test_precision_recall_and_accuracies_are_scikit_learns(rng):
     p, t = rng.random((200, 6)), rng.random((200, 6)) < 0.3
+    t[:, 0] |= ~t.any(axis=1)  # so that no example is without F1
     table = measure(p, t, everything(p.shape))
-    said = p >= 0.5
-    cp, cr, _, _ = precision_recall_fscore_support(t, said, average="macro", zero_division=0)
-    op, recall, of1, _ = precision_recall_fscore_support(t, said, average="micro", zero_division=0)
-    assert [table.CP, table.CR] == pytest.approx([100 * cp, 100 * cr])
-    assert table.CF1 == pytest.approx(200 * cp * cr / (cp + cr))
-    assert [table.OP, table.OR, table.OF1] == pytest.approx([100 * op, 100 * recall, 100 * of1])
+    above = p >= 0.5
+    best = above & (p >= np.sort(p, axis=1)[:, [-3]])
+    found = table.as_dict()
+    for prefix, said in (("", above), ("top3_", best)):
+        cp, cr, _, _ = sklearn_scores(t, said, average="macro", zero_division=0)
+        op, recall, of1, _ = sklearn_scores(t, said, average="micro", zero_division=0)
+        expected = np.array([cp, cr, 2 * cp * cr / (cp + cr), op, recall, of1])
+        assert [found[prefix + n] for n in ("CP", "CR", "CF1", "OP", "OR", "OF1")] == pytest.approx(100 * expected)
+    assert table.subset_accuracy == pytest.approx(100 * accuracy_score(t, above))
+    assert table.hamming_accuracy == pytest.approx(100 - 100 * hamming_loss(t, above))
+    assert table.example_F1 == pytest.approx(100 * f1_score(t, above, average="samples", zero_division=0))
 
 
 def test_hand_made_table():
@@ -71,6 +78,12 @@ def test_top_three_asks_for_the_threshold_too():
 def test_ties_at_the_third_place_all_stay():
     kept = top_k(np.array([[0.9, 0.8, 0.7, 0.7, 0.1]]), everything((1, 5)))
     assert kept.tolist() == [[True, True, True, True, False]]
+
+
+def test_exactly_three_of_tied_labels_are_the_first():
+    scores = np.array([[0.7, 0.9, 0.7, 0.7, 0.7], [0.1, 0.2, 0.3, 0.4, 0.5]])
+    mask = np.array([[True] * 5, [True, True, False, False, False]])
+    assert top_k(scores, mask, exact=True).tolist() == [[True, True, True, False, False], [True, True, False, False, False]]
 
 
 def test_top_three_are_among_the_entries_that_count():
@@ -120,6 +133,57 @@ def test_label_without_positive_is_left_out_and_reported():
     assert np.isnan(rows[1][0]) and rows[1][1] == 0
 
 
+def test_accuracies_over_images_look_at_the_entries_that_count():
+    p = np.array([[0.9, 0.9, 0.9], [0.9, 0.1, 0.1], [0.1, 0.1, 0.9], [0.9, 0.9, 0.9]])
+    t = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=bool)
+    mask = np.array([[1, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=bool)
+    table = measure(p, t, mask)
+    # rows: all right; one of two positives found; nothing there and nothing said: no F1; nothing counted: in no figure
+    assert table.subset_accuracy == pytest.approx(100 * 2 / 3)
+    assert table.hamming_accuracy == pytest.approx(100 * 6 / 7)
+    assert table.example_F1 == pytest.approx(100 * (1 + 2 / 3) / 2)
+
+
+def test_one_pass_gives_the_table_and_the_labels(rng):
+    p, t, mask = rng.random((30, 5)), rng.random((30, 5)) < 0.3, rng.random((30, 5)) < 0.6
+    table, rows = measure_all(p, t, mask)
+    assert table == measure(p, t, mask) and rows == per_label(p, t, mask)
+    assert table.mAP == pytest.approx(np.mean([ap for ap, _ in rows]))
+
+
+def test_labels_that_nobody_looks_at_are_in_no_figure(rng):
+    p, t = rng.random((30, 5)), rng.random((30, 5)) < 0.5
+    mask = everything(p.shape)
+    mask[:, [1, 3]] = False
+    table, rows = measure_all(p, t, mask)
+    kept = [0, 2, 4]
+    assert table == measure(p[:, kept], t[:, kept], everything((30, 3)))
+    assert np.isnan(rows[1][0]) and rows[3][1] == 0 and rows[4] == per_label(p[:, kept], t[:, kept], everything((30, 3)))[2]
+
+
+def test_nothing_to_look_at_is_no_figure():
+    table = measure(np.full((2, 3), 0.3), np.ones((2, 3), bool), np.zeros((2, 3), bool)).as_dict()
+    assert all(np.isnan(v) or (name.endswith("OP") and v == 0) for name, v in table.items())
+
+
+def test_accuracy_of_a_group_is_scikit_learns(rng):
+    p, group = rng.random((50, 7)), np.array([5, 1, 3])
+    truth = rng.integers(3, size=50)
+    t = rng.random((50, 7)) < 0.5
+    t[:, group] = truth[:, None] == np.arange(3)
+    found = group_accuracy(p, t, everything(p.shape), group)
+    assert found == pytest.approx(100 * accuracy_score(truth, p[:, group].argmax(axis=1)))
+
+
+def test_accuracy_of_a_group_counts_images_with_one_known_answer_that_was_not_shown():
+    p = np.array([[0.2, 0.9], [0.8, 0.1], [0.8, 0.1], [0.1, 0.8], [0.1, 0.8]])
+    t = np.array([[0, 1], [0, 1], [1, 0], [1, 1], [0, 0]], dtype=bool)
+    mask = np.array([[1, 1], [1, 1], [1, 0], [1, 1], [1, 1]], dtype=bool)
+    # right, wrong, one label shown or unknown, two answers, none
+    assert group_accuracy(p, t, mask, np.array([0, 1])) == pytest.approx(50)
+    assert np.isnan(group_accuracy(p[2:], t[2:], mask[2:], np.array([0, 1])))
+
+
 def test_nan_scores_are_refused():
     with pytest.raises(ValueError, match="finite"):
         measure(np.array([[np.nan]]), np.array([[True]]), everything((1, 1)))
@@ -128,3 +192,8 @@ def test_nan_scores_are_refused():
 def test_shapes_that_disagree_are_refused():
     with pytest.raises(ValueError, match="shapes must agree"):
         unwrap(measure)(np.zeros((2, 3)), np.zeros((2, 3), bool), np.zeros((2, 2), bool))
+
+
+def test_entries_that_count_but_are_not_known_are_refused():
+    with pytest.raises(ValueError, match="lacks 1 of its entries"):
+        measure(np.zeros((1, 2)), np.zeros((1, 2), bool), everything((1, 2)), everything=np.array([[True, False]]))

@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 import ctran
 from ctran.images import BrokenImageError
-from ctran.inference.tagger import ModelFolderError, Prediction
-from ctran.labels import UnknownLabelError
+from ctran.inference.tagger import ModelFolderError, Prediction, Tagger
+from ctran.labels import Group, UnknownLabelError
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY
@@ -169,3 +169,36 @@ def test_saving_deletes_nothing_of_the_users(tagger, tmp_path):
     with pytest.raises(ModelFolderError, match=r"'holiday.txt', which is no part of a model"):
         tagger.save(tmp_path / "precious")
     assert (tmp_path / "precious" / "holiday.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def birds(tagger):
+    """The same model; one of cat, dog and ship is in every picture."""
+    labels = tagger.labels.with_groups([], [Group("kind", ("cat", "dog", "ship"), exclusive=True)])
+    return Tagger(tagger.model, labels, tagger.config, tagger.preprocessing)
+
+
+def test_of_an_exclusive_group_exactly_one_label_is_predicted(birds, picture):
+    prediction = birds.predict(picture, threshold=0.99)
+    kinds = {name: prediction.probabilities[name] for name in ("cat", "dog", "ship")}
+    assert sum(kinds.values()) == pytest.approx(1)
+    assert [n for n in prediction.labels if n in kinds] == [max(kinds, key=kinds.get)]
+
+
+def test_known_labels_of_an_exclusive_group_settle_the_others(birds, picture):
+    told = birds.predict(picture, {"dog": True})
+    assert (told.probabilities["cat"], told.probabilities["ship"]) == (0, 0)
+    assert [n for n in told.labels if n in ("cat", "dog", "ship")] == ["dog"]
+    left = birds.predict(picture, {"dog": False, "cat": False})
+    assert left.probabilities["ship"] == 1 and "ship" in left.labels
+
+
+def test_contradictions_within_an_exclusive_group_are_refused(birds, picture):
+    with pytest.raises(ValueError, match="'cat' and 'dog' cannot both be present"):
+        birds.predict(picture, {"cat": True, "dog": True})
+
+
+def test_groups_travel_with_the_model_folder(birds, picture, tmp_path):
+    birds.save(tmp_path / "m")
+    again = Tagger.load(tmp_path / "m")
+    assert again.labels == birds.labels and again.predict(picture) == birds.predict(picture)

@@ -1,91 +1,37 @@
-"""Settings (how much is known) x metrics -> one report."""
+"""Settings (what the model is told) x metrics -> one report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran import metrics
 from ctran.data.loading import Batch
+from ctran.exclusive import probabilities
 from ctran.labels import LabelSpace, LabelState
-from ctran.masking import counted, known_labels, tell
-from ctran.metrics import Table, measure, per_label
+from ctran.masking import Evidence, counted, known_labels, tell
+from ctran.metrics import Table
 from ctran.model import Features, Method
+from ctran.progress import bar
+from ctran.report import Report, Setting
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One column of a report.
+class Answer:
+    """What a model said of ``N`` pictures in one setting.
 
     Args:
-        known_share: share of the labels that the model was told.
-        hidden: metrics over target labels that it was not told.
-        everything: metrics over all target labels, told ones included (as the released code counts precision and recall).
-        labels: AP and number of positives a label, over the entries of ``hidden``.
+        evidence: the setting.
+        states: what it was told, :class:`~ctran.labels.LabelState` codes.
+        logits: what it said.
     """
 
-    known_share: float
-    hidden: Table
-    everything: Table
-    labels: dict[str, tuple[float, int]]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Metrics of one model on one table of pictures in several settings.
-
-    Args:
-        pictures: how many.
-        settings: one a known share.
-        split: of which table, where that is known.
-        seed: of the choice of known labels.
-    """
-
-    pictures: int
-    settings: tuple[Setting, ...]
-    split: str = ""
-    seed: int = 0
-
-    @property
-    def score(self) -> float:
-        """What ``val`` selects by: mAP over the labels not shown, averaged over the settings that have one (NaN: none has)."""
-        found = [s.hidden.mAP for s in self.settings if not np.isnan(s.hidden.mAP)]
-        return float(np.mean(found)) if found else float("nan")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; figures that do not exist (NaN) are null."""
-        rows = [
-            {
-                "known_share": s.known_share,
-                "hidden": s.hidden.as_dict(),
-                "everything": s.everything.as_dict(),
-                "labels": {k: {"AP": ap, "positives": n} for k, (ap, n) in s.labels.items()},
-            }
-            for s in self.settings
-        ]
-        return no_nan({"split": self.split, "pictures": self.pictures, "seed": self.seed, "settings": rows})
-
-    def markdown(self, *, everything: bool = False) -> str:
-        """The table that people read: a row a setting, over the labels not shown (or all, with ``everything``)."""
-        names = list(self.settings[0].hidden.as_dict())
-        lines = ["| known | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-        for s in self.settings:
-            table = s.everything if everything else s.hidden
-            cells = [f"{v:.1f}" for v in table.as_dict().values()]
-            lines.append(f"| {100 * s.known_share:g} % | " + " | ".join(cells) + " |")
-        return "\n".join(lines)
-
-
-def no_nan(value: Any) -> Any:
-    """Plain data in which numbers that JSON cannot say (NaN, infinity) are None."""
-    if isinstance(value, dict):
-        return {k: no_nan(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [no_nan(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    evidence: Evidence
+    states: Int[Tensor, "N L"]
+    logits: Float[Tensor, "N L"]
 
 
 def features_of(model: Method, batch: Batch) -> Features:
@@ -96,57 +42,157 @@ def features_of(model: Method, batch: Batch) -> Features:
     return model.encode_images(batch.inputs)
 
 
-def states_for(truth: Int[Tensor, "B L"], ids: Sequence[str], share: float, seed: int) -> Int[Tensor, "B L"]:
-    """What the model is told of these pictures when a share of the labels is known."""
-    known = torch.from_numpy(known_labels(ids, truth.shape[1], share, seed=seed)).to(truth.device)
-    return tell(truth, known)
+def ask(
+    model: Method,
+    features: Features,
+    truth: Int[Tensor, "B L"],
+    ids: Sequence[str],
+    labels: LabelSpace,
+    settings: Sequence[Evidence],
+    *,
+    seed: int = 0,
+    draws: int = 1,
+) -> Iterator[Answer]:
+    """Answers for one batch, setting by setting, draw by draw (a setting in which nothing is drawn has one)."""
+    scores = None
+    for evidence in settings:
+        if evidence.reveal == "confident" and scores is None:
+            scores = model.predict_labels(features, torch.zeros_like(truth))
+        for draw in range(draws if evidence.is_drawn else 1):
+            known = known_labels(evidence, truth, ids, labels, seed=seed + draw, scores=scores)
+            states = tell(truth, known)
+            yield Answer(evidence, states, model.predict_labels(features, states).float())
 
 
 @torch.no_grad()
 def predict(
-    model: Method, batches: Iterable[Batch], ids: Sequence[str], shares: Sequence[float], seed: int
-) -> tuple[Int[Tensor, "N L"], list[Int[Tensor, "N L"]], list[Float[Tensor, "N L"]]]:
-    """Truth, states a share and logits a share, over all pictures in the order met; the backbone runs once a picture."""
+    model: Method,
+    batches: Iterable[Batch],
+    ids: Sequence[str],
+    labels: LabelSpace,
+    settings: Sequence[Evidence],
+    *,
+    seed: int = 0,
+    draws: int = 1,
+) -> tuple[Int[Tensor, "N L"], list[Answer]]:
+    """Truth and answers over all pictures in the order met; the backbone runs once a picture."""
     truths: list[Tensor] = []
-    states: list[list[Tensor]] = [[] for _ in shares]
-    logits: list[list[Tensor]] = [[] for _ in shares]
+    found: list[list[Answer]] = []
     for batch in batches:
-        features = features_of(model, batch)
         names = [str(ids[i]) for i in batch.index.tolist()]
+        features = features_of(model, batch)
+        answers = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
         truths.append(batch.truth)
-        for k, share in enumerate(shares):
-            told = states_for(batch.truth, names, share, seed)
-            states[k].append(told)
-            logits[k].append(model.predict_labels(features, told).float())
-    return torch.cat(truths), [torch.cat(s) for s in states], [torch.cat(z) for z in logits]
+        found.append([Answer(a.evidence, a.states.to(torch.int8), a.logits) for a in answers])
+    return torch.cat(truths), [
+        Answer(parts[0].evidence, torch.cat([p.states for p in parts]), torch.cat([p.logits for p in parts]))
+        for parts in zip(*found, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """One answer as the metrics take it, target labels only counted."""
+
+    probabilities: Float[np.ndarray, "N L"]
+    positive: Bool[np.ndarray, "N L"]
+    hidden: Bool[np.ndarray, "N L"]
+    known: Bool[np.ndarray, "N L"]
+
+    @classmethod
+    def of(cls, truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> "Entries":
+        """Entries of target labels whose truth is known (``known``) and that were not told (``hidden``)."""
+        targets = labels.targets.numpy()
+        states = answer.states.to(truth.device)
+        return cls(
+            probabilities(answer.logits.double(), states, labels.exclusive).cpu().numpy(),
+            (truth == LabelState.POSITIVE).cpu().numpy(),
+            counted(truth, states).cpu().numpy() & targets,
+            (truth != LabelState.UNKNOWN).cpu().numpy() & targets,
+        )
+
+    def table(self, preset: str) -> Table:
+        """Metrics as a published preset counts."""
+        definition = metrics.PRESETS[preset]
+        return metrics.measure(self.probabilities, self.positive, self.hidden, definition=definition, everything=self.known)
+
+
+def mean_table(tables: Sequence[Table]) -> Table:
+    """Mean of each column; NaN where one of them has none."""
+    rows = [t.as_dict() for t in tables]
+    return Table(**{name: float(np.mean([r[name] for r in rows])) for name in rows[0]})
+
+
+def setting_of(
+    truth: Int[Tensor, "N L"],
+    answers: Sequence[Answer],
+    labels: LabelSpace,
+    *,
+    presets: Sequence[str] = (),
+    intervals: int = 0,
+) -> Setting:
+    """One row of a report, from all draws of one setting. Arguments as in :func:`report`."""
+    hidden, everything, told = list[Table](), list[Table](), list[float]()
+    published: dict[str, list[Table]] = {p: [] for p in presets}
+    targets = [g for g in labels.groups if g.exclusive and not set(g.labels) & set(labels.extra)]
+    accuracy: dict[str, list[float]] = {g.name: [] for g in targets}
+    first: tuple[Entries, list[tuple[float, int]]] | None = None
+    for answer in answers:
+        entries = Entries.of(truth, answer, labels)
+        table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden)
+        first = first or (entries, rows)
+        hidden.append(table)
+        everything.append(metrics.measure(entries.probabilities, entries.positive, entries.known))
+        told.append(float((answer.states != LabelState.UNKNOWN).sum() / len(truth)))
+        for preset in presets:
+            published[preset].append(entries.table(preset))
+        for group in targets:
+            at = labels.members(group).numpy()
+            accuracy[group.name].append(metrics.group_accuracy(entries.probabilities, entries.positive, entries.hidden, at))
+    assert first is not None
+    entries, per_label = first
+    spread: dict[str, float] = {}
+    if len(answers) > 1:
+        rows = [t.as_dict() for t in hidden]
+        columns = {name: [r[name] for r in rows] for name in rows[0]} | accuracy
+        spread = {name: float(np.std(values, ddof=1)) for name, values in columns.items()}
+    ends: dict[str, tuple[float, float]] = {}
+    if intervals:
+        with bar(f"intervals, {answers[0].evidence}", len(labels)) as step:
+            ends = metrics.bootstrap(entries.probabilities, entries.positive, entries.hidden, replicates=intervals, step=step)
+    return Setting(
+        answers[0].evidence,
+        mean_table(hidden),
+        mean_table(everything),
+        {n: r for n, r, t in zip(labels.names, per_label, labels.targets.tolist(), strict=True) if t},
+        float(np.mean(told)),
+        {name: float(np.mean(values)) for name, values in accuracy.items()},
+        {name: mean_table(tables) for name, tables in published.items()},
+        len(answers),
+        spread,
+        ends,
+    )
 
 
 def report(
     truth: Int[Tensor, "N L"],
-    states: Sequence[Int[Tensor, "N L"]],
-    logits: Sequence[Float[Tensor, "N L"]],
-    shares: Sequence[float],
+    answers: Sequence[Answer],
     labels: LabelSpace,
+    *,
+    presets: Sequence[str] = (),
+    intervals: int = 0,
 ) -> Report:
-    """Metrics from what :func:`predict` returns."""
-    positive = (truth == LabelState.POSITIVE).cpu().numpy()
-    targets: Bool[np.ndarray, " L"] = labels.targets.numpy()
-    looked_at = (truth != LabelState.UNKNOWN).cpu().numpy() & targets
-    settings = []
-    for share, told, z in zip(shares, states, logits, strict=True):
-        probabilities = z.double().sigmoid().cpu().numpy()
-        mask = counted(truth, told).cpu().numpy() & targets
-        rows = per_label(probabilities, positive, mask)
-        named = {n: r for n, r, t in zip(labels.names, rows, targets.tolist(), strict=True) if t}
-        settings.append(
-            Setting(share, measure(probabilities, positive, mask), measure(probabilities, positive, looked_at), named)
-        )
-    return Report(len(truth), tuple(settings))
+    """Metrics from what :func:`predict` returns.
 
-
-def evaluate(
-    model: Method, batches: Iterable[Batch], ids: Sequence[str], labels: LabelSpace, *, shares: Sequence[float], seed: int = 0
-) -> Report:
-    """:func:`predict`, then :func:`report`."""
-    truth, states, logits = predict(model, batches, ids, shares, seed)
-    return report(truth, states, logits, shares, labels)
+    Args:
+        presets: published definitions to count by as well, names of :data:`ctran.metrics.PRESETS`.
+        intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
+    """
+    draws: dict[Evidence, list[Answer]] = {}
+    for answer in answers:
+        draws.setdefault(answer.evidence, []).append(answer)
+    settings = [setting_of(truth, found, labels, presets=presets, intervals=intervals) for found in draws.values()]
+    in_groups = torch.zeros(len(labels), dtype=torch.bool)
+    for members in labels.exclusive:
+        in_groups[members] = True
+    return Report(len(truth), tuple(settings), bool(in_groups[labels.targets].all()))

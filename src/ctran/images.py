@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from torchvision.transforms import v2
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before they are decoded (decompression bombs)."""
 
-Augmentation = Literal["none", "flip", "crop", "clipart", "ctran576"]
+Fit = Literal["pad", "squash", "crop", "cut"]
+"""How a picture becomes square; see :class:`Preprocessing`."""
+
+Augmentation = Literal["none", "flip", "crop", "clipart", "ctran576", "asl448", "cub299"]
 """Named training augmentations; see :func:`augmentation`."""
 
 
@@ -74,30 +77,43 @@ def _eight_bits(picture: Image.Image, label: str) -> Image.Image:
     return Image.fromarray((values * (255 / top)).round().astype(np.uint8))
 
 
+def _middle(picture: Image.Image, size: int) -> Image.Image:
+    """The middle square of a picture; black where it is smaller."""
+    left, top = (picture.width - size) // 2, (picture.height - size) // 2
+    return picture.crop((left, top, left + size, top + size))
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """What happens to a picture before the backbone; stored with the model.
 
     Args:
         size: side of the square input, in pixels.
-        fit: ``pad`` keeps the shape and fills with white, ``squash`` resizes both sides (the paper's test transform is
-            ``squash`` to 640 and a centre crop to 576), ``crop`` resizes the short side and cuts the middle.
+        fit: ``pad`` keeps the shape and fills with white, ``squash`` resizes both sides, ``crop`` resizes the short side and
+            cuts the middle, ``cut`` takes the middle without resizing (black beyond the picture's edge).
         mean, std: of the backbone's training, for values in 0 to 1.
+        centre: share of the fitted square's side that is kept, cut from its middle: the picture is fitted to ``size / centre``
+            first. The paper's test transform is ``squash`` with 0.9, 640 px to 576.
     """
 
     size: int = 224
-    fit: Literal["pad", "squash", "crop"] = "pad"
+    fit: Fit = "pad"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    centre: float = 1.0
 
     def square(self, picture: Image.Image) -> Image.Image:
         """The picture as a ``size x size`` square."""
-        side = (self.size, self.size)
+        if self.fit == "cut":
+            return _middle(picture, self.size)
+        whole = round(self.size / self.centre)
         if self.fit == "pad":
-            return ImageOps.pad(picture, side, Image.Resampling.BICUBIC, color="white")
-        if self.fit == "crop":
-            return ImageOps.fit(picture, side, Image.Resampling.BICUBIC)
-        return picture.resize(side, Image.Resampling.BICUBIC)
+            fitted = ImageOps.pad(picture, (whole, whole), Image.Resampling.BICUBIC, color="white")
+        elif self.fit == "crop":
+            fitted = ImageOps.fit(picture, (whole, whole), Image.Resampling.BICUBIC)
+        else:
+            fitted = picture.resize((whole, whole), Image.Resampling.BICUBIC)
+        return _middle(fitted, self.size)
 
     def tensor(self, square: Image.Image) -> Float[Tensor, "3 H W"]:
         """Normalised values."""
@@ -113,8 +129,10 @@ def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transfo
     """The random part of training, picture to square picture. Draws from torch's global generator.
 
     ``none``; ``flip`` mirrors; ``crop`` is a random crop of 50 to 100 % and a mirror; ``clipart`` adds small turns, shifts,
-    scales (on white) and colour changes; ``ctran576`` is the released code's: squash to 640 / 576 of the size, a random
-    square crop of one of five sizes, mirror.
+    scales (on white) and colour changes. Published ones: ``ctran576``, the released code's: squash to 640 / 576 of the size, a
+    random square crop of one of five sizes, mirror; ``asl448``: squash, a grey square over a quarter of the picture half of
+    the time, RandAugment, no mirror (Ridnik et al., ICCV 2021); ``cub299``: brightness and saturation, a random crop of 8 to
+    100 %, mirror (Koh et al., ICML 2020).
     """
     size = preprocessing.size
     square = v2.Lambda(preprocessing.square)
@@ -133,4 +151,20 @@ def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transfo
         whole = round(size * 640 / 576)
         crops = [v2.RandomCrop(round(whole * side / 640)) for side in (640, 576, 512, 384, 320)]
         return v2.Compose([v2.Resize((whole, whole)), v2.RandomChoice(crops), v2.Resize((size, size)), flip])
-    raise ValueError(f"unknown augmentation {name!r}, expected one of none, flip, crop, clipart, ctran576")
+    if name == "asl448":
+        return v2.Compose([v2.Resize((size, size)), v2.Lambda(cutout), v2.RandAugment()])
+    if name == "cub299":
+        jitter = v2.ColorJitter(brightness=32 / 255, saturation=(0.5, 1.5))
+        return v2.Compose([jitter, v2.RandomResizedCrop(size), flip])
+    raise ValueError(f"unknown augmentation {name!r}, expected one of {', '.join(get_args(Augmentation))}")
+
+
+def cutout(picture: Image.Image) -> Image.Image:
+    """Half of the time, a grey square of half the picture's side at a random place (DeVries and Taylor, 2017)."""
+    if torch.rand(()) < 0.5:
+        return picture
+    side = min(picture.size) // 2
+    left, top = (int(torch.randint(length - side + 1, ())) for length in picture.size)
+    changed = picture.copy()
+    changed.paste((127, 127, 127), (left, top, left + side, top + side))
+    return changed

@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
@@ -38,16 +38,38 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Labels that belong together: an attribute's values (CUB's 28), a super-category (COCO's 12), classes (CUB's 200).
+
+    Args:
+        name: distinct among the groups.
+        labels: at least two names where ``exclusive``, at least one otherwise.
+        exclusive: exactly one of them is positive in every picture.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.labels) < 1 + self.exclusive:
+            kind = "an exclusive group needs at least two labels" if self.exclusive else "a group needs at least one label"
+            raise ValueError(f"{kind}, group {self.name!r} has {len(self.labels)}")
+
+
+@dataclass(frozen=True)
 class LabelSpace:
     """Names of the labels in the order of the model's outputs.
 
     Args:
         names: ``L`` distinct, non-empty names.
         extra: names (a subset) that may be told but are not asked for (paper, Sec. 2: extra labels). Metrics leave them out.
+        groups: no label is in two of them; many are in none.
     """
 
     names: tuple[str, ...]
     extra: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -59,6 +81,20 @@ class LabelSpace:
             raise ValueError(f"label names must be distinct, got {twice!r} twice")
         for name in self.extra:
             self.index(name)
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        seen: dict[str, str] = {}
+        for group in self.groups:
+            if group.name in seen.values():
+                raise ValueError(f"groups must have distinct names, got {group.name!r} twice")
+            for name in group.labels:
+                self.index(name)
+                if name in seen:
+                    raise ValueError(f"label {name!r} is in group {seen[name]!r} and in group {group.name!r}; one is allowed")
+                seen[name] = group.name
+            if group.exclusive and 0 < sum(name in self.extra for name in group.labels) < len(group.labels):
+                raise ValueError(f"exclusive group {group.name!r} must be extra as a whole, or not at all")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -79,23 +115,64 @@ class LabelSpace:
         """True for the labels that are asked for, False for extra ones."""
         return torch.tensor([name not in self.extra for name in self.names])
 
+    def members(self, group: Group) -> Int[Tensor, " M"]:
+        """Indices of a group's labels, in its order."""
+        return torch.tensor([self.index(name) for name in group.labels])
+
+    @cached_property
+    def exclusive(self) -> tuple[Int[Tensor, " M"], ...]:
+        """Indices of each exclusive group's labels."""
+        return tuple(self.members(g) for g in self.groups if g.exclusive)
+
+    @cached_property
+    def units(self) -> Int[Tensor, " L"]:
+        """Number of the unit of each label: labels of one group share one, any other label is its own."""
+        unit = {name: f"group {g.name}" for g in self.groups for name in g.labels}
+        keys = [unit.get(name, f"label {name}") for name in self.names]
+        number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        return torch.tensor([number[key] for key in keys])
+
+    def with_groups(self, extra: Iterable[str], groups: Iterable[Group]) -> "LabelSpace":
+        """The same labels, with more extra labels (named one by one or by group) and groups; those of one name are replaced."""
+        more = {g.name: g for g in groups}
+        kept = tuple(more.pop(g.name, g) for g in self.groups) + tuple(more.values())
+        by_name = {g.name: g.labels for g in kept}
+        names = [name for e in extra for name in by_name.get(e, (e,))]
+        return replace(self, extra=tuple(dict.fromkeys((*self.extra, *names))), groups=kept)
+
     def states(self, known: Mapping[str, bool]) -> Int[Tensor, " L"]:
-        """One :class:`LabelState` a label from names to booleans; labels not named are unknown."""
+        """One :class:`LabelState` a label from names to booleans; labels not named are unknown.
+
+        Raises:
+            UnknownLabelError: a name that is not in the label space.
+            ValueError: two labels of an exclusive group are said to be present, or all to be absent.
+        """
         states = torch.full((len(self),), LabelState.UNKNOWN, dtype=torch.long)
         for name, present in known.items():
             if not isinstance(present, bool):
                 raise TypeError(f"known[{name!r}] must be True or False, got {present!r}")
             states[self.index(name)] = LabelState.POSITIVE if present else LabelState.NEGATIVE
+        for group in (g for g in self.groups if g.exclusive):
+            present = [name for name in group.labels if known.get(name)]
+            if len(present) > 1:
+                raise ValueError(f"group {group.name!r} is exclusive: {present[0]!r} and {present[1]!r} cannot both be present")
+            if all(known.get(name) is False for name in group.labels):
+                raise ValueError(f"group {group.name!r} is exclusive: one of its labels is present, all were said to be absent")
         return states
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(
-            json.dumps({"names": self.names, "extra": self.extra}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        groups = {g.name: {"exclusive": g.exclusive, "labels": g.labels} for g in self.groups}
+        content = {"names": self.names, "extra": self.extra, "groups": groups}
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "LabelSpace":
         """Read what :meth:`save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(tuple(content["names"]), tuple(content["extra"]))
+        groups = content.get("groups", {})  # folders of the first release have none
+        return cls(
+            tuple(content["names"]),
+            tuple(content["extra"]),
+            tuple(Group(name, tuple(g["labels"]), g["exclusive"]) for name, g in groups.items()),
+        )

@@ -6,13 +6,15 @@ Masks are drawn on the batch, from truth and a generator; data sets know nothing
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ctran.labels import LabelState
+from ctran.labels import LabelSpace, LabelState
 
 
 def label_mask_training(
@@ -20,6 +22,7 @@ def label_mask_training(
     *,
     unknown_share: tuple[float, float] = (0.25, 1.0),
     all_unknown: float = 0.0,
+    units: Int[Tensor, " L"] | None = None,
     generator: torch.Generator,
 ) -> Int[Tensor, "B L"]:
     """States for one training batch: ``n`` random labels an image are hidden, the others told (paper, Sec. 3.4).
@@ -32,38 +35,120 @@ def label_mask_training(
         unknown_share: ``(low, high)``, the paper's ``[0.25, 1]``.
         all_unknown: probability that an image is told nothing at all, drawn first: the regular setting, which the
             paper's sampling almost never shows. 0 is the paper.
+        units: number of the unit of each label (:attr:`ctran.labels.LabelSpace.units`); units instead of labels are then
+            counted, drawn, and hidden whole. Beyond the paper, which masks labels one by one.
         generator: source of randomness.
     """
     low, high = unknown_share
     if not 0 <= low <= high <= 1:
         raise ValueError(f"unknown_share must satisfy 0 <= low <= high <= 1, got [{low}, {high}]")
-    batch, labels = truth.shape
+    batch = len(truth)
+    labels = truth.shape[1] if units is None else int(units.max()) + 1
     least, most = math.ceil(low * labels), math.floor(high * labels)
     if least > most:
-        raise ValueError(f"unknown_share [{low}, {high}] admits no whole number of {labels} labels")
+        kind = "labels" if units is None else "units (groups, and labels without one)"
+        raise ValueError(f"unknown_share [{low}, {high}] admits no whole number of {labels} {kind}")
     count = torch.randint(least, most + 1, (batch, 1), generator=generator)
     nothing = torch.rand(batch, 1, generator=generator) < all_unknown
     count = torch.where(nothing, labels, count)
     rank = torch.rand(batch, labels, generator=generator).argsort(dim=1).argsort(dim=1)
-    hidden = (rank < count).to(truth.device)
+    hidden = rank < count
+    hidden = (hidden if units is None else hidden[:, units]).to(truth.device)
     return torch.where(hidden, int(LabelState.UNKNOWN), truth)
 
 
-def known_labels(ids: Sequence[str], num_labels: int, share: float, *, seed: int = 0) -> Bool[np.ndarray, "B L"]:
-    """Labels that evaluation tells the model: ``int(share * L)`` an image, the authors' count.
+Reveal = Literal["random", "positives", "confident"]
+"""Which labels a user tells first: any; only present ones, as people do; of these, those first that the model is surest of."""
 
-    Keyed by image id and seed, so the choice is the same on every machine and in every order; nested as ``share`` grows,
-    so that curves over the share are paired.
+
+@dataclass(frozen=True)
+class Evidence:
+    """How much the model is told in one setting of an evaluation, and of what (paper, Sec. 2).
+
+    ``Evidence()`` is the regular setting, ``Evidence(share=0.25)`` partial labels, ``Evidence(groups=10)`` extra labels.
+
+    Args:
+        share: of the labels (``random``), or of the picture's present labels (``positives``, ``confident``), that is told.
+            The count is rounded down, as in the released code.
+        groups: so many groups of extra labels are told instead, each as a whole.
+        reveal: which labels come first.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"a known share lies between 0 and 1, got {share}")
-    count = int(share * num_labels + 1e-9)  # 0.29 * 100 is a little less than 29
-    known = np.zeros((len(ids), num_labels), dtype=bool)
+
+    share: float = 0.0
+    groups: int | None = None
+    reveal: Reveal = "random"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"a known share lies between 0 and 1, got {self.share}")
+        if self.groups is not None and self.groups < 0:
+            raise ValueError(f"a number of known groups is at least 0, got {self.groups}")
+
+    def __str__(self) -> str:
+        if self.groups is not None:
+            return f"{self.groups} groups"
+        kind = {"random": "", "positives": " of positives", "confident": " of positives, surest first"}[self.reveal]
+        return f"{100 * self.share:g} %{kind}"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the choice of what is told is random, so that several draws differ."""
+        return bool(self.share or self.groups) and self.reveal != "confident"
+
+
+def known_labels(
+    evidence: Evidence,
+    truth: Int[Tensor, "B L"],
+    ids: Sequence[str],
+    labels: LabelSpace,
+    *,
+    seed: int = 0,
+    scores: Float[Tensor, "B L"] | None = None,
+) -> Bool[Tensor, "B L"]:
+    """Labels that evaluation tells the model.
+
+    Keyed by image id and seed, so the choice is the same on every machine and in every order; nested as the evidence grows,
+    so that curves over it are paired.
+
+    Args:
+        scores: what the model says when it is told nothing; ``confident`` needs it.
+
+    Raises:
+        ValueError: more groups than the label space has groups of extra labels.
+    """
+    groups = _extra_groups(labels, evidence.groups)
+    positive = (truth == LabelState.POSITIVE).cpu()
+    known = torch.zeros(truth.shape, dtype=torch.bool)
     for row, name in enumerate(ids):
-        digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
-        order = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little"))).permutation(num_labels)
-        known[row, order[:count]] = True
-    return known
+        if evidence.groups is not None:
+            for number in _permutation(name, seed, len(groups))[: evidence.groups].tolist():
+                known[row, groups[number]] = True
+            continue
+        if evidence.reveal == "confident":
+            assert scores is not None
+            order = scores[row].argsort(descending=True, stable=True).cpu()
+        else:
+            order = _permutation(name, seed, len(labels))
+        if evidence.reveal != "random":
+            order = order[positive[row, order]]
+        known[row, order[: int(evidence.share * len(order) + 1e-9)]] = True  # 0.29 * 100 is a little less than 29
+    return known.to(truth.device)
+
+
+def _permutation(name: str, seed: int, size: int) -> Int[Tensor, " size"]:
+    digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
+    random = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+    return torch.from_numpy(random.permutation(size))
+
+
+def _extra_groups(labels: LabelSpace, wanted: int | None) -> list[Int[Tensor, "..."]]:
+    """Indices of the labels of each group that is extra as a whole; at least ``wanted`` of them."""
+    if wanted is None:
+        return []
+    found = [labels.members(g) for g in labels.groups if set(g.labels) <= set(labels.extra)]
+    if wanted > len(found):
+        raise ValueError(f"{wanted} groups were to be told, the label space has {len(found)} groups of extra labels")
+    return found
 
 
 def tell(truth: Int[Tensor, "B L"], known: Bool[Tensor, "B L"]) -> Int[Tensor, "B L"]:

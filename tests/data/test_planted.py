@@ -12,11 +12,10 @@ from torch import Tensor
 from ctran.data.planted_world import World, kl
 from ctran.data.sources import openclipart, planted
 from ctran.data.table import SampleTable
-from ctran.evaluation import states_for
 from ctran.images import Preprocessing
 from ctran.labels import LabelState
-from ctran.losses import bce
-from ctran.masking import label_mask_training
+from ctran.losses import label_loss
+from ctran.masking import Evidence, known_labels, label_mask_training, tell
 from ctran.model import Backbone, CTran, Features
 
 SMALL = planted.Config(train=150, val=30, test=60, canvas=96, drawn_share=0.6, seed=3)
@@ -210,7 +209,7 @@ def train(model: CTran, look: Callable[[Tensor], Features], truth: Tensor, *, ep
     for _ in range(epochs):
         for rows in torch.randperm(len(truth), generator=generator).split(60):
             states = label_mask_training(truth[rows], all_unknown=0.2, generator=generator)
-            loss = bce(model.predict_labels(look(rows), states), truth[rows], states)
+            loss = label_loss(model.predict_labels(look(rows), states), truth[rows], states)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -226,7 +225,8 @@ def test_a_trained_model_uses_known_labels():
     train(model, lambda rows: model.encode_images(images["train"][rows]), tables["train"].truth.long(), epochs=12)
 
     test, drawn = tables["test"], planted.drawn(tables["test"])
-    states = states_for(test.truth.long(), test.ids, 0.5, 0)
+    truth = test.truth.long()
+    states = tell(truth, known_labels(Evidence(0.5), truth, test.ids, test.labels))
     with torch.no_grad():
         answer = model(images["test"], states).sigmoid().double().numpy()
     asked = (states == UNKNOWN).numpy() & test.labels.targets.numpy()

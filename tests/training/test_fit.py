@@ -14,9 +14,10 @@ import ctran
 from ctran.labels import LabelSpace, LabelState
 from ctran.training import fit as fit_module
 from ctran.training import pipeline
-from ctran.training.fit import RunFolderError, fit
+from ctran.training.fit import fit
 from ctran.training.pipeline import build_tagger, inherit, prepare, prior_bias
 from ctran.training.recipe import read_recipe
+from ctran.training.run_folder import RunFolderError
 from ctran.training.task import LabelTask
 from tests.conftest import TOY
 
@@ -49,7 +50,7 @@ def test_a_run_folder_holds_all_that_is_promised(recipe, tmp_path):
         "model.safetensors",
         "README.md",
     }
-    assert [s.known_share for s in report.settings] == [0, 0.25, 0.5, 0.75]
+    assert [s.evidence.share for s in report.settings] == [0, 0.25, 0.5, 0.75]
     saved = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert saved["settings"][0]["hidden"]["mAP"] == pytest.approx(report.settings[0].hidden.mAP, nan_ok=True)
     assert json.loads((tmp_path / "run" / "versions.json").read_text())["seed"] == 0
@@ -301,16 +302,17 @@ def test_without_a_compiler_nothing_is_compiled(recipe, monkeypatch):
 
 def test_no_truth_that_is_not_shown_can_leak(recipe, folder):
     """Flip, in the data set, all that the model is not told: every logit stays as it was, to the bit."""
-    share = 0.5
     parts = prepare(recipe)
     table, tagger = parts.tables["train"], parts.tagger
     from ctran.data.loading import PictureSet, loader
     from ctran.evaluation import predict
-    from ctran.masking import known_labels
+    from ctran.masking import Evidence, known_labels
+
+    half = Evidence(0.5)
 
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=8)
-    _, _, (before,) = predict(tagger.model, batches, table.ids, [share], seed=0)
-    known = torch.from_numpy(known_labels(table.ids, len(table.labels), share))
+    _, (before,) = predict(tagger.model, batches, table.ids, table.labels, [half])
+    known = known_labels(half, table.truth, table.ids, table.labels)
     flipped = torch.where(known, table.truth, 3 - table.truth)
     as_lists = [[[i for i, s in enumerate(row) if s == code] for row in flipped.tolist()] for code in (2, 1)]
     rows = table.rows.remove_columns(["positives", "negatives"])
@@ -318,9 +320,9 @@ def test_no_truth_that_is_not_shown_can_leak(recipe, folder):
     liar = dataclasses.replace(table, rows=rows)
     assert (liar.truth != table.truth).any()
     batches = loader(PictureSet(liar, tagger.labels, tagger.preprocessing), batch_size=8)
-    truth, _, (after,) = predict(tagger.model, batches, liar.ids, [share], seed=0)
+    truth, (after,) = predict(tagger.model, batches, liar.ids, liar.labels, [half])
     assert torch.equal(truth.to(torch.int8), flipped)
-    assert torch.equal(before, after)
+    assert torch.equal(before.logits, after.logits)
 
 
 def test_prior_bias_is_the_log_odds_of_what_was_looked_at(recipe):

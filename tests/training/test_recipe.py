@@ -1,9 +1,12 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from ctran import recipes, registry
 from ctran.data import sources
+from ctran.labels import Group, LabelSpace
+from ctran.masking import Evidence
 from ctran.training.recipe import RecipeError, Training, find_recipe, read_recipe
 
 SHIPPED = sorted(Path(recipes.__path__[0]).glob("*.yaml"))
@@ -111,3 +114,69 @@ def test_a_saved_recipe_works_from_another_folder(folder, tmp_path, monkeypatch)
     recipe = read_recipe(None, ["--source", "imagefolder", "--root", folder.name, "--absent", "negative"])
     recipe.save(tmp_path / "recipe.yaml")
     assert read_recipe(tmp_path / "recipe.yaml").data.root == folder
+
+
+def test_a_recipe_starts_from_its_base(tmp_path):
+    (tmp_path / "big.yaml").write_text("seed: 4\nmodel:\n  num_layers: 6\n  dropout: 0.3\ntraining:\n  epochs: 9\n")
+    (tmp_path / "small.yaml").write_text("base: big\nmodel:\n  num_layers: 1\n")
+    (tmp_path / "smaller.yaml").write_text("base: small\ntraining:\n  epochs: 2\n")
+    recipe = read_recipe(tmp_path / "smaller.yaml")
+    assert (recipe.seed, recipe.model.num_layers, recipe.model.dropout, recipe.training.epochs) == (4, 1, 0.3, 2)
+
+
+def test_a_base_may_be_a_shipped_recipe(tmp_path):
+    (tmp_path / "mine.yaml").write_text("base: demo\nseed: 9\n")
+    assert read_recipe(tmp_path / "mine.yaml") == dataclasses.replace(read_recipe(find_recipe("demo")), seed=9)
+
+
+def test_a_base_that_leads_back_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: b\n")
+    (tmp_path / "b.yaml").write_text("base: a\n")
+    with pytest.raises(RecipeError, match="its base leads back to it"):
+        read_recipe(tmp_path / "a.yaml")
+
+
+GROUPS = """
+labels:
+  extra: [weather]
+  groups:
+    weather: {labels: [sun, "no. 7"]}
+    kind: {exclusive: true, labels: [cat, dog]}
+"""
+
+
+def test_groups_and_extra_labels_of_a_recipe_survive_its_run_folder(tmp_path):
+    (tmp_path / "r.yaml").write_text(GROUPS)
+    recipe = read_recipe(tmp_path / "r.yaml")
+    recipe.save(tmp_path / "again.yaml")
+    assert read_recipe(tmp_path / "again.yaml") == recipe
+    space = recipe.labels.of(LabelSpace(("cat", "dog", "sun", "no. 7")))
+    assert space.extra == ("sun", "no. 7")
+    assert space.groups == (Group("weather", ("sun", "no. 7")), Group("kind", ("cat", "dog"), exclusive=True))
+
+
+def test_extra_labels_can_be_given_as_a_flag():
+    assert read_recipe(None, ["--labels.extra", "[sun, rain]"]).labels.extra == ("sun", "rain")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--evaluation.presets", "[ctrn]"], "unknown preset 'ctrn'"),
+        (["--evaluation.draws", "0"], "evaluation.draws must be at least 1"),
+        (["--evaluation.known_groups", "[-1]"], "number of known groups is at least 0, got -1"),
+        (["--training.loss", "asymmetric"], "training.loss"),
+        (["--model.centre", "0"], "model.centre must lie above 0"),
+        (["--labels.groups", "{kind: {labels: [a], exclusiv: true}}"], "exclusiv"),
+    ],
+)
+def test_options_of_the_settings_are_checked(flags, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(None, flags)
+
+
+def test_groups_become_settings():
+    options = read_recipe(None, ["--evaluation.known_groups", "[0, 10]", "--evaluation.reveal", "positives"]).evaluation
+    assert options.settings() == [Evidence(groups=0), Evidence(groups=10)]
+    shares = dataclasses.replace(options, known_groups=(), known_share=(0.5,))
+    assert shares.settings() == [Evidence(0.5, reveal="positives")]

@@ -1,19 +1,33 @@
-"""Measure a run on its test pictures when a share of the labels is known.
+"""Measure a run on its test pictures when some labels are known.
 
-  ctran evaluate runs/demo --known-share 0 25 50 75
+  ctran evaluate runs/demo --known-share 0 25 50 75           partial labels: so many percent are told
+  ctran evaluate runs/demo --known-share 0 50 --reveal positives    only labels that are present are told
+  ctran evaluate runs/cub --known-groups 0 10 15 20 --draws 5       extra labels: so many groups are told
+  ctran evaluate runs/demo --preset ctran mlgcn --intervals 1000
+  ctran evaluate runs/demo --data.root elsewhere                    any key of the recipe can be set anew
 
-Writes metrics.json and metrics.md into the run folder (metrics-SPLIT for other splits), unless --output names another stem.
+Without such flags it measures what the recipe says. Writes metrics.json and metrics.md into the run folder (metrics-SPLIT for
+other splits), unless --output names another stem.
 """
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this command."""
+    """Flags of this command; recipe keys come beside them."""
+    from ctran.metrics import PRESETS
+
+    parser.allow_abbrev = False
     parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("--known-share", type=float, nargs="+", default=[0, 25, 50, 75], help="percent of the labels")
+    parser.add_argument("--known-share", type=float, nargs="+", metavar="PERCENT", help="of the labels that are told")
+    parser.add_argument("--known-groups", type=int, nargs="+", metavar="N", help="groups of extra labels that are told")
+    parser.add_argument("--reveal", choices=("random", "positives", "confident"), help="labels that are told first")
+    parser.add_argument("--draws", type=int, help="draw what is told so often; mean and spread are reported")
+    parser.add_argument("--preset", nargs="+", choices=tuple(PRESETS), help="published definitions to count by as well")
+    parser.add_argument("--intervals", type=int, default=0, metavar="N", help="95 %% bootstrap intervals of N replicates")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--seed", type=int, help="of the choice of known labels (default: the recipe's)")
     parser.add_argument("--everything", action="store_true", help="print metrics over all entries, not only those not shown")
@@ -25,25 +39,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     from ctran.inference.tagger import Tagger
-    from ctran.training.fit import check_data, evaluate_run, report_skipped, write_metrics
+    from ctran.training.fit import evaluate_run
     from ctran.training.pipeline import build_tables
     from ctran.training.recipe import RecipeError, read_run
+    from ctran.training.run_folder import check_data, report_skipped, write_metrics
 
-    if bad := [s for s in options.known_share if not 0 <= s <= 100]:
+    shares = options.known_share or []
+    if bad := [s for s in shares if not 0 <= s <= 100]:
         raise RecipeError(f"--known-share takes percentages from 0 to 100, got {bad[0]:g}")
-    if small := [s for s in options.known_share if 0 < s < 1]:
+    if small := [s for s in shares if 0 < s < 1]:
         raise RecipeError(f"--known-share takes percentages; {small[0]:g} is less than one. Did you mean {100 * small[0]:g}?")
-    recipe, tagger = read_run(options.run), Tagger.load(options.run)
+    if options.known_share and options.known_groups:
+        raise RecipeError("--known-share or --known-groups: one of the two")
+    recipe, tagger = read_run(options.run, options.keys), Tagger.load(options.run)
     stem = options.output or options.run / ("metrics" if options.split == "test" else f"metrics-{options.split}")
     if not stem.parent.is_dir():
         raise RecipeError(f"--output {stem}: there is no folder {stem.parent}")
+    given = {
+        "known_share": tuple(s / 100 for s in shares) or None,
+        "known_groups": () if shares else options.known_groups and tuple(options.known_groups),
+        "reveal": options.reveal,
+        "draws": options.draws,
+        "seed": options.seed,
+        "presets": options.preset and tuple(options.preset),
+    }
+    settings = replace(recipe.evaluation, **{k: v for k, v in given.items() if v is not None})
     tables = build_tables(recipe)
     if changed := check_data(tables, options.run, (options.split,)):
         print(f"warning: {changed}; some may have been trained on", file=sys.stderr)
     report_skipped(tables, options.run)
-    seed = recipe.evaluation.seed if options.seed is None else options.seed
-    shares = [s / 100 for s in options.known_share]
-    report = evaluate_run(tagger, tables[options.split], shares, seed=seed, split=options.split)
+    report = evaluate_run(tagger, tables[options.split], settings, split=options.split, intervals=options.intervals)
     write_metrics(report, stem)
     print(report.markdown(everything=options.everything))
     return 0

@@ -12,6 +12,9 @@ from ctran.inference.tagger import ModelFolderError
 from ctran.labels import UnknownLabelError, nearest
 from ctran.version import __version__
 
+TAKE_KEYS = ("train", "evaluate", "datasets")
+"""Commands that take recipe keys beside their own flags."""
+
 COMMANDS = [name for name in registry.names(ctran.cli) if name != "main"]
 
 
@@ -38,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(command)
-    recipe = None
-    takes_keys = arguments[:1] == ["train"]
-    if takes_keys and len(arguments) > 1 and not arguments[1].startswith("-"):
-        recipe = arguments.pop(1)  # before argparse, which would take the value of an unknown flag for it
+    first = None
+    takes_keys = arguments[0] if arguments[:1] and arguments[0] in TAKE_KEYS else None
+    if takes_keys == "train" and len(arguments) > 1 and not arguments[1].startswith("-"):
+        first = arguments.pop(1)  # before argparse, which would take the value of an unknown flag for it
     options, rest = parser.parse_known_args(arguments)
     if takes_keys:
-        options.recipe, options.keys = recipe, rest
+        options.recipe, options.keys = first, rest
     elif rest:
         commands.choices[options.command].error(f"unrecognized arguments: {' '.join(rest)}")
     warnings.filterwarnings("ignore", category=FutureWarning)

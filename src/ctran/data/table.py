@@ -13,6 +13,7 @@ from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
 
+from ctran.exclusive import ExclusiveError, complete
 from ctran.images import open_image
 from ctran.labels import LabelSpace, LabelState
 
@@ -80,14 +81,31 @@ class SampleTable:
 
     @cached_property
     def truth(self) -> Int[Tensor, "N L"]:
-        """Dense truth (int8), one :class:`LabelState` code an entry."""
+        """Dense truth (int8), one :class:`LabelState` code an entry.
+
+        Where one label of an exclusive group is positive its others are negative, also where nobody said so.
+        """
         table = np.full((len(self), len(self.labels)), int(self.absent), dtype=np.int8)
         for name, code in (("negatives", LabelState.NEGATIVE), ("positives", LabelState.POSITIVE)):
             lists = self._column(name)
             lengths = [len(x) for x in lists]
             where = np.repeat(np.arange(len(lists)), lengths)
             table[where, np.concatenate([np.asarray(x, dtype=np.int64) for x in lists])] = code
-        return torch.from_numpy(table)
+        return complete(torch.from_numpy(table), self.labels.exclusive)
+
+    def check_groups(self) -> "SampleTable":
+        """Refuse truth that breaks an exclusive group; the error names picture and group."""
+        try:
+            _ = self.truth
+        except ExclusiveError as error:
+            group = [g for g in self.labels.groups if g.exclusive][error.group]
+            more = f" ({error.rows} such pictures)" if error.rows > 1 else ""
+            what = f"has {error.positives} labels" if error.positives else "has none of the labels"
+            raise DataError(
+                f"picture {self.ids[error.row]!r} {what} of group {group.name!r}, which is exclusive: exactly one is expected"
+                f"{more}. Mend the annotation, add a label for 'none of these', or set exclusive: false"
+            ) from None
+        return self
 
     def picture(self, index: int) -> Image.Image:
         """Decoded RGB picture of one row; :class:`~ctran.images.BrokenImageError` names it."""

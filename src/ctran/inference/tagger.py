@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ctran import methods, registry
+from ctran.exclusive import probabilities
 from ctran.images import Preprocessing, open_image
 from ctran.labels import LabelSpace, LabelState
 from ctran.model import Method
@@ -37,17 +38,24 @@ class Prediction:
         probabilities: label name -> probability, of the labels that were not told.
         known: what was told.
         threshold: from where on a label counts as present.
+        exclusive: labels of each exclusive group, of which exactly one is present.
     """
 
     probabilities: dict[str, float]
     known: dict[str, bool]
     threshold: float = 0.5
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
     @property
     def labels(self) -> list[str]:
-        """Labels that are present: told so, or of a probability of at least the threshold."""
+        """Labels that are present: told so, of a probability of at least the threshold, or the most probable of its group."""
         told = [name for name, present in self.known.items() if present]
-        return told + [name for name, p in self.probabilities.items() if p >= self.threshold]
+        chosen = {name: p >= self.threshold for name, p in self.probabilities.items()}
+        for group in self.exclusive:
+            open_ = [name for name in self.probabilities if name in group]  # most probable first
+            best = None if set(told) & set(group) or not open_ else open_[0]
+            chosen |= {name: name == best for name in open_}
+        return told + [name for name, present in chosen.items() if present]
 
     def top(self, k: int = 5) -> dict[str, float]:
         """The ``k`` most probable labels that were not told."""
@@ -176,6 +184,7 @@ class Tagger:
         Raises:
             BrokenImageError: the picture cannot be read.
             UnknownLabelError: a name in ``known`` that the model does not have; the message suggests the nearest.
+            ValueError: ``known`` contradicts an exclusive group.
         """
         return self.predict_all([image], known, threshold=threshold)[0]
 
@@ -193,13 +202,15 @@ class Tagger:
         pixels = torch.stack([self.preprocessing(open_image(image)) for image in images])
         features = self.model.encode_images(pixels.to(self.device))
         states = told.expand(len(images), -1).to(self.device)
-        probabilities = self.model.predict_labels(features, states).sigmoid().cpu()
-        return [self._ranked(row, told, known, threshold) for row in probabilities]
+        logits = self.model.predict_labels(features, states)
+        found = probabilities(logits.float(), states, self.labels.exclusive).cpu()
+        return [self._ranked(row, told, known, threshold) for row in found]
 
     def _ranked(self, row: Tensor, told: Int[Tensor, " L"], known: dict[str, bool], threshold: float) -> Prediction:
         hidden = (told == LabelState.UNKNOWN) & self.labels.targets
         order = [i for i in row.argsort(descending=True).tolist() if hidden[i]]
-        return Prediction({self.labels.names[i]: float(row[i]) for i in order}, known, threshold)
+        groups = tuple(g.labels for g in self.labels.groups if g.exclusive)
+        return Prediction({self.labels.names[i]: float(row[i]) for i in order}, known, threshold, groups)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

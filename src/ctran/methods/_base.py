@@ -1,9 +1,8 @@
 """Options that all methods share."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from ctran.images import Preprocessing
+from ctran.images import Fit, Preprocessing
 from ctran.model.backbone import Backbone
 
 
@@ -15,15 +14,21 @@ class MethodConfig:
         backbone: any timm network.
         weights: where its weights come from at the start of training: ``hub``, ``file:PATH``, ``package:NAME`` or ``none``.
         image_size: side of the square input, in pixels.
-        fit: how a picture becomes square: ``pad`` (white), ``squash`` or ``crop``.
+        fit: how a picture becomes square: ``pad`` (white), ``squash``, ``crop`` or ``cut`` (the middle as it is).
+        centre: share of the fitted square's side that is kept in testing, cut from its middle.
     """
 
     backbone: str = "resnet101"
     weights: str = "hub"
     image_size: int = 576
-    fit: Literal["pad", "squash", "crop"] = "squash"
+    fit: Fit = "squash"
+    centre: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.centre <= 1:
+            raise ValueError(f"model.centre must lie above 0 and not above 1, got {self.centre}")
 
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:
     """The test transform of a model; mean and spread are the backbone's."""
-    return Preprocessing(config.image_size, config.fit, backbone.mean, backbone.std)
+    return Preprocessing(config.image_size, config.fit, backbone.mean, backbone.std, config.centre)

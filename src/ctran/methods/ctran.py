@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, CTran
+from ctran.model.positions import Positions
 
 BACKBONE_OPTIONS = {f.name for f in fields(MethodConfig)}
 SUMMARY = "C-Tran: image and label tokens in one transformer encoder, labels with states"
@@ -18,6 +19,7 @@ class Config(MethodConfig):
         num_layers: encoder layers.
         num_heads: attention heads.
         dropout: in the encoder.
+        positions: none (the paper), or sine: add a fixed code of each image token's place in the grid.
         use_image: false is the paper's ablation "no image" (Table 5).
         use_states: false leaves out the state embeddings, the paper's ablation "no LMT" with unknown_share [1, 1] (Table 5).
         anchored: logits = linear layer on the averaged image features + what image tokens and known labels change in the
@@ -35,6 +37,7 @@ class Config(MethodConfig):
     num_layers: int = 3
     num_heads: int = 4
     dropout: float = 0.1
+    positions: Positions = "none"
     use_image: bool = True
     use_states: bool = True
     anchored: bool = False

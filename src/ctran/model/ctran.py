@@ -11,6 +11,7 @@ from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
 from ctran.model.encoder import Encoder
 from ctran.model.method import Method
+from ctran.model.positions import Positions, sine
 
 
 class CTran(Method):
@@ -24,6 +25,7 @@ class CTran(Method):
         num_labels: ``L``.
         token_dim: ``D``; None takes ``C``. Where it differs from ``C`` a linear map narrows the tokens (Sec. 4.4).
         num_layers, num_heads, dropout: of the encoder.
+        positions: ``sine`` adds a fixed code of its place to each image token (ablation; an option of the released code).
         use_image: False leaves the image tokens out (Table 5, "no image").
         use_states: False leaves the state embeddings out, all labels are unknown (Table 5, "no LMT").
 
@@ -60,6 +62,7 @@ class CTran(Method):
         num_layers: int = 3,
         num_heads: int = 4,
         dropout: float = 0.1,
+        positions: Positions = "none",
         use_image: bool = True,
         use_states: bool = True,
         anchored: bool = False,
@@ -75,7 +78,7 @@ class CTran(Method):
         if soft_states and not anchored:
             raise ValueError("soft_states needs anchored: without an anchor there is no probability to be the state")
         dim = token_dim or backbone.channels
-        self.backbone = backbone
+        self.backbone, self.positions = backbone, positions
         self.use_image, self.use_states, self.anchored = use_image, use_states, anchored
         self.soft_states = soft_states
         self.positive_bias, self.image_bias = positive_bias, image_bias
@@ -105,7 +108,10 @@ class CTran(Method):
         soft = anchor.sigmoid() * (states == LabelState.UNKNOWN) if self.soft_states and anchor is not None else None
         h = self.labels(states, soft)
         if features is not None:
-            h = torch.cat([self.narrow(features.tokens), h], dim=1)
+            tokens = self.narrow(features.tokens)
+            if self.positions == "sine":
+                tokens = tokens + sine(features.grid, tokens.shape[2]).to(tokens)
+            h = torch.cat([tokens, h], dim=1)
         image_tokens = h.shape[1] - states.shape[1]
         if not self.positive_bias and not (self.image_bias and image_tokens):
             return h, None

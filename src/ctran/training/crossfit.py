@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctran.labels import LabelState
-from ctran.losses import bce
+from ctran.losses import label_loss
 
 
 class CrossFit(nn.Module):
@@ -44,7 +44,7 @@ class CrossFit(nn.Module):
         logits = self.logits(F.dropout(pooled, self.dropout, self.training))
         may_see = torch.arange(self.folds, device=index.device) != (index % self.folds)[:, None]  # (B, K)
         repeated = truth[:, None].expand(-1, self.folds, -1)[may_see]
-        return (self.folds - 1) * bce(logits[may_see], repeated, torch.full_like(repeated, int(LabelState.UNKNOWN)))
+        return (self.folds - 1) * label_loss(logits[may_see], repeated, torch.full_like(repeated, int(LabelState.UNKNOWN)))
 
     @torch.no_grad()
     def held_out(self, pooled: Float[Tensor, "B C"], index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:

@@ -15,10 +15,10 @@ from ctran import methods, registry
 from ctran.data import sources
 from ctran.data.cache import FeatureCache, default_root, key_of
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
-from ctran.data.table import SampleTable
+from ctran.data.table import DataError, SampleTable
 from ctran.images import augmentation
 from ctran.inference.tagger import FORMAT, Tagger
-from ctran.labels import LabelSpace, LabelState
+from ctran.labels import LabelSpace, LabelState, UnknownLabelError
 from ctran.methods._base import preprocessing
 from ctran.model import Method
 from ctran.model.pretrained import load_weights
@@ -30,7 +30,7 @@ WORTH_COMPILING = 20_000
 """Images from which on compiling the backbone is made up for: EfficientNet-lite0 at 224 px on two cores takes 37 s and is then
 1.6 times as fast (10.6 -> 6.7 ms an image; five interleaved batches of 64)."""
 
-MAY_DIFFER = {"weights", "image_size", "fit", "dropout", "token_dropout", "pooled_dropout"}
+MAY_DIFFER = {"weights", "image_size", "fit", "centre", "dropout", "token_dropout", "pooled_dropout"}
 """Model options in which a fine-tuned model may differ from the one it starts from."""
 
 
@@ -50,8 +50,19 @@ class Ingredients:
 
 
 def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
-    """The source's tables; refuses training data from which nothing can be learned."""
-    tables = registry.find(sources, recipe.source).build(recipe.data)
+    """The source's tables with the recipe's groups and extra labels.
+
+    Raises:
+        DataError: training data from which nothing can be learned, or truth that breaks an exclusive group.
+    """
+    read: dict[str, SampleTable] = registry.find(sources, recipe.source).build(recipe.data)
+    try:
+        labels = recipe.labels.of(read["train"].labels)
+    except (ValueError, UnknownLabelError) as error:
+        raise DataError(f"labels.extra or labels.groups: {error}") from None
+    tables = {split: dataclasses.replace(table, labels=labels) for split, table in read.items()}
+    for table in tables.values():
+        table.check_groups()
     tables["train"].check_learnable()
     return tables
 

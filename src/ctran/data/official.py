@@ -1,0 +1,174 @@
+"""What readers of published data sets share: where a data set comes from, checks against the known counts, a disk cache."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetInfo, Features, Image, List, Value
+
+from ctran.data.cache import default_root, key_of
+from ctran.data.table import DataError, SampleTable
+from ctran.labels import LabelSpace, LabelState
+from ctran.version import __version__
+
+Selection = Literal["val", "test"]
+"""Which pictures choose the best epoch: some held out of the official training set, or the test set as in the released code."""
+
+FEATURES = Features(
+    image=Image(decode=False), id=Value("string"), positives=List(Value("int32")), negatives=List(Value("int32"))
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a data set comes from.
+
+    Args:
+        where: the site that publishes it; None where it is not public.
+        size: of what is to be downloaded.
+        licence: of annotations and pictures.
+        layout: the files that its official archives unpack to, one line each, below the folder given as ``--root``.
+        note: what a user should know before the download.
+    """
+
+    where: str | None
+    size: str
+    licence: str
+    layout: tuple[str, ...]
+    note: str = ""
+
+    def __str__(self) -> str:
+        place = f"get it from {self.where}" if self.where else "it is not public"
+        layout = "".join(f"\n    {line}" for line in self.layout)
+        note = f"\n  {self.note}" if self.note else ""
+        return f"  {place} ({self.size}; licence: {self.licence}){note}\n  expected below --root:{layout}"
+
+
+def require(path: Path, name: str, origin: Origin) -> Path:
+    """``path`` itself; DataError that says what was looked for and where data set ``name`` comes from if it is not there."""
+    if not path.exists():
+        raise DataError(f"{name}: {path} not found.\n{origin}")
+    return path
+
+
+def require_pictures(folder: Path, files: Sequence[str], name: str, origin: Origin) -> None:
+    """DataError unless every one of ``files`` (names in ``folder``) is there; one listing, no picture is opened."""
+    require(folder, name, origin)
+    with os.scandir(folder) as entries:
+        there = {entry.name for entry in entries}
+    if missing := [file for file in files if file not in there]:
+        raise DataError(
+            f"{name}: {len(missing):,} of {len(files):,} pictures are not in {folder} (first: {missing[0]}).\n{origin}"
+        )
+
+
+def check_counts(found: Mapping[str, int], known: Mapping[str, int], name: str, *, check: bool) -> None:
+    """Compare what was read with what the data set is known to hold.
+
+    Raises:
+        DataError: they differ and ``check`` is set; otherwise a line on stderr says so.
+    """
+    wrong = [f"{key}: expected {n:,}, found {found.get(key, 0):,}" for key, n in known.items() if found.get(key, 0) != n]
+    if not wrong:
+        return
+    message = f"{name}: {'; '.join(wrong)}"
+    if check:
+        raise DataError(f"{message}. An incomplete download? To use what is there: --data.check_counts false")
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def hold_out(ids: Sequence[str], count: int) -> tuple[list[int], list[int]]:
+    """Positions of the training pictures, and of ``count`` held out for validation: those whose ids have the least hashes.
+
+    So the choice is the same on every machine. Both lists keep the order of ``ids``.
+
+    Raises:
+        DataError: nothing would be left on one side.
+    """
+    if not 0 < count < len(ids):
+        raise DataError(f"--data.val must hold out between 1 and {len(ids) - 1} training pictures, got {count}")
+    hashes = sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
+    held = set(hashes[:count])
+    return [i for i in range(len(ids)) if i not in held], sorted(held)
+
+
+def make_table(
+    paths: Sequence[Path],
+    ids: Sequence[str],
+    positives: Sequence[Sequence[int]],
+    labels: LabelSpace,
+    *,
+    negatives: Sequence[Sequence[int]] | None = None,
+    absent: LabelState = LabelState.NEGATIVE,
+) -> SampleTable:
+    """A table of picture files; ``positives`` and ``negatives`` hold label indices, one list a picture."""
+    columns = {
+        "image": [{"bytes": None, "path": str(path)} for path in paths],
+        "id": list(ids),
+        "positives": list(positives),
+        "negatives": [[] for _ in ids] if negatives is None else list(negatives),
+    }
+    return SampleTable(Dataset.from_dict(columns, features=FEATURES), labels, absent)
+
+
+def with_selection(train: SampleTable, test: SampleTable, *, select_on: Selection, val: int) -> dict[str, SampleTable]:
+    """Three splits of a data set that publishes two: ``val`` is held out of ``train``, or is ``test`` (``select_on: test``)."""
+    if select_on == "test":
+        return {"train": train, "val": test, "test": test}
+    kept, held = hold_out(train.ids, val)
+    return {"train": train.select(kept), "val": train.select(held), "test": test}
+
+
+def cached(
+    name: str, config: Any, inputs: Sequence[Path], make: Callable[[], dict[str, SampleTable]]
+) -> dict[str, SampleTable]:
+    """The tables that ``make`` builds, from disk where they were built before.
+
+    The key holds the source's options and path, size and time of every one of ``inputs`` (files, and folders whose time changes
+    when pictures come or go), so changed files are read anew.
+
+    Args:
+        name: of the source; the first part of the cache folder's name.
+        config: the source's ``Config``.
+        inputs: what ``make`` reads; all exist.
+        make: reads, checks and builds.
+    """
+    stats = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs]
+    key = key_of({"ctran": __version__, "config": dataclasses.asdict(config), "inputs": stats})
+    folder = default_root() / "tables" / f"{name}-{key}"
+    if (folder / "splits.json").is_file():
+        return _load(folder)
+    tables = make()
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    part.mkdir(parents=True, exist_ok=True)
+    splits = {}
+    for split, table in tables.items():
+        same = next((s for s in splits if tables[s] is table), None)  # select_on: test gives one table two names
+        if same is None:
+            pq.write_table(table.rows.with_format("arrow")[:], part / f"{split}.parquet")
+            table.labels.save(part / "labels.json")
+        splits[split] = {"file": f"{same or split}.parquet", "absent": int(table.absent)}
+    (part / "splits.json").write_text(json.dumps(splits))
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return tables
+
+
+def _load(folder: Path) -> dict[str, SampleTable]:
+    labels = LabelSpace.load(folder / "labels.json")
+    tables: dict[str, SampleTable] = {}
+    by_file: dict[str, SampleTable] = {}
+    for split, entry in json.loads((folder / "splits.json").read_text()).items():
+        if entry["file"] not in by_file:
+            rows = Dataset(pq.read_table(folder / entry["file"]), info=DatasetInfo(features=FEATURES))
+            by_file[entry["file"]] = SampleTable(rows, labels, LabelState(entry["absent"]))
+        tables[split] = by_file[entry["file"]]
+    return tables

@@ -1,0 +1,235 @@
+"""All metrics of one setting: one sort a label serves its AP, mAP and AUROC."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+
+from ctran.metrics.counting import Counts, accuracies, answers, mean_over_labels, precision_recall
+from ctran.metrics.definition import PRESETS, Definition
+from ctran.metrics.ranking import area, places, roc_area
+
+
+@dataclass(frozen=True)
+class Table:
+    """The whole table of one setting. Percentages; NaN where no label (or image) admits the figure.
+
+    The last three are over images: those with every counted entry right; counted entries that are right; the mean of
+    2 hits / (positives + predictions) over the images that have any.
+    """
+
+    mAP: float
+    CP: float
+    CR: float
+    CF1: float
+    OP: float
+    OR: float
+    OF1: float
+    top3_CP: float
+    top3_CR: float
+    top3_CF1: float
+    top3_OP: float
+    top3_OR: float
+    top3_OF1: float
+    macro_AUROC: float
+    subset_accuracy: float
+    hamming_accuracy: float
+    example_F1: float
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Checked input, of the labels that are looked at only.
+
+    Args:
+        labels: their indices: a label without a known entry, such as an extra label, is none of them.
+        hidden: entries of AP and AUROC.
+        entries: entries of everything else.
+        absent: what absent labels do to mAP.
+    """
+
+    labels: Int[np.ndarray, " l"]
+    scores: Float[np.ndarray, "N l"]
+    positive: Bool[np.ndarray, "N l"]
+    hidden: Bool[np.ndarray, "N l"]
+    entries: Bool[np.ndarray, "N l"]
+    absent: str
+
+    def columns(self) -> Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Scores, truth and hidden entries of each label, contiguous in memory: sorting strided columns is slow."""
+        rows = [np.ascontiguousarray(a.T) for a in (self.scores, self.positive, self.hidden)]
+        return list(zip(*rows, strict=True))
+
+
+def sheet(
+    probabilities: np.ndarray,
+    positive: np.ndarray,
+    mask: np.ndarray,
+    everything: np.ndarray | None,
+    definition: Definition,
+) -> Sheet:
+    """Check the input of :func:`measure` and cut it to the labels that are looked at."""
+    known = mask if everything is None else everything
+    shapes = [a.shape for a in (probabilities, positive, mask, known)]
+    if len(set(shapes)) > 1:
+        raise ValueError(
+            f"shapes must agree, got {shapes[0]}, {shapes[1]}, {shapes[2]} and {shapes[3]} for "
+            "probabilities, positive, mask and everything"
+        )
+    if not np.isfinite(probabilities).all():
+        raise ValueError("probabilities must be finite, got NaN or infinity")
+    if everything is not None and (mask & ~everything).any():
+        raise ValueError(f"everything must contain mask, but lacks {(mask & ~everything).sum()} of its entries")
+    labels = np.flatnonzero(known.any(axis=0))
+    entries = {"hidden": mask, "known": known, "all": np.ones_like(mask)}[definition.entries]
+    told = everything is not None and not np.array_equal(mask, everything)
+    absent = definition.absent_once_told if told and definition.absent_once_told != "same" else definition.absent
+    take = slice(None) if len(labels) == mask.shape[1] else labels
+    return Sheet(labels, probabilities[:, take], (positive & known)[:, take], mask[:, take], entries[:, take], absent)
+
+
+def rank_labels(sheet: Sheet, definition: Definition) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+    """AP and AUROC of each label, 0 to 1; NaN where it has none."""
+    found = np.full((2, len(sheet.labels)), np.nan)
+    whole = sheet.hidden.all()
+    for number, (scores, positive, hidden) in enumerate(sheet.columns()):
+        if not whole:
+            scores, positive = scores[hidden], positive[hidden]
+        if positive.any():
+            stand = places(scores, positive, grouped=definition.ap == "sklearn")
+            found[:, number] = area(stand, definition.ap), roc_area(stand)
+    return found[0], found[1]
+
+
+def summarise(
+    aps: Float[np.ndarray, "R l"],
+    aurocs: Float[np.ndarray, "R l"],
+    sums: Sequence[Num[np.ndarray, "R l"]],
+    examples: Float[np.ndarray, "R 6"],
+    sheet: Sheet,
+    definition: Definition,
+) -> dict[str, Float[np.ndarray, " R"]]:
+    """Every column of :class:`Table` in percent, from sums over images; ``R``: resamples, or 1."""
+    there, said, hits, top_said, top_hits = sums
+    columns = {
+        "mAP": mean_over_labels(aps, ~np.isnan(aps), sheet.absent),
+        **precision_recall(Counts(there, said, hits), definition),
+        **precision_recall(Counts(there, top_said, top_hits), definition, "top3_"),
+        "macro_AUROC": mean_over_labels(aurocs, ~np.isnan(aurocs), "skip"),
+        **accuracies(examples),
+    }
+    return {name: 100 * values for name, values in columns.items()}
+
+
+def _evaluate(cut: Sheet, threshold: float, definition: Definition) -> tuple[Table, Float[np.ndarray, " l"]]:
+    """The table and the AP (0 to 1) of each label that is looked at."""
+    aps, aurocs = rank_labels(cut, definition)
+    said = answers(cut.scores, cut.positive, cut.entries, threshold, definition)
+    sums = [m.sum(axis=0, keepdims=True) for m in said.matrices()]
+    columns = summarise(aps[None], aurocs[None], sums, said.examples.sum(axis=0, keepdims=True), cut, definition)
+    return Table(**{name: values.item() for name, values in columns.items()}), aps
+
+
+def measure_all(
+    probabilities: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    mask: Bool[np.ndarray, "N L"],
+    *,
+    threshold: float = 0.5,
+    definition: Definition = PRESETS["default"],
+    everything: Bool[np.ndarray, "N L"] | None = None,
+) -> tuple[Table, list[tuple[float, int]]]:
+    """:func:`measure` and :func:`per_label` for the price of one."""
+    cut = sheet(probabilities, positive, mask, everything, definition)
+    table, aps = _evaluate(cut, threshold, definition)
+    return table, _rows(aps, cut, mask.shape[1])
+
+
+def measure(
+    probabilities: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    mask: Bool[np.ndarray, "N L"],
+    *,
+    threshold: float = 0.5,
+    definition: Definition = PRESETS["default"],
+    everything: Bool[np.ndarray, "N L"] | None = None,
+) -> Table:
+    """All metrics of one setting.
+
+    Args:
+        probabilities: 0 to 1, finite.
+        positive: the truth.
+        mask: entries that count (truth known, not shown to the model, a target label).
+        threshold: a label is predicted where its probability is at least this.
+        definition: what the columns mean, such as ``PRESETS["ctran"]``.
+        everything: entries whose truth is known, shown ones too (of a target label); None: nothing was shown, it is ``mask``.
+            Labels without such an entry are no part of the table, whatever the definition.
+
+    Raises:
+        ValueError: shapes disagree, a probability is not finite, or ``everything`` lacks entries of ``mask``.
+    """
+    return _evaluate(sheet(probabilities, positive, mask, everything, definition), threshold, definition)[0]
+
+
+def per_label(
+    probabilities: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    mask: Bool[np.ndarray, "N L"],
+    *,
+    definition: Definition = PRESETS["default"],
+) -> list[tuple[float, int]]:
+    """AP in percent (NaN: there is none) and number of counted positives, a label."""
+    cut = sheet(probabilities, positive, mask, None, definition)
+    return _rows(rank_labels(cut, definition)[0], cut, mask.shape[1])
+
+
+def _rows(aps: Float[np.ndarray, " l"], cut: Sheet, num_labels: int) -> list[tuple[float, int]]:
+    """AP and number of counted positives of all labels, looked at or not."""
+    ap, count = np.full(num_labels, np.nan), np.zeros(num_labels, dtype=int)
+    ap[cut.labels], count[cut.labels] = 100 * aps, (cut.positive & cut.hidden).sum(axis=0)
+    return list(zip(ap.tolist(), count.tolist(), strict=True))
+
+
+def average_precision(
+    scores: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    mask: Bool[np.ndarray, "N L"],
+    *,
+    definition: Definition = PRESETS["default"],
+) -> Float[np.ndarray, " L"]:
+    """AP of each label, 0 to 1; NaN without a counted positive."""
+    return np.array([ap / 100 for ap, _ in per_label(scores, positive, mask, definition=definition)])
+
+
+def auroc(
+    scores: Float[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"], mask: Bool[np.ndarray, "N L"]
+) -> Float[np.ndarray, " L"]:
+    """Area under the ROC curve of each label, 0 to 1, ties counting a half; NaN without both kinds."""
+    cut = sheet(scores, positive, mask, None, PRESETS["default"])
+    found = np.full(mask.shape[1], np.nan)
+    found[cut.labels] = rank_labels(cut, PRESETS["default"])[1]
+    return found
+
+
+def group_accuracy(
+    probabilities: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    mask: Bool[np.ndarray, "N L"],
+    members: Int[np.ndarray, " M"],
+) -> float:
+    """Accuracy of an exclusive group in percent: its most probable label (the first of equals) is the true one.
+
+    Args:
+        mask: entries whose truth is known and was not shown to the model.
+        members: indices of the group's labels, at least one.
+
+    Counted are images in which all of the group is in ``mask`` and exactly one of it true; NaN where there is none.
+    """
+    truth = positive[:, members]
+    counted = mask[:, members].all(axis=1) & (truth.sum(axis=1) == 1)
+    right = probabilities[:, members][counted].argmax(axis=1) == truth[counted].argmax(axis=1)
+    return 100 * float(right.mean()) if len(right) else float("nan")

@@ -1,0 +1,176 @@
+"""Options of training, evaluation and labels: the parts of a recipe that every experiment has."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ctran.images import Augmentation
+from ctran.labels import Group, LabelSpace
+from ctran.losses import Kind
+from ctran.masking import Evidence, Reveal
+from ctran.metrics import PRESETS
+
+
+@dataclass(frozen=True)
+class GroupOptions:
+    """One group of labels.
+
+    Args:
+        labels: names.
+        exclusive: exactly one of them is positive in every picture.
+    """
+
+    labels: tuple[str, ...]
+    exclusive: bool = False
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is to be said of the labels beyond their names; adds to what the source says.
+
+    Args:
+        extra: labels, or whole groups, that may be told but are not asked for (paper, Sec. 2).
+        groups: labels that belong together, by name: {species: {exclusive: true, labels: [...]}}.
+    """
+
+    extra: tuple[str, ...] = ()
+    groups: dict[str, GroupOptions] = field(default_factory=dict)
+
+    def of(self, source: LabelSpace) -> LabelSpace:
+        """The source's label space with these options."""
+        groups: Iterable[Group] = (Group(name, tuple(g.labels), g.exclusive) for name, g in self.groups.items())
+        return source.with_groups(self.extra, groups)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the model is trained; the defaults are the paper's (Sec. 3.4, 3.5) where it says.
+
+    Args:
+        epochs: passes over the training pictures.
+        batch_size: pictures a step.
+        optimizer: adam, or adamw (weight decay apart from the gradient).
+        learning_rate: of everything but the backbone and the anchor.
+        backbone_learning_rate: null is the same; 0 freezes the backbone (its batch-norm statistics too).
+        anchor_learning_rate: of an anchored model's linear layer; null is the same, 0 freezes it (after apart_epochs).
+        weight_decay: on matrices; never on biases, norms and embeddings.
+        anchor_weight_decay: of the anchor; null is the same.
+        schedule: constant; cosine to zero after a warm-up of 5 % of the steps; or onecycle, up from 1/25 over 20 % of the
+            steps and down to nearly zero, both along a cosine (apart_epochs have their own).
+        clip_norm: largest norm of the gradient; 0 is no limit.
+        loss: bce (the paper), or asl, the asymmetric loss.
+        exclusive: labels of exclusive groups are trained one by one (bce, the paper), or each group by softmax.
+        mask_by: label mask training hides labels one by one (the paper), or groups as a whole.
+        unknown_share: label mask training hides a uniform random share of the labels in this range; [1, 1] is training
+            without label masks (all labels unknown).
+        all_unknown: share of the pictures that are told nothing at all, beyond the sampling above.
+        hide_image: share of the pictures whose image is hidden. Beyond the paper.
+        label_smoothing: 0 is none.
+        prior_bias: start the classifier's bias at the log-odds of each label's frequency.
+        apart_epochs: so many of the epochs come first, in which the encoder of an anchored model learns from labels alone and
+            its anchor from images alone; the sum of the two is where the other epochs start. Beyond the paper.
+        anchor_folds: so many copies of the anchor, each without its share of the pictures, learn in the apart_epochs; in the
+            others the encoder learns on what the copy says that has not seen the picture. 0 is none. Beyond the paper.
+        apart_learning_rate: in these epochs, of both; null is learning_rate.
+        ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
+        augmentation: random transform of the training pictures.
+        feature_views: with a frozen backbone: compute image tokens of this many views of each training picture once (the first
+            is not augmented) and keep them on disk; 0 runs the backbone in every step.
+        patience: stop after this many epochs without a better validation score; 0 never stops early.
+        precision: numbers of the arithmetic: 32-true, bf16-mixed or 16-mixed.
+        devices: how many devices; strategies of Lightning over them.
+        strategy: auto, ddp, fsdp, ...
+        accelerator: auto, cpu, gpu, ...
+        workers: processes that load pictures.
+        init_from: a model folder to start from; labels with the same name keep their weights.
+    """
+
+    epochs: int = 100
+    batch_size: int = 16
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-5
+    backbone_learning_rate: float | None = None
+    anchor_learning_rate: float | None = None
+    weight_decay: float = 0.0
+    anchor_weight_decay: float | None = None
+    schedule: Literal["constant", "cosine", "onecycle"] = "constant"
+    clip_norm: float = 0.0
+    loss: Kind = "bce"
+    exclusive: Literal["bce", "softmax"] = "bce"
+    mask_by: Literal["labels", "groups"] = "labels"
+    unknown_share: tuple[float, float] = (0.25, 1.0)
+    all_unknown: float = 0.0
+    hide_image: float = 0.0
+    label_smoothing: float = 0.0
+    prior_bias: bool = False
+    apart_epochs: int = 0
+    anchor_folds: int = 0
+    apart_learning_rate: float | None = None
+    ema: float = 0.0
+    augmentation: Augmentation = "ctran576"
+    feature_views: int = 0
+    patience: int = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    devices: int = 1
+    strategy: str = "auto"
+    accelerator: str = "auto"
+    workers: int = 0
+    init_from: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "devices"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name} must be at least 1, got {getattr(self, name)}")
+        rates = ("learning_rate", "backbone_learning_rate", "anchor_learning_rate", "apart_learning_rate")
+        amounts = ("weight_decay", "anchor_weight_decay", "clip_norm", "feature_views", "patience", "workers")
+        for name in (*rates, *amounts):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"training.{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.unknown_share[0] <= self.unknown_share[1] <= 1:
+            raise ValueError(f"training.unknown_share must be two shares, 0 <= least <= most <= 1, got {self.unknown_share}")
+        for name in ("all_unknown", "hide_image", "label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"training.{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if self.anchor_folds < 0 or self.anchor_folds == 1:
+            raise ValueError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
+        if not 0 <= self.apart_epochs <= self.epochs:
+            raise ValueError(f"training.apart_epochs must lie between 0 and training.epochs, got {self.apart_epochs}")
+        if self.feature_views and self.backbone_learning_rate != 0:
+            raise ValueError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the model is evaluated, in training on ``val`` and afterwards on ``test``.
+
+    Args:
+        known_share: shares of the labels that the model is told, one row each.
+        known_groups: numbers of groups of extra labels that it is told, one row each; where given, known_share is not used.
+        reveal: which labels are told first: random ones, positives alone, or positives in the order of the model's confidence.
+        seed: of the choice of known labels.
+        draws: how often known labels are drawn; reported are mean and spread.
+        presets: published definitions of the metrics to report as well: ctran, mlgcn, voc.
+    """
+
+    known_share: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)
+    known_groups: tuple[int, ...] = ()
+    reveal: Reveal = "random"
+    seed: int = 0
+    draws: int = 1
+    presets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.known_share or not all(0 <= share <= 1 for share in self.known_share):
+            raise ValueError(f"evaluation.known_share must be shares between 0 and 1, got {list(self.known_share)}")
+        if self.draws < 1:
+            raise ValueError(f"evaluation.draws must be at least 1, got {self.draws}")
+        if unknown := [p for p in self.presets if p not in PRESETS]:
+            raise ValueError(f"evaluation.presets: unknown preset {unknown[0]!r} (there are: {', '.join(PRESETS)})")
+        self.settings()
+
+    def settings(self) -> list[Evidence]:
+        """What the model is told, a setting each."""
+        if self.known_groups:
+            return [Evidence(groups=n) for n in self.known_groups]
+        return [Evidence(share, reveal=self.reveal) for share in self.known_share]

@@ -1,0 +1,157 @@
+"""The run folder: what stands in it, and how it stays true."""
+
+import hashlib
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+from ctran import plots, registry
+from ctran.data import sources
+from ctran.data.table import SampleTable
+from ctran.inference.tagger import Tagger
+from ctran.report import Report, no_nan
+from ctran.training.recipe import Recipe
+from ctran.training.task import LabelTask
+
+VERSIONED = ("torch", "torchvision", "timm", "lightning", "datasets", "numpy", "pillow")
+
+
+class RunFolderError(ValueError):
+    """A run folder that is in the way, or whose data are others now."""
+
+
+class RunFolder(Callback):
+    """Keeps the run folder true after every epoch: best model, learning curves, what it takes to go on."""
+
+    def __init__(self, run: Path, tagger: Tagger) -> None:
+        self.run, self.tagger = run, tagger
+        self.best, self.history = -math.inf, list[dict[str, float]]()
+        self.started, self.warned = time.monotonic(), False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.history = state_dict["best"], state_dict["history"]
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, LabelTask)
+        if trainer.sanity_checking or pl_module.report is None:
+            return
+        score = pl_module.report.score
+        row = {"epoch": trainer.current_epoch + 1, "train_loss": pl_module.train_loss, "val_score": score}
+        row |= {f"val_mAP_{s.key}": s.hidden.mAP for s in pl_module.report.settings}
+        self.history.append(row)
+        write_json(self.run / "history.json", self.history)
+        plots.learning_curves(self.history, self.run / "curves.png")
+        if math.isnan(score) and not self.warned:
+            self.warned = True
+            print(
+                "val has no label that is positive somewhere, so the latest epoch is kept instead of the best", file=sys.stderr
+            )
+        if score > self.best or math.isnan(score) or not (self.run / "model").exists():
+            self.best = -math.inf if math.isnan(score) else score
+            Tagger(pl_module.evaluated, self.tagger.labels, self.tagger.config, self.tagger.preprocessing).save(
+                self.run / "model"
+            )
+        if not sys.stderr.isatty():
+            spent = time.monotonic() - self.started
+            loss = f"loss {row['train_loss']:.4f}"
+            kind = "accuracy" if pl_module.report.multi_class else "mAP"
+            print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  val {kind} {score:.2f}  {spent:.0f} s", flush=True)
+
+    @rank_zero_only
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        write_json(self.run / "finished.json", {"epochs": len(self.history), "best_val_score": self.best})
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one step: readers see the old file or the new one, never half of one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(no_nan(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def versions() -> dict[str, str]:
+    """What made a run: Python, libraries, processor."""
+    found = {name: metadata.version(name) for name in VERSIONED}
+    return {"python": platform.python_version(), "machine": platform.machine(), "ctran": metadata.version("ctran"), **found}
+
+
+def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
+    """Make the run folder, or check that there is one to resume."""
+    if resume:
+        return
+    if run.exists() and any(run.iterdir()):
+        raise RunFolderError(f"{run} is there already: go on with --resume {run}, or give another folder with --output")
+    run.mkdir(parents=True, exist_ok=True)
+    recipe.save(run / "recipe.yaml")
+    write_json(run / "versions.json", versions() | {"seed": recipe.seed})
+
+
+def digest_of(table: SampleTable) -> str:
+    """Digest of ids and truth: two tables of one digest train and test the same."""
+    digest = hashlib.sha256("\0".join((*table.labels.names, *table.ids)).encode())
+    digest.update(table.truth.numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str]) -> str:
+    """Compare the data with those that the run began with (``data.json``, written by the first call).
+
+    Returns what has changed in ``splits``; an empty string where nothing has.
+    """
+    now = {s: {"pictures": len(t), "digest": digest_of(t)} for s, t in tables.items()}
+    path = run / "data.json"
+    if not path.exists():
+        write_json(path, now)
+    then = json.loads(path.read_text())
+    changed = [f"{s} ({then[s]['pictures']} pictures then, {now[s]['pictures']} now)" for s in splits if then[s] != now[s]]
+    return f"pictures, labels or splits are not those that {run} was trained with: {', '.join(changed)}" if changed else ""
+
+
+def discard(run: Path) -> None:
+    """Take back what :func:`start` wrote: a recipe that cannot be used leaves no folder in the way of its correction."""
+    for name in ("recipe.yaml", "versions.json", "data.json", "skipped.json", "labels.json", "vocabulary.txt"):
+        (run / name).unlink(missing_ok=True)
+    if not any(run.iterdir()):
+        run.rmdir()
+
+
+def freeze(recipe: Recipe, tables: dict[str, SampleTable], run: Path) -> Recipe:
+    """Write ``labels.json``, and whatever the source wants kept with the run (its ``freeze``: COCO-1000's vocabulary).
+
+    Returns the recipe that reads the kept files; ``recipe.yaml`` is that one.
+    """
+    tables["train"].labels.save(run / "labels.json")
+    source = registry.find(sources, recipe.source)
+    if hasattr(source, "freeze"):
+        recipe = replace(recipe, data=source.freeze(recipe.data, tables, run))
+        recipe.save(run / "recipe.yaml")
+    return recipe
+
+
+def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:
+    """``skipped.json``: pictures that were left out on request; nothing where none was."""
+    skipped = [{"split": s, "row": b.row, "reason": b.reason} for s, t in tables.items() for b in t.broken]
+    if skipped:
+        write_json(run / "skipped.json", skipped)
+        print(f"{len(skipped)} pictures that could not be read were left out; {run / 'skipped.json'} lists them")
+
+
+def write_metrics(report: Report, stem: Path) -> None:
+    """``stem.json`` and ``stem.md``."""
+    write_json(stem.with_name(stem.name + ".json"), report.as_dict())
+    stem.with_name(stem.name + ".md").write_text(report.markdown() + "\n", encoding="utf-8")

@@ -1,0 +1,178 @@
+"""Every shipped recipe: what its header says, what it is, and that it runs, as two steps of a toy on a miniature of its data."""
+
+import json
+import math
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from ctran.cli.main import main
+from ctran.published import tables
+from ctran.training.comparison import compare, find_runs
+from ctran.training.pipeline import build_tables
+from ctran.training.recipe import Recipe, find_recipe, read_recipe, shipped
+
+IN_FOLDERS = [name for name in shipped() if "/" in name]
+PAPER = [name for name in IN_FOLDERS if name.startswith("paper/")]
+MODERN = [name for name in IN_FOLDERS if name.startswith("modern/")]
+MAIN = [f"paper/{name}" for name in ("coco80", "vg500", "news500", "coco1000", "cub312", "voc2007")]
+FOUR = ("coco80", "vg500", "news500", "coco1000")
+ABLATIONS = [f"{name}-{without}" for name in FOUR for without in ("no-image", "no-lmt")]
+SMALL = [
+    *("--model.backbone", "test_resnet"),
+    *("--model.weights", "none"),
+    *("--model.image_size", "32"),
+    *("--model.token_dim", "16"),
+    *("--training.epochs", "1"),
+    *("--training.precision", "32-true"),
+    *("--training.accelerator", "cpu"),
+]
+"""Smaller, with the recipe's own layers, loss, masks, augmentation, schedule and evaluation."""
+
+
+def read(name: str) -> Recipe:
+    return read_recipe(find_recipe(name), ["--data.root", "."])
+
+
+def header(name: str) -> dict[str, str]:
+    """Key -> text of the header; the first line is ``what``."""
+    found: dict[str, str] = {}
+    for line in find_recipe(name).read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        text = line.removeprefix("#").strip()
+        if not found:
+            found["what"] = text
+        elif match := re.match(r"([A-Z][a-z ]+): ", text):
+            found[match[1]] = text[match.end() :].strip()
+        else:
+            found[list(found)[-1]] += f" {text}"
+    return found
+
+
+def test_the_rows_of_the_paper_and_their_modern_variants_are_there():
+    more = {"coco80-layers2", "coco80-layers4", "coco80-positions", "coco80-narrow"}
+    both = {name.partition("/")[2] for name in MAIN} | set(ABLATIONS)
+    assert {name.partition("/")[2] for name in PAPER} == both | more
+    assert {name.partition("/")[2] for name in MODERN} == both
+
+
+@pytest.mark.parametrize("name", IN_FOLDERS)
+def test_a_header_says_command_hardware_hours_published_figure_and_doubts(name):
+    said = header(name)
+    command = said["Command"].split()
+    assert command[:3] == ["ctran", "train", name] and command[3] == "--root"
+    assert (
+        "GPU of" in said["Hardware"] and re.search(r"[\d.]+ h\b", said["Hardware"]) and "estimated, not run" in said["Hardware"]
+    )
+    assert re.search(r"\d\d\.\d|\d\.\d|none", said["Published"]) and len(said["Doubts"]) > 20
+    if name in MODERN:
+        assert said["Not run"].startswith("no figure of it is known") and said["Published"].startswith("none (paper/")
+        assert command[5:7] == ["--output", f"runs/{name.replace('/', '-')}"]  # not over the paper's run of that name
+
+
+def test_the_published_figures_in_headers_are_those_of_the_tables():
+    for table in tables().values():
+        for row in table.rows:
+            for column, value in zip(table.columns, row.values, strict=True):
+                wanted = row.recipe and column.metric in ("mAP", "accuracy", "CF1", "OF1", "top3_CF1")
+                if wanted:
+                    said = header(row.recipe.format(source=column.source))["Published"]
+                    assert f"{value:.1f}" in said, f"{row.recipe}, {column.name}"
+
+
+@pytest.mark.parametrize("name", IN_FOLDERS)
+def test_a_recipe_over_a_base_holds_only_what_differs(name):
+    own = yaml.safe_load(find_recipe(name).read_text())
+    if base := own.pop("base", None):
+        folder = name.partition("/")[0]
+        below, this = read(f"{folder}/{base}"), read(name)
+        for part, keys in own.items():
+            for key, value in keys.items() if isinstance(keys, dict) else [(None, keys)]:
+                before, after = (getattr(r, part) for r in (below, this))
+                if this.source == below.source and key:
+                    assert getattr(before, key) != getattr(after, key), f"{part}.{key} {value} is the base's"
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_recipe_of_the_paper_has_its_values(name):
+    recipe = read(name)
+    options, model = recipe.training, recipe.model
+    assert (options.optimizer, options.learning_rate, options.weight_decay, options.schedule) == ("adam", 1e-5, 0, "constant")
+    assert (options.epochs, options.batch_size, options.loss, options.precision) == (100, 16, "bce", "32-true")
+    assert (options.ema, options.clip_norm, options.all_unknown, options.hide_image, options.label_smoothing) == (0, 0, 0, 0, 0)
+    assert (model.dropout, model.num_heads, model.anchored) == (0.1, 4, False)
+    assert recipe.evaluation.presets == ("ctran",) and recipe.data.select_on == "val"
+    assert options.unknown_share == ((1.0, 1.0) if name.endswith("no-lmt") else (0.25, 1.0))
+    assert model.use_states != name.endswith("no-lmt") and model.use_image != name.endswith("no-image")
+    assert model.num_layers == (int(name[-1]) if "layers" in name else 3)
+    assert model.positions == ("sine" if name.endswith("positions") else "none")
+    assert model.token_dim == (512 if name.endswith("narrow") else None)
+    if recipe.source == "cub312":
+        assert (model.backbone, model.image_size, model.fit) == ("inception_v3.tv_in1k", 299, "cut")
+        assert (options.augmentation, options.exclusive, options.mask_by) == ("cub299", "bce", "labels")
+        assert recipe.evaluation.known_groups == (0, 10, 15, 20) and recipe.evaluation.draws > 1
+        return
+    assert recipe.evaluation.known_share == (0, 0.25, 0.5, 0.75) and (model.fit, model.centre) == ("squash", 0.9)
+    if model.use_image:
+        assert (model.backbone, model.image_size, options.augmentation) == ("resnet101.tv_in1k", 576, "ctran576")
+
+
+@pytest.mark.parametrize("name", MODERN)
+def test_a_modern_recipe_is_the_papers_task_with_other_means(name):
+    recipe, paper = read(name), read(name.replace("modern", "paper"))
+    assert (recipe.source, recipe.data, recipe.evaluation) == (paper.source, paper.data, paper.evaluation)
+    assert (recipe.model.use_image, recipe.model.use_states) == (paper.model.use_image, paper.model.use_states)
+    assert recipe.training.unknown_share == paper.training.unknown_share
+    options = recipe.training
+    assert (options.loss, options.optimizer, options.schedule, options.ema) == ("asl", "adamw", "onecycle", 0.9997)
+    if recipe.model.use_image:
+        assert recipe.model.image_size == (640 if recipe.source == "coco80" else 448)
+
+
+def test_the_backbones_are_networks_with_weights_that_timm_knows():
+    import timm
+
+    wanted = {read(name).model.backbone for name in IN_FOLDERS}
+    assert wanted <= set(timm.list_models(pretrained=True))
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory):
+    """Flags that point a recipe at a tiny copy of its data set, made once."""
+    made: dict[str, list[str]] = {}
+
+    def flags(source: str) -> list[str]:
+        if source not in made:
+            root = tmp_path_factory.mktemp(source)
+            options = import_module(f"tests.data.miniatures.{source}").make(root)
+            plain = {key: str(value) if isinstance(value, Path) else json.dumps(value) for key, value in options.items()}
+            texts = {key: value.strip('"') for key, value in plain.items()}
+            made[source] = ["--root", str(root), *(x for key, value in texts.items() for x in (f"--data.{key}", value))]
+        return made[source]
+
+    return flags
+
+
+RUNS = [pytest.param(name, marks=[] if name in MAIN else pytest.mark.slow) for name in IN_FOLDERS]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_recipe_runs_two_steps_to_its_metrics_and_finds_its_row(name, miniature, tmp_path):
+    flags = [*miniature(read(name).source), *SMALL]
+    renamed = [flag if flag != "--root" else "--data.root" for flag in flags]
+    pictures = len(build_tables(read_recipe(find_recipe(name), renamed))["train"])
+    steps = ["--training.batch_size", str(math.ceil(pictures / 2))]
+    run = tmp_path / name.replace("/", "-")
+    assert main(["train", name, "--output", str(run), *flags, *steps]) == 0
+    assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == 2
+    settings = json.loads((run / "metrics.json").read_text())["settings"]
+    assert len(settings) == 4 and all("ctran" in s["published"] for s in settings)
+    runs, left_out = find_runs(tmp_path)
+    assert [r.folder for r in runs] == [run] and not left_out
+    rows = [ours for table in tables().values() for row in compare(table, runs).ours for ours in row]
+    assert rows and all(ours.runs == (runs[0],) for ours in rows)
