@@ -1,4 +1,4 @@
-# The two commands of the README; .ci/run runs exactly these.
+# The commands of the README; .ci/run runs demo and test-all.
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,17 +6,22 @@ export CTRAN_CACHE := $(CURDIR)/.cache/ctran
 export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lock clean
+.PHONY: demo check test test-all lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
 
-test: $(VENV)/ready ## lint, types, import contracts and all tests
+check: $(VENV)/ready ## lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
+
+test: check ## and the tests
 	$(BIN)/python -m pytest
+
+test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 $(VENV)/ready: pyproject.toml requirements.lock scripts/setup.sh
 	@PYTHON="$(PYTHON)" VENV=$(VENV) sh scripts/setup.sh
