@@ -77,7 +77,7 @@ class SampleTable:
 
     @cached_property
     def ids(self) -> list[str]:
-        return list(self.rows["id"])
+        return self.rows["id"][:]
 
     @cached_property
     def truth(self) -> Int[Tensor, "N L"]:
@@ -130,7 +130,7 @@ class SampleTable:
     def fingerprint(self) -> str:
         """Digest of ids and pictures (of a file its size and time), part of the feature cache's key."""
         digest = hashlib.sha256()
-        for name, cell in zip(self.ids, self.rows["image"], strict=True):
+        for name, cell in zip(self.ids, self.rows["image"][:], strict=True):
             digest.update(name.encode())
             if cell["bytes"] is not None:
                 digest.update(cell["bytes"])

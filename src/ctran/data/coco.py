@@ -1,0 +1,111 @@
+"""COCO's JSON files (instances and captions), read into typed records.
+
+msgspec keeps the fields that are named here and skips the others without making objects of them. Most of an instances file is
+polygons, so its 450 MB take a few seconds and little more memory than the file itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ctran.data import official
+from ctran.data.table import DataError
+
+T = TypeVar("T")
+
+
+class Picture(Struct, gc=False):
+    """One entry of ``images``."""
+
+    id: int
+    file_name: str
+
+
+class OfPicture(Struct, gc=False):
+    """An annotation of any kind."""
+
+    image_id: int
+
+
+class Annotation(OfPicture, gc=False):
+    """One object of an instances file; ``area`` in square pixels, ``iscrowd`` 1 for a region of many objects."""
+
+    category_id: int
+    area: float
+    iscrowd: int
+
+
+class Category(Struct):
+    """One entry of ``categories``; the ids have gaps."""
+
+    id: int
+    name: str
+    supercategory: str
+
+
+class Caption(OfPicture, gc=False):
+    """One sentence on a picture."""
+
+    caption: str
+
+
+class Instances(Struct):
+    """``instances_*.json``."""
+
+    images: list[Picture]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+class Captions(Struct):
+    """``captions_*.json``."""
+
+    images: list[Picture]
+    annotations: list[Caption]
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """The file as ``kind`` (:class:`Instances` or :class:`Captions`).
+
+    Raises:
+        DataError: no JSON (with the byte), or a field that is missing or of another type (with the place, such as
+            ``$.annotations[3].image_id``).
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: {error}. Is it COCO's {kind.__name__.lower()} format?") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is no JSON: {error}. An incomplete download? Get the file again") from None
+
+
+def rows_of(path: Path, pictures: Sequence[Picture], annotations: Sequence[OfPicture]) -> list[int]:
+    """For each of ``annotations`` the position of its picture in ``pictures``.
+
+    Raises:
+        DataError: two pictures with one id, or an annotation of a picture that is not listed; names ``path`` and the record.
+    """
+    row = {picture.id: i for i, picture in enumerate(pictures)}
+    if len(row) != len(pictures):
+        twice = next(i for i, picture in enumerate(pictures) if row[picture.id] != i)
+        later = row[pictures[twice].id]
+        raise DataError(f"{path}: images[{twice}] and images[{later}] both have id {pictures[twice].id}; ids must be distinct")
+    try:
+        return [row[annotation.image_id] for annotation in annotations]
+    except KeyError:
+        n = next(n for n, annotation in enumerate(annotations) if annotation.image_id not in row)
+        unknown = annotations[n].image_id
+        raise DataError(f"{path}: annotations[{n}].image_id is {unknown}, but no entry of images has that id") from None
+
+
+def require_pictures(folder: Path, files: Iterable[str], name: str, origin: official.Origin) -> None:
+    """:func:`ctran.data.official.require_pictures` for names with folders in them (``2014/05/a.jpg``)."""
+    by_folder: dict[str, list[str]] = {}
+    for file in files:
+        parent, _, last = file.rpartition("/")
+        by_folder.setdefault(parent, []).append(last)
+    for parent, names in by_folder.items():
+        official.require_pictures(folder / PurePosixPath(parent), names, name, origin)

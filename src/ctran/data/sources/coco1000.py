@@ -1,0 +1,215 @@
+"""COCO-1000: words of COCO's captions as labels (paper, Sec. 4.2); the same from any captioned pictures, NEWS-500's stand-in.
+
+A word is positive where any caption of the picture has it; the vocabulary is the commonest 1,000 of the training captions
+(:mod:`ctran.data.captions` has the recipe). Words change a little with NLTK's version, so a run freezes its vocabulary
+(:func:`freeze`); ``vocabulary`` reads it, or the published one, ``coco_words_vocabulary.p`` of uvavision/feedbackprop.
+
+Sizes. The paper prints 82,081 / 5,000 / 5,000 pictures. All 82,783 of train2014 have captions and all are used here; 82,081 is
+how many have an annotated *object*, so it was probably carried over from COCO-80. Which 10,000 of val2014 were used is not
+published; here it is those whose ids have the least hashes, test first, so the test set does not depend on machine or ``val``.
+
+Other captions need two files in COCO's format (``images``: id, file_name; ``annotations``: image_id, caption), for example as
+NEWS-500, whose own data are not public::
+
+    ctran train RECIPE --source coco1000 --data.root news --data.words 500 --data.val 1000 --data.test 1000 \\
+        --data.train_captions train.json --data.train_images images --data.val_captions test.json --data.val_images images
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from ctran.data import captions, coco, official
+from ctran.data.sources.news500 import unpickle
+from ctran.data.table import DataError, SampleTable
+from ctran.labels import LabelSpace
+from ctran.progress import track
+
+SUMMARY = "COCO 2014 captions: the 1,000 commonest words; or those of any captioned pictures (in the place of NEWS-500)"
+ORIGIN = official.Origin(
+    where="https://cocodataset.org/#download",
+    size="13 GB train2014.zip, 6 GB val2014.zip, 241 MB annotations_trainval2014.zip",
+    licence="captions CC BY 4.0; pictures: of each photographer on Flickr, see the field 'license'",
+    layout=(
+        "train2014/COCO_train2014_000000000009.jpg ...",
+        "val2014/COCO_val2014_000000000042.jpg ...",
+        "annotations/captions_train2014.json",
+        "annotations/captions_val2014.json",
+    ),
+    note="Needs pip install 'ctran[captions]' and python -m nltk.downloader wordnet stopwords (12 MB).",
+)
+COUNTS = {
+    "train2014 pictures": 82_783,
+    "train2014 captions": 414_113,
+    "val2014 pictures": 40_504,
+    "val2014 captions": 202_654,
+}
+TRAIN, VAL = "annotations/captions_train2014.json", "annotations/captions_val2014.json"
+
+
+@dataclass(frozen=True)
+class Config:
+    """COCO-1000.
+
+    Args:
+        root: folder with the pictures and the captions.
+        words: size of the vocabulary.
+        vocabulary: a vocabulary that is already made: text with one word a line, a labels.json, or Feedback-prop's
+            coco_words_vocabulary.p; without it the training captions are counted.
+        wordnet: folder with WordNet's index.noun and noun.exc; without it they are looked for where NLTK and Debian put them.
+        stopwords: file with one word a line that no vocabulary may hold; without it NLTK's English list is looked for.
+        train_captions: the captions to train on, a file below root in COCO's format.
+        val_captions: the captions of the pictures that val and test are drawn from.
+        train_images: folder below root that the file names in train_captions start from.
+        val_images: the same for val_captions.
+        select_on: val, or test as in the released code (the best epoch is then chosen on what is reported).
+        val: pictures drawn from val_captions for selection.
+        test: pictures drawn from val_captions for the test.
+        check_counts: stop where COCO's own files do not hold what they should; otherwise only warn.
+    """
+
+    root: Path
+    words: int = 1000
+    vocabulary: Path | None = None
+    wordnet: Path | None = None
+    stopwords: Path | None = None
+    train_captions: str = TRAIN
+    val_captions: str = VAL
+    train_images: str = "train2014"
+    val_images: str = "val2014"
+    select_on: official.Selection = "val"
+    val: int = 5000
+    test: int = 5000
+    check_counts: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("words", "val", "test"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A captions file: for each picture its id and its captions."""
+
+    file: Path
+    files: list[str]
+    ids: list[str]
+    captions: list[list[str]]
+
+
+def read_captions(root: Path, file: str, folder: str) -> Captioned:
+    """A captions file, checked; ids are the pictures' paths below ``root``."""
+    path = root / file
+    content = coco.read(path, coco.Captions)
+    texts: list[list[str]] = [[] for _ in content.images]
+    for row, annotation in zip(coco.rows_of(path, content.images, content.annotations), content.annotations, strict=True):
+        texts[row].append(annotation.caption)
+    files = [picture.file_name for picture in content.images]
+    if without := [i for i, own in enumerate(texts) if not own]:
+        raise DataError(
+            f"{path}: {len(without):,} pictures have no caption (first: images[{without[0]}], {files[without[0]]}), so nothing "
+            "is known of them; take them out of the file"
+        )
+    return Captioned(path, files, [f"{folder}/{name}" for name in files], texts)
+
+
+def read_vocabulary(path: Path, size: int) -> tuple[str, ...]:
+    """The words of a file, in its order.
+
+    Raises:
+        DataError: not ``size`` words, one that is empty or there twice, or a file of another format.
+    """
+    try:
+        if path.suffix == ".json":
+            names = LabelSpace.load(path).names
+        elif path.suffix == ".p":
+            word_of = unpickle(path)[0]  # (number -> word, word -> number, number -> count)
+            names = tuple(word_of[i] for i in range(len(word_of)))
+        else:
+            names = tuple(path.read_text(encoding="utf-8").splitlines())
+        LabelSpace(names)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected a vocabulary (one word a line, labels.json or Feedback-prop's .p): {error}"
+        ) from None
+    if len(names) != size:
+        raise DataError(f"{path} holds {len(names):,} words, expected --data.words {size:,}")
+    return names
+
+
+def draw(ids: Sequence[str], config: Config) -> tuple[list[int], list[int]]:
+    """Positions of the pictures of ``val`` and ``test``: test has the least hashes, val the next."""
+    if config.val + config.test > len(ids):
+        raise DataError(
+            f"--data.val {config.val} and --data.test {config.test} are more than the {len(ids):,} pictures there are"
+        )
+    order = sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
+    return sorted(order[config.test : config.test + config.val]), sorted(order[: config.test])
+
+
+def table(
+    source: Captioned, rows: Sequence[int], lemmas: Sequence[Sequence[str]], vocabulary: Sequence[str], config: Config
+) -> SampleTable:
+    """The pictures ``rows`` of a captions file with their words; ``lemmas`` has one list a row."""
+    number = {word: i for i, word in enumerate(vocabulary)}
+    positives = [sorted({number[word] for word in words if word in number}) for words in lemmas]
+    ids = [source.ids[i] for i in rows]
+    coco.require_pictures(config.root.absolute(), ids, "coco1000", ORIGIN)
+    return official.make_table([config.root.absolute() / i for i in ids], ids, positives, LabelSpace(tuple(vocabulary)))
+
+
+def check(train: Captioned, val: Captioned, config: Config) -> None:
+    """COCO's files hold what they should, and no picture of any files is in both."""
+    if both := set(train.ids) & set(val.ids):
+        raise DataError(f"{val.file}: {len(both):,} pictures are in {train.file} too (first: {min(both)})")
+    if (config.train_captions, config.val_captions) != (TRAIN, VAL):
+        return
+    found = {
+        f"{half} {what}": n
+        for half, file in (("train2014", train), ("val2014", val))
+        for what, n in (("pictures", len(file.ids)), ("captions", sum(map(len, file.captions))))
+    }
+    official.check_counts(found, COUNTS, "coco1000", check=config.check_counts)
+
+
+def read_all(config: Config, wordnet: Sequence[captions.File], stop_words: Sequence[captions.File]) -> dict[str, SampleTable]:
+    """All splits, checked, without the cache; of ``stop_words`` there is none where the vocabulary is given."""
+    vocabulary = read_vocabulary(config.vocabulary, config.words) if config.vocabulary else None
+    root = config.root.absolute()
+    train = read_captions(root, config.train_captions, config.train_images)
+    val = read_captions(root, config.val_captions, config.val_images)
+    check(train, val, config)
+    chosen = [(train, list(range(len(train.ids)))), *((val, rows) for rows in draw(val.ids, config))]
+    lemmas_of = captions.lemmas_of(wordnet)
+    texts = [source.captions[i] for source, rows in chosen for i in rows]
+    lemmas = [[*chain.from_iterable(map(lemmas_of, own))] for own in track(texts, "reading captions", len(texts))]
+    if vocabulary is None:
+        stop = {word for file in stop_words for word in file.read_text(encoding="utf-8").split()}
+        vocabulary = captions.most_frequent(chain.from_iterable(lemmas[: len(train.ids)]), config.words, stop)
+    rest = iter(lemmas)
+    made = [table(source, rows, [next(rest) for _ in rows], vocabulary, config) for source, rows in chosen]
+    return {"train": made[0], "val": made[1] if config.select_on == "val" else made[2], "test": made[2]}
+
+
+def build(config: Config) -> dict[str, SampleTable]:
+    """All splits. A word that no caption of a picture has counts as absent from it."""
+    needed = (config.train_captions, config.val_captions, config.train_images, config.val_images)
+    inputs = [official.require(config.root / name, "coco1000", ORIGIN) for name in needed]
+    if config.vocabulary:
+        inputs.append(official.require(config.vocabulary, "coco1000", ORIGIN))
+    wordnet = captions.find_wordnet(config.wordnet)
+    stop_words = [] if config.vocabulary else [captions.find_stop_words(config.stopwords)]
+    inputs += [captions.on_disk(file) for file in (*wordnet, *stop_words)]
+    inputs.append(captions.version_file())  # another NLTK may make other lemmas
+    return official.cached("coco1000", config, inputs, lambda: read_all(config, wordnet, stop_words))
+
+
+def freeze(config: Config, tables: dict[str, SampleTable], folder: Path) -> Config:
+    """Write the words of ``tables`` to ``folder/vocabulary.txt`` and return the options that read them from there."""
+    path = folder.absolute() / "vocabulary.txt"
+    path.write_text("\n".join(tables["train"].labels.names) + "\n", encoding="utf-8")
+    return dataclasses.replace(config, vocabulary=path)

@@ -1,0 +1,164 @@
+"""NEWS-500: BBC news photographs, labels are the 500 commonest nouns of the captions (paper, Sec. 4.2), in the loader's files.
+
+The data are not public. Any corpus of captioned pictures takes their place by the recipe of COCO-1000 (which counts all words,
+not nouns alone): write the captions in COCO's format and use the source ``coco1000`` with ``--data.words 500``, as said there.
+
+A split is two files: ``train_split.p``, a pickled list of ``{"file_path": ..., "image_id": ...}``, and
+``caption_train_space.npy``, one row of 500 zeros and ones for each. Unpickling may run any code, so only plain containers are
+accepted. Source: QData/C-Tran, ``dataloaders/news500_dataset.py``.
+"""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ctran.data import coco, official
+from ctran.data.table import DataError, SampleTable
+from ctran.labels import LabelSpace
+
+SUMMARY = "BBC news photographs, 500 caption nouns; not public: coco1000 with other captions and 500 words takes its place"
+ORIGIN = official.Origin(
+    where=None,
+    size="172,628 pictures",
+    licence="not known",
+    layout=(
+        "train_split.p",
+        "caption_train_space.npy",
+        "test_split.p",
+        "caption_test_space.npy",
+        "the pictures that *_split.p name",
+    ),
+    note="Any corpus of captioned pictures takes its place: --source coco1000 --data.words 500 --data.train_captions FILE ...",
+)
+COUNTS = {"train pictures": 151_873, "val pictures": 10_304, "test pictures": 10_451, "labels": 500}
+"""As printed in the paper; ``val`` only where there is a ``val_split.p``."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """NEWS-500.
+
+    Args:
+        root: folder with train_split.p, caption_train_space.npy, and the same of test (and of val, if there is one).
+        strip_prefix: what root stands for at the start of each file_path.
+        names: text file with the names of the labels, one a line; without it they are 'news 000', 'news 001', ...
+        select_on: val, or test as in the released code (the best epoch is then chosen on what is reported).
+        val: training pictures held out for selection where there is no val_split.p.
+        check_counts: stop where the files do not hold what the paper says; otherwise only warn.
+    """
+
+    root: Path
+    strip_prefix: str = "/localtmp/data/data/"
+    names: Path | None = None
+    select_on: official.Selection = "val"
+    val: int = 10_304
+    check_counts: bool = True
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Numbers, text, lists, tuples, dicts and sets; whatever would import something is refused."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only plain lists, dicts, text and numbers are read")
+
+
+def unpickle(path: Path) -> Any:
+    """The content of a pickle of plain containers, without running what it may hold.
+
+    Raises:
+        DataError: it holds anything else, or is no pickle.
+    """
+    try:
+        with path.open("rb") as file:
+            return _PlainUnpickler(file).load()
+    except Exception as error:  # a broken pickle raises nearly anything
+        raise DataError(f"{path} cannot be read as a pickle of plain containers: {error}") from None
+
+
+def read_pictures(path: Path, prefix: str) -> tuple[list[str], list[str]]:
+    """File names below root, and ids."""
+    records = unpickle(path)
+    if not isinstance(records, list):
+        raise DataError(f"{path}: expected a list of records, got {type(records).__name__}")
+    files, ids = [], []
+    for n, record in enumerate(records):
+        if not isinstance(record, dict) or not isinstance(record.get("file_path"), str) or "image_id" not in record:
+            raise DataError(f"{path}, record {n}: expected {{'file_path': text, 'image_id': ...}}, got {record!r:.120}")
+        if not record["file_path"].startswith(prefix):
+            raise DataError(
+                f"{path}, record {n}: file_path {record['file_path']!r} does not start with {prefix!r}; name what stands "
+                "there in its stead: --data.strip_prefix PREFIX"
+            )
+        files.append(record["file_path"].removeprefix(prefix).lstrip("/"))
+        ids.append(str(record["image_id"]))
+    return files, ids
+
+
+def read_labels(path: Path, rows: int) -> tuple[list[list[int]], int]:
+    """Indices of the ones in each row, and the number of columns."""
+    try:
+        dense = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path} is no array that NumPy reads without unpickling: {error}") from None
+    if dense.ndim != 2 or len(dense) != rows:
+        raise DataError(f"{path}: expected one row for each of the {rows:,} pictures, got an array of shape {dense.shape}")
+    positives = []
+    for n, row in enumerate(dense):
+        ones = np.flatnonzero(row)
+        if not (row[ones] == 1).all():
+            raise DataError(f"{path}, row {n}: expected zeros and ones, got {row[ones][row[ones] != 1][0]}")
+        positives.append(ones.tolist())
+    return positives, dense.shape[1]
+
+
+def label_space(config: Config, size: int) -> LabelSpace:
+    """Names from the file, or numbers."""
+    if config.names is None:
+        return LabelSpace(tuple(f"news {i:03}" for i in range(size)))
+    names = official.require(config.names, "news500", ORIGIN).read_text(encoding="utf-8").splitlines()
+    if len(names) != size:
+        raise DataError(f"{config.names}: expected {size} names, one a line, found {len(names)}")
+    try:
+        return LabelSpace(tuple(names))
+    except ValueError as error:
+        raise DataError(f"{config.names}: {error}") from None
+
+
+def files_of(split: str, root: Path) -> tuple[Path, Path]:
+    """The two files of a split."""
+    return root / f"{split}_split.p", root / f"caption_{split}_space.npy"
+
+
+def read(split: str, config: Config) -> SampleTable:
+    """One split, checked."""
+    root = config.root.absolute()
+    pictures, space = files_of(split, root)
+    files, ids = read_pictures(pictures, config.strip_prefix)
+    positives, size = read_labels(space, len(ids))
+    coco.require_pictures(root, files, "news500", ORIGIN)
+    return official.make_table([root / file for file in files], ids, positives, label_space(config, size))
+
+
+def read_all(config: Config, splits: tuple[str, ...]) -> dict[str, SampleTable]:
+    """All splits, checked, without the cache."""
+    tables = {split: read(split, config) for split in splits}
+    sizes = {split: len(table.labels) for split, table in tables.items()}
+    if len(set(sizes.values())) > 1:
+        raise DataError(f"news500: the splits have different numbers of labels: {sizes}")
+    found = {f"{split} pictures": len(table) for split, table in tables.items()} | {"labels": sizes["train"]}
+    known = {key: n for key, n in COUNTS.items() if key in found}
+    official.check_counts(found, known, "news500", check=config.check_counts)
+    if "val" in tables and config.select_on == "val":
+        return {split: tables[split] for split in ("train", "val", "test")}
+    return official.with_selection(tables["train"], tables["test"], select_on=config.select_on, val=config.val)
+
+
+def build(config: Config) -> dict[str, SampleTable]:
+    """All splits. A noun that is not in a picture's caption counts as absent."""
+    splits = ("train", "val", "test") if files_of("val", config.root)[0].exists() else ("train", "test")
+    inputs = [official.require(path, "news500", ORIGIN) for split in splits for path in files_of(split, config.root)]
+    inputs += [official.require(config.names, "news500", ORIGIN)] if config.names else []
+    return official.cached("news500", config, inputs, lambda: read_all(config, splits))
