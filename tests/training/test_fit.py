@@ -363,6 +363,16 @@ def test_training_starts_from_a_model_folder(recipe, folder, tmp_path):
     assert torch.equal(one.model.classifier.weight[2], other.model.classifier.weight[3])
 
 
+def test_fine_tuning_keeps_the_values_that_the_folder_expects(recipe, tmp_path):
+    tagger = build_tagger(recipe, LabelSpace(("a",)))
+    tagger.preprocessing = dataclasses.replace(tagger.preprocessing, mean=(0.5, 0.5, 0.5), std=(2.0, 2.0, 2.0))
+    tagger.config["preprocessing"] = dataclasses.asdict(tagger.preprocessing)
+    tagger.save(tmp_path / "converted")
+    tuned = build_tagger(change(recipe, init_from=tmp_path / "converted"), LabelSpace(("a",)))
+    assert tuned.preprocessing == tagger.preprocessing
+    assert tuned.config["preprocessing"]["std"] == (2.0, 2.0, 2.0)
+
+
 def test_half_annotated_pictures_train(recipe, folder, tmp_path):
     """Where truth has holes, what is not looked at neither trains nor counts."""
     rows = ["file_name,red,blue"] + [f"{n:02}.png,{(1, 0, '')[n % 3]},{('', 1, 0)[n % 3]}" for n in range(30)]

@@ -25,7 +25,7 @@ class CTran(Method):
         num_labels: ``L``.
         token_dim: ``D``; None takes ``C``. Where it differs from ``C`` a linear map narrows the tokens (Sec. 4.4).
         num_layers, num_heads, dropout: of the encoder.
-        positions: ``sine`` adds a fixed code of its place to each image token (ablation; an option of the released code).
+        positions: ``sine`` adds a fixed code of its place to each image token (an ablation).
         use_image: False leaves the image tokens out (Table 5, "no image").
         use_states: False leaves the state embeddings out, all labels are unknown (Table 5, "no LMT").
 

@@ -1,4 +1,7 @@
-"""Where image tokens are: a fixed code of each place of the grid (ablation; the paper's tokens have none)."""
+"""Where image tokens are: a fixed code of each place of the grid (ablation; the paper's tokens have none).
+
+The released code has such an option too, which stops with an error, so there are no figures of it.
+"""
 
 from typing import Literal
 

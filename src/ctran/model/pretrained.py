@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
@@ -35,7 +36,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     loaded: Any
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, zip and pickle raise many kinds
+    except UnpicklingError as error:  # torch's advice, to load such a file unsafely, is not passed on
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it holds code ({code[1]}), which is not run" if code else "it is damaged, or no PyTorch file"
+        raise WeightsError(
+            f"{path} holds no weights that can be read safely: {why}; expected tensors and their names"
+        ) from None
+    except Exception as error:  # safetensors and zip raise many kinds
         raise WeightsError(f"{path} holds no weights that can be read safely: {type(error).__name__}: {error}") from None
     loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
     if not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):

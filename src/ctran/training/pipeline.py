@@ -72,7 +72,10 @@ def build_tagger(recipe: Recipe, labels: LabelSpace) -> Tagger:
     method = registry.find(methods, recipe.method)
     torch.manual_seed(seed_of(recipe.seed, 0))
     module: Method = method.build(recipe.model, len(labels))
+    old = Tagger.load(recipe.training.init_from) if recipe.training.init_from is not None else None
     prepared = preprocessing(recipe.model, module.backbone)
+    if old is not None:  # a converted model may expect other values than its backbone's own weights do
+        prepared = dataclasses.replace(prepared, mean=old.preprocessing.mean, std=old.preprocessing.std)
     config = {
         "format": FORMAT,
         "ctran": __version__,
@@ -81,8 +84,8 @@ def build_tagger(recipe: Recipe, labels: LabelSpace) -> Tagger:
         "preprocessing": dataclasses.asdict(prepared),
     }
     tagger = Tagger(module, labels, config, prepared)
-    if recipe.training.init_from is not None:
-        if fresh := inherit(tagger, Tagger.load(recipe.training.init_from)):
+    if old is not None:
+        if fresh := inherit(tagger, old):
             print(f"labels that start afresh: {', '.join(fresh)}", file=sys.stderr)
     else:
         load_weights(module.backbone, recipe.model.weights)

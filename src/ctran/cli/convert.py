@@ -1,0 +1,162 @@
+"""Turn a checkpoint of the authors' released code into a model folder.
+
+  ctran convert best_model.pt models/coco --labels names.txt
+
+The file holds neither label names nor their order, nor the number of heads: see docs/authors-checkpoints.md.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctran.cli.predict import count
+
+if TYPE_CHECKING:
+    from ctran.inference.tagger import Tagger
+    from ctran.labels import LabelSpace
+    from ctran.model.authors import Checkpoint
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    parser.add_argument("checkpoint", type=Path, metavar="AUTHORS.pt", help="best_model.pt of the released code")
+    parser.add_argument("out", type=Path, metavar="OUT", help="model folder to write")
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="one name a line in the order of training, or a labels.json"
+    )
+    parser.add_argument("--heads", type=count, default=4, help="attention heads (default: 4, as released)")
+    parser.add_argument("--image-size", type=count, metavar="PX", help="side of the input (default: 576; CUB: 299)")
+    parser.add_argument(
+        "--no-lmt", action="store_true", help="the model was trained without --use_lmt: it ignores known labels"
+    )
+
+
+def read_labels(path: Path, num_labels: int) -> "LabelSpace":
+    """Names from a text file (one a line) or from a ``labels.json`` (with its extra labels and groups).
+
+    Raises:
+        ValueError: of another form, or not ``num_labels`` names.
+    """
+    from ctran.labels import LabelSpace
+
+    try:
+        if path.suffix == ".json":
+            labels = LabelSpace.load(path)
+        else:
+            lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+            labels = LabelSpace(tuple(line.strip() for line in lines))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # what JSON, UTF-8 and LabelSpace say
+        raise ValueError(
+            f"--labels {path}: expected one name a line, or the labels.json of a model ({type(error).__name__}: {error})"
+        ) from None
+    if len(labels) != num_labels:
+        raise ValueError(f"--labels {path} names {len(labels)} labels, the checkpoint has {num_labels}")
+    return labels
+
+
+def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
+    """The model of a checkpoint, with its labels and test transform."""
+    from dataclasses import asdict, replace
+
+    import torch
+
+    from ctran.inference.tagger import FORMAT, Tagger
+    from ctran.labels import LabelSpace
+    from ctran.methods.ctran import Config, build
+    from ctran.model import authors
+    from ctran.model.pretrained import WeightsError
+    from ctran.version import __version__
+
+    checkpoint = authors.read(options.checkpoint)
+    kind, num_labels = checkpoint.kind, checkpoint.num_labels
+    labels = read_labels(options.labels, num_labels) if options.labels else LabelSpace(kind.label_names(num_labels))
+    kind.check_order(labels)
+    prepared = replace(kind.preprocessing, size=options.image_size or kind.preprocessing.size)
+    model_options = Config(
+        backbone=kind.backbone,
+        weights="none",
+        image_size=prepared.size,
+        fit=prepared.fit,
+        centre=prepared.centre,
+        num_layers=checkpoint.num_layers,
+        num_heads=options.heads,
+        use_states=not options.no_lmt,
+    )
+    with torch.device("meta"):  # names and shapes, no random weights to throw away
+        model = build(model_options, num_labels)
+    try:
+        checkpoint.fill(model)
+    except WeightsError as error:
+        raise WeightsError(f"{options.checkpoint}: {error}") from None
+    config = {
+        "format": FORMAT,
+        "ctran": __version__,
+        "method": "ctran",
+        "model": asdict(model_options),
+        "preprocessing": asdict(prepared),
+    }
+    return Tagger(model, labels, config, prepared), checkpoint
+
+
+def report(options: argparse.Namespace, tagger: "Tagger", checkpoint: "Checkpoint") -> str:
+    """What was converted, and what of it is a guess."""
+    names, kind = tagger.labels.names, checkpoint.kind
+    if options.labels:
+        order = f"named by {options.labels.name}"
+    elif names[0].startswith("attribute"):
+        order = "112 attributes, then 200 classes, in the order of the CUB files; name them with --labels"
+    else:
+        order = "the file holds no names and the released code documents no order; name them with --labels"
+    states = (
+        "no state embeddings (--no-lmt)"
+        if options.no_lmt
+        else f"row of 'unknown' of norm {float(checkpoint.unknown.norm()):.4g}, kept and frozen (the paper: 0)"
+    )
+    picture = tagger.preprocessing
+    scale = f"mean {picture.mean}, std {picture.std}"
+    return "\n".join(
+        [
+            f"the released {kind.title}",
+            f"  labels      {len(names)}, {names[0]} ... {names[-1]}: {order}",
+            f"  encoder     {checkpoint.num_layers} layers, {options.heads} heads (not in the file: --heads), "
+            f"width {checkpoint.dim}",
+            f"  states      {states}",
+            f"  pictures    {picture.size} px, fit {picture.fit}, centre {picture.centre:g}, {scale}",
+            f"  left out    {kind.left_out} ({len(kind.unused)} tensors, without effect on the logits)",
+        ]
+    )
+
+
+def card(options: argparse.Namespace, text: str) -> str:
+    """README.md of the model folder."""
+    name = json.dumps(options.checkpoint.name)
+    return f"""---
+library_name: ctran
+tags: [multi-label-classification, image-classification, ctran]
+---
+# C-Tran, converted from the authors' released code
+
+Made from {name} by `ctran convert`. Code and training: github.com/QData/C-Tran (Lanchantin et al., CVPR 2021).
+
+```
+{text}
+```
+
+```python
+import ctran
+
+print(ctran.load("path/of/this/folder").predict("picture.png").top(5))
+```
+"""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert, and say what was converted."""
+    if options.out.is_file():
+        raise ValueError(f"{options.out} is a file; name a folder that is new, or a model folder to replace")
+    tagger, checkpoint = convert(options)
+    text = report(options, tagger, checkpoint)
+    tagger.save(options.out, card=card(options, text))
+    print(f"{text}\nmodel folder: {options.out}")
+    return 0
