@@ -1,4 +1,4 @@
-"""Every shipped recipe: what its header says, what it is, and that it runs, as two steps of a toy on a miniature of its data."""
+"""Every shipped recipe: what its header says, what it is, and that two steps of it as a toy run on a miniature of its data."""
 
 import json
 import math
@@ -7,9 +7,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import yaml
+from torch.utils.flop_counter import FlopCounterMode
 
+from ctran import methods, registry
 from ctran.cli.main import main
 from ctran.published import tables
 from ctran.training.comparison import compare, find_runs
@@ -27,11 +30,13 @@ SMALL = [
     *("--model.weights", "none"),
     *("--model.image_size", "32"),
     *("--model.token_dim", "16"),
+    *("--model.num_heads", "1"),
+    *("--model.attention_dropout", "false"),
     *("--training.epochs", "1"),
     *("--training.precision", "32-true"),
     *("--training.accelerator", "cpu"),
 ]
-"""Smaller, with the recipe's own layers, loss, masks, augmentation, schedule and evaluation."""
+"""Smaller and on the fused kernel of CPUs, with the layers, loss, masks, augmentation, schedule and settings of the recipe."""
 
 
 def read(name: str) -> Recipe:
@@ -135,10 +140,39 @@ def test_a_modern_recipe_is_the_papers_task_with_other_means(name):
 
 
 def test_the_backbones_are_networks_with_weights_that_timm_knows():
-    import timm
+    for backbone in {read(name).model.backbone for name in IN_FOLDERS}:
+        assert timm.is_model(backbone) and timm.get_pretrained_cfg(backbone).hf_hub_id == f"timm/{backbone}"
 
-    wanted = {read(name).model.backbone for name in IN_FOLDERS}
-    assert wanted <= set(timm.list_models(pretrained=True))
+
+SIZES = {
+    "coco80": (80, 82_081 - 5000),
+    "vg500": (500, 82_904 - 5000),
+    "news500": (500, 151_873),
+    "coco1000": (1000, 82_783),
+    "cub312": (312, 5994 - 1198),
+    "voc2007": (20, 5011 - 500),
+}
+"""Labels, and pictures to train on."""
+COUNTED = [name for name in IN_FOLDERS if "GMAC" in header(name)["Hardware"]]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in MAIN else pytest.mark.slow) for name in COUNTED])
+def test_the_cost_in_a_header_is_that_of_the_model_at_its_real_size(name):
+    """Counted by PyTorch on tensors without data; a training step is three passes, a GMAC two FLOP."""
+    recipe = read(name)
+    labels, pictures = SIZES[recipe.source]
+    side = recipe.model.image_size
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = registry.find(methods, recipe.method).build(recipe.model, labels).eval()
+        features = model.encode_images(torch.empty(1, 3, side, side))
+        model.predict_labels(features, torch.zeros(1, labels, dtype=torch.long))
+    assert features.grid == ((8, 8) if side == 299 else (side // 32, side // 32))  # the paper: 18 x 18
+    macs = counter.get_total_flops() / 2
+    flop = 3 * 2 * macs * pictures * recipe.training.epochs
+    said = header(name)["Hardware"]
+    assert f"from {flop:.1e} FLOP ({macs / 1e9:.0f} GMAC a picture".replace("e+", "e") in said
+    hours, rate = (float(re.findall(pattern, said)[0]) for pattern in (r"([\d.]+) h\b", r"at (\d+) TFLOP/s"))
+    assert hours == pytest.approx(flop / (rate * 1e12) / 3600, abs=0.6)
 
 
 @pytest.fixture(scope="session")
@@ -163,10 +197,11 @@ RUNS = [pytest.param(name, marks=[] if name in MAIN else pytest.mark.slow) for n
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_recipe_runs_two_steps_to_its_metrics_and_finds_its_row(name, miniature, tmp_path):
-    flags = [*miniature(read(name).source), *SMALL]
+    recipe = read(name)
+    flags = [*miniature(recipe.source), *SMALL]
     renamed = [flag if flag != "--root" else "--data.root" for flag in flags]
     pictures = len(build_tables(read_recipe(find_recipe(name), renamed))["train"])
-    steps = ["--training.batch_size", str(math.ceil(pictures / 2))]
+    steps = ["--training.batch_size", str(math.ceil(pictures / 2)), "--evaluation.draws", str(min(2, recipe.evaluation.draws))]
     run = tmp_path / name.replace("/", "-")
     assert main(["train", name, "--output", str(run), *flags, *steps]) == 0
     assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == 2
