@@ -11,6 +11,7 @@ def test_loss_is_the_mean_over_entries_that_count():
     chosen = torch.stack([logits[0, 0], logits[0, 1], logits[1, 0], logits[1, 2]])
     expected = F.binary_cross_entropy_with_logits(chosen, torch.tensor([1.0, 0.0, 0.0, 1.0]))
     assert torch.allclose(label_loss(logits, truth, states), expected)
+    assert torch.allclose(label_loss(logits, truth, states, reduction="sum"), 4 * expected)
 
 
 def test_entries_that_do_not_count_have_no_gradient():

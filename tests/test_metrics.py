@@ -131,6 +131,8 @@ def test_label_without_positive_is_left_out_and_reported():
     rows = per_label(p, t, everything(p.shape))
     assert rows[0] == (pytest.approx(100), 1)
     assert np.isnan(rows[1][0]) and rows[1][1] == 0
+    hidden = np.array([[False, True], [True, True]])
+    assert [n for _, n in per_label(p, t | ~hidden, hidden)] == [0, 0]
 
 
 def test_accuracies_over_images_look_at_the_entries_that_count():

@@ -240,6 +240,20 @@ def test_ctran_counts_an_absent_label_only_while_nothing_is_told():
     assert partial.OP == regular.OP
 
 
+@pytest.mark.parametrize(("topk", "expected"), [("ctran", 5), ("exact", 3), ("exact_no_threshold", 3)])
+def test_of_five_tied_labels_the_top_three_are_all_or_exactly_three(topk, expected):
+    p, t = np.full((4, 5), 0.7), np.ones((4, 5), dtype=bool)
+    assert measure(p, t, t, definition=Definition(topk=topk)).top3_OR == pytest.approx(100 * expected / 5)
+    lower = measure(p, t, t, definition=Definition(topk=topk), threshold=0.8).top3_OR
+    assert lower == pytest.approx(60 if topk == "exact_no_threshold" else 0)
+
+
+@pytest.mark.parametrize(("never_predicted", "expected"), [("zero", 0), ("mlgcn", 0), ("skip", np.nan)])
+def test_without_any_prediction_precision_is_zero_or_is_not(never_predicted, expected):
+    table = measure(HAND_P, HAND_T, HAND_P > 0, definition=Definition(never_predicted=never_predicted), threshold=1.0)
+    assert (table.CP, table.OP) == pytest.approx((expected, expected), nan_ok=True)
+
+
 def test_ties_are_one_threshold_for_scikit_learn_and_keep_their_order_for_ranks():
     p, mask = np.full((3, 1), 0.5), np.ones((3, 1), bool)
     for place, by_rank in ((0, 100.0), (1, 50.0), (2, 100 / 3)):

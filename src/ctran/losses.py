@@ -61,10 +61,9 @@ def label_loss(
     kind: Kind = "bce",
     label_smoothing: float = 0.0,
     groups: Sequence[Int[Tensor, "..."]] = (),
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, ""]:
-    """Mean over the entries that are known in ``truth`` and hidden in ``states``; 0 with a gradient of 0 where there are none.
-
-    The released code sums instead of averaging; under Adam only the interplay with weight decay and clipping differs.
+    """Mean or sum over the entries that are known in ``truth`` and hidden in ``states``; 0 with a gradient of 0 of none.
 
     Args:
         kind: ``bce`` (the paper) or ``asl``.
@@ -72,6 +71,7 @@ def label_loss(
         groups: indices of the labels of exclusive groups that are trained by softmax: such a group adds its cross-entropy in
             nats instead of the losses of its entries, which still count in the mean. Without, they are trained one by one
             (the paper).
+        reduction: ``sum`` is the released code's; under Adam its epsilon, weight decay and clipping make the difference.
     """
     mask = counted(truth, states)
     each = asl(logits, truth) if kind == "asl" else bce(logits, truth, label_smoothing=label_smoothing)
@@ -81,4 +81,5 @@ def label_loss(
         at = members.to(logits.device)
         one_by_one = one_by_one.index_fill(1, at, False)
         total = total + exclusive.cross_entropy(logits, truth, states, members).sum()
-    return (total + (each * one_by_one).sum()) / mask.sum().clamp(min=1)
+    total = total + (each * one_by_one).sum()
+    return total / mask.sum().clamp(min=1) if reduction == "mean" else total

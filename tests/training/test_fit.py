@@ -373,17 +373,6 @@ def test_fine_tuning_keeps_the_values_that_the_folder_expects(recipe, tmp_path):
     assert tuned.config["preprocessing"]["std"] == (2.0, 2.0, 2.0)
 
 
-def test_half_annotated_pictures_train(recipe, folder, tmp_path):
-    """Where truth has holes, what is not looked at neither trains nor counts."""
-    rows = ["file_name,red,blue"] + [f"{n:02}.png,{(1, 0, '')[n % 3]},{('', 1, 0)[n % 3]}" for n in range(30)]
-    (folder / "wide.csv").write_text("\n".join(rows))
-    flags = [*TOY, "--source", "csv", "--root", str(folder / "wide.csv"), "--training.epochs", "1"]
-    report = fit(read_recipe(None, flags), tmp_path / "run")
-    counted = sum(n for _, n in report.settings[0].labels.values())
-    truth = prepare(read_recipe(None, flags)).tables["test"].truth
-    assert counted == int((truth == LabelState.POSITIVE).sum())
-
-
 def test_training_runs_on_two_processes(recipe, tmp_path):
     recipe = staged(recipe, epochs=3, ema=0.9, hide_image=0.3)
     change(recipe, devices=2, strategy="ddp").save(tmp_path / "two.yaml")

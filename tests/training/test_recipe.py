@@ -7,7 +7,7 @@ from ctran import recipes, registry
 from ctran.data import sources
 from ctran.labels import Group, LabelSpace
 from ctran.masking import Evidence
-from ctran.training.recipe import RecipeError, Training, find_recipe, read_recipe
+from ctran.training.recipe import RecipeError, Training, find_recipe, name_of, read_recipe
 
 SHIPPED = sorted(Path(recipes.__path__[0]).glob("*.yaml"))
 
@@ -173,6 +173,13 @@ def test_extra_labels_can_be_given_as_a_flag():
 def test_options_of_the_settings_are_checked(flags, message):
     with pytest.raises(RecipeError, match=message):
         read_recipe(None, flags)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("demo", "demo"), ("paper/coco80", "paper-coco80"), ("modern/cub312", "modern-cub312")]
+)
+def test_each_shipped_recipe_has_a_run_folder_of_its_own(name, folder):
+    assert name_of(find_recipe(name)) == folder
 
 
 def test_groups_become_settings():

@@ -14,14 +14,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctran.training.recipe import RecipeError, find_recipe, print_help, read_recipe, read_run
+from ctran.training.recipe import RecipeError, find_recipe, name_of, print_help, read_recipe, read_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
     parser.usage = "ctran train [RECIPE] [--key value ...] [--output DIR]\n       ctran train --resume RUN"
     parser.allow_abbrev = False  # recipe keys are flags too
-    parser.add_argument("--output", type=Path, help="run folder (default: runs/NAME of the recipe)")
+    parser.add_argument("--output", type=Path, help="run folder (default: runs/NAME, for paper/coco80 runs/paper-coco80)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="run folder of an interrupted training")
     parser.add_argument("--keys", dest="list_keys", action="store_true", help="list every recipe key and exit")
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         if options.list_keys:
             return help_on(path, options.keys)
         recipe = read_recipe(path, options.keys)
-        folder = options.output or Path("runs") / (path.stem if path else recipe.method)
+        folder = options.output or Path("runs") / (name_of(path) if path else recipe.method)
     try:
         report = fit(recipe, folder, resume=options.resume is not None)
     except KeyboardInterrupt:

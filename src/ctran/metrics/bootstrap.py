@@ -77,6 +77,8 @@ def bootstrap(
 
     Images are drawn with replacement; their entries stay together. The interval says what other images would change, not what
     another training would. Replicates in which a column is NaN are left out of its interval; if all are, it is NaN too.
+    Where AP is low and positives are few, AP reads high on few images and higher still on their resamples: the interval is then
+    one of mAP at this many images (``docs/experiments/metrics.md``).
 
     Args:
         replicates: how many resamples.

@@ -17,7 +17,8 @@ class Definition:
             AP and recall are 0 and count. ``nan``: mAP, CR and CF1 are NaN. CP averages over it unless it is skipped.
         absent_once_told: the same, of mAP only, where the model was told some entries; ``same``: as ``absent``.
         never_predicted: what becomes of a label that is never predicted. ``zero``: its precision is 0. ``skip``: it is left
-            out of CP. ``mlgcn``: its precision is 0, and it adds one false prediction to the denominator of OP.
+            out of CP, and without any prediction OP is NaN instead of 0. ``mlgcn``: its precision is 0, and it adds one false
+            prediction to the denominator of OP.
         cf1: ``harmonic`` mean of CP and CR, or the ``mean_of_f1`` over labels (0 for one that is never predicted).
         topk: the predictions of the ``top3`` columns. ``ctran``: at least the threshold and at least the third highest
             probability of the image, so ties at the third place all stay. ``exact``: at least the threshold and one of the

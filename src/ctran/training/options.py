@@ -49,7 +49,7 @@ class Training:
 
     Args:
         epochs: passes over the training pictures.
-        batch_size: pictures a step.
+        batch_size: pictures a step, of each device.
         optimizer: adam, or adamw (weight decay apart from the gradient).
         learning_rate: of everything but the backbone and the anchor.
         backbone_learning_rate: null is the same; 0 freezes the backbone (its batch-norm statistics too).
@@ -60,6 +60,8 @@ class Training:
             steps and down to nearly zero, both along a cosine (apart_epochs have their own).
         clip_norm: largest norm of the gradient; 0 is no limit.
         loss: bce (the paper), or asl, the asymmetric loss.
+        reduction: mean over the entries that count, or their sum as in the released code (with Adam they differ little: by its
+            epsilon, weight decay and clip_norm).
         exclusive: labels of exclusive groups are trained one by one (bce, the paper), or each group by softmax.
         mask_by: label mask training hides labels one by one (the paper), or groups as a whole.
         unknown_share: label mask training hides a uniform random share of the labels in this range; [1, 1] is training
@@ -97,6 +99,7 @@ class Training:
     schedule: Literal["constant", "cosine", "onecycle"] = "constant"
     clip_norm: float = 0.0
     loss: Kind = "bce"
+    reduction: Literal["mean", "sum"] = "mean"
     exclusive: Literal["bce", "softmax"] = "bce"
     mask_by: Literal["labels", "groups"] = "labels"
     unknown_share: tuple[float, float] = (0.25, 1.0)

@@ -77,6 +77,13 @@ def shipped() -> list[str]:
     return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml"))
 
 
+def name_of(path: Path) -> str:
+    """Name of a recipe's run folder: ``paper-coco80`` of the shipped ``paper/coco80``, ``mine`` of any ``mine.yaml``."""
+    folder = Path(recipes.__path__[0])
+    inside = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
+    return "-".join(inside.with_suffix("").parts)
+
+
 def read_tree(path: Path) -> dict[str, Any]:
     """Keys and values of a YAML file; those of the recipe that its key ``base`` names come first.
 

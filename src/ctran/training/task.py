@@ -107,7 +107,12 @@ class LabelTask(L.LightningModule):
         features = features_of(self.model, batch)
         groups = self.labels.exclusive if options.exclusive == "softmax" else ()
         score = partial(
-            label_loss, truth=batch.truth, kind=options.loss, label_smoothing=options.label_smoothing, groups=groups
+            label_loss,
+            truth=batch.truth,
+            kind=options.loss,
+            label_smoothing=options.label_smoothing,
+            groups=groups,
+            reduction=options.reduction,
         )
         if self.apart:
             loss, others = self._apart_loss(batch, features, states, score)

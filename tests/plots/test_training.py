@@ -1,0 +1,33 @@
+"""Learning curves bear whatever a history holds."""
+
+import math
+
+import pytest
+
+from ctran import plots
+from ctran.images import open_image
+from ctran.masking import Evidence
+from ctran.metrics import Table
+from ctran.plots.training import curve_name
+from ctran.report import Setting
+
+
+def test_learning_curves_bear_what_does_not_exist(tmp_path):
+    history = [
+        {"epoch": n, "train_loss": 1.0 / n, "val_score": math.nan, "val_mAP_0": math.nan, "val_mAP_50": 50.0} for n in (1, 2)
+    ]
+    plots.learning_curves(history, tmp_path / "curves.png")
+    assert open_image(tmp_path / "curves.png").size > (400, 200)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "name"),
+    [
+        (Evidence(0.125), "12.5 % known"),
+        (Evidence(groups=10), "10 groups known"),
+        (Evidence(0.5, reveal="positives"), "50 % of positives known"),
+    ],
+)
+def test_a_curve_is_named_after_its_setting(evidence, name):
+    nothing = Table(**dict.fromkeys(Table.__dataclass_fields__, math.nan))
+    assert curve_name(Setting(evidence, nothing, nothing, {}, 0.0).key) == name
