@@ -127,10 +127,14 @@ class LabelSpace:
     @cached_property
     def units(self) -> Int[Tensor, " L"]:
         """Number of the unit of each label: labels of one group share one, any other label is its own."""
-        unit = {name: f"group {g.name}" for g in self.groups for name in g.labels}
-        keys = [unit.get(name, f"label {name}") for name in self.names]
+        keys = [(self.group_of.get(name), None if name in self.group_of else name) for name in self.names]
         number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         return torch.tensor([number[key] for key in keys])
+
+    @cached_property
+    def group_of(self) -> dict[str, str]:
+        """Name of the group of each label that is in one."""
+        return {name: group.name for group in self.groups for name in group.labels}
 
     def with_groups(self, extra: Iterable[str], groups: Iterable[Group]) -> "LabelSpace":
         """The same labels, with more extra labels (named one by one or by group) and groups; those of one name are replaced."""

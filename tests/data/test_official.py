@@ -116,6 +116,19 @@ def test_counts_that_differ_are_an_error_or_a_warning(capsys):
     assert "warning: coco80: train pictures: expected 82,081" in capsys.readouterr().err
 
 
+def test_what_was_said_while_reading_is_said_again_from_the_cache(tmp_path, capsys):
+    labels = LabelSpace(("x",))
+
+    def make():
+        official.say("3 pictures are left out")
+        table = official.make_table([tmp_path / "a", tmp_path / "b"], ["a", "b"], [[0], []], labels)
+        return official.with_selection(table, table, select_on="val", val=1)
+
+    for _ in range(2):
+        official.cached("toy", Options(tmp_path), [tmp_path], make)
+        assert capsys.readouterr().err == "3 pictures are left out\n"
+
+
 def test_missing_pictures_are_counted_and_the_first_is_named(tmp_path):
     (tmp_path / "a.jpg").touch()
     official.require_pictures(tmp_path, ["a.jpg"], "birds", ORIGIN)

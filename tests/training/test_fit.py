@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import ctran
-from ctran.labels import LabelSpace, LabelState
+from ctran.labels import LabelSpace
 from ctran.training import fit as fit_module
 from ctran.training import pipeline
 from ctran.training.fit import fit

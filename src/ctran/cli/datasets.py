@@ -1,28 +1,210 @@
-"""List the data sets and file formats that recipes can name as their source."""
+"""What data there are: sources that recipes can name, where to get them, and what is in one.
+
+ctran datasets                           all sources, and where to get the published ones (nothing is ever downloaded)
+ctran datasets voc2007                   options of one, and the files that it expects
+ctran datasets show voc2007 --root DIR   counts, frequencies, co-occurrence; CSV and pictures into voc2007-data
+ctran datasets show imagefolder --root DIR --absent negative --labels.extra "[season]"    any key of a recipe can be set
+"""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctran.data.description import Pairs
+    from ctran.data.table import SampleTable
+
+SHOWN = 10
+"""Labels, and a half more pairs, that are printed; the files have all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this command."""
-    parser.add_argument("name", nargs="?", help="one source: its options")
+    """Flags of this command; recipe keys come beside those of ``show``."""
+    parser.allow_abbrev = False
+    parser.add_argument("words", nargs="*", metavar="[show] NAME", help="a source: its options; with show: its pictures")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="show: folder of the CSV files and pictures (NAME-data)")
+    helped = "show: whose labels are paired and whose pictures are drawn (train)"
+    parser.add_argument("--split", choices=("train", "val", "test"), default="train", help=helped)
+    parser.add_argument("--seed", type=int, default=0, help="show: of the draw of pictures (0)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line a source, or the options of one."""
+    """Print one line a source, the options of one, or its numbers."""
+    words: list[str] = options.words
+    if words[:1] == ["show"] and len(words) == 2:
+        return show(words[1], options)
+    if words[:1] == ["show"] or len(words) > 1:
+        raise ValueError(f"expected 'ctran datasets show NAME --root DIR', got 'ctran datasets {' '.join(words)}'")
+    if options.keys:
+        raise ValueError(f"{options.keys[0]} belongs to 'ctran datasets show NAME', the name first")
+    if words:
+        explain(words[0])
+    else:
+        list_all()
+    return 0
+
+
+def list_all() -> None:
+    """All sources; then where the published ones come from."""
     from rich.console import Console
     from rich.table import Table
 
     from ctran import registry
     from ctran.data import sources
-    from ctran.training.recipe import print_help
 
-    if options.name:
-        registry.find(sources, options.name)
-        print_help("ctran", options.name)
-        return 0
+    modules = {name: registry.find(sources, name) for name in registry.names(sources)}
     table = Table("source", "what it is")
-    for name in registry.names(sources):
-        table.add_row(name, registry.find(sources, name).SUMMARY)
-    Console().print(table)
+    for name, module in modules.items():
+        table.add_row(name, module.SUMMARY)
+    Console(markup=False).print(table)
+    print("Where to get them (by hand: ctran downloads nothing; 'ctran datasets NAME' lists the files that it expects)")
+    for name, module in modules.items():
+        if origin := getattr(module, "ORIGIN", None):
+            print(f"  {name:<12}{origin.where or 'not public'}\n{'':14}{origin.size}\n{'':14}licence: {origin.licence}")
+
+
+def explain(name: str) -> None:
+    """Options of one source, and where its files come from."""
+    from jsonargparse import ArgumentParser
+
+    from ctran import registry
+    from ctran.data import sources
+
+    source = registry.find(sources, name)
+    print(source.SUMMARY)
+    if origin := getattr(source, "ORIGIN", None):
+        print(origin)
+    parser = ArgumentParser(add_help=False, usage=f"ctran train --source {name} [--data.KEY VALUE ...]")
+    parser.add_class_arguments(source.Config, "data")
+    print()
+    parser.print_help()
+    print("\nKeys of method, labels, training and evaluation: ctran train --keys")
+
+
+def show(name: str, options: argparse.Namespace) -> int:
+    """Read a source, print its numbers, write them and the pictures."""
+    from ctran.data import description
+    from ctran.plots import data as pictures
+    from ctran.plots.sheets import annotation_sheet
+    from ctran.plots.style import save_rows
+    from ctran.training.pipeline import build_tables
+    from ctran.training.recipe import read_recipe
+
+    tables = build_tables(read_recipe(None, ["--source", name, *options.keys]))
+    table = tables[options.split]
+    labels, truth = table.labels, table.truth
+    pairs = description.count_pairs(truth)
+    print_splits(tables)
+    print_groups(table)
+    print_labels(table, options.split)
+    print_pairs(table, pairs, options.split)
+    output: Path = options.output or Path(f"{name}-data")
+    output.mkdir(parents=True, exist_ok=True)
+    save_rows(*label_rows(tables), output / "labels.csv")
+    counts = ([label, *row] for label, row in zip(labels.names, pairs.both.tolist(), strict=True))
+    save_rows(["label", *labels.names], counts, output / "cooccurrence.csv")
+    what = f"the {len(table):,} pictures of {options.split}"
+    pictures.frequency_bars(labels, description.frequencies(truth), output / "frequencies.png", what=what)
+    pictures.pair_map(labels, pairs, output / "cooccurrence.png", what=what)
+    annotation_sheet(table, output / "contact_sheet.png", seed=options.seed)
+    print(f"{output} holds labels.csv, cooccurrence.csv, cooccurrence.png, frequencies.png and contact_sheet.png")
     return 0
+
+
+def label_rows(tables: "dict[str, SampleTable]") -> tuple[list[str], list[list[object]]]:
+    """``labels.csv``: header and rows."""
+    from ctran.data.description import count_states
+    from ctran.labels import LabelState
+
+    labels = tables["train"].labels
+    states = (LabelState.POSITIVE, LabelState.NEGATIVE, LabelState.UNKNOWN)
+    header = ["label", "group", "extra", *(f"{split} {state.name.lower()}" for split in tables for state in states)]
+    counts = [count_states(table.truth)[list(states)] for table in tables.values()]
+    rows: list[list[object]] = [
+        [name, labels.group_of.get(name, ""), int(name in labels.extra), *(n for c in counts for n in c[:, i].tolist())]
+        for i, name in enumerate(labels.names)
+    ]
+    return header, rows
+
+
+def print_splits(tables: "dict[str, SampleTable]") -> None:
+    """Pictures and positives, a row a split; pictures that were left out."""
+    from ctran.data.description import summarise
+
+    rows = []
+    for split, table in tables.items():
+        s = summarise(table.truth)
+        counts = (f"{s.pictures:,}", f"{s.mean:.2f}", s.most, f"{s.empty:,}", f"{100 * s.unknown:.1f} %", len(table.broken))
+        rows.append((split, *counts))
+    columns = ("split", "pictures", "labels each", "most", "with none", "unknown", "left out")
+    print_table(columns, rows)
+    for split, table in tables.items():
+        for broken in table.broken[:SHOWN]:
+            print(f"left out of {split}: {broken.row}: {broken.reason}")
+
+
+def print_groups(table: "SampleTable") -> None:
+    """How many labels there are, and how they are grouped."""
+    labels = table.labels
+    extra = set(labels.extra)
+    print(f"{len(labels)} labels, {len(extra)} of them extra; {len(labels.groups)} groups")
+    rows = [
+        (g.name, len(g.labels), "yes" if g.exclusive else "no", f"{len(extra & set(g.labels))} of {len(g.labels)}")
+        for g in labels.groups
+    ]
+    if rows:
+        print_table(("group", "labels", "exclusive", "extra"), rows)
+
+
+def print_labels(table: "SampleTable", split: str) -> None:
+    """The most and the least frequent labels."""
+    from ctran.data.description import count_states, frequencies
+    from ctran.labels import LabelState
+
+    positives, shares = count_states(table.truth)[LabelState.POSITIVE], frequencies(table.truth)
+    order = positives.argsort(descending=True, stable=True).tolist()
+    names = table.labels.names
+    cells = [(names[i], f"{positives[i]:,}", f"{100 * shares[i]:.2f} %") for i in order]
+    kept = min(SHOWN, -(-len(cells) // 2))
+    print_table((f"frequent in {split}", "pictures", "share"), cells[:kept])
+    print_table((f"rare in {split}", "pictures", "share"), cells[kept:][-SHOWN:])
+    if never := [names[i] for i in order if not positives[i]]:
+        print(
+            f"{len(never)} labels are positive nowhere in {split}: {', '.join(never[:SHOWN])}{', ...' * (len(never) > SHOWN)}"
+        )
+
+
+def print_pairs(table: "SampleTable", pairs: "Pairs", split: str) -> None:
+    """Pairs of labels that say most of each other."""
+    from ctran.data.description import strongest
+
+    names = table.labels.names
+    rows = [
+        (
+            *(names[a], names[b], f"{pairs.both[a, b]:,}"),
+            *(f"{100 * pairs.conditional[i, j]:.0f}" for i, j in ((a, b), (b, a))),
+            *(f"{pairs.lift[a, b]:.1f}", f"{1000 * pairs.information[a, b]:.2f}"),
+        )
+        for a, b in strongest(pairs, count=SHOWN + SHOWN // 2)
+    ]
+    if not rows:
+        print(f"no two labels appear together in {split} more often than by chance, and at least five times")
+        return
+    print_table(("a", "b", "both", "b if a %", "a if b %", "lift", "mnat"), rows, names=2)
+    print(f"pairs in {split}, those first that say most of each other (mutual information, in thousandths of a nat a picture);")
+    print("both: pictures; lift: times as often together as by chance")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, names: int = 1) -> None:
+    """The first ``names`` columns are names, which stay as they are where they look like markup; then numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for place, column in enumerate(columns):
+        number = place >= names
+        table.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console(markup=False, highlight=False).print(table)

@@ -7,12 +7,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo, Features, Image, List, Value
+from filelock import FileLock
 
 from ctran.data.cache import default_root, key_of
 from ctran.data.table import DataError, SampleTable
@@ -52,6 +54,15 @@ class Origin:
         return f"  {place} ({self.size}; licence: {self.licence}){note}\n  expected below --root:{layout}"
 
 
+_said: ContextVar[list[str]] = ContextVar("said")
+
+
+def say(message: str) -> None:
+    """A line on stderr about the data that are being read; said again whenever they come from the cache."""
+    print(message, file=sys.stderr)
+    _said.get([]).append(message)
+
+
 def require(path: Path, name: str, origin: Origin) -> Path:
     """``path`` itself; DataError that says what was looked for and where data set ``name`` comes from if it is not there."""
     if not path.exists():
@@ -82,7 +93,7 @@ def check_counts(found: Mapping[str, int], known: Mapping[str, int], name: str, 
     message = f"{name}: {'; '.join(wrong)}"
     if check:
         raise DataError(f"{message}. An incomplete download? To use what is there: --data.check_counts false")
-    print(f"warning: {message}", file=sys.stderr)
+    say(f"warning: {message}")
 
 
 def hold_out(ids: Sequence[str], count: int) -> tuple[list[int], list[int]]:
@@ -141,15 +152,26 @@ def cached(
         inputs: what ``make`` reads; all exist.
         make: reads, checks and builds.
     """
+    _said.set([])
     stats = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs]
     key = key_of({"ctran": __version__, "config": dataclasses.asdict(config), "inputs": stats})
     folder = default_root() / "tables" / f"{name}-{key}"
-    if (folder / "splits.json").is_file():
-        return _load(folder)
-    tables = make()
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    part.mkdir(parents=True, exist_ok=True)
-    splits = {}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):  # of several processes one builds
+        if not folder.is_dir():
+            tables = make()
+            _store(tables, folder)
+            return tables
+    for message in json.loads((folder / "said.json").read_text()):
+        say(message)
+    return _load(folder)
+
+
+def _store(tables: dict[str, SampleTable], folder: Path) -> None:
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    splits: dict[str, dict[str, Any]] = {}
     for split, table in tables.items():
         same = next((s for s in splits if tables[s] is table), None)  # select_on: test gives one table two names
         if same is None:
@@ -157,9 +179,8 @@ def cached(
             table.labels.save(part / "labels.json")
         splits[split] = {"file": f"{same or split}.parquet", "absent": int(table.absent)}
     (part / "splits.json").write_text(json.dumps(splits))
-    shutil.rmtree(folder, ignore_errors=True)
+    (part / "said.json").write_text(json.dumps(_said.get()))
     part.rename(folder)
-    return tables
 
 
 def _load(folder: Path) -> dict[str, SampleTable]:

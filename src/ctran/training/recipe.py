@@ -180,7 +180,8 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
         parsed = parser.parse_object(_tree(keys))
         parts: Namespace = parser.instantiate(parsed)
     except Exception as error:  # jsonargparse and the dataclasses' own checks
-        raise RecipeError(str(error).strip()) from None
+        hint = f"; --root says where the data are (ctran datasets {source})" if "required: data.root" in str(error) else ""
+        raise RecipeError(str(error).strip() + hint) from None
     if parts.seed is None or parts.seed < 0:
         raise RecipeError(f"seed must be a number from 0 on, got {parts.seed}")
     return Recipe(method, source, parts.seed, parts.model, parts.data, parts.labels, parts.training, parts.evaluation)

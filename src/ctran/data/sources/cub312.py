@@ -10,7 +10,6 @@ So a different selection is a warning that names the attributes, whatever ``chec
 list expects them is checked by the sizes of the 28 groups, and that is an error.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +86,9 @@ def say_other_list(selected: Sequence[int], names: Sequence[str]) -> None:
     more = [f"+{names[i]}" for i in sorted({*selected} - {*CONCEPTS})]
     less = [f"-{names[i]}" for i in sorted({*CONCEPTS} - {*selected})]
     if more or less:
-        print(
+        official.say(
             f"warning: {NAME}: votes over these training pictures select {len(selected)} attributes, not the published 112 "
-            f"({', '.join(more + less)}); the published list is used",
-            file=sys.stderr,
+            f"({', '.join(more + less)}); the published list is used"
         )
 
 

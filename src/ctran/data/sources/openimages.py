@@ -9,7 +9,6 @@ validation is published as a split of its own, nothing is held out of train; so 
 """
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +140,7 @@ def to_table(split: str, files: Mapping[str, Path], verified: Verified, labels: 
         (verified.contradictions, "labels were verified to be there and not to be there: unknown"),
     ):
         if count:
-            print(f"{NAME}: {split}: {count:,} {what}", file=sys.stderr)
+            official.say(f"{NAME}: {split}: {count:,} {what}")
     if not rows:
         raise DataError(
             f"{NAME}: no picture of split {split} has a verified label in use; are these the pictures of that split?"

@@ -1,0 +1,129 @@
+"""Pictures of what a model has learnt, with the numbers behind them as CSV.
+
+  ctran plot embeddings runs/lmt runs/no-lmt       t-SNE of the label embeddings, side by side (Fig. 4 of the paper)
+  ctran plot examples runs/demo                    pictures, what the model says, what it says when 50 % of the labels are told
+  ctran plot examples runs/cub --known-groups 10   ... when ten groups of extra labels are told
+
+Writes STEM.png and STEM.csv.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    embeddings = kinds.add_parser("embeddings", help="t-SNE of the label embeddings of one or more runs")
+    embeddings.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, or model folder")
+    embeddings.add_argument("--seed", type=int, default=0, help="of the map (0)")
+    embeddings.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/embeddings of the first run")
+    examples = kinds.add_parser("examples", help="pictures, predictions, and predictions when something is known")
+    examples.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    chosen = examples.add_mutually_exclusive_group()
+    chosen.add_argument("--count", type=number, default=6, help="pictures, drawn with the seed (6)")
+    chosen.add_argument("--ids", nargs="+", metavar="ID", help="these pictures")
+    told = examples.add_mutually_exclusive_group()
+    told.add_argument("--known-share", type=percent, default=50.0, metavar="PERCENT", help="of the labels is told (50)")
+    told.add_argument("--known-groups", type=number, metavar="N", help="groups of extra labels that are told instead")
+    examples.add_argument("--reveal", choices=("random", "positives", "confident"), default="random", help="labels told first")
+    examples.add_argument("--split", choices=("train", "val", "test"), default="test")
+    examples.add_argument("--root", help="where the data are, if they have moved since training")
+    examples.add_argument("--seed", type=int, help="of the pictures and of what is told (the recipe's evaluation.seed)")
+    examples.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/examples")
+
+
+def number(text: str) -> int:
+    """A number from 1 on."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return value
+
+
+def percent(text: str) -> float:
+    """A number from 1 to 100, or 0."""
+    if not 0 <= (value := float(text)) <= 100:
+        raise argparse.ArgumentTypeError(f"expected a percentage from 0 to 100, got {text}")
+    if 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a percentage; {text} is less than one. Did you mean {100 * value:g}?")
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw one kind of picture."""
+    kinds = {"embeddings": embeddings, "examples": examples}
+    return kinds[options.kind](options)
+
+
+def files(stem: Path) -> tuple[Path, Path]:
+    """PNG and CSV file of a stem, whose folder must exist."""
+    if not stem.parent.is_dir():
+        raise ValueError(f"--output {stem}: there is no folder {stem.parent}")
+    return stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
+
+
+def embeddings(options: argparse.Namespace) -> int:
+    """Maps of the label embeddings."""
+    from ctran.inference.tagger import Tagger
+    from ctran.plots.embeddings import draw_map, embedding_maps, map_rows, verdict
+    from ctran.plots.style import save_rows
+
+    runs: list[Path] = options.runs
+    taggers = [Tagger.load(r) for r in runs]
+    home = runs[0].parent if (runs[0] / "config.json").is_file() else runs[0]  # a model folder holds nothing but a model
+    png, table = files(options.output or home / "embeddings")
+    names = [r.absolute().name for r in runs]
+    if len(set(names)) < len(runs):
+        names = [str(r) for r in runs]
+    maps = [draw_map(tagger, name, seed=options.seed) for tagger, name in zip(taggers, names, strict=True)]
+    embedding_maps(maps, png)
+    save_rows(("run", "label", "group", "x", "y", "nearest", "same group"), map_rows(maps), table)
+    for each in maps:
+        print(f"{each.name}: {verdict(each.neighbours)}")
+    print(f"{png} and {table.name}")
+    return 0
+
+
+def examples(options: argparse.Namespace) -> int:
+    """Pictures with predictions in two settings."""
+    import numpy as np
+
+    from ctran.inference.tagger import Tagger
+    from ctran.masking import Evidence
+    from ctran.plots.examples import example_rows, example_sheet, make_examples
+    from ctran.plots.style import save_rows
+    from ctran.training.pipeline import build_tables
+    from ctran.training.recipe import read_run
+    from ctran.training.run_folder import check_data
+
+    recipe = read_run(options.run, ["--data.root", options.root] if options.root else [])
+    tagger = Tagger.load(options.run)
+    png, csv = files(options.output or options.run / "examples")
+    tables = build_tables(recipe)
+    if changed := check_data(tables, options.run, (options.split,)):
+        print(f"warning: {changed}; some may have been trained on", file=sys.stderr)
+    table = tables[options.split]
+    seed = recipe.evaluation.seed if options.seed is None else options.seed
+    if options.ids:
+        rows = [find(i, table.ids, options.split) for i in options.ids]
+    else:
+        rows = np.random.default_rng(seed).permutation(len(table))[: options.count].tolist()
+    evidence = Evidence(options.known_share / 100, reveal=options.reveal)
+    if options.known_groups:
+        evidence = Evidence(groups=options.known_groups)
+    found = make_examples(tagger, table, rows, evidence, seed=seed)
+    example_sheet(found, tagger.labels, evidence, png)
+    header = ("picture", "setting", "label", "probability", "told", "truth")
+    save_rows(header, example_rows(found, tagger.labels, evidence), csv)
+    print(f"{png} and {csv.name}")
+    return 0
+
+
+def find(name: str, ids: list[str], split: str) -> int:
+    """Row of a picture; ValueError with the nearest id where there is none."""
+    from ctran.labels import nearest
+
+    if name not in ids:
+        raise ValueError(f"{split} has no picture {name!r}{nearest(name, ids)}")
+    return ids.index(name)

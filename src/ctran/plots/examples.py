@@ -1,0 +1,150 @@
+"""Pictures with what a model says of them before and after it is told something (paper, appendix: qualitative examples)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ctran.data.loading import PictureSet, loader
+from ctran.data.table import SampleTable
+from ctran.evaluation import predict
+from ctran.exclusive import probabilities
+from ctran.labels import LabelSpace, LabelState
+from ctran.masking import Evidence
+from ctran.plots.sheets import annotation
+from ctran.plots.style import GREY, TOLD, judged, save_figure, write
+
+if TYPE_CHECKING:
+    from ctran.inference.tagger import Tagger
+
+ROWS = 8
+"""Labels that one column has room for."""
+SIDE = 320
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture, and what was said of it in two settings.
+
+    Args:
+        id: of the picture.
+        picture: as the table holds it.
+        truth: :class:`~ctran.labels.LabelState` codes.
+        told: what the model was told in the second setting; in the first it was told nothing.
+        regular, given: probabilities of the first and of the second setting, 0 to 1.
+    """
+
+    id: str
+    picture: Image.Image
+    truth: Int[Tensor, " L"]
+    told: Int[Tensor, " L"]
+    regular: Float[Tensor, " L"]
+    given: Float[Tensor, " L"]
+
+
+def make_examples(
+    tagger: "Tagger", table: SampleTable, rows: Sequence[int], evidence: Evidence, *, seed: int = 0
+) -> list[Example]:
+    """Ask a model of some pictures, as an evaluation with this seed asks it."""
+    chosen = table.select(rows)
+    batches = loader(PictureSet(chosen, tagger.labels, tagger.preprocessing), batch_size=8)
+    on_device = (batch.to(tagger.device) for batch in batches)
+    truth, answers = predict(tagger.model, on_device, chosen.ids, tagger.labels, [Evidence(), evidence], seed=seed)
+    regular, given = (probabilities(a.logits, a.states, tagger.labels.exclusive).cpu() for a in answers)
+    told = answers[1].states.cpu()
+    return [
+        Example(name, chosen.picture(i), truth[i].cpu(), told[i], regular[i], given[i]) for i, name in enumerate(chosen.ids)
+    ]
+
+
+def example_rows(examples: Sequence[Example], labels: LabelSpace, evidence: Evidence) -> list[list[object]]:
+    """Rows of the CSV file: picture, setting, label, probability, told, truth; no probability of what was told, or extra."""
+    targets = labels.targets.tolist()
+    rows: list[list[object]] = []
+    for each in examples:
+        nothing = torch.zeros_like(each.told)
+        for setting, said, told in (("regular", each.regular, nothing), (str(evidence), each.given, each.told)):
+            for i, name in enumerate(labels.names):
+                asked = targets[i] and told[i] == LabelState.UNKNOWN
+                chance = f"{said[i]:.6f}" if asked else ""
+                rows.append([each.id, setting, name, chance, state_word(told[i]), state_word(each.truth[i])])
+    return rows
+
+
+def state_word(code: Int[Tensor, ""]) -> str:
+    """``positive``, ``negative`` or ``unknown``."""
+    return LabelState(int(code)).name.lower()
+
+
+def example_sheet(examples: Sequence[Example], labels: LabelSpace, evidence: Evidence, path: Path) -> None:
+    """A row a picture: it and its annotated labels, what the model says, what it is told, what it says then."""
+    notes = [list(annotation(labels, e.truth.tolist(), positive_lines=2, unknown_lines=1)) for e in examples]
+    height = 2.5 + 0.25 * max(len(lines) for lines in notes)
+    figure = Figure(figsize=(11, height * len(examples) + 0.6), layout="constrained")
+    figure.suptitle(
+        "probabilities in percent; green: annotated, red: from 50 % on, yet annotated as absent, grey: not checked, blue: told",
+        fontsize=8,
+    )
+    grid = figure.subplots(len(examples), 4, squeeze=False, width_ratios=[1, 1.25, 1, 1.25])
+    for each, lines, (picture, regular, told, given) in zip(examples, notes, grid, strict=True):
+        for axes in (picture, regular, told, given):
+            axes.set_axis_off()
+        picture.set_anchor("NW")
+        picture.imshow(ImageOps.pad(each.picture, (SIDE, SIDE), color="white"))
+        for place, (text, colour) in enumerate(lines):
+            write(picture, place, text, colour)
+        write_told(told, each, labels)
+        for axes, said, states, before in (
+            (regular, each.regular, torch.zeros_like(each.told), None),
+            (given, each.given, each.told, each.regular),
+        ):
+            bars(axes, said, labels.targets & (states == LabelState.UNKNOWN), each.truth, labels, before)
+    for axes, title in zip(grid[0], ("annotated", "told nothing", f"told ({evidence})", "then"), strict=True):
+        axes.set_title(title, fontsize=9, loc="left")
+    save_figure(figure, path)
+
+
+def bars(
+    axes: Axes,
+    said: Float[Tensor, " L"],
+    asked: Bool[Tensor, " L"],
+    truth: Int[Tensor, " L"],
+    labels: LabelSpace,
+    before: Float[Tensor, " L"] | None,
+) -> None:
+    """The most probable of the labels asked for: name, bar, percent, and how it has changed."""
+    order = [i for i in said.argsort(descending=True, stable=True).tolist() if asked[i]][:ROWS]
+    for place, i in enumerate(order):
+        p = float(said[i])
+        colour = judged(LabelState(int(truth[i])), p)
+        axes.barh(place, p, height=0.8, color=colour, alpha=0.22, lw=0)
+        axes.text(0.01, place, labels.names[i], fontsize=8, va="center", color=colour, parse_math=False)
+        change = round(100 * p) - round(100 * float(before[i])) if before is not None else 0
+        axes.text(1.12, place, f"{100 * p:.0f}", fontsize=8, va="center", ha="right", color=colour)
+        axes.text(1.3, place, f"{change:+d}" if change else "", fontsize=7, va="center", ha="right", color=GREY)
+    axes.set(xlim=(0, 1.3), ylim=(ROWS - 0.5, -0.5))
+
+
+def write_told(axes: Axes, each: Example, labels: LabelSpace) -> None:
+    """What the model was told: what is there, then what is not, of that first what it had thought most probable."""
+    absent = sorted((each.told == LabelState.NEGATIVE).nonzero()[:, 0].tolist(), key=lambda i: -float(each.regular[i]))
+    shown = first(
+        [f"+ {labels.names[i]}" for i in (each.told == LabelState.POSITIVE).nonzero()[:, 0]], ROWS - min(len(absent), 2)
+    )
+    shown += first([f"– {labels.names[i]}" for i in absent], ROWS - len(shown))
+    for place, text in enumerate(shown or ["(nothing)"]):
+        axes.text(0, place, text, fontsize=8, va="center", color=TOLD, parse_math=False)
+    axes.set(xlim=(0, 1), ylim=(ROWS - 0.5, -0.5))
+
+
+def first(lines: list[str], room: int) -> list[str]:
+    """As many lines as there is room for; the last counts the others."""
+    left = len(lines) - room + 1
+    return lines if left < 2 else [*lines[: room - 1], f"{lines[0][0]} {left} more"]

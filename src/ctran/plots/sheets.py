@@ -1,0 +1,97 @@
+"""Contact sheets: many small pictures, a few words below each."""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import ImageOps
+
+from ctran.data.table import SampleTable
+from ctran.labels import LabelSpace, LabelState
+from ctran.plots.style import GREY, INK, judged, save_figure, write
+
+if TYPE_CHECKING:
+    from ctran.inference.tagger import Tagger
+
+SIDE = 224
+LINE = 30
+"""Characters of a line below a picture."""
+
+
+def _grid(count: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
+    """``count`` places, five a row; those of the last row that are left over stay empty."""
+    columns = min(5, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(columns * 2.2, rows * height + 0.4), layout="constrained")
+    figure.suptitle(title, fontsize=8)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in places:
+        axes.set_axis_off()
+    return figure, places[:count]
+
+
+def contact_sheet(tagger: "Tagger", table: SampleTable, path: Path, *, count: int = 20) -> None:
+    """The first ``count`` pictures with their five most probable labels; green where the annotation agrees, red where not."""
+    title = (
+        "the five most probable labels, in percent; green: annotated, red: from 50 % on, yet not annotated, grey: not checked"
+    )
+    figure, places = _grid(min(count, len(table)), 3.2, title)
+    truth = table.truth_for(tagger.labels)
+    for number, axes in enumerate(places):
+        picture = table.picture(number)
+        axes.imshow(ImageOps.pad(picture, (SIDE, SIDE), color="white"))
+        for place, (name, p) in enumerate(tagger.predict(picture).top(5).items()):
+            state = LabelState(int(truth[number, tagger.labels.index(name)]))
+            write(axes, place, f"{name} {100 * p:.0f}", judged(state, p))
+    save_figure(figure, path)
+
+
+def annotation_sheet(table: SampleTable, path: Path, *, count: int = 20, seed: int = 0) -> list[str]:
+    """``count`` pictures drawn with ``seed``, with their annotated labels; in grey, after a question mark, those not checked.
+
+    Returns the ids of the pictures.
+    """
+    rows = np.random.default_rng(seed).permutation(len(table))[:count].tolist()
+    notes = [list(annotation(table.labels, table.truth[row].tolist())) for row in rows]
+    longest = max(len(lines) for lines in notes)
+    figure, places = _grid(len(rows), 2.2 + 0.19 * (longest + 1), "annotated labels; grey: nobody looked")
+    for row, lines, axes in zip(rows, notes, places, strict=True):
+        axes.imshow(ImageOps.pad(table.picture(row), (SIDE, SIDE), color="white"))
+        for place, (text, colour) in enumerate(lines):
+            write(axes, place, text, colour)
+    save_figure(figure, path)
+    return [table.ids[row] for row in rows]
+
+
+def annotation(
+    labels: LabelSpace, codes: list[int], *, positive_lines: int = 6, unknown_lines: int = 2
+) -> Iterator[tuple[str, str]]:
+    """Lines and their colours: the positive labels of one picture, targets first, then the unknown ones after a question mark.
+
+    Args:
+        codes: one :class:`~ctran.labels.LabelState` code a label.
+        positive_lines, unknown_lines: at most; labels that do not fit are counted.
+    """
+    by_state = {state: [n for n, code in zip(labels.names, codes, strict=True) if code == state] for state in LabelState}
+    extra = set(labels.extra)
+    positive = sorted(by_state[LabelState.POSITIVE], key=lambda name: name in extra)
+    for line in wrapped(positive, positive_lines) or ["(none)"]:
+        yield line, INK
+    for line in wrapped(by_state[LabelState.UNKNOWN], unknown_lines, "? "):
+        yield line, GREY
+
+
+def wrapped(names: list[str], lines: int, mark: str = "") -> list[str]:
+    """Names, comma after comma, in at most so many lines; the last says how many names did not fit."""
+    text = [name if len(name) < LINE else name[: LINE - 2] + "…" for name in names]
+    for kept in range(min(len(text), lines * LINE // 3), -1, -1):  # a name takes at least three characters
+        left = len(text) - kept
+        words = text[:kept] + [f"and {left} more" if kept else f"{left} labels"] * (left > 0)
+        found = textwrap.wrap(mark + ", ".join(words), LINE) if words else []
+        if len(found) <= lines:
+            return found
+    return []

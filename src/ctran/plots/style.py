@@ -1,0 +1,49 @@
+"""House colours, and how a picture and the numbers behind it get onto the disk."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from ctran.labels import LabelState
+
+INK, GOOD, BAD, GREY, TOLD = "#22272e", "#1a7f4b", "#b3372f", "#8a8f98", "#2a5db0"
+HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#bfe0cd", GOOD, INK])
+"""White for nothing, then the greens, then ink for all."""
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write as PNG in one step: readers see the old picture or the new one."""
+    part = path.with_name(path.name + ".part")
+    figure.savefig(part, dpi=110, format="png", bbox_inches="tight")
+    part.replace(path)
+
+
+def save_rows(header: Sequence[str], rows: Iterable[Sequence[object]], path: Path) -> None:
+    """Write as CSV in one step, UTF-8, a header first."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    part.replace(path)
+
+
+def plain(axes: Axes) -> None:
+    """No frame above and to the right."""
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def write(axes: Axes, line: int, text: str, colour: str) -> None:
+    """One line of text below a picture, ``line`` lines down; what stands in names of labels is never read as a formula."""
+    axes.text(0, -0.05 - 0.1 * line, text, transform=axes.transAxes, fontsize=8, color=colour, va="top", parse_math=False)
+
+
+def judged(state: LabelState, p: float) -> str:
+    """Colour of a prediction: green if annotated, else red from 50 % on and ink below; grey where nobody looked."""
+    if state == LabelState.NEGATIVE:
+        return BAD if p >= 0.5 else INK
+    return GOOD if state == LabelState.POSITIVE else GREY

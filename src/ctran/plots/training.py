@@ -1,0 +1,30 @@
+"""Learning curves, kept up to date while a model learns."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from ctran.plots.style import INK, plain, save_figure
+
+
+def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Training loss, and mAP on ``val`` at each known share, over the epochs."""
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    loss, score = figure.subplots(1, 2)
+    loss.plot(epochs, [row["train_loss"] for row in history], color=INK)
+    loss.set(title="training loss (nats a label)", xlabel="epoch")
+    for name in (k for k in history[0] if k.startswith("val_mAP_")):
+        score.plot(epochs, [row[name] for row in history], label=curve_name(name.removeprefix("val_mAP_")))
+    score.set(title="mAP on val, labels not shown (%)", xlabel="epoch")
+    score.legend(frameon=False, fontsize=8)
+    for axes in (loss, score):
+        plain(axes)
+    save_figure(figure, path)
+
+
+def curve_name(key: str) -> str:
+    """What the legend calls a setting (:attr:`ctran.report.Setting.key`): ``25`` -> ``25 % known``."""
+    amount, _, kind = key.replace("_", " ").partition(" ")
+    return f"{amount} groups known" if kind == "groups" else f"{amount} % {kind} known".replace("  ", " ")
