@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import binom
 
 from ctran.metrics import PRESETS, Definition, Resampling, bootstrap, measure
+from ctran.metrics.bootstrap import draw
 
 SHAPE = (8, 4)
 ALL = np.ones(SHAPE, dtype=bool)
@@ -50,7 +51,7 @@ def test_interval_of_a_share_is_the_binomials():
 def test_intervals_hold_the_truth_about_as_often_as_they_say(rng):
     held = []
     for seed in range(60):
-        low, high = bootstrap(*coin(rng, 80, 0.6), replicates=100, seed=seed)["OR"]
+        low, high = bootstrap(*coin(rng, 400, 0.6), replicates=200, seed=seed)["OR"]
         held.append(low <= 60 <= high)
     assert 0.86 <= np.mean(held) <= 1  # 95 % of 60, less 3 standard deviations
 
@@ -92,3 +93,13 @@ def test_nothing_to_resample_is_refused(images, replicates):
     empty = np.zeros((images, 1), bool)
     with pytest.raises(ValueError, match=f"got {images} images and {replicates} replicates"):
         bootstrap(empty.astype(float), empty, empty, replicates=replicates)
+
+
+def test_ends_are_the_resamples_quantiles_mirrored_at_the_figure(rng):
+    p, t = rng.random((40, 3)), rng.random((40, 3)) < 0.3
+    everything = np.ones_like(t)
+    weights = draw(40, 80, np.random.default_rng(5))
+    resampled = Resampling(p, t, everything).figures(weights)["mAP"]
+    figure = measure(p, t, everything).mAP
+    expected = [2 * figure - q for q in np.percentile(resampled, [97.5, 2.5])]
+    assert bootstrap(p, t, everything, replicates=80, seed=5)["mAP"] == pytest.approx(expected)

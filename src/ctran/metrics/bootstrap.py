@@ -73,12 +73,15 @@ def bootstrap(
     everything: Bool[np.ndarray, "N L"] | None = None,
     step: Callable[[int], None] = lambda done: None,
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals over images, for every column of :class:`~ctran.metrics.Table`.
+    """95 % intervals over images, for every column of :class:`~ctran.metrics.Table`: the basic bootstrap, within 0 to 100.
 
     Images are drawn with replacement; their entries stay together. The interval says what other images would change, not what
     another training would. Replicates in which a column is NaN are left out of its interval; if all are, it is NaN too.
-    Where AP is low and positives are few, AP reads high on few images and higher still on their resamples: the interval is then
-    one of mAP at this many images (``docs/experiments/metrics.md``).
+    AP reads high where positives are few, and a resample, which has fewer distinct ones, reads higher still by about as much.
+    So the ends are as far below and above the figure as the resamples' quantiles are above and below it; the quantiles
+    themselves would seldom hold a low mAP (``docs/experiments/metrics.md``).
+
+    Source: Davison and Hinkley, Bootstrap methods and their application (1997), Sec. 5.2.1.
 
     Args:
         replicates: how many resamples.
@@ -96,13 +99,14 @@ def bootstrap(
         count = min(AT_ONCE, replicates - first)
         found.append(resampling.figures(draw(len(mask), count, generator)))
         step(count)
-    return {name: _interval(np.concatenate([f[name] for f in found])) for name in found[0]}
+    whole = resampling.figures(np.ones((1, len(mask)), dtype=np.int32))
+    return {name: _interval(np.concatenate([f[name] for f in found]), float(whole[name][0])) for name in found[0]}
 
 
-def _interval(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
-    """Where the middle 95 % of the figures lie that exist."""
+def _interval(values: Float[np.ndarray, " R"], figure: float) -> tuple[float, float]:
+    """Where the middle 95 % of the resamples lie, those that exist, mirrored at the figure of all images."""
     values = values[~np.isnan(values)]
-    if not len(values):
+    if not len(values) or np.isnan(figure):
         return float("nan"), float("nan")
-    low, high = np.percentile(values, [2.5, 97.5])
+    low, high = np.clip(2 * figure - np.percentile(values, [97.5, 2.5]), 0, 100)
     return float(low), float(high)
