@@ -128,7 +128,8 @@ def test_intervals_hold_the_figure_and_are_repeatable(batches, generator):
     one, two = (report(truth, [answer], PLAIN, intervals=200).settings[0] for _ in range(2))
     low, high = one.intervals["OF1"]
     assert low <= one.hidden.OF1 <= high and one.intervals == two.intervals
-    assert "95 % interval" in report(truth, [answer], PLAIN, intervals=50).markdown()
+    shown = report(truth, [answer], PLAIN, intervals=50)
+    assert "95 % interval" in shown.markdown() and "95 % interval" not in shown.markdown(everything=True)
 
 
 def test_truth_that_nobody_checked_is_neither_told_nor_counted(model, batches):

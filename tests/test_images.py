@@ -109,8 +109,29 @@ def test_cut_takes_the_middle_as_it_is_and_black_beyond_the_edge():
     assert np.array_equal(square[2:8], np.asarray(noise)[:, 5:15]) and not square[[0, 1, 8, 9]].any()
 
 
-def test_cutout_greys_a_quarter_of_the_picture_half_of_the_time():
-    picture = Image.new("RGB", (40, 40), "white")
-    shares = [(np.asarray(cutout(picture)) == 127).all(2).mean() for _ in range(200)]
-    assert set(np.round(shares, 6)) == {0.0, 0.25} and 0.35 < np.mean([s > 0 for s in shares]) < 0.65
-    assert np.asarray(picture).min() == 255
+def test_cutout_covers_up_to_a_quarter_of_every_picture_with_one_colour():
+    picture = Image.new("RGB", (40, 40), (1, 2, 3))
+    shares = []
+    for _ in range(200):
+        changed = np.asarray(cutout(picture))
+        covered = (changed != (1, 2, 3)).any(2)
+        rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
+        assert covered[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        assert len(np.unique(changed[covered], axis=0)) == 1
+        shares.append(covered.mean())
+    assert max(shares) == 0.25 and 0.06 <= min(shares) < 0.2
+    assert (np.asarray(picture) == (1, 2, 3)).all()
+
+
+def test_training_and_testing_resize_alike():
+    noise = Image.effect_noise((50, 80), 90).convert("RGB")
+    found = {}
+    for resample in ("bilinear", "bicubic"):
+        prepared = Preprocessing(64, "squash", resample=resample)
+        trained, tested = (
+            augmentation("ctran576", prepared).transforms[0](noise),
+            Preprocessing(71, "squash", resample=resample),
+        )
+        assert np.array_equal(np.asarray(trained), np.asarray(tested.square(noise)))
+        found[resample] = np.asarray(trained)
+    assert not np.array_equal(found["bilinear"], found["bicubic"])

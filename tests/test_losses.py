@@ -50,6 +50,10 @@ def test_asymmetric_loss_is_its_formula():
     assert found == pytest.approx([float(x) for x in expected], rel=1e-5)
 
 
+def test_asymmetric_loss_without_margin_stays_finite():
+    assert torch.isfinite(asl(torch.tensor([[200.0, -200.0]]), torch.tensor([[1, 2]]), margin=0)).all()
+
+
 def test_negatives_below_the_margin_cost_nothing_and_nothing_overflows():
     loss = asl(torch.tensor([[-4.0, 200.0, -200.0]]), torch.tensor([[1, 1, 2]]))
     assert loss[0, 0] == 0 and torch.isfinite(loss).all()

@@ -154,6 +154,33 @@ def test_masking_by_group_hides_groups_whole_and_as_many_units_as_the_share_says
     assert set(units.sum(1).long().unique().tolist()) == set(range(3, 10))  # a quarter of 9 units, up to all
 
 
+def test_what_may_not_be_told_is_always_hidden_and_the_rest_is_masked_as_ever(generator):
+    truth = torch.randint(1, 3, (3000, 13), generator=generator)
+    may = ~GROUPED.targets  # 6 labels in 3 groups
+    states = label_mask_training(truth, may_tell=may, generator=generator)
+    assert (states[:, ~may] == LabelState.UNKNOWN).all()
+    hidden = (states[:, may] == LabelState.UNKNOWN).sum(1)
+    assert set(hidden.unique().tolist()) == {2, 3, 4, 5, 6}
+    told = states != LabelState.UNKNOWN
+    assert (states[told] == truth[told]).all()
+    by_group = label_mask_training(truth, may_tell=may, units=GROUPED.units, generator=generator)
+    whole = torch.stack([(by_group[:, GROUPED.members(g)] != 0).double().mean(1) for g in GROUPED.groups[:3]], dim=1)
+    assert set(whole.unique().tolist()) == {0.0, 1.0} and (by_group[:, ~may] == 0).all()
+
+
+def test_an_extra_label_without_a_group_is_told_on_its_own():
+    labels = NAMES.with_groups(["c", "d", "pair"], [Group("pair", ("a", "b"))])
+    told = known_labels(Evidence(groups=1), SOME, IDS, labels)
+    sums = {tuple(row) for row in told[:, :4].long().tolist()}
+    assert sums == {(1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)} and not told[:, 4:].any()
+
+
+def test_groups_go_with_no_share_and_no_other_reveal():
+    for options in ({"share": 0.5}, {"reveal": "positives"}):
+        with pytest.raises(ValueError, match="told as a whole and drawn at random"):
+            Evidence(groups=1, **options)
+
+
 @pytest.mark.parametrize(
     ("evidence", "text", "drawn"),
     [

@@ -103,3 +103,16 @@ def test_ends_are_the_resamples_quantiles_mirrored_at_the_figure(rng):
     figure = measure(p, t, everything).mAP
     expected = [2 * figure - q for q in np.percentile(resampled, [97.5, 2.5])]
     assert bootstrap(p, t, everything, replicates=80, seed=5)["mAP"] == pytest.approx(expected)
+
+
+def test_intervals_hold_a_low_map_where_the_quantiles_of_the_resamples_do_not(rng):
+    """Scores that say nothing: with many images AP is the share of positives, with few it is higher, resampled higher still."""
+    held, bare = [], []
+    for seed in range(60):
+        p, t = rng.random((200, 5)), rng.random((200, 5)) < 0.05
+        everything = np.ones_like(t)
+        low, high = bootstrap(p, t, everything, replicates=100, seed=seed)["mAP"]
+        figure = measure(p, t, everything).mAP
+        held.append(low <= 5 <= high)
+        bare.append(2 * figure - high <= 5 <= 2 * figure - low)
+    assert np.mean(held) > 0.85 and np.mean(bare) < 0.5

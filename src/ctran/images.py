@@ -18,6 +18,13 @@ MAX_PIXELS = 100_000_000
 Fit = Literal["pad", "squash", "crop", "cut"]
 """How a picture becomes square; see :class:`Preprocessing`."""
 
+Resample = Literal["bicubic", "bilinear"]
+METHODS = {
+    "bicubic": (Image.Resampling.BICUBIC, v2.InterpolationMode.BICUBIC),
+    "bilinear": (Image.Resampling.BILINEAR, v2.InterpolationMode.BILINEAR),
+}
+"""Pillow's and torchvision's name of each."""
+
 Augmentation = Literal["none", "flip", "crop", "clipart", "ctran576", "asl448", "cub299"]
 """Named training augmentations; see :func:`augmentation`."""
 
@@ -94,6 +101,7 @@ class Preprocessing:
         mean, std: of the backbone's training, for values in 0 to 1.
         centre: share of the fitted square's side that is kept, cut from its middle: the picture is fitted to ``size / centre``
             first. The paper's test transform is ``squash`` with 0.9, 640 px to 576.
+        resample: how a picture is resized, in training too. The released code's is ``bilinear``.
     """
 
     size: int = 224
@@ -101,18 +109,19 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     centre: float = 1.0
+    resample: Resample = "bicubic"
 
     def square(self, picture: Image.Image) -> Image.Image:
         """The picture as a ``size x size`` square."""
         if self.fit == "cut":
             return _middle(picture, self.size)
-        whole = round(self.size / self.centre)
+        whole, method = round(self.size / self.centre), METHODS[self.resample][0]
         if self.fit == "pad":
-            fitted = ImageOps.pad(picture, (whole, whole), Image.Resampling.BICUBIC, color="white")
+            fitted = ImageOps.pad(picture, (whole, whole), method, color="white")
         elif self.fit == "crop":
-            fitted = ImageOps.fit(picture, (whole, whole), Image.Resampling.BICUBIC)
+            fitted = ImageOps.fit(picture, (whole, whole), method)
         else:
-            fitted = picture.resize((whole, whole), Image.Resampling.BICUBIC)
+            fitted = picture.resize((whole, whole), method)
         return _middle(fitted, self.size)
 
     def tensor(self, square: Image.Image) -> Float[Tensor, "3 H W"]:
@@ -130,11 +139,11 @@ def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transfo
 
     ``none``; ``flip`` mirrors; ``crop`` is a random crop of 50 to 100 % and a mirror; ``clipart`` adds small turns, shifts,
     scales (on white) and colour changes. Published ones: ``ctran576``, the released code's: squash to 640 / 576 of the size, a
-    random square crop of one of five sizes, mirror; ``asl448``: squash, a grey square over a quarter of the picture half of
-    the time, RandAugment, no mirror (Ridnik et al., ICCV 2021); ``cub299``: brightness and saturation, a random crop of 8 to
+    random square crop of one of five sizes, mirror; ``asl448``: squash, a square of one colour over up to a quarter of the
+    picture, RandAugment, no mirror (Ridnik et al., ICCV 2021); ``cub299``: brightness and saturation, a random crop of 8 to
     100 %, mirror (Koh et al., ICML 2020).
     """
-    size = preprocessing.size
+    size, method = preprocessing.size, METHODS[preprocessing.resample][1]
     square = v2.Lambda(preprocessing.square)
     flip = v2.RandomHorizontalFlip()
     if name == "none":
@@ -150,21 +159,24 @@ def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transfo
     if name == "ctran576":
         whole = round(size * 640 / 576)
         crops = [v2.RandomCrop(round(whole * side / 640)) for side in (640, 576, 512, 384, 320)]
-        return v2.Compose([v2.Resize((whole, whole)), v2.RandomChoice(crops), v2.Resize((size, size)), flip])
+        resizes = [v2.Resize((side, side), method) for side in (whole, size)]
+        return v2.Compose([resizes[0], v2.RandomChoice(crops), resizes[1], flip])
     if name == "asl448":
-        return v2.Compose([v2.Resize((size, size)), v2.Lambda(cutout), v2.RandAugment()])
+        return v2.Compose([v2.Resize((size, size), method), v2.Lambda(cutout), v2.RandAugment()])
     if name == "cub299":
         jitter = v2.ColorJitter(brightness=32 / 255, saturation=(0.5, 1.5))
-        return v2.Compose([jitter, v2.RandomResizedCrop(size), flip])
+        return v2.Compose([jitter, v2.RandomResizedCrop(size, interpolation=method), flip])
     raise ValueError(f"unknown augmentation {name!r}, expected one of {', '.join(get_args(Augmentation))}")
 
 
 def cutout(picture: Image.Image) -> Image.Image:
-    """Half of the time, a grey square of half the picture's side at a random place (DeVries and Taylor, 2017)."""
-    if torch.rand(()) < 0.5:
-        return picture
-    side = min(picture.size) // 2
-    left, top = (int(torch.randint(length - side + 1, ())) for length in picture.size)
+    """A square of half the picture's side and of one random colour, its middle anywhere, cut off at the edges.
+
+    Source: DeVries and Taylor (2017), in the form that Ridnik et al. (ICCV 2021) train with.
+    """
+    half = min(picture.size) // 4
+    x, y = (int(torch.randint(length, ())) for length in picture.size)
+    red, green, blue = torch.randint(256, (3,)).tolist()
     changed = picture.copy()
-    changed.paste((127, 127, 127), (left, top, left + side, top + side))
+    changed.paste((red, green, blue), (max(0, x - half), max(0, y - half), x + half, y + half))
     return changed

@@ -50,7 +50,7 @@ def asl(
     shifted = (p - margin).clamp(min=0)
     with torch.no_grad():
         weight = torch.where(positive, (1 - p) ** focus_positive, shifted**focus_negative)
-    return weight * torch.where(positive, -F.logsigmoid(logits.float()), -torch.log1p(-shifted.clamp(max=1 - 1e-8)))
+    return weight * torch.where(positive, -F.logsigmoid(logits.float()), -torch.log1p(-shifted.clamp(max=1 - 1e-6)))
 
 
 def label_loss(

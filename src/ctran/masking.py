@@ -23,6 +23,7 @@ def label_mask_training(
     unknown_share: tuple[float, float] = (0.25, 1.0),
     all_unknown: float = 0.0,
     units: Int[Tensor, " L"] | None = None,
+    may_tell: Bool[Tensor, " L"] | None = None,
     generator: torch.Generator,
 ) -> Int[Tensor, "B L"]:
     """States for one training batch: ``n`` random labels an image are hidden, the others told (paper, Sec. 3.4).
@@ -37,8 +38,15 @@ def label_mask_training(
             paper's sampling almost never shows. 0 is the paper.
         units: number of the unit of each label (:attr:`ctran.labels.LabelSpace.units`); units instead of labels are then
             counted, drawn, and hidden whole. Beyond the paper, which masks labels one by one.
+        may_tell: labels that are masked at random; the others are always hidden. None: all of them.
         generator: source of randomness.
     """
+    if may_tell is not None and not may_tell.all():
+        inside = may_tell.nonzero()[:, 0]
+        renumbered = None if units is None else units[inside].unique(return_inverse=True)[1]
+        options = {"unknown_share": unknown_share, "all_unknown": all_unknown, "units": renumbered, "generator": generator}
+        told = label_mask_training(truth[:, inside], **options)
+        return torch.zeros_like(truth).index_copy(1, inside.to(truth.device), told)
     low, high = unknown_share
     if not 0 <= low <= high <= 1:
         raise ValueError(f"unknown_share must satisfy 0 <= low <= high <= 1, got [{low}, {high}]")
@@ -70,7 +78,7 @@ class Evidence:
     Args:
         share: of the labels (``random``), or of the picture's present labels (``positives``, ``confident``), that is told.
             The count is rounded down, as in the released code.
-        groups: so many groups of extra labels are told instead, each as a whole.
+        groups: so many groups of extra labels are told instead, each as a whole (an extra label without a group is one).
         reveal: which labels come first.
     """
 
@@ -83,6 +91,8 @@ class Evidence:
             raise ValueError(f"a known share lies between 0 and 1, got {self.share}")
         if self.groups is not None and self.groups < 0:
             raise ValueError(f"a number of known groups is at least 0, got {self.groups}")
+        if self.groups is not None and (self.share or self.reveal != "random"):
+            raise ValueError("groups of extra labels are told as a whole and drawn at random: no share, no other reveal")
 
     def __str__(self) -> str:
         if self.groups is not None:
@@ -145,7 +155,7 @@ def _extra_groups(labels: LabelSpace, wanted: int | None) -> list[Int[Tensor, ".
     """Indices of the labels of each group that is extra as a whole; at least ``wanted`` of them."""
     if wanted is None:
         return []
-    found = [labels.members(g) for g in labels.groups if set(g.labels) <= set(labels.extra)]
+    found = [((labels.units == unit) & ~labels.targets).nonzero()[:, 0] for unit in labels.units[~labels.targets].unique()]
     if wanted > len(found):
         raise ValueError(f"{wanted} groups were to be told, the label space has {len(found)} groups of extra labels")
     return found

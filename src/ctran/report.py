@@ -93,6 +93,14 @@ class Report:
         found = [v for v in values if not np.isnan(v)]
         return float(np.mean(found)) if found else float("nan")
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """mAP of each setting (``val_mAP_25``) and, of a multi-class task, its accuracy, for logs and curves."""
+        found = {f"val_mAP_{s.key}": s.hidden.mAP for s in self.settings}
+        if self.multi_class:
+            found |= {f"val_accuracy_{s.key}": float(np.mean(list(s.accuracy.values()))) for s in self.settings}
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; figures that do not exist (NaN) are null."""
         rows = [s.as_dict() for s in self.settings]
@@ -108,6 +116,8 @@ class Report:
         for preset in self.settings[0].published:
             tables = {str(s.evidence): s.published[preset].as_dict() for s in self.settings}
             parts.append(_markdown(f"as `{preset}` counts", COLUMNS, tables))
+        if everything:  # spread and intervals are of the labels not shown
+            return "\n\n".join(parts)
         if any(s.spread for s in self.settings):
             tables = {f"{s.evidence}, {s.draws} draws": s.spread for s in self.settings if s.spread}
             parts.append(_markdown("spread over draws", [*COLUMNS, *groups], tables))

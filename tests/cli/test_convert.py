@@ -62,7 +62,8 @@ def test_a_cub_file_says_how_its_labels_are_ordered_and_its_pictures_prepared(fo
     assert "CUB model (Inception v3)" in out and "112 attributes, then 200 classes" in out and "auxiliary head" in out
     assert "no state embeddings (--no-lmt)" in out
     config = json.loads((folder / "cub" / "config.json").read_text())
-    assert config["preprocessing"] == {"size": 299, "fit": "cut", "centre": 1.0, "mean": [0.5] * 3, "std": [2.0] * 3}
+    expected = {"size": 299, "fit": "cut", "centre": 1.0, "resample": "bilinear", "mean": [0.5] * 3, "std": [2.0] * 3}
+    assert config["preprocessing"] == expected
     assert config["model"]["backbone"] == "inception_v3.tv_in1k" and config["model"]["use_states"] is False
     names = json.loads((folder / "cub" / "labels.json").read_text())["names"]
     assert names == list(authors.CUB.label_names(312))
@@ -71,12 +72,12 @@ def test_a_cub_file_says_how_its_labels_are_ordered_and_its_pictures_prepared(fo
 @pytest.mark.parametrize(
     ("files", "arguments", "message"),
     [
-        ({"n.txt": "cat\n"}, ["--labels", "n.txt"], "n.txt names 1 labels, the checkpoint has 2"),
+        ({"n.txt": "cat\n"}, ["--labels", "n.txt"], "n.txt: expected 2 names, found 1"),
         ({"n.txt": "cat\ncat\n"}, ["--labels", "n.txt"], "label names must be distinct, got 'cat' twice"),
         ({"n.txt": "cat\n\ndog\n"}, ["--labels", "n.txt"], "must not be empty, got an empty one at position 1"),
         ({"n.json": "[1, 2]"}, ["--labels", "n.json"], "expected one name a line, or the labels.json of a model"),
         ({"n.json": "{"}, ["--labels", "n.json"], "expected one name a line, or the labels.json of a model"),
-        ({}, ["--labels", "n.txt"], "n.txt"),
+        ({}, ["--labels", "n.txt"], "n.txt not found"),
         ({}, ["--heads", "3"], "token width 2048 must be a multiple of the number of heads, got 3 heads"),
         ({"out": "a file"}, [], "out is a file; name a folder that is new"),
         ({"out/notes.txt": "mine"}, [], "out holds 'notes.txt', which is no part of a model: give another folder"),
@@ -103,12 +104,3 @@ def test_a_tensor_that_does_not_fit_is_named_with_its_file(tmp_path, capsys):
     torch.save({"state_dict": weights}, tmp_path / "w.pt")
     assert main(["convert", str(tmp_path / "w.pt"), str(tmp_path / "out")]) == 1
     assert "w.pt: LayerNorm.bias: expected shape (2048,), found (7,)" in capsys.readouterr().err
-
-
-def test_labels_of_another_model_folder_bring_their_groups(small, tmp_path):
-    from ctran.cli.convert import read_labels
-    from ctran.labels import Group, LabelSpace
-
-    space = LabelSpace(("red", "blue"), groups=(Group("colour", ("red", "blue"), exclusive=True),))
-    space.save(tmp_path / "labels.json")
-    assert read_labels(tmp_path / "labels.json", 2) == space

@@ -22,6 +22,7 @@ def test_equally_frequent_words_are_taken_by_name():
 def oracle(tmp_path_factory):
     """Our lemmatizer and NLTK's, over the same files."""
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
+    from nltk.stem import WordNetLemmatizer
 
     class Whole(WordNetCorpusReader):
         def map_wn(self, version="wordnet"):
@@ -29,15 +30,10 @@ def oracle(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("wordnet") / "wordnet"
     miniature.write_wordnet(folder)
-    nltk.data.path.append(str(folder))  # NLTK opens no other folder
-    reader = Whole(str(folder), object())
-    nltk.data.path.remove(str(folder))
-    ours = captions.noun_lemmatizer(captions.find_wordnet(folder))
-
-    def theirs(word):
-        return min(reader._morphy(word, "n"), key=len, default=word)
-
-    return ours, theirs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nltk.data, "path", [str(folder)])  # NLTK opens no other folder
+        patch.setattr(nltk.corpus, "wordnet", Whole(str(folder), object()))
+        yield captions.noun_lemmatizer(captions.find_wordnet(folder)), WordNetLemmatizer().lemmatize
 
 
 ENDINGS = ["", "s", "es", "ses", "ves", "xes", "zes", "ches", "shes", "men", "ies"]

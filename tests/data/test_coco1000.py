@@ -72,14 +72,31 @@ def test_test_pictures_do_not_depend_on_how_many_select(config):
         read(config, val=8)
 
 
-def test_a_frozen_vocabulary_gives_the_same_table_without_stop_words(config, tmp_path):
+def test_a_frozen_vocabulary_gives_the_same_tables_without_stop_words_wherever_it_lies(config, tmp_path, monkeypatch):
     tables = read(config)
-    (tmp_path / "run").mkdir()
-    frozen = coco1000.freeze(dataclasses.replace(config, stopwords=None), tables, tmp_path / "run")
-    assert frozen.vocabulary == tmp_path / "run" / "vocabulary.txt"
-    again = coco1000.build(frozen)
-    assert again["train"].labels == tables["train"].labels
-    assert truth(again, "train", "val", "test") == truth(tables, "train", "val", "test")
+    run = tmp_path / "run"
+    run.mkdir()
+    coco1000.freeze(tables, run)
+    assert [path.name for path in run.iterdir()] == [coco1000.FROZEN["vocabulary"]]
+
+    def frozen(run):
+        again = read(config, stopwords=None, vocabulary=run / coco1000.FROZEN["vocabulary"])
+        assert again["train"].labels == tables["train"].labels
+        assert truth(again, "train", "val", "test") == truth(tables, "train", "val", "test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(coco1000, "read_all", lambda *given: pytest.fail("read again"))
+        frozen(run)
+        frozen(run.rename(tmp_path / "moved"))
+    monkeypatch.setenv("CTRAN_CACHE", str(tmp_path / "another cache"))
+    frozen(tmp_path / "moved")
+
+
+def test_a_vocabulary_that_was_edited_is_read_anew(config, tmp_path):
+    path = tmp_path / "words.txt"
+    for words in (("dog", "bus"), ("bus", "dog"), ("dog", "man")):
+        path.write_text("\n".join(words))
+        assert read(config, words=2, vocabulary=path)["train"].labels.names == words
 
 
 @pytest.mark.parametrize("form", ["text", "labels.json", "pickle"])
@@ -103,14 +120,12 @@ def test_a_vocabulary_is_read_in_its_own_order(config, tmp_path, form):
     ("name", "content", "message"),
     [
         ("v.txt", b"dog\nbus\n", r"v.txt holds 2 words, expected --data.words 12"),
-        ("v.txt", b"dog\n\nbus\n", "v.txt: expected a vocabulary .*empty one at position 1"),
-        ("v.txt", b"dog\nbus\ndog\n", "v.txt: expected a vocabulary .*distinct, got 'dog' twice"),
-        ("v.txt", b"\xff\xfe", "v.txt: expected a vocabulary"),
-        ("v.json", b'["dog"]', "v.json: expected a vocabulary"),
-        ("v.json", b"{", "v.json: expected a vocabulary"),
-        ("v.p", pickle.dumps([["dog"], Counter("a")]), r"v.p: expected a vocabulary .*asks for collections.Counter"),
-        ("v.p", pickle.dumps(()), "v.p: expected a vocabulary"),
-        ("v.p", pickle.dumps(({1: "dog"},)), "v.p: expected a vocabulary"),
+        ("v.txt", b"dog\n\nbus\n", "v.txt: expected one name a line, .*empty one at position 1"),
+        ("v.json", b'["dog"]', "v.json: expected .*labels.json"),
+        ("v.p", pickle.dumps([["dog"], Counter("a")]), r"v.p cannot be read .*asks for collections.Counter"),
+        ("v.p", pickle.dumps(()), "v.p: expected Feedback-prop's dicts of words"),
+        ("v.p", pickle.dumps(({1: "dog"},)), "v.p: expected Feedback-prop's dicts of words .KeyError: 0"),
+        ("v.p", pickle.dumps(({0: "dog", 1: "dog"},)), "v.p: expected Feedback-prop's .*distinct, got 'dog' twice"),
     ],
 )
 def test_what_is_no_vocabulary_is_refused(config, tmp_path, name, content, message):

@@ -60,7 +60,6 @@ def test_pictures_open_and_truth_has_both_answers(built):
         assert table.picture(0).size[0] > 1
         codes = set(table.truth.unique().tolist())
         assert {int(LabelState.NEGATIVE), int(LabelState.POSITIVE)} <= codes
-        table.check_groups()
     built[2]["train"].check_learnable()
 
 
@@ -138,6 +137,17 @@ def test_missing_pictures_are_counted_and_the_first_is_named(tmp_path):
     assert "Register first." in str(error.value) and "labels.csv" in str(error.value)
 
 
+def test_missing_pictures_are_counted_by_folder(tmp_path):
+    (tmp_path / "2014/05").mkdir(parents=True)
+    (tmp_path / "2014/05/a.jpg").touch()
+    (tmp_path / "b.jpg").touch()
+    official.require_pictures(tmp_path, ["2014/05/a.jpg", "b.jpg"], "news", ORIGIN)
+    with pytest.raises(DataError, match=r"news: 1 of 2 pictures are not in .*2014/05 .first: c.jpg"):
+        official.require_pictures(tmp_path, ["2014/05/a.jpg", "b.jpg", "2014/05/c.jpg"], "news", ORIGIN)
+    with pytest.raises(DataError, match=r"news: .*2014/06 not found"):
+        official.require_pictures(tmp_path, ["b.jpg", "2014/06/a.jpg"], "news", ORIGIN)
+
+
 def test_held_out_pictures_depend_on_their_ids_alone():
     ids = [f"{i}.jpg" for i in range(50)]
     kept, held = official.hold_out(ids, 10)
@@ -159,7 +169,7 @@ class Options:
     size: int = 3
 
 
-def test_the_cache_knows_options_and_files(tmp_path):
+def test_the_cache_knows_options_files_and_its_format(tmp_path, monkeypatch):
     made = []
     (tmp_path / "labels.csv").write_text("a")
 
@@ -180,3 +190,22 @@ def test_the_cache_knows_options_and_files(tmp_path):
     (tmp_path / "labels.csv").write_text("changed")
     build(Options(tmp_path))
     assert made == [3, 4, 3]
+    monkeypatch.setattr(official, "FORMAT", official.FORMAT + 1)
+    build(Options(tmp_path))
+    assert made == [3, 4, 3, 3]
+
+
+def test_tables_are_found_by_other_options_that_give_the_same_with_what_was_said(tmp_path, capsys):
+    def make():
+        official.say("3 pictures are left out")
+        table = official.make_table([tmp_path / "a", tmp_path / "b"], ["a", "b"], [[0], []], LabelSpace(("x",)))
+        return official.with_selection(table, table, select_on="val", val=1)
+
+    def others(tables):
+        return Options(tmp_path, len(tables["train"])), []
+
+    first = official.cached("toy", Options(tmp_path), [tmp_path], make, same=others)
+    capsys.readouterr()
+    again = official.cached("toy", Options(tmp_path, 1), [], lambda: pytest.fail("made again"))
+    assert [t.rows[:] for t in again.values()] == [t.rows[:] for t in first.values()]
+    assert capsys.readouterr().err == "3 pictures are left out\n"

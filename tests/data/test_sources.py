@@ -242,6 +242,20 @@ def test_truth_in_another_label_space_has_holes_where_the_table_does_not_know(fo
     assert (other[:, 0] == table.truth[:, 3]).all() and (other[:, 2] == table.truth[:, 2]).all()
 
 
+def test_exclusive_groups_hold_in_another_label_space_too(folder):
+    from ctran.labels import Group, LabelSpace
+
+    rows = "".join(f"{n:02}.png,{('red', 'blue')[n % 2]}\n" for n in range(9))
+    (folder / "metadata.csv").write_text("file_name,labels\n" + rows)
+    table = read(folder)["train"]
+    colours = LabelSpace(("gold", "blue", "red"), groups=(Group("colour", ("gold", "blue", "red"), exclusive=True),))
+    truth = table.truth_for(colours)
+    assert (truth[:, 0] == LabelState.NEGATIVE).all()  # gold is not in the table, but another colour is
+    (folder / "metadata.csv").write_text("file_name,labels\n" + rows.replace("red", '"red,blue"'))
+    with pytest.raises(DataError, match="has 2 labels of group 'colour'"):
+        read(folder)["train"].truth_for(colours)
+
+
 def test_fingerprint_changes_with_the_pictures(folder):
     before = read(folder)["test"].fingerprint
     assert read(folder)["test"].fingerprint == before

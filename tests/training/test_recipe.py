@@ -165,6 +165,7 @@ def test_extra_labels_can_be_given_as_a_flag():
         (["--evaluation.presets", "[ctrn]"], "unknown preset 'ctrn'"),
         (["--evaluation.draws", "0"], "evaluation.draws must be at least 1"),
         (["--evaluation.known_groups", "[-1]"], "number of known groups is at least 0, got -1"),
+        (["--evaluation.known_groups", "[1]", "--evaluation.reveal", "positives"], "told as a whole and drawn at random"),
         (["--training.loss", "asymmetric"], "training.loss"),
         (["--model.centre", "0"], "model.centre must lie above 0"),
         (["--labels.groups", "{kind: {labels: [a], exclusiv: true}}"], "exclusiv"),
@@ -183,7 +184,7 @@ def test_each_shipped_recipe_has_a_run_folder_of_its_own(name, folder):
 
 
 def test_groups_become_settings():
-    options = read_recipe(None, ["--evaluation.known_groups", "[0, 10]", "--evaluation.reveal", "positives"]).evaluation
+    options = read_recipe(None, ["--evaluation.known_groups", "[0, 10]"]).evaluation
     assert options.settings() == [Evidence(groups=0), Evidence(groups=10)]
-    shares = dataclasses.replace(options, known_groups=(), known_share=(0.5,))
+    shares = dataclasses.replace(options, known_groups=(), known_share=(0.5,), reveal="positives")
     assert shares.settings() == [Evidence(0.5, reveal="positives")]

@@ -56,6 +56,10 @@ def test_a_recipe_with_groups_trains_predicts_and_reports_accuracy(squares, tmp_
     assert len([n for n in prediction.labels if n in ("red", "green", "blue")]) == 1
     assert sum(prediction.probabilities.values()) == pytest.approx(1) and "dark" not in prediction.probabilities
     saved = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert history[-1]["val_score"] == pytest.approx(
+        (history[-1]["val_accuracy_0_groups"] + history[-1]["val_accuracy_1_groups"]) / 2
+    )
     assert saved["settings"][1]["draws"] == 2 and saved["settings"][1]["accuracy"] == wall.accuracy
     labels = json.loads((tmp_path / "run" / "labels.json").read_text())
     assert labels["groups"]["colour"]["exclusive"] and labels["extra"] == ["bright", "dark"]
@@ -74,6 +78,9 @@ def test_evaluate_takes_settings_and_other_folders_beside_the_recipes(squares, t
     assert main(["evaluate", run, *moved, "--known-groups", "2"]) == 1
     assert "2 groups were to be told, the label space has 1 groups of extra labels" in capsys.readouterr().err
     assert main(["evaluate", run, *moved, "--known-share", "50", "--known-groups", "1"]) == 1
+    for key in ("--labels.extra", "--training.epochs", "--model.dropout"):
+        assert main(["evaluate", run, *moved, key, "1"]) == 1
+        assert f"{key}: of a trained model only --data and --evaluation keys" in capsys.readouterr().err
 
 
 def test_training_by_softmax_is_the_groups_cross_entropy_beside_the_other_labels(squares, tmp_path):
@@ -134,7 +141,7 @@ def test_a_half_annotated_training_set_trains(squares, tmp_path):
         cells = [str(int(number % 3 == k)) for k in range(3)] + [str(int(number % 3 == 0))]
         lines.append(f"{number:02}.png," + ",".join(c if (number + k) % 2 else "" for k, c in enumerate(cells)))
     (squares / "wide.csv").write_text("\n".join(lines))
-    flags = ["--source", "csv", "--root", str(squares / "wide.csv"), "--training.epochs", "12"]
+    flags = ["--source", "csv", "--root", str(squares / "wide.csv"), "--training.epochs", "6"]
     tables = build_tables(read_recipe(None, [*TOY, *flags]))
     unknown = (tables["train"].truth == LabelState.UNKNOWN).double().mean()
     assert abs(float(unknown) - 0.5) < 0.1

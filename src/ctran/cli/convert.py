@@ -14,7 +14,6 @@ from ctran.cli.predict import count
 
 if TYPE_CHECKING:
     from ctran.inference.tagger import Tagger
-    from ctran.labels import LabelSpace
     from ctran.model.authors import Checkpoint
 
 
@@ -32,35 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_labels(path: Path, num_labels: int) -> "LabelSpace":
-    """Names from a text file (one a line) or from a ``labels.json`` (with its extra labels and groups).
-
-    Raises:
-        ValueError: of another form, or not ``num_labels`` names.
-    """
-    from ctran.labels import LabelSpace
-
-    try:
-        if path.suffix == ".json":
-            labels = LabelSpace.load(path)
-        else:
-            lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-            labels = LabelSpace(tuple(line.strip() for line in lines))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:  # what JSON, UTF-8 and LabelSpace say
-        raise ValueError(
-            f"--labels {path}: expected one name a line, or the labels.json of a model ({type(error).__name__}: {error})"
-        ) from None
-    if len(labels) != num_labels:
-        raise ValueError(f"--labels {path} names {len(labels)} labels, the checkpoint has {num_labels}")
-    return labels
-
-
 def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
     """The model of a checkpoint, with its labels and test transform."""
     from dataclasses import asdict, replace
 
     import torch
 
+    from ctran.data.names import read_labels
     from ctran.inference.tagger import FORMAT, Tagger
     from ctran.labels import LabelSpace
     from ctran.methods.ctran import Config, build

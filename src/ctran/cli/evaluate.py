@@ -4,13 +4,14 @@
   ctran evaluate runs/demo --known-share 0 50 --reveal positives    only labels that are present are told
   ctran evaluate runs/cub --known-groups 0 10 15 20 --draws 5       extra labels: so many groups are told
   ctran evaluate runs/demo --preset ctran mlgcn --intervals 1000
-  ctran evaluate runs/demo --data.root elsewhere                    any key of the recipe can be set anew
+  ctran evaluate runs/demo --data.root elsewhere                    keys of data and evaluation can be set anew
 
 Without such flags it measures what the recipe says. Writes metrics.json and metrics.md into the run folder (metrics-SPLIT for
 other splits), unless --output names another stem.
 """
 
 import argparse
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--known-share", type=float, nargs="+", metavar="PERCENT", help="of the labels that are told")
     parser.add_argument("--known-groups", type=int, nargs="+", metavar="N", help="groups of extra labels that are told")
-    parser.add_argument("--reveal", choices=("random", "positives", "confident"), help="labels that are told first")
+    parser.add_argument(
+        "--reveal",
+        choices=("random", "positives", "confident"),
+        help="labels that are told first; shares are then of a picture's positives, rounded down",
+    )
     parser.add_argument("--draws", type=int, help="draw what is told so often; mean and spread are reported")
     parser.add_argument("--preset", nargs="+", choices=tuple(PRESETS), help="published definitions to count by as well")
     parser.add_argument("--intervals", type=int, default=0, metavar="N", help="95 %% bootstrap intervals of N replicates")
@@ -51,6 +56,10 @@ def run(options: argparse.Namespace) -> int:
         raise RecipeError(f"--known-share takes percentages; {small[0]:g} is less than one. Did you mean {100 * small[0]:g}?")
     if options.known_share and options.known_groups:
         raise RecipeError("--known-share or --known-groups: one of the two")
+    if trained := [k for k in options.keys if re.match(r"--(?!data\.|evaluation\.|root\b|absent\b|skip-broken\b)", k)]:
+        raise RecipeError(
+            f"{trained[0].partition('=')[0]}: of a trained model only --data and --evaluation keys can be set anew"
+        )
     recipe, tagger = read_run(options.run, options.keys), Tagger.load(options.run)
     stem = options.output or options.run / ("metrics" if options.split == "test" else f"metrics-{options.split}")
     if not stem.parent.is_dir():

@@ -5,7 +5,7 @@ the training captions, without English stop words and single punctuation marks. 
 ``coco_multilabel/data_loader.py``; QData/C-Tran, ``dataloaders/coco1000_dataset.py``.
 
 Two things to know. Stop words are dropped after lemmas are made, so "was" and "has" live on as "wa" and "ha", in the published
-vocabulary too. And lemmas may change with NLTK's version, which is why a run keeps its vocabulary in a file.
+vocabulary too. And words may change with NLTK's version, which is why a run keeps its vocabulary in a file.
 
 ``word_tokenize`` cuts a text into sentences (Punkt), then each into words. Punkt's trained model is a download of its own and
 matters little here: the cut decides whether a full stop inside a caption is a token or the end of a word. So Punkt runs without
@@ -27,6 +27,18 @@ File = Path | zipfile.Path
 """NLTK's downloader leaves some corpora in their zip files."""
 NOUNS = ("index.noun", "noun.exc")
 DEBIAN = Path("/usr/share/wordnet")
+ENDINGS = (
+    ("s", ""),
+    ("ses", "s"),
+    ("ves", "f"),
+    ("xes", "x"),
+    ("zes", "z"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("men", "man"),
+    ("ies", "y"),
+)
+"""WordNet's rules for nouns (its manual page morphy(7)): plural -> singular."""
 PUNCTUATION = frozenset(string.punctuation)
 
 
@@ -97,22 +109,20 @@ def on_disk(file: File) -> Path:
 def noun_lemmatizer(wordnet: Iterable[File]) -> Callable[[str], str]:
     """NLTK's ``WordNetLemmatizer().lemmatize``: the shortest noun that a word may be a form of; the word itself if it is none.
 
-    NLTK's reader of WordNet loads four parts of speech and a file that Debian's package lacks. This one has the nouns alone.
+    A word may be a form of itself and of what ``noun.exc`` says, or, where that has no line for it, of what the endings give.
+    NLTK's own reader of WordNet needs four parts of speech and a file that Debian's package lacks; this one needs the nouns.
     """
-    import_nltk()
-    from nltk.corpus.reader.wordnet import NOUN, WordNetCorpusReader
-
     index, exceptions = (file.read_text(encoding="utf-8").splitlines() for file in wordnet)
     nouns = {line.split(" ", 1)[0] for line in index if not line.startswith(" ")}
     irregular = {form: lemmas for form, *lemmas in map(str.split, exceptions)}
 
-    class Nouns(WordNetCorpusReader):
-        def __init__(self) -> None:
-            self._lemma_pos_offset_map = {noun: {NOUN: []} for noun in nouns}
-            self._exception_map = {NOUN: irregular}
+    @cache
+    def lemma(word: str) -> str:
+        regular = (word.removesuffix(plural) + singular for plural, singular in ENDINGS if word.endswith(plural))
+        forms = [word, *irregular.get(word, regular)]
+        return min((form for form in forms if form in nouns), key=len, default=word)
 
-    reader = Nouns()
-    return cache(lambda word: min(reader._morphy(word, NOUN), key=len, default=word))
+    return lemma
 
 
 def lemmas_of(wordnet: Iterable[File]) -> Callable[[str], list[str]]:

@@ -4,14 +4,13 @@ msgspec keeps the fields that are named here and skips the others without making
 polygons, so its 450 MB take a few seconds and little more memory than the file itself.
 """
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from ctran.data import official
 from ctran.data.table import DataError
 
 T = TypeVar("T")
@@ -99,13 +98,3 @@ def rows_of(path: Path, pictures: Sequence[Picture], annotations: Sequence[OfPic
         n = next(n for n, annotation in enumerate(annotations) if annotation.image_id not in row)
         unknown = annotations[n].image_id
         raise DataError(f"{path}: annotations[{n}].image_id is {unknown}, but no entry of images has that id") from None
-
-
-def require_pictures(folder: Path, files: Iterable[str], name: str, origin: official.Origin) -> None:
-    """:func:`ctran.data.official.require_pictures` for names with folders in them (``2014/05/a.jpg``)."""
-    by_folder: dict[str, list[str]] = {}
-    for file in files:
-        parent, _, last = file.rpartition("/")
-        by_folder.setdefault(parent, []).append(last)
-    for parent, names in by_folder.items():
-        official.require_pictures(folder / PurePosixPath(parent), names, name, origin)

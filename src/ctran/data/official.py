@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,9 @@ from ctran.version import __version__
 
 Selection = Literal["val", "test"]
 """Which pictures choose the best epoch: some held out of the official training set, or the test set as in the released code."""
+
+FORMAT = 1
+"""Of the tables on disk; raised whenever a reader changes what it makes of the same files."""
 
 FEATURES = Features(
     image=Image(decode=False), id=Value("string"), positives=List(Value("int32")), negatives=List(Value("int32"))
@@ -70,15 +73,27 @@ def require(path: Path, name: str, origin: Origin) -> Path:
     return path
 
 
-def require_pictures(folder: Path, files: Sequence[str], name: str, origin: Origin) -> None:
-    """DataError unless every one of ``files`` (names in ``folder``) is there; one listing, no picture is opened."""
-    require(folder, name, origin)
-    with os.scandir(folder) as entries:
-        there = {entry.name for entry in entries}
-    if missing := [file for file in files if file not in there]:
-        raise DataError(
-            f"{name}: {len(missing):,} of {len(files):,} pictures are not in {folder} (first: {missing[0]}).\n{origin}"
-        )
+def require_pictures(folder: Path, files: Iterable[str], name: str, origin: Origin) -> None:
+    """DataError unless every one of ``files`` is there; no picture is opened, each folder is listed once.
+
+    Args:
+        folder: what the names start from.
+        files: names, with folders in them where pictures lie deeper (``2014/05/a.jpg``).
+        name: of the data set.
+        origin: where to get what is missing.
+    """
+    by_folder: dict[str, list[str]] = {}
+    for file in files:
+        parent, _, last = file.rpartition("/")
+        by_folder.setdefault(parent, []).append(last)
+    for parent, names in by_folder.items():
+        with os.scandir(require(folder / parent, name, origin)) as entries:
+            there = {entry.name for entry in entries}
+        if missing := [file for file in names if file not in there]:
+            raise DataError(
+                f"{name}: {len(missing):,} of {len(names):,} pictures are not in {folder / parent} (first: {missing[0]}).\n"
+                f"{origin}"
+            )
 
 
 def check_counts(found: Mapping[str, int], known: Mapping[str, int], name: str, *, check: bool) -> None:
@@ -96,19 +111,23 @@ def check_counts(found: Mapping[str, int], known: Mapping[str, int], name: str, 
     say(f"warning: {message}")
 
 
+def by_hash(ids: Sequence[str]) -> list[int]:
+    """Positions of ``ids`` in the order of their hashes: a shuffle that is the same on every machine."""
+    return sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
+
+
 def hold_out(ids: Sequence[str], count: int) -> tuple[list[int], list[int]]:
     """Positions of the training pictures, and of ``count`` held out for validation: those whose ids have the least hashes.
 
-    So the choice is the same on every machine. Both lists keep the order of ``ids``.
+    Both lists keep the order of ``ids``.
 
     Raises:
         DataError: nothing would be left on one side.
     """
     if not 0 < count < len(ids):
         raise DataError(f"--data.val must hold out between 1 and {len(ids) - 1} training pictures, got {count}")
-    hashes = sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
-    held = set(hashes[:count])
-    return [i for i in range(len(ids)) if i not in held], sorted(held)
+    order = by_hash(ids)
+    return sorted(order[count:]), sorted(order[:count])
 
 
 def make_table(
@@ -139,32 +158,51 @@ def with_selection(train: SampleTable, test: SampleTable, *, select_on: Selectio
 
 
 def cached(
-    name: str, config: Any, inputs: Sequence[Path], make: Callable[[], dict[str, SampleTable]]
+    name: str,
+    config: Any,
+    inputs: Sequence[Path],
+    make: Callable[[], dict[str, SampleTable]],
+    *,
+    same: Callable[[dict[str, SampleTable]], tuple[Any, Sequence[Path]]] | None = None,
 ) -> dict[str, SampleTable]:
     """The tables that ``make`` builds, from disk where they were built before.
 
-    The key holds the source's options and path, size and time of every one of ``inputs`` (files, and folders whose time changes
-    when pictures come or go), so changed files are read anew.
+    The key holds :data:`FORMAT`, the source's options and path, size and time of every one of ``inputs`` (files, and folders
+    whose time changes when pictures come or go), so changed files are read anew.
 
     Args:
         name: of the source; the first part of the cache folder's name.
         config: the source's ``Config``.
         inputs: what ``make`` reads; all exist.
         make: reads, checks and builds.
+        same: from the tables, other options and inputs that give the same tables, so they are found by those too.
     """
     _said.set([])
-    stats = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs]
-    key = key_of({"ctran": __version__, "config": dataclasses.asdict(config), "inputs": stats})
-    folder = default_root() / "tables" / f"{name}-{key}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):  # of several processes one builds
+    folder = _folder(name, config, inputs)
+    with _lock(folder):  # of several processes one builds
         if not folder.is_dir():
             tables = make()
             _store(tables, folder)
+            if same is not None:
+                other = _folder(name, *same(tables))
+                with _lock(other):
+                    if not other.is_dir():
+                        _store(tables, other)
             return tables
     for message in json.loads((folder / "said.json").read_text()):
         say(message)
     return _load(folder)
+
+
+def _folder(name: str, config: Any, inputs: Sequence[Path]) -> Path:
+    stats = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs]
+    parts = {"ctran": __version__, "format": FORMAT, "config": dataclasses.asdict(config), "inputs": stats}
+    return default_root() / "tables" / f"{name}-{key_of(parts)}"
+
+
+def _lock(folder: Path) -> FileLock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f"{folder.name}.lock"))
 
 
 def _store(tables: dict[str, SampleTable], folder: Path) -> None:

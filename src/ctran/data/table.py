@@ -84,6 +84,9 @@ class SampleTable:
         """Dense truth (int8), one :class:`LabelState` code an entry.
 
         Where one label of an exclusive group is positive its others are negative, also where nobody said so.
+
+        Raises:
+            DataError: several labels of an exclusive group are positive, or all are negative; it names picture and group.
         """
         table = np.full((len(self), len(self.labels)), int(self.absent), dtype=np.int8)
         for name, code in (("negatives", LabelState.NEGATIVE), ("positives", LabelState.POSITIVE)):
@@ -91,21 +94,19 @@ class SampleTable:
             lengths = [len(x) for x in lists]
             where = np.repeat(np.arange(len(lists)), lengths)
             table[where, np.concatenate([np.asarray(x, dtype=np.int64) for x in lists])] = code
-        return complete(torch.from_numpy(table), self.labels.exclusive)
+        return self._completed(torch.from_numpy(table), self.labels)
 
-    def check_groups(self) -> "SampleTable":
-        """Refuse truth that breaks an exclusive group; the error names picture and group."""
+    def _completed(self, truth: Int[Tensor, "N L"], labels: LabelSpace) -> Int[Tensor, "N L"]:
         try:
-            _ = self.truth
+            return complete(truth, labels.exclusive)
         except ExclusiveError as error:
-            group = [g for g in self.labels.groups if g.exclusive][error.group]
+            group = [g for g in labels.groups if g.exclusive][error.group]
             more = f" ({error.rows} such pictures)" if error.rows > 1 else ""
             what = f"has {error.positives} labels" if error.positives else "has none of the labels"
             raise DataError(
                 f"picture {self.ids[error.row]!r} {what} of group {group.name!r}, which is exclusive: exactly one is expected"
                 f"{more}. Mend the annotation, add a label for 'none of these', or set exclusive: false"
             ) from None
-        return self
 
     def picture(self, index: int) -> Image.Image:
         """Decoded RGB picture of one row; :class:`~ctran.images.BrokenImageError` names it."""
@@ -119,12 +120,12 @@ class SampleTable:
 
     def truth_for(self, labels: LabelSpace) -> Int[Tensor, "N L"]:
         """:attr:`truth` in another label space: labels that this table does not have are ``UNKNOWN``."""
-        if labels.names == self.labels.names:
+        if labels.names == self.labels.names and labels.groups == self.labels.groups:
             return self.truth
         known = self.labels.index_of
         unknown = torch.full((len(self), 1), int(LabelState.UNKNOWN), dtype=torch.int8)
         padded = torch.cat([self.truth, unknown], dim=1)
-        return padded[:, [known.get(name, len(known)) for name in labels.names]]
+        return self._completed(padded[:, [known.get(name, len(known)) for name in labels.names]], labels)
 
     @cached_property
     def fingerprint(self) -> str:

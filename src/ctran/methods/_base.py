@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ctran.images import Fit, Preprocessing
+from ctran.images import Fit, Preprocessing, Resample
 from ctran.model.backbone import Backbone
 
 
@@ -16,6 +16,7 @@ class MethodConfig:
         image_size: side of the square input, in pixels.
         fit: how a picture becomes square: ``pad`` (white), ``squash``, ``crop`` or ``cut`` (the middle as it is).
         centre: share of the fitted square's side that is kept in testing, cut from its middle.
+        resample: how pictures are resized: bicubic or bilinear.
     """
 
     backbone: str = "resnet101"
@@ -23,6 +24,7 @@ class MethodConfig:
     image_size: int = 576
     fit: Fit = "squash"
     centre: float = 1.0
+    resample: Resample = "bicubic"
 
     def __post_init__(self) -> None:
         if not 0 < self.centre <= 1:
@@ -31,4 +33,4 @@ class MethodConfig:
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:
     """The test transform of a model; mean and spread are the backbone's."""
-    return Preprocessing(config.image_size, config.fit, backbone.mean, backbone.std, config.centre)
+    return Preprocessing(config.image_size, config.fit, backbone.mean, backbone.std, config.centre, config.resample)

@@ -98,7 +98,7 @@ COCO = Released(
     "resnet101.tv_in1k",
     {"backbone.base_network.fc.weight": (1000, 2048), "backbone.base_network.fc.bias": (1000,)},
     "the backbone's ImageNet classifier",
-    Preprocessing(576, "squash", centre=0.9),
+    Preprocessing(576, "squash", centre=0.9, resample="bilinear"),
 )
 AUXILIARY = "backbone.base_network.AuxLogits"
 CUB = Released(
@@ -108,7 +108,7 @@ CUB = Released(
     | _unit(f"{AUXILIARY}.conv0", 128, 768, 1, 1)
     | _unit(f"{AUXILIARY}.conv1", 768, 128, 5, 5),
     "the auxiliary head (AuxLogits) and the never used type_lt",
-    Preprocessing(299, "cut", (0.5, 0.5, 0.5), (2.0, 2.0, 2.0)),
+    Preprocessing(299, "cut", (0.5, 0.5, 0.5), (2.0, 2.0, 2.0), resample="bilinear"),
 )
 FIRST = {"backbone.base_network.conv1.weight": COCO, "backbone.base_network.Conv2d_1a_3x3.conv.weight": CUB}
 """The first convolution tells the two apart."""

@@ -105,7 +105,7 @@ def variant(recipe: Recipe) -> tuple[str, ...]:
 
 def departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
     """Keys in which a recipe differs from the one that makes the published row: ``training.loss asl instead of bce``."""
-    mine, theirs = (dict(_leaves(dataclasses.asdict(r))) for r in (recipe, published))
+    mine, theirs = (_pictures_a_step(dict(_leaves(dataclasses.asdict(r)))) for r in (recipe, published))
     return tuple(
         f"{key} {_short(mine.get(key))} instead of {_short(theirs.get(key))}"
         for key in dict.fromkeys([*mine, *theirs])
@@ -114,6 +114,11 @@ def departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
         and not key.startswith("evaluation.")  # what was measured is what stands in the columns
         and not (key.startswith("data.") and isinstance(mine.get(key) or theirs.get(key), Path))  # where the data are
     )
+
+
+def _pictures_a_step(keys: dict[str, Any]) -> dict[str, Any]:
+    """Over how many devices a step's pictures are spread makes no difference."""
+    return keys | {"training.batch_size": keys["training.batch_size"] * keys["training.devices"], "training.devices": 1}
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

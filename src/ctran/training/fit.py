@@ -62,7 +62,7 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     try:
         tables = build_tables(recipe)
         if rank == 0 and not resume:
-            recipe = freeze(recipe, tables, run)
+            freeze(recipe, tables, run)
         if rank == 0 and (changed := check_data(tables, run, tuple(tables))):
             raise RunFolderError(f"{changed}. Train anew with --output")
         if resume and (run / "finished.json").exists():
@@ -122,8 +122,9 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
     if options.patience:
         callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience, check_finite=False))
     strategy = options.strategy
-    if options.devices > 1 and strategy in ("auto", "ddp") and (options.apart_epochs or options.hide_image):
-        strategy = "ddp_find_unused_parameters_true"  # some steps leave the image tokens, or the anchor, without a gradient
+    unused = options.apart_epochs or options.hide_image or not getattr(recipe.model, "use_image", True)
+    if options.devices > 1 and strategy in ("auto", "ddp") and unused:
+        strategy = "ddp_find_unused_parameters_true"  # some steps leave the image's part, or the anchor, without a gradient
     try:
         trainer = L.Trainer(
             accelerator=options.accelerator,

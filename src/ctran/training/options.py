@@ -64,6 +64,7 @@ class Training:
             epsilon, weight decay and clip_norm).
         exclusive: labels of exclusive groups are trained one by one (bce, the paper), or each group by softmax.
         mask_by: label mask training hides labels one by one (the paper), or groups as a whole.
+        mask_over: all labels may be told in training, or only the extra ones (the released code on CUB): targets stay hidden.
         unknown_share: label mask training hides a uniform random share of the labels in this range; [1, 1] is training
             without label masks (all labels unknown).
         all_unknown: share of the pictures that are told nothing at all, beyond the sampling above.
@@ -102,6 +103,7 @@ class Training:
     reduction: Literal["mean", "sum"] = "mean"
     exclusive: Literal["bce", "softmax"] = "bce"
     mask_by: Literal["labels", "groups"] = "labels"
+    mask_over: Literal["all", "extra"] = "all"
     unknown_share: tuple[float, float] = (0.25, 1.0)
     all_unknown: float = 0.0
     hide_image: float = 0.0
@@ -151,6 +153,7 @@ class Evaluation:
         known_share: shares of the labels that the model is told, one row each.
         known_groups: numbers of groups of extra labels that it is told, one row each; where given, known_share is not used.
         reveal: which labels are told first: random ones, positives alone, or positives in the order of the model's confidence.
+            Shares are then of a picture's positives, rounded down: of three positives 25 % is none.
         seed: of the choice of known labels.
         draws: how often known labels are drawn; reported are mean and spread.
         presets: published definitions of the metrics to report as well: ctran, mlgcn, voc.
@@ -175,5 +178,5 @@ class Evaluation:
     def settings(self) -> list[Evidence]:
         """What the model is told, a setting each."""
         if self.known_groups:
-            return [Evidence(groups=n) for n in self.known_groups]
+            return [Evidence(groups=n, reveal=self.reveal) for n in self.known_groups]
         return [Evidence(share, reveal=self.reveal) for share in self.known_share]

@@ -188,10 +188,16 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
 
 
 def read_run(run: Path, flags: Sequence[str] = ()) -> Recipe:
-    """The recipe that a run folder was made by, with ``--key value`` flags over it."""
+    """The recipe that a run folder was made by, with ``--key value`` flags over it.
+
+    Files that the source keeps with the run (its ``FROZEN``: option -> file) are read from there, wherever the folder is now.
+    """
     if not (run / "recipe.yaml").is_file():
         raise RecipeError(f"{run} is no run folder: recipe.yaml not found")
-    return read_recipe(run / "recipe.yaml", flags)
+    recipe = read_recipe(run / "recipe.yaml", flags)
+    kept = getattr(registry.find(sources, recipe.source), "FROZEN", {})
+    found = {option: run / file for option, file in kept.items() if (run / file).is_file()}
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **found)) if found else recipe
 
 
 def _tree(flat: dict[str, Any]) -> dict[str, Any]:

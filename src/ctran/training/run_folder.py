@@ -7,7 +7,6 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ class RunFolder(Callback):
             return
         score = pl_module.report.score
         row = {"epoch": trainer.current_epoch + 1, "train_loss": pl_module.train_loss, "val_score": score}
-        row |= {f"val_mAP_{s.key}": s.hidden.mAP for s in pl_module.report.settings}
+        row |= pl_module.report.scores
         self.history.append(row)
         write_json(self.run / "history.json", self.history)
         plots.learning_curves(self.history, self.run / "curves.png")
@@ -130,17 +129,12 @@ def discard(run: Path) -> None:
         run.rmdir()
 
 
-def freeze(recipe: Recipe, tables: dict[str, SampleTable], run: Path) -> Recipe:
-    """Write ``labels.json``, and whatever the source wants kept with the run (its ``freeze``: COCO-1000's vocabulary).
-
-    Returns the recipe that reads the kept files; ``recipe.yaml`` is that one.
-    """
+def freeze(recipe: Recipe, tables: dict[str, SampleTable], run: Path) -> None:
+    """Write ``labels.json``, and what the source wants kept with the run (COCO-1000's vocabulary; see ``read_run``)."""
     tables["train"].labels.save(run / "labels.json")
     source = registry.find(sources, recipe.source)
     if hasattr(source, "freeze"):
-        recipe = replace(recipe, data=source.freeze(recipe.data, tables, run))
-        recipe.save(run / "recipe.yaml")
-    return recipe
+        source.freeze(tables, run)
 
 
 def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:

@@ -102,6 +102,7 @@ class LabelTask(L.LightningModule):
             unknown_share=options.unknown_share,
             all_unknown=options.all_unknown,
             units=self.labels.units if options.mask_by == "groups" else None,
+            may_tell=~self.labels.targets if options.mask_over == "extra" else None,
             generator=self.generator,
         )
         features = features_of(self.model, batch)
@@ -180,8 +181,8 @@ class LabelTask(L.LightningModule):
         answers = [Answer(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
         self.report = report(truth, answers, self.labels)
         self.log("val_score", self.report.score, prog_bar=True)
-        for s in self.report.settings:
-            self.log(f"val_mAP_{s.key}", s.hidden.mAP)
+        for name, value in self.report.scores.items():
+            self.log(name, value)
 
     # --------------------------------------------------------------- optimiser
 

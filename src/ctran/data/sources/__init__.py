@@ -2,4 +2,7 @@
 
 Each holds ``SUMMARY`` (one line for ``ctran datasets``), ``Config`` (a frozen dataclass: its options, typed and documented) and
 ``build(config) -> {"train": SampleTable, "val": ..., "test": ...}`` over one label space.
+
+Published data sets have ``ORIGIN`` (where to get them) and ``COUNTS`` (what they are known to hold). A source whose labels
+follow from the data may keep files with a run: ``freeze(tables, folder)`` writes them, ``FROZEN`` names the option of each.
 """

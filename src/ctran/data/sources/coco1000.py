@@ -15,15 +15,15 @@ NEWS-500, whose own data are not public::
         --data.train_captions train.json --data.train_images images --data.val_captions test.json --data.val_images images
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from ctran.data import captions, coco, official
-from ctran.data.sources.news500 import unpickle
+from ctran.data.names import read_labels
+from ctran.data.plain_pickle import unpickle
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
 from ctran.progress import track
@@ -47,6 +47,9 @@ COUNTS = {
     "val2014 pictures": 40_504,
     "val2014 captions": 202_654,
 }
+FROZEN = {"vocabulary": "vocabulary.txt"}
+"""Option -> file of the run folder that keeps it."""
+
 TRAIN, VAL = "annotations/captions_train2014.json", "annotations/captions_val2014.json"
 
 
@@ -123,22 +126,20 @@ def read_vocabulary(path: Path, size: int) -> tuple[str, ...]:
     Raises:
         DataError: not ``size`` words, one that is empty or there twice, or a file of another format.
     """
+    words = published_words(path) if path.suffix == ".p" else read_labels(path).names
+    if len(words) != size:
+        raise DataError(f"{path} holds {len(words):,} words, expected --data.words {size:,}")
+    return words
+
+
+def published_words(path: Path) -> tuple[str, ...]:
+    """Words of Feedback-prop's vocabulary: a tuple of dicts, number -> word, word -> number, number -> count."""
+    content = unpickle(path)
     try:
-        if path.suffix == ".json":
-            names = LabelSpace.load(path).names
-        elif path.suffix == ".p":
-            word_of = unpickle(path)[0]  # (number -> word, word -> number, number -> count)
-            names = tuple(word_of[i] for i in range(len(word_of)))
-        else:
-            names = tuple(path.read_text(encoding="utf-8").splitlines())
-        LabelSpace(names)
+        word_of = content[0]
+        return LabelSpace(tuple(word_of[i] for i in range(len(word_of)))).names
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: expected a vocabulary (one word a line, labels.json or Feedback-prop's .p): {error}"
-        ) from None
-    if len(names) != size:
-        raise DataError(f"{path} holds {len(names):,} words, expected --data.words {size:,}")
-    return names
+        raise DataError(f"{path}: expected Feedback-prop's dicts of words ({type(error).__name__}: {error})") from None
 
 
 def draw(ids: Sequence[str], config: Config) -> tuple[list[int], list[int]]:
@@ -147,7 +148,7 @@ def draw(ids: Sequence[str], config: Config) -> tuple[list[int], list[int]]:
         raise DataError(
             f"--data.val {config.val} and --data.test {config.test} are more than the {len(ids):,} pictures there are"
         )
-    order = sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
+    order = official.by_hash(ids)
     return sorted(order[config.test : config.test + config.val]), sorted(order[: config.test])
 
 
@@ -158,7 +159,7 @@ def table(
     number = {word: i for i, word in enumerate(vocabulary)}
     positives = [sorted({number[word] for word in words if word in number}) for words in lemmas]
     ids = [source.ids[i] for i in rows]
-    coco.require_pictures(config.root.absolute(), ids, "coco1000", ORIGIN)
+    official.require_pictures(config.root.absolute(), ids, "coco1000", ORIGIN)
     return official.make_table([config.root.absolute() / i for i in ids], ids, positives, LabelSpace(tuple(vocabulary)))
 
 
@@ -176,9 +177,10 @@ def check(train: Captioned, val: Captioned, config: Config) -> None:
     official.check_counts(found, COUNTS, "coco1000", check=config.check_counts)
 
 
-def read_all(config: Config, wordnet: Sequence[captions.File], stop_words: Sequence[captions.File]) -> dict[str, SampleTable]:
-    """All splits, checked, without the cache; of ``stop_words`` there is none where the vocabulary is given."""
-    vocabulary = read_vocabulary(config.vocabulary, config.words) if config.vocabulary else None
+def read_all(
+    config: Config, wordnet: Sequence[captions.File], vocabulary: Sequence[str] | None, stop_words: captions.File | None
+) -> dict[str, SampleTable]:
+    """All splits, checked, without the cache; the vocabulary is counted, without ``stop_words``, where none is given."""
     root = config.root.absolute()
     train = read_captions(root, config.train_captions, config.train_images)
     val = read_captions(root, config.val_captions, config.val_images)
@@ -188,28 +190,39 @@ def read_all(config: Config, wordnet: Sequence[captions.File], stop_words: Seque
     texts = [source.captions[i] for source, rows in chosen for i in rows]
     lemmas = [[*chain.from_iterable(map(lemmas_of, own))] for own in track(texts, "reading captions", len(texts))]
     if vocabulary is None:
-        stop = {word for file in stop_words for word in file.read_text(encoding="utf-8").split()}
+        stop = set(stop_words.read_text(encoding="utf-8").split()) if stop_words else set[str]()
         vocabulary = captions.most_frequent(chain.from_iterable(lemmas[: len(train.ids)]), config.words, stop)
     rest = iter(lemmas)
     made = [table(source, rows, [next(rest) for _ in rows], vocabulary, config) for source, rows in chosen]
     return {"train": made[0], "val": made[1] if config.select_on == "val" else made[2], "test": made[2]}
 
 
+def by_words(config: Config, words: Sequence[str]) -> Config:
+    """Options for the cache's key, in which a vocabulary is its words: the file that holds them may lie anywhere."""
+    digest = hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return replace(config, vocabulary=Path(digest), stopwords=None)
+
+
 def build(config: Config) -> dict[str, SampleTable]:
     """All splits. A word that no caption of a picture has counts as absent from it."""
     needed = (config.train_captions, config.val_captions, config.train_images, config.val_images)
     inputs = [official.require(config.root / name, "coco1000", ORIGIN) for name in needed]
-    if config.vocabulary:
-        inputs.append(official.require(config.vocabulary, "coco1000", ORIGIN))
     wordnet = captions.find_wordnet(config.wordnet)
-    stop_words = [] if config.vocabulary else [captions.find_stop_words(config.stopwords)]
-    inputs += [captions.on_disk(file) for file in (*wordnet, *stop_words)]
-    inputs.append(captions.version_file())  # another NLTK may make other lemmas
-    return official.cached("coco1000", config, inputs, lambda: read_all(config, wordnet, stop_words))
+    inputs += [captions.on_disk(file) for file in wordnet]
+    inputs.append(captions.version_file())  # another NLTK may cut captions into other words
+    if config.vocabulary:
+        words = read_vocabulary(config.vocabulary, config.words)
+        return official.cached("coco1000", by_words(config, words), inputs, lambda: read_all(config, wordnet, words, None))
+    stop_words = captions.find_stop_words(config.stopwords)
+    return official.cached(
+        "coco1000",
+        config,
+        [*inputs, captions.on_disk(stop_words)],
+        lambda: read_all(config, wordnet, None, stop_words),
+        same=lambda tables: (by_words(config, tables["train"].labels.names), inputs),
+    )
 
 
-def freeze(config: Config, tables: dict[str, SampleTable], folder: Path) -> Config:
-    """Write the words of ``tables`` to ``folder/vocabulary.txt`` and return the options that read them from there."""
-    path = folder.absolute() / "vocabulary.txt"
-    path.write_text("\n".join(tables["train"].labels.names) + "\n", encoding="utf-8")
-    return dataclasses.replace(config, vocabulary=path)
+def freeze(tables: dict[str, SampleTable], folder: Path) -> None:
+    """Write the words of ``tables`` where :data:`FROZEN` says; read as ``vocabulary`` they give the same tables."""
+    (folder / FROZEN["vocabulary"]).write_text("\n".join(tables["train"].labels.names) + "\n", encoding="utf-8")

@@ -146,12 +146,7 @@ def check(config: Config, archive: Archive, base: Path) -> None:
     """DataError where the counts are not the published ones, or pictures are missing."""
     found = (len(archive.files), len(archive.class_names), int(archive.trains.sum()), int((~archive.trains).sum()))
     official.check_counts(dict(zip(COUNTS, found, strict=True)), COUNTS, NAME, check=config.check_counts)
-    folders: dict[str, list[str]] = {}
-    for file in archive.files:
-        folder, _, picture = file.rpartition("/")
-        folders.setdefault(folder, []).append(picture)
-    for folder, pictures in folders.items():
-        official.require_pictures(base / "images" / folder, pictures, NAME, ORIGIN)
+    official.require_pictures(base / "images", archive.files, NAME, ORIGIN)
 
 
 def build(config: Config) -> dict[str, SampleTable]:

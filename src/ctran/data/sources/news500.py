@@ -4,18 +4,19 @@ The data are not public. Any corpus of captioned pictures takes their place by t
 not nouns alone): write the captions in COCO's format and use the source ``coco1000`` with ``--data.words 500``, as said there.
 
 A split is two files: ``train_split.p``, a pickled list of ``{"file_path": ..., "image_id": ...}``, and
-``caption_train_space.npy``, one row of 500 zeros and ones for each. Unpickling may run any code, so only plain containers are
-accepted. Source: QData/C-Tran, ``dataloaders/news500_dataset.py``.
+``caption_train_space.npy``, one row of 500 zeros and ones for each. Source: QData/C-Tran, ``dataloaders/news500_dataset.py``.
 """
 
-import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 
-from ctran.data import coco, official
+from ctran.data import official
+from ctran.data.names import read_labels
+from ctran.data.plain_pickle import unpickle
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
 
@@ -58,28 +59,15 @@ class Config:
     check_counts: bool = True
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Numbers, text, lists, tuples, dicts and sets; whatever would import something is refused."""
+class Pictures(NamedTuple):
+    """One split's file names below root, and ids."""
 
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only plain lists, dicts, text and numbers are read")
-
-
-def unpickle(path: Path) -> Any:
-    """The content of a pickle of plain containers, without running what it may hold.
-
-    Raises:
-        DataError: it holds anything else, or is no pickle.
-    """
-    try:
-        with path.open("rb") as file:
-            return _PlainUnpickler(file).load()
-    except Exception as error:  # a broken pickle raises nearly anything
-        raise DataError(f"{path} cannot be read as a pickle of plain containers: {error}") from None
+    files: list[str]
+    ids: list[str]
 
 
-def read_pictures(path: Path, prefix: str) -> tuple[list[str], list[str]]:
-    """File names below root, and ids."""
+def read_pictures(path: Path, prefix: str) -> Pictures:
+    """The list of a split, checked; the pictures are not looked for."""
     records = unpickle(path)
     if not isinstance(records, list):
         raise DataError(f"{path}: expected a list of records, got {type(records).__name__}")
@@ -94,10 +82,10 @@ def read_pictures(path: Path, prefix: str) -> tuple[list[str], list[str]]:
             )
         files.append(record["file_path"].removeprefix(prefix).lstrip("/"))
         ids.append(str(record["image_id"]))
-    return files, ids
+    return Pictures(files, ids)
 
 
-def read_labels(path: Path, rows: int) -> tuple[list[list[int]], int]:
+def read_positives(path: Path, rows: int) -> tuple[list[list[int]], int]:
     """Indices of the ones in each row, and the number of columns."""
     try:
         dense = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -114,17 +102,9 @@ def read_labels(path: Path, rows: int) -> tuple[list[list[int]], int]:
     return positives, dense.shape[1]
 
 
-def label_space(config: Config, size: int) -> LabelSpace:
-    """Names from the file, or numbers."""
-    if config.names is None:
-        return LabelSpace(tuple(f"news {i:03}" for i in range(size)))
-    names = official.require(config.names, "news500", ORIGIN).read_text(encoding="utf-8").splitlines()
-    if len(names) != size:
-        raise DataError(f"{config.names}: expected {size} names, one a line, found {len(names)}")
-    try:
-        return LabelSpace(tuple(names))
-    except ValueError as error:
-        raise DataError(f"{config.names}: {error}") from None
+def label_space(names: Path | None, size: int) -> LabelSpace:
+    """The names of a file, or numbers."""
+    return read_labels(names, size) if names else LabelSpace(tuple(f"news {i:03}" for i in range(size)))
 
 
 def files_of(split: str, root: Path) -> tuple[Path, Path]:
@@ -132,19 +112,18 @@ def files_of(split: str, root: Path) -> tuple[Path, Path]:
     return root / f"{split}_split.p", root / f"caption_{split}_space.npy"
 
 
-def read(split: str, config: Config) -> SampleTable:
+def read(split: str, pictures: Pictures, config: Config) -> SampleTable:
     """One split, checked."""
     root = config.root.absolute()
-    pictures, space = files_of(split, root)
-    files, ids = read_pictures(pictures, config.strip_prefix)
-    positives, size = read_labels(space, len(ids))
-    coco.require_pictures(root, files, "news500", ORIGIN)
-    return official.make_table([root / file for file in files], ids, positives, label_space(config, size))
+    files, ids = pictures
+    positives, size = read_positives(files_of(split, root)[1], len(ids))
+    official.require_pictures(root, files, "news500", ORIGIN)
+    return official.make_table([root / file for file in files], ids, positives, label_space(config.names, size))
 
 
-def read_all(config: Config, splits: tuple[str, ...]) -> dict[str, SampleTable]:
+def read_all(config: Config, pictures: Mapping[str, Pictures]) -> dict[str, SampleTable]:
     """All splits, checked, without the cache."""
-    tables = {split: read(split, config) for split in splits}
+    tables = {split: read(split, own, config) for split, own in pictures.items()}
     sizes = {split: len(table.labels) for split, table in tables.items()}
     if len(set(sizes.values())) > 1:
         raise DataError(f"news500: the splits have different numbers of labels: {sizes}")
@@ -160,5 +139,8 @@ def build(config: Config) -> dict[str, SampleTable]:
     """All splits. A noun that is not in a picture's caption counts as absent."""
     splits = ("train", "val", "test") if files_of("val", config.root)[0].exists() else ("train", "test")
     inputs = [official.require(path, "news500", ORIGIN) for split in splits for path in files_of(split, config.root)]
-    inputs += [official.require(config.names, "news500", ORIGIN)] if config.names else []
-    return official.cached("news500", config, inputs, lambda: read_all(config, splits))
+    inputs += [config.names] if config.names and config.names.exists() else []
+    pictures = {split: read_pictures(files_of(split, config.root)[0], config.strip_prefix) for split in splits}
+    folders = {file.rpartition("/")[0] for own in pictures.values() for file in own.files}
+    inputs += [official.require(config.root / folder, "news500", ORIGIN) for folder in sorted(folders)]
+    return official.cached("news500", config, inputs, lambda: read_all(config, pictures))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctran.data import official
+from ctran.data.names import read_labels
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
 
@@ -57,21 +58,9 @@ class Config:
     check_counts: bool = True
 
 
-def read_names(path: Path | None) -> LabelSpace:
-    """The label space: the names in ``path``, or numbers."""
-    if path is None:
-        return LabelSpace(tuple(f"vg {number:03}" for number in range(NUM_LABELS)))
-    if not path.is_file():
-        raise DataError(f"{NAME}: {path} not found; give a text file of {NUM_LABELS} names as --data.names, or leave it out")
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    if len(names) != NUM_LABELS or not all(names):
-        raise DataError(
-            f"{path}: expected {NUM_LABELS} lines, a name each, found {sum(map(bool, names))} names in {len(names)} lines"
-        )
-    if len(set(names)) < NUM_LABELS:
-        twice = next(i for i, name in enumerate(names) if name in names[:i])
-        raise DataError(f"{path}, line {twice + 1}: name {names[twice]!r} is there twice; names must be distinct")
-    return LabelSpace(tuple(names))
+def label_space(names: Path | None) -> LabelSpace:
+    """The names of a file, or numbers."""
+    return read_labels(names, NUM_LABELS) if names else LabelSpace(tuple(f"vg {number:03}" for number in range(NUM_LABELS)))
 
 
 def read_list(path: Path) -> list[str]:
@@ -122,7 +111,7 @@ def find_pictures(root: Path, files: Sequence[str]) -> dict[str, Path]:
 def read(config: Config) -> dict[str, SampleTable]:
     """The splits, from files that are there."""
     root = config.root.absolute()
-    labels = read_names(config.names)
+    labels = label_space(config.names)
     index = read_index(root / INDEX)
     splits = {name: read_list(root / name) for name in (TRAIN, TEST)}
     if both := set(splits[TRAIN]) & set(splits[TEST]):

@@ -1,0 +1,35 @@
+"""Label names in a file: text with one name a line, or the ``labels.json`` of a model."""
+
+from pathlib import Path
+
+from ctran.data.table import DataError
+from ctran.labels import LabelSpace
+
+
+def read_labels(path: Path, count: int | None = None) -> LabelSpace:
+    """The names in their order; from a ``labels.json`` with its extra labels and groups.
+
+    White space around a name and empty lines at the end do not count.
+
+    Args:
+        path: a ``labels.json`` if it ends in ``.json``, otherwise UTF-8 text.
+        count: how many names there must be; None takes any number.
+
+    Raises:
+        DataError: no such file, of another form, a name that is empty or there twice, or not ``count`` names.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} not found; expected a text file with one name a line, or the labels.json of a model")
+    try:
+        if path.suffix == ".json":
+            labels = LabelSpace.load(path)
+        else:
+            lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+            labels = LabelSpace(tuple(line.strip() for line in lines))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # what JSON, UTF-8 and LabelSpace say
+        raise DataError(
+            f"{path}: expected one name a line, or the labels.json of a model ({type(error).__name__}: {error})"
+        ) from None
+    if count is not None and len(labels) != count:
+        raise DataError(f"{path}: expected {count:,} names, found {len(labels):,}")
+    return labels
