@@ -90,6 +90,12 @@ def predict(
     ]
 
 
+def spread_known(values: Sequence[float]) -> float:
+    """Standard deviation of those that are not NaN; NaN for fewer than two."""
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+
+
 @dataclass(frozen=True)
 class Entries:
     """One answer as the metrics take it, target labels only counted."""
@@ -118,9 +124,15 @@ class Entries:
 
 
 def mean_table(tables: Sequence[Table]) -> Table:
-    """Mean of each column; NaN where one of them has none."""
+    """Mean of each column over the tables that have it; NaN where none has."""
     rows = [t.as_dict() for t in tables]
-    return Table(**{name: float(np.mean([r[name] for r in rows])) for name in rows[0]})
+    return Table(**{name: mean_known([r[name] for r in rows]) for name in rows[0]})
+
+
+def mean_known(values: Sequence[float]) -> float:
+    """Mean of those that are not NaN; NaN if all are."""
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def setting_of(
@@ -155,7 +167,7 @@ def setting_of(
     if len(answers) > 1:
         rows = [t.as_dict() for t in hidden]
         columns = {name: [r[name] for r in rows] for name in rows[0]} | accuracy
-        spread = {name: float(np.std(values, ddof=1)) for name, values in columns.items()}
+        spread = {name: spread_known(values) for name, values in columns.items()}
     ends: dict[str, tuple[float, float]] = {}
     if intervals:
         with bar(f"intervals, {answers[0].evidence}", len(labels)) as step:
@@ -166,7 +178,7 @@ def setting_of(
         mean_table(everything),
         {n: r for n, r, t in zip(labels.names, per_label, labels.targets.tolist(), strict=True) if t},
         float(np.mean(told)),
-        {name: float(np.mean(values)) for name, values in accuracy.items()},
+        {name: mean_known(values) for name, values in accuracy.items()},
         {name: mean_table(tables) for name, tables in published.items()},
         len(answers),
         spread,

@@ -81,6 +81,8 @@ class LabelSpace:
             raise ValueError(f"label names must be distinct, got {twice!r} twice")
         for name in self.extra:
             self.index(name)
+        if len(set(self.extra)) == len(self.names):
+            raise ValueError("every label is extra, so nothing is asked for; at least one must be a target")
         self._check_groups()
 
     def _check_groups(self) -> None:

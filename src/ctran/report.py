@@ -113,6 +113,7 @@ class Report:
         groups = list(self.settings[0].accuracy)
         if groups:
             parts.append(_markdown("accuracy (%)", groups, {str(s.evidence): s.accuracy for s in self.settings}))
+            parts.append("Accuracy takes the most probable label of a group; precision, recall and F1 those from 50 % on.")
         for preset in self.settings[0].published:
             tables = {str(s.evidence): s.published[preset].as_dict() for s in self.settings}
             parts.append(_markdown(f"as `{preset}` counts", COLUMNS, tables))
@@ -125,6 +126,9 @@ class Report:
             names = [c for c in COLUMNS if c in self.settings[0].intervals]
             lows = {str(s.evidence): {k: "{:.1f} to {:.1f}".format(*v) for k, v in s.intervals.items()} for s in self.settings}
             parts.append(_markdown("95 % interval over pictures", names, lows))
+            parts.append(
+                "AP reads high where positives are few. The intervals allow for it and may lie below the figure itself."
+            )
         return "\n\n".join(parts)
 
 

@@ -127,3 +127,57 @@ def test_the_saved_recipe_trains_again(run, tmp_path):
     saved = yaml.safe_load((run[0] / "recipe.yaml").read_text())
     assert saved["data"]["root"] == str(run[1])
     assert main(["train", str(run[0] / "recipe.yaml"), "--output", str(tmp_path / "again"), "--training.epochs", "1"]) == 0
+
+
+def test_other_settings_leave_the_metrics_of_the_recipe_alone(run, capsys):
+    before = (run[0] / "metrics.json").read_bytes()
+    assert main(["evaluate", str(run[0]), "--known-share", "50", "--reveal", "positives"]) == 0
+    assert (run[0] / "metrics.json").read_bytes() == before and "metrics-other.json" in capsys.readouterr().err
+    saved = json.loads((run[0] / "metrics-other.json").read_text())
+    assert [s["setting"] for s in saved["settings"]] == ["50 % of positives"]
+
+
+def test_a_run_whose_data_moved_is_resumed_where_they_are(tmp_path, capsys):
+    pictures = draw_folder(tmp_path / "pictures")
+    flags = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(tmp_path / "r"), *TOY]
+    assert main(["train", *flags]) == 0
+    pictures.rename(tmp_path / "moved")
+    assert main(["train", "--resume", str(tmp_path / "r")]) == 1
+    assert main(["train", "--resume", str(tmp_path / "r"), "--root", str(tmp_path / "moved")]) == 0
+    assert "is finished; it is measured again" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path / "r"), "--seed", "3"]) == 1
+    assert "only --root and --data keys can be set anew" in capsys.readouterr().err
+
+
+def test_a_picture_that_breaks_is_one_line_from_a_loading_process_too(tmp_path, capsys):
+    from tests.data.miniatures import voc2007
+
+    options = voc2007.make(tmp_path / "voc")
+    for picture in (tmp_path / "voc").rglob("*.jpg"):
+        picture.write_text("no picture")
+    flags = [x for key, value in options.items() for x in (f"--data.{key}", str(value).lower())]
+    data = ["--source", "voc2007", "--root", str(tmp_path / "voc"), *flags]
+    assert main(["train", *data, *TOY, "--training.workers", "1", "--output", str(tmp_path / "r")]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("ctran train: picture '0") and last.endswith(".jpg): not a picture that Pillow can read")
+
+
+@pytest.mark.parametrize(("option", "present"), [("--json", None), ("--csv", "1")])
+def test_all_forms_name_the_same_label_of_an_exclusive_group(run, capsys, tmp_path, option, present):
+    import dataclasses
+
+    from ctran import Tagger
+    from ctran.labels import Group
+
+    tagger = Tagger.load(run[0])
+    groups = (Group("colour", ("blue", "green", "red"), exclusive=True),)
+    Tagger(tagger.model, dataclasses.replace(tagger.labels, groups=groups), tagger.config, tagger.preprocessing).save(
+        tmp_path / "m"
+    )
+    assert main(["predict", str(tmp_path / "m"), str(run[1] / "00.png"), option, "--threshold", "0.99"]) == 0
+    out = capsys.readouterr().out
+    if present is None:
+        named = set(json.loads(out)["labels"])
+    else:
+        named = {r["label"] for r in csv.DictReader(io.StringIO(out)) if r["present"] == present}
+    assert len(named & {"blue", "green", "red"}) == 1

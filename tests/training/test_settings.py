@@ -70,7 +70,7 @@ def test_evaluate_takes_settings_and_other_folders_beside_the_recipes(squares, t
     squares.rename(tmp_path / "moved")
     run, moved = str(tmp_path / "run"), ["--root", str(tmp_path / "moved")]
     capsys.readouterr()
-    flags = ["--known-share", "50", "--reveal", "positives", "--preset", "ctran", "voc", "--intervals", "20"]
+    flags = ["--known-share", "50", "--reveal", "positives", "--preset", "ctran", "voc", "--intervals", "100"]
     assert main(["evaluate", run, *moved, *flags, "--output", str(tmp_path / "m")]) == 0
     out, err = capsys.readouterr()
     assert "50 % of positives" in out and "as `voc` counts" in out and "95 % interval" in out

@@ -6,8 +6,9 @@
   ctran evaluate runs/demo --preset ctran mlgcn --intervals 1000
   ctran evaluate runs/demo --data.root elsewhere                    keys of data and evaluation can be set anew
 
-Without such flags it measures what the recipe says. Writes metrics.json and metrics.md into the run folder (metrics-SPLIT for
-other splits), unless --output names another stem.
+Without such flags it measures what the recipe says. Writes metrics.json and metrics.md into the run folder, or, so that these
+stay those of the recipe, metrics-other.* of other settings or data and metrics-SPLIT.* of other splits; --output names another
+stem.
 """
 
 import argparse
@@ -32,13 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--draws", type=int, help="draw what is told so often; mean and spread are reported")
     parser.add_argument("--preset", nargs="+", choices=tuple(PRESETS), help="published definitions to count by as well")
-    parser.add_argument("--intervals", type=int, default=0, metavar="N", help="95 %% bootstrap intervals of N replicates")
+    parser.add_argument("--intervals", type=replicates, metavar="N", help="95 %% bootstrap intervals of N replicates")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--seed", type=int, help="of the choice of known labels (default: the recipe's)")
     parser.add_argument("--everything", action="store_true", help="print metrics over all entries, not only those not shown")
-    parser.add_argument(
-        "--output", type=Path, help="write STEM.json and STEM.md here (default: RUN/metrics, of other splits RUN/metrics-SPLIT)"
-    )
+    parser.add_argument("--output", type=Path, help="write STEM.json and STEM.md here (default: RUN/metrics)")
+
+
+def replicates(text: str) -> int:
+    """A number from 100 on: fewer say nothing of the tails."""
+    if (value := int(text)) < 100:
+        raise argparse.ArgumentTypeError(f"expected at least 100 replicates, got {text}")
+    return value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,9 +67,8 @@ def run(options: argparse.Namespace) -> int:
             f"{trained[0].partition('=')[0]}: of a trained model only --data and --evaluation keys can be set anew"
         )
     recipe, tagger = read_run(options.run, options.keys), Tagger.load(options.run)
-    stem = options.output or options.run / ("metrics" if options.split == "test" else f"metrics-{options.split}")
-    if not stem.parent.is_dir():
-        raise RecipeError(f"--output {stem}: there is no folder {stem.parent}")
+    if options.output and not options.output.parent.is_dir():
+        raise RecipeError(f"--output {options.output}: there is no folder {options.output.parent}")
     given = {
         "known_share": tuple(s / 100 for s in shares) or None,
         "known_groups": () if shares else options.known_groups and tuple(options.known_groups),
@@ -77,7 +82,12 @@ def run(options: argparse.Namespace) -> int:
     if changed := check_data(tables, options.run, (options.split,)):
         print(f"warning: {changed}; some may have been trained on", file=sys.stderr)
     report_skipped(tables, options.run)
-    report = evaluate_run(tagger, tables[options.split], settings, split=options.split, intervals=options.intervals)
+    report = evaluate_run(tagger, tables[options.split], settings, split=options.split, intervals=options.intervals or 0)
+    usual = read_run(options.run).evaluation
+    other = changed or settings.settings() != usual.settings() or settings.seed != usual.seed
+    name = "metrics-other" if other else "metrics"
+    stem = options.output or options.run / (name if options.split == "test" else f"metrics-{options.split}")
     write_metrics(report, stem)
     print(report.markdown(everything=options.everything))
+    print(f"written to {stem}.json and .md", file=sys.stderr)
     return 0

@@ -58,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, BrokenImageError, ModelFolderError, UnknownLabelError, RuntimeError, OSError) as error:
         if isinstance(error, RuntimeError) and type(error) is RuntimeError:
             raise  # a bug, or torch: the trace helps
-        print(f"ctran {options.command}: {error}", file=sys.stderr)
+        message = str(error)
+        if "Original Traceback" in message:  # PyTorch's account of an error in a process that loads pictures
+            message = message.strip().splitlines()[-1].partition(": ")[2]
+        print(f"ctran {options.command}: {message}", file=sys.stderr)
         return 1
 
 

@@ -81,8 +81,9 @@ def run(options: argparse.Namespace) -> int:
             row = {"file": str(image), "labels": prediction.labels, "known": known}
             print(json.dumps(row | {"probabilities": prediction.probabilities}, ensure_ascii=False))
         elif options.csv:
+            present = set(prediction.labels)
             for label, p in prediction.probabilities.items():
-                writer.writerow([image, label, f"{p:.6f}", int(p >= options.threshold)])
+                writer.writerow([image, label, f"{p:.6f}", int(label in present)])
         else:
             best = ", ".join(f"{name} {100 * p:.0f} %" for name, p in prediction.top(options.top).items())
             table.add_row(*map(escape, (image.name, ", ".join(prediction.labels) or "-", best)))  # no markup in names

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctran.training.recipe import RecipeError, find_recipe, name_of, print_help, read_recipe, read_run
+from ctran.training.recipe import RecipeError, find_recipe, name_of, print_help, read_recipe, read_run, read_tree, shipped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +31,18 @@ def run(options: argparse.Namespace) -> int:
     from ctran.training.fit import fit
 
     if options.resume is not None:
-        if options.recipe or options.keys or options.output:
-            raise RecipeError("--resume RUN takes the recipe from the run folder; give no other")
-        recipe, folder = read_run(options.resume), options.resume
+        moved = all(k.startswith(("--data.", "--root")) for k in options.keys if k.startswith("--"))
+        if options.recipe or options.output or not moved:
+            raise RecipeError("--resume RUN takes the recipe from the run folder; only --root and --data keys can be set anew")
+        recipe, folder = read_run(options.resume, options.keys), options.resume
+        if (folder / "finished.json").exists():
+            print(f"{folder} is finished; it is measured again", file=sys.stderr)
     else:
         path = find_recipe(options.recipe) if options.recipe else None
         if options.list_keys:
             return help_on(path, options.keys)
+        if path is None and not options.keys:
+            raise RecipeError(f"name a recipe: a YAML file, or one of {', '.join(shipped())}")
         recipe = read_recipe(path, options.keys)
         folder = options.output or Path("runs") / (name_of(path) if path else recipe.method)
     try:
@@ -53,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
 def help_on(path: Path | None, flags: Sequence[str]) -> int:
     """All keys of the method and source that recipe and flags name."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    recipe = read_recipe(path) if path else None
-    parser.add_argument("--method", default=recipe.method if recipe else "ctran")
-    parser.add_argument("--source", default=recipe.source if recipe else "openclipart")
+    tree = read_tree(path) if path else {}
+    parser.add_argument("--method", default=tree.get("method", "ctran"))
+    parser.add_argument("--source", default=tree.get("source", "openclipart"))
     named, _ = parser.parse_known_args(flags)
     print_help(named.method, named.source)
     return 0

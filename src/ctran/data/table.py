@@ -112,7 +112,8 @@ class SampleTable:
         """Decoded RGB picture of one row; :class:`~ctran.images.BrokenImageError` names it."""
         cell = self.rows[index]["image"]
         source = cell["bytes"] if cell["bytes"] is not None else cell["path"]
-        return open_image(source, name=f"picture {self.ids[index]!r}")
+        where = "" if cell["path"] is None else f" ({cell['path']})"
+        return open_image(source, name=f"picture {self.ids[index]!r}{where}")
 
     def select(self, indices: Sequence[int]) -> "SampleTable":
         """The same table with only these rows, in this order."""

@@ -13,11 +13,11 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     loss, score = figure.subplots(1, 2)
-    loss.plot(epochs, [row["train_loss"] for row in history], color=INK)
+    loss.plot(epochs, [row["train_loss"] for row in history], color=INK, marker=".")
     loss.set(title="training loss", xlabel="epoch")
     kind = "accuracy" if any(k.startswith("val_accuracy_") for k in history[0]) else "mAP"
     for name in (k for k in history[0] if k.startswith(f"val_{kind}_")):
-        score.plot(epochs, [row[name] for row in history], label=curve_name(name.removeprefix(f"val_{kind}_")))
+        score.plot(epochs, [row[name] for row in history], marker=".", label=curve_name(name.removeprefix(f"val_{kind}_")))
     score.set(title=f"{kind} on val, labels not shown (%)", xlabel="epoch")
     score.legend(frameon=False, fontsize=8)
     for axes in (loss, score):

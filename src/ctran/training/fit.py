@@ -41,7 +41,9 @@ def quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings("ignore", message=".*lightning_fabric.*|.*dataloader.*workers.*|.*isinstance.treespec.*")
+    warnings.filterwarnings(
+        "ignore", message=".*lightning_fabric.*|.*dataloader.*workers.*|.*isinstance.treespec.*|.*worker processes in total.*"
+    )
 
 
 def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:

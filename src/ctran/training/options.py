@@ -140,7 +140,10 @@ class Training:
         if self.anchor_folds < 0 or self.anchor_folds == 1:
             raise ValueError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
         if not 0 <= self.apart_epochs <= self.epochs:
-            raise ValueError(f"training.apart_epochs must lie between 0 and training.epochs, got {self.apart_epochs}")
+            raise ValueError(
+                f"training.apart_epochs must lie between 0 and training.epochs, got {self.apart_epochs} of {self.epochs}: "
+                "they are the first of the epochs; set both"
+            )
         if self.feature_views and self.backbone_learning_rate != 0:
             raise ValueError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
 
@@ -169,6 +172,10 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not self.known_share or not all(0 <= share <= 1 for share in self.known_share):
             raise ValueError(f"evaluation.known_share must be shares between 0 and 1, got {list(self.known_share)}")
+        for name in ("known_share", "known_groups"):
+            values = getattr(self, name)
+            if twice := [v for i, v in enumerate(values) if v in values[:i]]:
+                raise ValueError(f"evaluation.{name} has {twice[0]:g} twice; to draw it several times: evaluation.draws")
         if self.draws < 1:
             raise ValueError(f"evaluation.draws must be at least 1, got {self.draws}")
         if unknown := [p for p in self.presets if p not in PRESETS]:
