@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -121,7 +122,8 @@ def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(recipe, tmp_path
     change(recipe, epochs=10_000).save(tmp_path / "long.yaml")
     run = tmp_path / "run"
     command = [sys.executable, "-m", "ctran", "train", str(tmp_path / "long.yaml"), "--output", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores Ctrl-C
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch 2/"):
