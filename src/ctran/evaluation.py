@@ -90,12 +90,6 @@ def predict(
     ]
 
 
-def spread_known(values: Sequence[float]) -> float:
-    """Standard deviation of those that are not NaN; NaN for fewer than two."""
-    known = [v for v in values if not np.isnan(v)]
-    return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
-
-
 @dataclass(frozen=True)
 class Entries:
     """One answer as the metrics take it, target labels only counted."""
@@ -135,6 +129,12 @@ def mean_known(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
+def spread_known(values: Sequence[float]) -> float:
+    """Standard deviation of those that are not NaN; NaN for fewer than two."""
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+
+
 def setting_of(
     truth: Int[Tensor, "N L"],
     answers: Sequence[Answer],
@@ -154,7 +154,8 @@ def setting_of(
         table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden)
         first = first or (entries, rows)
         hidden.append(table)
-        everything.append(metrics.measure(entries.probabilities, entries.positive, entries.known))
+        untold = np.array_equal(entries.hidden, entries.known)
+        everything.append(table if untold else metrics.measure(entries.probabilities, entries.positive, entries.known))
         told.append(float((answer.states != LabelState.UNKNOWN).sum() / len(truth)))
         for preset in presets:
             published[preset].append(entries.table(preset))
@@ -170,7 +171,7 @@ def setting_of(
         spread = {name: spread_known(values) for name, values in columns.items()}
     ends: dict[str, tuple[float, float]] = {}
     if intervals:
-        with bar(f"intervals, {answers[0].evidence}", len(labels)) as step:
+        with bar(f"intervals, {answers[0].evidence}", intervals) as step:  # a step a replicate
             ends = metrics.bootstrap(entries.probabilities, entries.positive, entries.hidden, replicates=intervals, step=step)
     return Setting(
         answers[0].evidence,
