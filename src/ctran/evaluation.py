@@ -54,7 +54,7 @@ def ask(
     draws: int = 1,
 ) -> Iterator[Answer]:
     """Answers for one batch, setting by setting, draw by draw (a setting in which nothing is drawn has one)."""
-    scores = None
+    scores, features = None, model.prepare(features)
     for evidence in settings:
         if evidence.reveal == "confident" and scores is None:
             scores = model.predict_labels(features, torch.zeros_like(truth))

@@ -5,6 +5,7 @@ import torch
 
 from ctran.labels import LabelState
 from ctran.model import Backbone, CTran, Features
+from ctran.model.attention import Source, weights
 from ctran.model.embeddings import LabelTokens
 from ctran.model.encoder import Encoder, EncoderLayer
 
@@ -52,7 +53,8 @@ def test_attention_maps_are_those_of_multi_head_attention():
     )
     h = torch.randn(2, 6, 16)
     _, maps = oracle(h, h, h, average_attn_weights=False)
-    assert torch.allclose(layer.attention(h), maps, atol=1e-6)
+    q, k, v = layer.project(h)
+    assert torch.allclose(weights(q, [Source(k, v)]), maps, atol=1e-6)
 
 
 def test_attention_does_not_change_what_is_predicted(model, images):
@@ -149,7 +151,8 @@ STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
 def test_an_anchored_model_is_a_linear_layer_and_what_the_encoder_changes(images):
     model = small(anchored=True)
     features, nothing = model.encode_images(images), torch.zeros(1, 7, dtype=torch.long)
-    change = model.encode_labels(features, STATES) - model.encode_labels(None, nothing)
+    memory = model.prepare(features).memory
+    change = model.encode_labels(memory, STATES) - model.encode_labels(None, nothing)
     expected = model.anchor(features.tokens.mean(1)) + change
     assert torch.allclose(model.predict_labels(features, STATES), expected, atol=1e-5)
 
@@ -221,8 +224,8 @@ def test_attention_leans_away_from_image_tokens(images):
 def test_a_bias_means_the_same_to_the_fused_kernel_and_to_the_maps():
     layer, h = EncoderLayer(dim=16, num_heads=4, dropout=0.0).eval(), torch.randn(2, 6, 16)
     bias = torch.randn(2, 4, 1, 6)
-    values = layer.qkv(h)[..., 32:].view(2, 6, 4, 4).transpose(1, 2)
-    mixed = layer.out((layer.attention(h, bias) @ values).transpose(1, 2).flatten(2))
+    q, k, v = layer.project(h)
+    mixed = layer.out((weights(q, [Source(k, v, bias)]) @ v).transpose(1, 2).flatten(2))
     after = layer.norm_attention(h + mixed)
     expected = layer.norm_network(after + layer.narrow(torch.relu(layer.wide(after))))
     assert torch.allclose(layer(h, bias), expected, atol=1e-5)
@@ -231,8 +234,9 @@ def test_a_bias_means_the_same_to_the_fused_kernel_and_to_the_maps():
 def test_token_dropout_takes_whole_channels_and_only_in_training(images):
     model = small(token_dropout=0.5)
     features = model.encode_images(images)
-    assert model._drop_channels(features) is features
-    dropped = model.train()._drop_channels(features).tokens
+    model.narrow = torch.nn.Identity()
+    assert model._image_tokens(features) is features.tokens
+    dropped = model.train()._image_tokens(features)
     gone = (dropped == 0).all(dim=1)
     assert 0.3 < gone.float().mean() < 0.7
     kept = ~gone[:, None].expand_as(dropped)

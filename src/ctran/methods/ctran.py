@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, CTran
+from ctran.model.attention import Attention
 from ctran.model.positions import Positions
 
 BACKBONE_OPTIONS = {f.name for f in fields(MethodConfig)}
@@ -31,6 +32,8 @@ class Config(MethodConfig):
         token_dropout: share of the image tokens' channels set to zero in training.
         pooled_dropout: the same for the averaged features of the anchor.
         orthogonal: start the attention's matrices orthogonal.
+        attention: full (the paper), image_first or latent: who attends to whom; see :class:`ctran.model.encoder.Encoder`.
+        num_latents: learned tokens of latent attention, through which labels learn of each other.
     """
 
     token_dim: int | None = None
@@ -48,6 +51,8 @@ class Config(MethodConfig):
     token_dropout: float = 0.0
     pooled_dropout: float = 0.0
     orthogonal: bool = False
+    attention: Attention = "full"
+    num_latents: int = 64
 
 
 def build(config: Config, num_labels: int) -> CTran:

@@ -34,10 +34,11 @@ class Linear(Method):
         self.classifier = nn.Linear(backbone.channels, num_labels)
 
     def predict_labels(
-        self, features: Features, states: Int[Tensor, "B L"], *, hide_image: Bool[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B L"]:
+        self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "R L"]:
         """Logits; the same for all ``states``."""
-        return self.classifier(self.dropout(features.tokens.mean(dim=1)))
+        logits = self.classifier(self.dropout(features.tokens.mean(dim=1)))
+        return logits.repeat_interleave(features.rows_each(states), dim=0)
 
 
 def build(config: Config, num_labels: int) -> Linear:

@@ -1,10 +1,11 @@
 """Image tokens Z from any timm network (paper, Sec. 3.1)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import timm
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctran.labels import nearest
@@ -17,14 +18,31 @@ class Features:
     Args:
         tokens: image tokens, row by row over the grid.
         grid: ``(h, w)`` with ``h * w = P``.
+        memory: what a method has made of the images so as not to make it again for each question
+            (:meth:`ctran.model.Method.prepare`): tensors of ``B`` entries each. None where it has not.
     """
 
     tokens: Float[Tensor, "B P C"]
     grid: tuple[int, int]
+    memory: Mapping[str, Tensor] | None = None
 
-    def repeat(self, times: int) -> "Features":
-        """The same image for ``times`` rows of states, without a copy. Needs ``B = 1``."""
-        return Features(self.tokens.expand(times, -1, -1), self.grid)
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, images: slice | Int[Tensor, "..."]) -> "Features":
+        """Those of some of the images."""
+        memory = None if self.memory is None else {name: tensor[images] for name, tensor in self.memory.items()}
+        return Features(self.tokens[images], self.grid, memory)
+
+    def rows_each(self, states: Int[Tensor, "R L"]) -> int:
+        """Rows of states for each image, ``R / B``.
+
+        Raises:
+            ValueError: the images do not divide the rows.
+        """
+        if len(states) % len(self):
+            raise ValueError(f"states must have the same number of rows for each of {len(self)} images, got {len(states)} rows")
+        return len(states) // len(self)
 
 
 class Backbone(nn.Module):
@@ -55,7 +73,8 @@ class Backbone(nn.Module):
         self.std: tuple[float, float, float] = tuple(cfg["std"])
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
-        maps = self.network.forward_features(images)
+        """Image tokens, in the precision of the weights."""
+        maps = self.network.forward_features(images.to(next(self.parameters()).dtype))
         if not isinstance(maps, Tensor) or self.channels not in maps.shape[1:]:
             raise ValueError(
                 f"backbone {self.name} gives no single map or row of {self.channels}-channel tokens; choose another"

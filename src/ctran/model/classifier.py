@@ -22,4 +22,4 @@ class LabelClassifier(nn.Module):
         nn.init.uniform_(self.weight, -(dim**-0.5), dim**-0.5)
 
     def forward(self, tokens: Float[Tensor, "B L D"]) -> Float[Tensor, "B L"]:
-        return torch.einsum("bld,ld->bl", tokens, self.weight) + self.bias
+        return (tokens.to(self.weight.dtype) * self.weight).sum(dim=2) + self.bias

@@ -1,17 +1,26 @@
 """The assembly: backbone, label tokens, encoder, classifier (paper, Fig. 3)."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ctran.labels import LabelState
+from ctran.model.attention import Attention, spread
 from ctran.model.backbone import Backbone, Features
 from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
 from ctran.model.encoder import Encoder
 from ctran.model.method import Method
 from ctran.model.positions import Positions, sine
+
+TOKENS_AT_ONCE = 8192
+"""Of all rows of states that are answered together."""
+SCORES_AT_ONCE = 2**26
+"""Attention scores that are written out together where rows share an image's keys."""
 
 
 class CTran(Method):
@@ -45,6 +54,7 @@ class CTran(Method):
         token_dropout, pooled_dropout: share of the channels set to zero in training, of the image tokens in the encoder
             and of the averaged features in the anchor.
         orthogonal: start the attention's matrices orthogonal.
+        attention, num_latents: who attends to whom; see :class:`~ctran.model.encoder.Encoder`. ``full`` is the paper's.
 
     Source: Lanchantin et al., CVPR 2021, Sec. 3.
     """
@@ -73,6 +83,8 @@ class CTran(Method):
         token_dropout: float = 0.0,
         pooled_dropout: float = 0.0,
         orthogonal: bool = False,
+        attention: Attention = "full",
+        num_latents: int = 64,
     ) -> None:
         super().__init__()
         if soft_states and not anchored:
@@ -92,98 +104,143 @@ class CTran(Method):
             dropout=dropout,
             attention_dropout=attention_dropout,
             orthogonal=orthogonal,
+            attention=attention,
+            num_latents=num_latents,
         )
         self.classifier = LabelClassifier(num_labels=num_labels, dim=dim)
         self.anchor = nn.Linear(backbone.channels, num_labels) if anchored and use_image else None
 
-    def encoder_input(
-        self, features: Features | None, states: Int[Tensor, "B L"], anchor: Float[Tensor, "B L"] | None = None
-    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B K 1 N"] | None]:
-        """Input H of the encoder, image tokens (none without ``features``), then label tokens; and what the options add to the
-        attention scores towards each of them (None where they add nothing).
+    def _label_tokens(
+        self, states: Int[Tensor, "R L"], anchor: Float[Tensor, "R L"] | None = None
+    ) -> tuple[Float[Tensor, "R L D"], Float[Tensor, "R K 1 L"] | float]:
+        """Label tokens, and what ``positive_bias`` adds to the attention scores towards each.
 
         Args:
             anchor: logits that soft states are made of; None leaves unknown labels at 0.
         """
         soft = anchor.sigmoid() * (states == LabelState.UNKNOWN) if self.soft_states and anchor is not None else None
-        h = self.labels(states, soft)
-        if features is not None:
-            tokens = self.narrow(features.tokens)
-            if self.positions == "sine":
-                tokens = tokens + sine(features.grid, tokens.shape[2]).to(tokens)
-            h = torch.cat([tokens, h], dim=1)
-        image_tokens = h.shape[1] - states.shape[1]
-        if not self.positive_bias and not (self.image_bias and image_tokens):
-            return h, None
-        present = (states == LabelState.POSITIVE).to(h.dtype)
+        tokens = self.labels(states, soft)
+        if not self.positive_bias:
+            return tokens, 0.0
+        present = (states == LabelState.POSITIVE).to(tokens.dtype)
         present = present if soft is None else present + soft
         heads = self.encoder.num_heads
         first_half = (torch.arange(heads, device=states.device) < heads / 2)[:, None, None]
-        towards_labels = self.positive_bias * present[:, None, None, :] * first_half
-        return h, F.pad(towards_labels, (image_tokens, 0), value=self.image_bias)
+        return tokens, self.positive_bias * present[:, None, None, :] * first_half
+
+    def _image_tokens(self, features: Features) -> Float[Tensor, "B P D"]:
+        """Image tokens as the encoder takes them."""
+        tokens = features.tokens
+        if self.training and self.token_dropout:  # the same channels at every place of an image
+            tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.token_dropout)
+        tokens = self.narrow(tokens)
+        return tokens + sine(features.grid, tokens.shape[2]).to(tokens) if self.positions == "sine" else tokens
 
     def encode_labels(
-        self, features: Features | None, states: Int[Tensor, "B L"], anchor: Float[Tensor, "B L"] | None = None
-    ) -> Float[Tensor, "B L"]:
-        """Logits by the paper's path alone: encoder, then classifier. Arguments as in :meth:`encoder_input`."""
-        h, bias = self.encoder_input(features, states, anchor)
-        return self.classifier(self.encoder(h, bias)[:, -states.shape[1] :])
+        self,
+        memory: Mapping[str, Tensor] | None,
+        states: Int[Tensor, "R L"],
+        anchor: Float[Tensor, "R L"] | None = None,
+    ) -> Float[Tensor, "R L"]:
+        """Logits by the paper's path alone: encoder, then classifier.
+
+        Args:
+            memory: of :meth:`prepare`; None is no image.
+            anchor: logits that soft states are made of; None leaves unknown labels at 0.
+        """
+        tokens, bias = self._label_tokens(states, anchor)
+        return self.classifier(self.encoder(tokens, memory, bias, self.image_bias))
 
     def pooled_logits(self, features: Features) -> Float[Tensor, "B L"]:
         """The anchor: a linear layer on the averaged image features."""
         assert self.anchor is not None
-        return self.anchor(F.dropout(features.tokens.mean(dim=1), self.pooled_dropout, self.training))
+        pooled = features.tokens.mean(dim=1, dtype=self.anchor.weight.dtype)
+        return self.anchor(F.dropout(pooled, self.pooled_dropout, self.training))
+
+    def prepare(self, features: Features) -> Features:
+        """The features with all that this model makes of an image before it is told states: the anchor's logits, and what
+        :meth:`ctran.model.encoder.Encoder.remember` says."""
+        if not self.use_image:
+            return replace(features, memory={})
+        memory = self.encoder.remember(self._image_tokens(features))
+        if self.anchored:
+            memory["anchor"] = self.pooled_logits(features)
+            memory["untold"] = self._untold().expand(len(features), -1)
+        return replace(features, memory=memory)
 
     def predict_labels(
         self,
         features: Features,
-        states: Int[Tensor, "B L"],
+        states: Int[Tensor, "R L"],
         *,
-        hide_image: Bool[Tensor, " B"] | None = None,
-        anchor: Float[Tensor, "B L"] | None = None,
-    ) -> Float[Tensor, "B L"]:
+        hide_image: Bool[Tensor, " R"] | None = None,
+        anchor: Float[Tensor, "R L"] | None = None,
+    ) -> Float[Tensor, "R L"]:
         """Logits of all labels; those of labels that ``states`` shows are whatever the readout says.
 
         Args:
-            features: of :meth:`encode_images`.
-            states: :class:`~ctran.labels.LabelState` codes.
-            hide_image: images that are left out as if ``use_image`` were False (image dropout, a training option beyond the
-                paper).
+            features: of ``B`` images, from :meth:`encode_images` or, where several questions follow, :meth:`prepare`.
+            states: :class:`~ctran.labels.LabelState` codes, ``R / B`` rows for each image in turn.
+            hide_image: rows whose image is left out as if ``use_image`` were False (image dropout, a training option beyond the
+                paper); needs ``R = B``.
             anchor: logits to take for the anchor's (in training, those of an anchor that has not seen these pictures).
         """
+        each = features.rows_each(states)
         if not self.use_states:
             states = torch.zeros_like(states)
-        if hide_image is not None and not hide_image.any():
-            hide_image = None
-        if not self.use_image or (hide_image is not None and hide_image.all()):
-            logits = self.encode_labels(None, states)
-            return logits + self.classifier.bias - self._untold() if self.anchored else logits
-        if hide_image is not None:
-            shown, hidden = (~hide_image).nonzero()[:, 0], hide_image.nonzero()[:, 0]
-            part = Features(features.tokens[shown], features.grid)
-            with_image = self.predict_labels(part, states[shown], anchor=None if anchor is None else anchor[shown])
-            without = self.predict_labels(features, states[hidden], hide_image=hide_image[hidden])
-            return torch.cat([with_image, without])[torch.cat([shown, hidden]).argsort()]
-        if not self.anchored:
-            return self.encode_labels(self._drop_channels(features), states)
-        anchor = self.pooled_logits(features) if anchor is None else anchor
-        return anchor + self.encode_labels(self._drop_channels(features), states, anchor) - self._untold()
+        if not self.use_image:
+            return self._without_image(states)
+        if hide_image is not None and hide_image.any():
+            return self._partly_hidden(features, states, hide_image, anchor)
+        features = features if features.memory is not None else self.prepare(features)
+        at_once = self._rows_at_once(features, states)
+        if not torch.compiler.is_exporting() and each > at_once and not torch.is_grad_enabled():
+            few = [
+                self.predict_labels(features[number : number + 1], part)
+                for number, rows in enumerate(states.split(each))
+                for part in rows.split(at_once)
+            ]
+            return torch.cat(few)
+        memory = dict(features.memory or {})
+        own, untold = memory.pop("anchor", None), memory.pop("untold", None)
+        if own is None or untold is None:
+            return self.encode_labels(memory, states)
+        anchor = spread(own, len(states)) if anchor is None else anchor
+        return anchor + self.encode_labels(memory, states, anchor) - spread(untold, len(states))
+
+    def _rows_at_once(self, features: Features, states: Int[Tensor, "R L"]) -> int:
+        """Rows of one image that are answered together: more take more memory and are not faster."""
+        places, labels = features.tokens.shape[1], states.shape[1]
+        if self.encoder.scheme == "full":
+            return max(1, TOKENS_AT_ONCE // (places + labels))
+        keys = places + (labels if self.encoder.latents is None else len(self.encoder.latents))
+        return max(1, min(TOKENS_AT_ONCE // labels, SCORES_AT_ONCE // (self.encoder.num_heads * labels * keys)))
+
+    def _without_image(self, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+        logits = self.encode_labels(None, states)
+        return logits + self.classifier.bias - self._untold() if self.anchored else logits
+
+    def _partly_hidden(
+        self, features: Features, states: Int[Tensor, "R L"], hide: Bool[Tensor, " R"], anchor: Float[Tensor, "R L"] | None
+    ) -> Float[Tensor, "R L"]:
+        """Rows with and rows without image, each by itself."""
+        shown, hidden = (~hide).nonzero()[:, 0], hide.nonzero()[:, 0]
+        without = self._without_image(states[hidden])
+        if not len(shown):
+            return without
+        logits = self.predict_labels(features[shown], states[shown], anchor=None if anchor is None else anchor[shown])
+        return torch.cat([logits, without])[torch.cat([shown, hidden]).argsort()]
 
     def _untold(self) -> Float[Tensor, "1 L"]:
         """What encoder and classifier say of no picture when nothing is known."""
         nothing = torch.zeros_like(self.classifier.bias, dtype=torch.long)
         return self.encode_labels(None, nothing[None])
 
-    def _drop_channels(self, features: Features) -> Features:
-        """Token dropout: the same channels at every place of an image."""
-        if not self.training or not self.token_dropout:
-            return features
-        channels = torch.ones_like(features.tokens[:, :1])
-        return Features(features.tokens * F.dropout(channels, self.token_dropout), features.grid)
-
     def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
         """Attention maps of every layer over ``P`` image tokens (none without ``use_image``), then ``L`` label tokens."""
         if not self.use_states:
             states = torch.zeros_like(states)
         anchor = self.pooled_logits(features) if self.soft_states and self.use_image else None
-        return self.encoder.attention(*self.encoder_input(features if self.use_image else None, states, anchor))
+        tokens, bias = self._label_tokens(states, anchor)
+        image = self._image_tokens(features) if self.use_image else None
+        return self.encoder.attention(tokens, image, bias, self.image_bias)

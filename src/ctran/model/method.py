@@ -13,7 +13,10 @@ class Method(nn.Module):
     """A model that tells labels from images and from what is known of the labels.
 
     Cut where users need it cut: :meth:`encode_images` is slow and depends on the images alone, so it is cached;
-    :meth:`predict_labels` is what a click re-runs.
+    :meth:`predict_labels` is what a click re-runs, and answers many states of one image at once::
+
+        features = model.prepare(model.encode_images(images))  # B images
+        logits = model.predict_labels(features, states)  # R / B rows of states for each
     """
 
     backbone: Backbone
@@ -24,14 +27,18 @@ class Method(nn.Module):
         """The slow half: image tokens."""
         return self.backbone(images.contiguous(memory_format=torch.channels_last))  # same numbers, faster on CPU
 
+    def prepare(self, features: Features) -> Features:
+        """The features with what the fast half would make of them for each question; optional, answers are the same."""
+        return features
+
     def predict_labels(
-        self, features: Features, states: Int[Tensor, "B L"], *, hide_image: Bool[Tensor, " B"] | None = None
-    ) -> Float[Tensor, "B L"]:
+        self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "R L"]:
         """The fast half: logits of all labels.
 
         Args:
-            features: of :meth:`encode_images`.
-            states: :class:`~ctran.labels.LabelState` codes, what the model is told.
+            features: of :meth:`encode_images` or :meth:`prepare`, for ``B`` images.
+            states: :class:`~ctran.labels.LabelState` codes, what the model is told; ``R / B`` rows for each image in turn.
             hide_image: images to leave out (a training option); methods without such an option ignore it.
         """
         raise TypeError(f"{type(self).__name__} does not say how it predicts labels")

@@ -1,0 +1,94 @@
+"""Softmax attention to keys from several sources, some of which many rows share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Attention = Literal["full", "image_first", "latent"]
+"""Who attends to whom; see :class:`ctran.model.encoder.Encoder`."""
+
+
+def spread(values: Tensor, rows: int) -> Tensor:
+    """Along the first axis, each of ``G`` entries for its ``rows / G`` rows; the same tensor where ``G = rows``."""
+    if not torch.compiler.is_exporting() and len(values) == rows:
+        return values
+    return values[:, None].expand(-1, rows // len(values), *values.shape[1:]).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Tokens that can be attended to.
+
+    Args:
+        keys, values: of each head.
+        bias: added to the scores towards each token.
+        shared: ``G`` divides the number of rows ``R``, and each entry serves ``R / G`` rows in turn; otherwise ``G = R``.
+    """
+
+    keys: Float[Tensor, "G K M d"]
+    values: Float[Tensor, "G K M d"]
+    bias: Float[Tensor, "R K Q M"] | Float[Tensor, "R K 1 M"] | float = 0.0
+    shared: bool = False
+
+    def saves(self, rows: int) -> bool:
+        """Whether there are fewer entries than rows (an exported graph must serve both)."""
+        return self.shared and (torch.compiler.is_exporting() or len(self.keys) < rows)
+
+
+def attend(q: Float[Tensor, "R K Q d"], sources: Sequence[Source], dropout: float = 0.0) -> Float[Tensor, "R K Q d"]:
+    """Mean of the values of all sources, weighted by one softmax over all their keys.
+
+    Where each row has keys of its own, PyTorch's fused kernel does it. Keys that several rows share are not copied for each:
+    then the softmax is written out, which takes memory for ``R K Q M`` scores.
+
+    Args:
+        dropout: share of the attention weights that are set to zero (keeps the fused kernel from running on CPU).
+    """
+    rows = len(q)
+    if not dropout and any(s.saves(rows) for s in sources):
+        shares = weights(q, sources).to(q.dtype).split([s.keys.shape[2] for s in sources], dim=3)
+        first, *others = (_product(p, s.values, s.saves(rows)) for p, s in zip(shares, sources, strict=True))
+        return sum(others, first)
+    keys = _joined([spread(s.keys, rows) if s.shared else s.keys for s in sources])
+    values = _joined([spread(s.values, rows) if s.shared else s.values for s in sources])
+    return F.scaled_dot_product_attention(q, keys, values, attn_mask=_mask(q, sources), dropout_p=dropout)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Along the third axis; one alone as it is, where torch would copy it."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=2)
+
+
+def weights(q: Float[Tensor, "R K Q d"], sources: Sequence[Source]) -> Float[Tensor, "R K Q N"]:
+    """Attention weights (Eq. 2) towards the ``N`` tokens of all sources in turn; rows sum to 1."""
+    q = q / q.shape[-1] ** 0.5
+    scores = [_product(q, s.keys.transpose(2, 3), s.saves(len(q))).float() + s.bias for s in sources]
+    return torch.cat(scores, dim=3).softmax(dim=3)
+
+
+def _product(left: Float[Tensor, "R K Q X"], right: Float[Tensor, "G K X Y"], shared: bool) -> Float[Tensor, "R K Q Y"]:
+    """Matrix products of each row with its own entry, or with the one that it shares with the rows beside it."""
+    if not shared:
+        return left @ right
+    queries = left.shape[2]
+    folded = left.unflatten(0, (len(right), -1)).transpose(1, 2).flatten(2, 3)  # (G, K, S Q, X)
+    return (folded @ right).unflatten(2, (-1, queries)).transpose(1, 2).flatten(0, 1)
+
+
+def _mask(q: Float[Tensor, "R K Q d"], sources: Sequence[Source]) -> Tensor | None:
+    """What is added to the scores, for the fused kernel; None where that is nothing."""
+    if all(isinstance(s.bias, float) and not s.bias for s in sources):
+        return None
+    height = max(s.bias.shape[2] if isinstance(s.bias, Tensor) else 1 for s in sources)
+    rows, heads = q.shape[:2]
+    parts = []
+    for source in sources:
+        shape = (rows, heads, height, source.keys.shape[2])
+        bias = source.bias
+        parts.append(bias.expand(shape) if isinstance(bias, Tensor) else q.new_full(shape, bias))
+    return torch.cat([p.to(q.dtype) for p in parts], dim=3)
