@@ -114,7 +114,8 @@ def study(sizes: Sequence[int], runs: Path, flags: Sequence[str]) -> dict[str, A
         largest = ["--data.train", str(max(sizes)), "--model.use_image", "false"]
         recipe = read_recipe(find_recipe("planted"), [*largest, *flags])
         prior = prior_of(run(recipe, runs / "no_image"))
-        share = (planted.build(recipe.data)["train"].truth == LabelState.POSITIVE).double().mean(0).numpy()
+        truth = planted.build(recipe.data)["train"].truth
+        share = (truth.counts()[LabelState.POSITIVE].double() / len(truth)).numpy()
         found["no_image"] = {"predicted": prior.tolist(), "training_prevalence": share.tolist()}
         write_json(path, found)
     return found

@@ -39,7 +39,7 @@ def features_of(model: Method, batch: Batch) -> Features:
     if batch.is_tokens:
         side = int(batch.inputs.shape[1] ** 0.5)
         return Features(batch.inputs, (side, batch.inputs.shape[1] // side))
-    return model.encode_images(batch.inputs)
+    return model.encode_images(batch.images)
 
 
 def ask(

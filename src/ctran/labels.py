@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -77,7 +78,7 @@ class LabelSpace:
         if blank := [i for i, n in enumerate(self.names) if not n.strip()]:
             raise ValueError(f"label names must not be empty, got an empty one at position {blank[0]}")
         if len(self.index_of) != len(self.names):
-            twice = next(n for i, n in enumerate(self.names) if n in self.names[:i])
+            twice = next(n for i, n in enumerate(self.names) if self.index_of[n] != i)
             raise ValueError(f"label names must be distinct, got {twice!r} twice")
         for name in self.extra:
             self.index(name)
@@ -87,15 +88,17 @@ class LabelSpace:
 
     def _check_groups(self) -> None:
         seen: dict[str, str] = {}
+        named, extra = set[str](), set(self.extra)
         for group in self.groups:
-            if group.name in seen.values():
+            if group.name in named:
                 raise ValueError(f"groups must have distinct names, got {group.name!r} twice")
+            named.add(group.name)
             for name in group.labels:
                 self.index(name)
                 if name in seen:
                     raise ValueError(f"label {name!r} is in group {seen[name]!r} and in group {group.name!r}; one is allowed")
                 seen[name] = group.name
-            if group.exclusive and 0 < sum(name in self.extra for name in group.labels) < len(group.labels):
+            if group.exclusive and 0 < sum(name in extra for name in group.labels) < len(group.labels):
                 raise ValueError(f"exclusive group {group.name!r} must be extra as a whole, or not at all")
 
     def __len__(self) -> int:
@@ -112,10 +115,11 @@ class LabelSpace:
             raise UnknownLabelError(f"unknown label {name!r}{nearest(name, self.names)} ({len(self)} labels: {few})")
         return self.index_of[name]
 
-    @property
+    @cached_property
     def targets(self) -> Bool[Tensor, " L"]:
         """True for the labels that are asked for, False for extra ones."""
-        return torch.tensor([name not in self.extra for name in self.names])
+        extra = set(self.extra)
+        return torch.tensor([name not in extra for name in self.names])
 
     def members(self, group: Group) -> Int[Tensor, " M"]:
         """Indices of a group's labels, in its order."""
@@ -166,19 +170,26 @@ class LabelSpace:
                 raise ValueError(f"group {group.name!r} is exclusive: one of its labels is present, all were said to be absent")
         return states
 
-    def save(self, path: Path) -> None:
-        """Write as JSON."""
-        groups = {g.name: {"exclusive": g.exclusive, "labels": g.labels} for g in self.groups}
-        content = {"names": self.names, "extra": self.extra, "groups": groups}
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: ``names``, ``extra``, ``groups``."""
+        groups = {g.name: {"exclusive": g.exclusive, "labels": list(g.labels)} for g in self.groups}
+        return {"names": list(self.names), "extra": list(self.extra), "groups": groups}
 
     @classmethod
-    def load(cls, path: Path) -> "LabelSpace":
-        """Read what :meth:`save` wrote."""
-        content = json.loads(path.read_text(encoding="utf-8"))
+    def from_dict(cls, content: Mapping[str, Any]) -> "LabelSpace":
+        """Of what :meth:`as_dict` gave."""
         groups = content.get("groups", {})  # folders of the first release have none
         return cls(
             tuple(content["names"]),
             tuple(content["extra"]),
             tuple(Group(name, tuple(g["labels"]), g["exclusive"]) for name, g in groups.items()),
         )
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "LabelSpace":
+        """Read what :meth:`save` wrote."""
+        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -6,7 +6,7 @@ import pytest
 
 from ctran import registry
 from ctran.cli.main import main
-from ctran.data import sources
+from ctran.data import description, sources
 from ctran.images import open_image
 from tests.data.miniatures import voc2007
 
@@ -69,6 +69,17 @@ def test_pairs_are_counted_in_the_split_that_was_asked_for(root, tmp_path):
         for b in voc2007.CLASSES:
             both = sum(voc2007.mark(drawn[p], a) == voc2007.mark(drawn[p], b) == 1 for p in pictures)
             assert int(table[a][b]) == both
+
+
+def test_of_many_labels_only_the_most_frequent_are_paired_and_that_is_said(root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(description, "PAIRED", 3)
+    assert show(root, tmp_path / "out") == 0
+    rows = read(tmp_path / "out" / "labels.csv")
+    often = sorted(rows, key=lambda row: -int(row["train positive"]))[:3]
+    table = {row.pop("label"): row for row in read(tmp_path / "out" / "cooccurrence.csv")}
+    assert set(table) == {row["label"] for row in often} and all(set(row) == set(table) for row in table.values())
+    assert all(table[row["label"]][row["label"]] == row["train positive"] for row in often)
+    assert "pairs are counted of the 3 labels that are positive most often, not of all 20" in capsys.readouterr().out
 
 
 def test_the_files_that_are_promised_are_there(root, tmp_path, capsys, monkeypatch):

@@ -93,7 +93,7 @@ def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, fl
     assert len(ids) == 3 and len(rows) == 3 * 2 * 4
     for name in ids:
         at = table.ids.index(name)
-        truth = table.truth[at : at + 1].long()
+        truth = table.truth.rows([at]).long()
         told = known_labels(evidence, truth, [name], table.labels, seed=seed)[0]
         known = {label: bool(truth[0, i] == 2) for i, label in enumerate(table.labels.names) if told[i]}
         for setting, facts in (("regular", {}), (str(evidence), known)):

@@ -31,7 +31,7 @@ def truth(tables, *splits):
     return {
         name: {table.labels.names[i] for i in (row == LabelState.POSITIVE).nonzero()[:, 0]}
         for table in (tables[split] for split in splits)
-        for name, row in zip(table.ids, table.truth, strict=True)
+        for name, row in zip(table.ids, table.truth.dense(), strict=True)
     }
 
 

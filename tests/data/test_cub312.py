@@ -56,7 +56,7 @@ def test_every_picture_has_its_class_and_the_attributes_voted_for_in_train(origi
     tables = read(original, **options)
     counted = votes_of(tables["train"].ids)
     for table in tables.values():
-        for file, row in zip(table.ids, table.truth.tolist(), strict=True):
+        for file, row in zip(table.ids, table.truth.dense().tolist(), strict=True):
             number = miniature.FILES.index(file) // 3
             assert row[:200] == [POSITIVE if c == number else NEGATIVE for c in range(200)]
             assert row[200:] == [POSITIVE if counted[number][a] else NEGATIVE for a in CONCEPTS]
@@ -91,7 +91,7 @@ def test_labels_are_an_exclusive_group_of_classes_and_28_groups_of_extra_attribu
 def test_each_pictures_own_annotation_has_holes_where_the_part_is_not_visible(original):
     present, certainty = miniature.votes()
     for table in read(original, attributes="image").values():
-        for file, row in zip(table.ids, table.truth[:, 200:].tolist(), strict=True):
+        for file, row in zip(table.ids, table.truth.dense()[:, 200:].tolist(), strict=True):
             n = miniature.FILES.index(file)
             said = [(present[n, a], certainty[n, a]) for a in CONCEPTS]
             assert row == [POSITIVE if p else UNKNOWN if c == 1 else NEGATIVE for p, c in said]
@@ -124,7 +124,7 @@ def test_another_selection_is_said_and_the_published_list_is_used(root, capsys):
     assert (
         "select 112 attributes, not the published 112 (+has_bill_shape::curved_(up_or_down), -has_bill_shape::dagger)" in said
     )
-    assert table.labels.extra[0] == "has_bill_shape::dagger" and (table.truth[:, 200] == NEGATIVE).all()
+    assert table.labels.extra[0] == "has_bill_shape::dagger" and (table.truth.dense()[:, 200] == NEGATIVE).all()
 
 
 def test_root_may_be_the_folder_itself_and_attributes_may_lie_inside(root):
@@ -133,7 +133,7 @@ def test_root_may_be_the_folder_itself_and_attributes_may_lie_inside(root):
     for place in ("CUB_200_2011/attributes.txt", "CUB_200_2011/attributes/attributes.txt"):
         source = next(root.rglob("attributes.txt"))
         source.rename(root / place)
-        assert (read(root)["test"].truth == expected.truth).all()
+        assert (read(root)["test"].truth.dense() == expected.truth.dense()).all()
 
 
 def test_counts_are_checked(original):

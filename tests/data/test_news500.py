@@ -24,7 +24,8 @@ def read(root, **options):
 
 def truth(table):
     return {
-        name: (row == LabelState.POSITIVE).nonzero()[:, 0].tolist() for name, row in zip(table.ids, table.truth, strict=True)
+        name: (row == LabelState.POSITIVE).nonzero()[:, 0].tolist()
+        for name, row in zip(table.ids, table.truth.dense(), strict=True)
     }
 
 
@@ -149,7 +150,7 @@ def test_second_start_comes_from_the_cache_until_a_file_changes(root, monkeypatc
         assert truth(read(root)["train"]) == truth(first["train"])
     path = root / "caption_test_space.npy"
     np.save(path, 1 - np.load(path))
-    assert (read(root)["test"].truth != first["test"].truth).all()
+    assert (read(root)["test"].truth.dense() != first["test"].truth.dense()).all()
 
 
 def test_a_picture_that_went_away_is_missed_although_the_tables_are_on_disk(root):

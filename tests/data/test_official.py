@@ -58,7 +58,7 @@ def test_splits_are_disjoint_and_over_one_label_space(built):
 def test_pictures_open_and_truth_has_both_answers(built):
     for table in built[2].values():
         assert table.picture(0).size[0] > 1
-        codes = set(table.truth.unique().tolist())
+        codes = set(table.truth.dense().unique().tolist())
         assert {int(LabelState.NEGATIVE), int(LabelState.POSITIVE)} <= codes
     built[2]["train"].check_learnable()
 
@@ -67,7 +67,7 @@ def test_a_second_start_reads_the_same_from_the_cache(built):
     _, _, first, second = built
     for split, table in first.items():
         again = second[split]
-        assert again.ids == table.ids and again.labels == table.labels and torch.equal(again.truth, table.truth)
+        assert again.ids == table.ids and again.labels == table.labels and torch.equal(again.truth.dense(), table.truth.dense())
         assert again.rows["image"][0] == table.rows["image"][0] and again.absent == table.absent
 
 
@@ -185,7 +185,7 @@ def test_the_cache_knows_options_files_and_its_format(tmp_path, monkeypatch):
 
     first, second = build(Options(tmp_path)), build(Options(tmp_path))
     assert made == [3] and second["val"] is second["test"]
-    assert [t.truth.tolist() for t in first.values()] == [t.truth.tolist() for t in second.values()]
+    assert [t.truth.dense().tolist() for t in first.values()] == [t.truth.dense().tolist() for t in second.values()]
     build(Options(tmp_path, size=4))
     (tmp_path / "labels.csv").write_text("changed")
     build(Options(tmp_path))

@@ -34,7 +34,7 @@ def said(split: str, codes: list[str]) -> dict[str, list[int]]:
 
 
 def truth(table: SampleTable) -> dict[str, list[int]]:
-    return dict(zip(table.ids, table.truth.tolist(), strict=True))
+    return dict(zip(table.ids, table.truth.dense().tolist(), strict=True))
 
 
 def test_verified_labels_are_known_and_all_others_unknown(root):
@@ -43,7 +43,7 @@ def test_verified_labels_are_known_and_all_others_unknown(root):
     for split, table in tables.items():
         assert truth(table) == said(split, common)
         assert all(table.picture(i).size == miniature.SIZE for i in range(len(table)))
-    states = {state for table in tables.values() for row in table.truth.tolist() for state in row}
+    states = {state for table in tables.values() for row in table.truth.dense().tolist() for state in row}
     assert states == {UNKNOWN, NEGATIVE, POSITIVE}
 
 

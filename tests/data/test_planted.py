@@ -140,7 +140,7 @@ def test_nothing_is_painted_outside_the_boxes(tables):
 
 def test_only_present_objects_are_drawn_and_never_the_scene(tables):
     for table in tables.values():
-        drawn, present = planted.drawn(table), (table.truth == POSITIVE).numpy()
+        drawn, present = planted.drawn(table), (table.truth.dense() == POSITIVE).numpy()
         assert drawn.any() and not (drawn & ~present).any()
         assert not drawn[:, table.labels.index(planted.SCENE)].any()
         assert table.labels.extra == (planted.SCENE,)
@@ -155,13 +155,13 @@ def test_clip_art_of_the_splits_is_apart_and_shows_what_the_label_says(tables):
         for objects, names in zip(tables[split].rows["drawn"], tables[split].rows["clipart"], strict=True):
             for label, name in zip(objects, names, strict=True):
                 column = clipart.labels.index(tables[split].labels.names[label])
-                assert clipart.truth[at[name], column] == POSITIVE
+                assert clipart.truth.dense()[at[name], column] == POSITIVE
             used[split] |= set(names)
     assert not used["train"] & used["test"] and not used["train"] & used["val"] and not used["val"] & used["test"]
 
 
 def test_present_objects_are_drawn_with_probability_q(tables):
-    present = (tables["train"].truth[:, :-1] == POSITIVE).numpy()
+    present = (tables["train"].truth.dense()[:, :-1] == POSITIVE).numpy()
     count = present.sum()
     share = planted.drawn(tables["train"]).sum() / count
     assert abs(share - 0.6) < 4 * np.sqrt(0.6 * 0.4 / count)
@@ -172,7 +172,7 @@ def test_same_seed_same_pictures_and_another_seed_others(tables):
     for split, table in tables.items():
         assert again[split].fingerprint == table.fingerprint
         assert other[split].fingerprint != table.fingerprint
-        assert torch.equal(again[split].truth, table.truth)
+        assert torch.equal(again[split].truth.dense(), table.truth.dense())
 
 
 def test_a_larger_split_starts_with_the_rows_of_a_smaller_one(tables):
@@ -222,10 +222,10 @@ def test_a_trained_model_uses_known_labels():
     see = Preprocessing(LEARNT.canvas, "pad", (0.5,) * 3, (0.5,) * 3)
     images = {s: torch.stack([see(t.picture(i)) for i in range(len(t))]) for s, t in tables.items()}
     model = CTran(Backbone("test_resnet"), num_labels=5, token_dim=32, num_layers=2, num_heads=4, dropout=0.0)
-    train(model, lambda rows: model.encode_images(images["train"][rows]), tables["train"].truth.long(), epochs=12)
+    train(model, lambda rows: model.encode_images(images["train"][rows]), tables["train"].truth.dense().long(), epochs=12)
 
     test, drawn = tables["test"], planted.drawn(tables["test"])
-    truth = test.truth.long()
+    truth = test.truth.dense().long()
     states = tell(truth, known_labels(Evidence(0.5), truth, test.ids, test.labels))
     with torch.no_grad():
         answer = model(images["test"], states).sigmoid().double().numpy()
@@ -236,10 +236,10 @@ def test_a_trained_model_uses_known_labels():
 
 
 def test_a_model_without_image_knows_the_training_prevalence():
-    truth = planted.build(replace(LEARNT, train=2400, test=1))["train"].truth.long()
+    truth = planted.build(replace(LEARNT, train=2400, test=1))["train"].truth.dense().long()
     model = CTran(Backbone("test_resnet"), num_labels=5, token_dim=32, num_layers=2, num_heads=4, dropout=0.0, use_image=False)
     unseen = Features(torch.zeros(1, 1, model.backbone.channels), (1, 1))
-    train(model, lambda rows: unseen.repeat(len(rows)), truth, epochs=10)
+    train(model, lambda rows: unseen, truth, epochs=10)
     with torch.no_grad():
         answer = model.predict_labels(unseen, torch.zeros(1, 5, dtype=torch.long)).sigmoid()[0]
     prevalence = (truth == POSITIVE).float().mean(0)

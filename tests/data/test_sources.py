@@ -54,7 +54,7 @@ def test_few_pictures_still_make_three_splits(folder):
 
 def test_absent_labels_are_negative_when_the_user_says_so(folder):
     table = read(folder)["train"]
-    truth = table.truth
+    truth = table.truth.dense()
     assert table.labels.names == ("blue", "green", "red", "warm")
     assert set(truth.unique().tolist()) == {LabelState.NEGATIVE, LabelState.POSITIVE}
     assert (truth[:, 2] == truth[:, 3]).all()  # warm is where red is
@@ -69,7 +69,7 @@ def test_absent_unknown_with_negatives_keeps_the_holes(folder):
     (folder / "metadata.csv").write_text(
         "file_name,labels,negatives,split\n00.png,red,blue,train\n01.png,blue,,val\n02.png,,red,test\n"
     )
-    truth = read(folder, absent="unknown")["train"].truth
+    truth = read(folder, absent="unknown")["train"].truth.dense()
     assert truth.tolist() == [[LabelState.NEGATIVE, LabelState.POSITIVE]]
 
 
@@ -86,7 +86,7 @@ def test_jsonl_and_parquet_hold_lists(folder):
     pq.write_table(pa.Table.from_pylist(rows), folder / "metadata.parquet")
     by_table = read(folder)
     assert by_table["train"].ids == by_lines["train"].ids
-    assert (by_table["train"].truth == by_lines["train"].truth).all()
+    assert (by_table["train"].truth.dense() == by_lines["train"].truth.dense()).all()
 
 
 def test_split_folders_with_their_own_metadata(folder, tmp_path):
@@ -190,14 +190,14 @@ def wide(folder):
 def test_wide_csv_reads_one_zero_and_blank(wide):
     tables = csv.build(wide)
     for table in tables.values():
-        for name, row in zip(table.ids, table.truth.tolist(), strict=True):
+        for name, row in zip(table.ids, table.truth.dense().tolist(), strict=True):
             n = int(name[:2]) % 3  # label order is by name: blue, red
             assert row == [(LabelState.NEGATIVE, 0, LabelState.POSITIVE)[n], (LabelState.POSITIVE, LabelState.NEGATIVE, 0)[n]]
 
 
 def test_wide_csv_with_absent_negative_has_no_holes(wide):
     table = csv.build(csv.Config(wide.root, absent="negative", image_column="picture"))["train"]
-    assert (table.truth != LabelState.UNKNOWN).all()
+    assert (table.truth.dense() != LabelState.UNKNOWN).all()
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_clip_art_is_what_its_datasheet_says():
     sheet = json.loads((openclipart.CHECKOUT / "build.json").read_text())
     assert {k: len(t) for k, t in tables.items()} == {k: sheet["counts"][k] for k in tables}
     for split, table in tables.items():
-        positives = (table.truth == LabelState.POSITIVE).sum(0).tolist()
+        positives = (table.truth.dense() == LabelState.POSITIVE).sum(0).tolist()
         assert positives == [sheet["labels"][name][split] for name in table.labels.names]
         assert max(table.picture(0).size) <= 224
     ids = [i for t in tables.values() for i in t.ids]
@@ -237,9 +237,9 @@ def test_truth_in_another_label_space_has_holes_where_the_table_does_not_know(fo
     from ctran.labels import LabelSpace
 
     table = read(folder)["train"]
-    other = table.truth_for(LabelSpace(("warm", "cold", "red")))
+    other = table.truth_for(LabelSpace(("warm", "cold", "red"))).dense()
     assert (other[:, 1] == LabelState.UNKNOWN).all()
-    assert (other[:, 0] == table.truth[:, 3]).all() and (other[:, 2] == table.truth[:, 2]).all()
+    assert (other[:, 0] == table.truth.dense()[:, 3]).all() and (other[:, 2] == table.truth.dense()[:, 2]).all()
 
 
 def test_exclusive_groups_hold_in_another_label_space_too(folder):
@@ -249,7 +249,7 @@ def test_exclusive_groups_hold_in_another_label_space_too(folder):
     (folder / "metadata.csv").write_text("file_name,labels\n" + rows)
     table = read(folder)["train"]
     colours = LabelSpace(("gold", "blue", "red"), groups=(Group("colour", ("gold", "blue", "red"), exclusive=True),))
-    truth = table.truth_for(colours)
+    truth = table.truth_for(colours).dense()
     assert (truth[:, 0] == LabelState.NEGATIVE).all()  # gold is not in the table, but another colour is
     (folder / "metadata.csv").write_text("file_name,labels\n" + rows.replace("red", '"red,blue"'))
     with pytest.raises(DataError, match="has 2 labels of group 'colour'"):

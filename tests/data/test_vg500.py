@@ -30,7 +30,7 @@ def test_truth_is_what_was_drawn_and_what_is_not_listed_is_absent(root):
     assert (len(tables["val"]), tables["test"].ids) == (5, miniature.TEST)
     for table in tables.values():
         assert table.labels.names[:2] == ("vg 000", "vg 001") and len(table.labels) == 500
-        for file, row in zip(table.ids, table.truth.tolist(), strict=True):
+        for file, row in zip(table.ids, table.truth.dense().tolist(), strict=True):
             assert [i for i, state in enumerate(row) if state == LabelState.POSITIVE] == drawn[file]
             assert row.count(LabelState.NEGATIVE) == 500 - len(drawn[file])
         assert all(table.picture(i).size == miniature.SIZE for i in range(len(table)))
@@ -42,7 +42,7 @@ def test_pictures_may_be_merged_in_one_folder(root):
         path.rename(root / "VG_100K" / path.name)
     (root / "VG_100K_2").rmdir()
     after = read(root)
-    assert all(after[s].ids == before[s].ids and (after[s].truth == before[s].truth).all() for s in before)
+    assert all(after[s].ids == before[s].ids and (after[s].truth.dense() == before[s].truth.dense()).all() for s in before)
     assert after["test"].picture(0).size == miniature.SIZE
 
 
@@ -54,7 +54,7 @@ def test_selection_on_test_trains_on_the_whole_list(root):
 def test_a_label_that_is_listed_twice_for_a_picture_counts_once(root):
     labels = miniature.drawn()
     (root / INDEX).write_text(json.dumps({**labels, miniature.TEST[0]: [7, 3, 7]}))
-    row = read(root)["test"].truth[0]
+    row = read(root)["test"].truth.dense()[0]
     assert (row == LabelState.POSITIVE).nonzero().flatten().tolist() == [3, 7]
 
 
@@ -138,12 +138,12 @@ def test_pictures_that_are_listed_twice_are_refused(root):
 
 
 def test_a_second_build_is_read_from_disk_until_a_file_changes(root):
-    first = read(root)["test"].truth
+    first = read(root)["test"].truth.dense()
     path, before = root / INDEX, (root / INDEX).stat()
     text = path.read_text()
     path.write_text(text[::-1])  # no JSON any more
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if it had not changed
-    assert (read(root)["test"].truth == first).all()
+    assert (read(root)["test"].truth.dense() == first).all()
     path.touch()
     with pytest.raises(DataError, match="no JSON"):
         read(root)

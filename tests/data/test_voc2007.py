@@ -45,7 +45,7 @@ def test_class_files_say_what_the_xml_says_in_each_convention(root, difficult, i
     seen = set()
     for split, table in tables.items():
         meaning = {1: POSITIVE, -1: NEGATIVE, 0: in_train if split == "train" else elsewhere}
-        for picture, row in zip(table.ids, table.truth.tolist(), strict=True):
+        for picture, row in zip(table.ids, table.truth.dense().tolist(), strict=True):
             marks = marks_of_xml(root, picture)
             assert row == [meaning[mark] for mark in marks], (split, picture)
             seen |= set(marks)
@@ -63,8 +63,8 @@ def test_classes_stand_in_the_official_order_and_splits_are_the_published_ones(r
 def test_a_class_with_an_easy_and_a_difficult_instance_is_there(root):
     tables = read(root, select_on="test")
     dog = voc2007.CLASSES.index("dog")
-    assert tables["train"].truth[tables["train"].ids.index("000005"), dog] == POSITIVE
-    assert tables["test"].truth[tables["test"].ids.index("000001"), dog] == UNKNOWN
+    assert tables["train"].truth.dense()[tables["train"].ids.index("000005"), dog] == POSITIVE
+    assert tables["test"].truth.dense()[tables["test"].ids.index("000001"), dog] == UNKNOWN
 
 
 def test_selection_on_test_trains_on_all_of_trainval(root):
@@ -129,6 +129,6 @@ def test_a_second_build_is_read_from_disk_until_a_file_changes(root):
     cow, before = voc2007.CLASSES.index("cow"), path.stat()
     path.write_text(path.read_text().replace("-1", " 1"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if it had not changed
-    assert (read(root)["test"].truth[:, cow] == NEGATIVE).any()
+    assert (read(root)["test"].truth.dense()[:, cow] == NEGATIVE).any()
     path.touch()
-    assert not (read(root)["test"].truth[:, cow] == NEGATIVE).any()
+    assert not (read(root)["test"].truth.dense()[:, cow] == NEGATIVE).any()

@@ -8,7 +8,7 @@ from ctran.labels import LabelState
 from ctran.methods import linear
 from ctran.model import Backbone, CTran, Method, ctran
 from ctran.model.attention import Source, attend, spread
-from ctran.model.encoder import Encoder
+from ctran.model.encoder import Encoder, EncoderLayer
 
 SCHEMES = ("full", "image_first", "latent")
 STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0], [0, 0, 0, 0, 0, 0, 0], [2, 1, 0, 0, 1, 2, 0]])
@@ -46,7 +46,7 @@ def test_full_attention_is_a_stack_of_layers_over_all_tokens():
     h = model.norm(torch.cat([tokens, labels], dim=1))
     for layer in model.layers:
         h = layer(h)
-    assert torch.allclose(model(labels, model.remember(tokens)), h[:, 6:], atol=1e-5)
+    assert torch.allclose(model(model.start(labels), model.remember(tokens)), h[:, 6:], atol=1e-5)
 
 
 def test_image_first_is_full_attention_that_hides_labels_from_image_tokens():
@@ -58,7 +58,7 @@ def test_image_first_is_full_attention_that_hides_labels_from_image_tokens():
     h = model.norm(torch.cat([tokens, labels], dim=1))
     for layer in model.layers:
         h = layer(h, towards)
-    assert torch.allclose(model(labels, model.remember(tokens), bias, -2.0), h[:, 6:], atol=1e-5)
+    assert torch.allclose(model(model.start(labels), model.remember(tokens), bias, -2.0), h[:, 6:], atol=1e-5)
 
 
 def test_latents_attend_to_labels_and_labels_to_image_tokens_and_latents():
@@ -86,20 +86,20 @@ def test_latents_attend_to_labels_and_labels_to_image_tokens_and_latents():
     for layer in model.layers:
         z = step(layer, z, y)
         y, x = step(layer, y, torch.cat([x, z], dim=1)), step(layer, x, x)
-    assert torch.allclose(model(labels, model.remember(tokens)), y, atol=1e-5)
+    assert torch.allclose(model(model.start(labels), model.remember(tokens)), y, atol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_each_scheme_lets_a_label_and_an_image_token_move_the_other_labels(scheme):
     model, tokens, labels = encoder(scheme)
-    before = model(labels, model.remember(tokens))
+    before = model(model.start(labels), model.remember(tokens))
     moved = labels.clone()
     moved[0, 2] += torch.randn(16)
-    changed = (model(moved, model.remember(tokens)) - before).abs().amax(2) > 1e-5
+    changed = (model(model.start(moved), model.remember(tokens)) - before).abs().amax(2) > 1e-5
     assert changed[0].all() and not changed[1].any()
     seen = tokens.clone()
     seen[1, 3] += torch.randn(16)
-    changed = (model(labels, model.remember(seen)) - before).abs().amax(2) > 1e-5
+    changed = (model(model.start(labels), model.remember(seen)) - before).abs().amax(2) > 1e-5
     assert changed[1].all() and not changed[0].any()
 
 
@@ -107,7 +107,7 @@ def test_each_scheme_lets_a_label_and_an_image_token_move_the_other_labels(schem
 def test_each_scheme_follows_a_permutation_of_the_labels(scheme):
     model, tokens, labels = encoder(scheme)
     order, memory = torch.randperm(9), model.remember(tokens)
-    assert torch.allclose(model(labels[:, order], memory), model(labels, memory)[:, order], atol=1e-5)
+    assert torch.allclose(model(model.start(labels[:, order]), memory), model(model.start(labels), memory)[:, order], atol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -126,11 +126,11 @@ def test_attention_maps_are_distributions(images, scheme, options):
 @pytest.mark.parametrize("scheme", ("full", "image_first"))  # maps of latent are products; its oracle stands above
 def test_the_first_map_times_the_values_is_what_the_first_layer_mixes(scheme):
     model, tokens, labels = encoder(scheme)
-    first = model.attention(labels, tokens)[0]
+    first = model.attention(model.start(labels), tokens)[0]
     model.layers = model.layers[:1]
     mixed, layer = [], model.layers[0]
     layer.out.register_forward_pre_hook(lambda _, inputs: mixed.append(inputs[0]))
-    model(labels, model.remember(tokens))
+    model(model.start(labels), model.remember(tokens))
     _, _, v = layer.project(model.norm(torch.cat([tokens, labels], dim=1)))
     assert torch.allclose((first @ v).transpose(1, 2).flatten(2)[:, 6:], mixed[-1], atol=1e-5)
 
@@ -252,3 +252,60 @@ def test_a_latent_model_learns_from_other_labels_through_its_latents():
         loss.backward()
         optimizer.step()
     assert loss < 0.05
+
+
+# ------------------------------------------------------------------------------------------------------------------- memory
+
+
+def kept_bytes(run) -> int:
+    """Size of all that ``run`` keeps for the backward, each storage once."""
+    sizes = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        kept = run()
+    assert kept.requires_grad
+    return sum(sizes.values())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_layers_that_are_done_again_give_the_same_gradients_from_less(images, scheme):
+    model = small(attention=scheme, dropout=0.2, attention_dropout=False).train()
+    model.backbone.eval().requires_grad_(False)
+    features, found = model.encode_images(images), []
+    for again in (False, True):
+        model.encoder.recompute = again
+        model.zero_grad()
+        torch.manual_seed(3)
+        size = kept_bytes(lambda: model.predict_labels(features, STATES))
+        torch.manual_seed(3)
+        model.predict_labels(features, STATES).pow(2).sum().backward()
+        found.append((size, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
+    (size, expected), (less, gradients) = found
+    assert less < 0.7 * size
+    assert gradients.keys() == expected.keys()
+    assert all(torch.allclose(gradients[n], expected[n], atol=1e-5, rtol=1e-4) for n in expected)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    layer = EncoderLayer(dim=16, num_heads=2, dropout=0.25)
+    values = torch.ones(4, 1000, 16)
+    dropped = layer._drop(values)
+    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert (dropped == 0).float().mean() == pytest.approx(0.25, abs=0.01)
+    assert torch.equal(layer.eval()._drop(values), values)
+
+
+def test_dropout_of_the_network_before_or_after_its_relu_is_the_same():
+    layer = EncoderLayer(dim=16, num_heads=2, dropout=0.5, attention_dropout=False)
+    h = torch.randn(2, 5, 16)
+    torch.manual_seed(1)
+    ours = layer(h)
+    torch.manual_seed(1)
+    q, k, v = layer.project(h)
+    a = layer.norm_attention(h + layer._drop(layer.out(layer.attend(q, [Source(k, v)]).transpose(1, 2).flatten(2))))
+    theirs = layer.norm_network(a + layer._drop(layer.narrow(layer._drop(layer.wide(a).relu()))))
+    assert torch.allclose(ours, theirs, atol=1e-6)

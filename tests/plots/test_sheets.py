@@ -13,6 +13,7 @@ from ctran.images import open_image
 from ctran.labels import LabelSpace, LabelState
 from ctran.plots import data, sheets
 from ctran.plots.style import BAD, GOOD, GREY, INK, judged
+from tests.data.truths import sparse
 
 U, N, P = (int(s) for s in LabelState)
 
@@ -71,8 +72,9 @@ def test_predictions_are_judged_by_what_is_known():
 
 def test_pictures_of_data_bear_odd_names_many_labels_and_labels_without_a_positive(rng, tmp_path):
     names = ("$x_$", "[/x]", "größe", *(f"label {n}" for n in range(80)))
-    truth = torch.from_numpy(rng.choice([U, N, P], p=[0.1, 0.8, 0.1], size=(50, len(names)))).to(torch.int8)
-    truth[:, 5], truth[:, 6] = N, U
+    codes = rng.choice([U, N, P], p=[0.1, 0.8, 0.1], size=(50, len(names)))
+    codes[:, 5], codes[:, 6] = N, U
+    truth = sparse(codes)
     space = LabelSpace(names, extra=("größe",))
     data.pair_map(space, Pairs(*[torch.ones(83, 83, dtype=torch.long)] * 3), tmp_path / "flat.png", what="these")
     data.pair_map(space, count_pairs(truth), tmp_path / "map.png", what="these")
@@ -81,11 +83,11 @@ def test_pictures_of_data_bear_odd_names_many_labels_and_labels_without_a_positi
 
 
 def test_in_a_map_of_pairs_the_column_is_what_follows_from_the_row(tmp_path):
-    truth = torch.full((60, 12), N, dtype=torch.int8)
-    truth[:, 0] = P  # label 0 is always there, so all others imply it and it implies none
+    codes = np.full((60, 12), N)
+    codes[:, 0] = P  # label 0 is always there, so all others imply it and it implies none
     for picture in range(60):
-        truth[picture, 1 + picture % 11] = P
+        codes[picture, 1 + picture % 11] = P
     names = tuple(f"n{i}" for i in range(12))
-    data.pair_map(LabelSpace(names), count_pairs(truth), tmp_path / "map.png", what="these")
+    data.pair_map(LabelSpace(names), count_pairs(sparse(codes)), tmp_path / "map.png", what="these")
     ink = np.asarray(open_image(tmp_path / "map.png")).max(axis=2) < 60
     assert ink.mean(axis=0).max() > 0.6 and ink.mean(axis=1).max() < 0.3

@@ -8,12 +8,14 @@ ctran datasets show imagefolder --root DIR --absent negative --labels.extra "[se
 
 import argparse
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ctran.data.description import Pairs
     from ctran.data.table import SampleTable
+    from ctran.labels import LabelSpace
 
 SHOWN = 10
 """Labels, and a half more pairs, that are printed; the files have all."""
@@ -85,6 +87,7 @@ def explain(name: str) -> None:
 def show(name: str, options: argparse.Namespace) -> int:
     """Read a source, print its numbers, write them and the pictures."""
     from ctran.data import description
+    from ctran.labels import LabelSpace
     from ctran.plots import data as pictures
     from ctran.plots.sheets import annotation_sheet
     from ctran.plots.style import save_rows
@@ -94,19 +97,23 @@ def show(name: str, options: argparse.Namespace) -> int:
     tables = build_tables(read_recipe(None, ["--source", name, *options.keys]))
     table = tables[options.split]
     labels, truth = table.labels, table.truth
-    pairs = description.count_pairs(truth)
+    paired = description.most_frequent(truth)
+    some = LabelSpace(tuple(labels.names[i] for i in paired.tolist()))
+    pairs = description.count_pairs(truth, paired)
     print_splits(tables)
     print_groups(table)
     print_labels(table, options.split)
-    print_pairs(table, pairs, options.split)
+    print_pairs(some, pairs, options.split)
+    if len(some) < len(labels):
+        print(f"pairs are counted of the {len(some):,} labels that are positive most often, not of all {len(labels):,}")
     output: Path = options.output or Path(f"{name}-data")
     output.mkdir(parents=True, exist_ok=True)
     save_rows(*label_rows(tables), output / "labels.csv")
-    counts = ([label, *row] for label, row in zip(labels.names, pairs.both.tolist(), strict=True))
-    save_rows(["label", *labels.names], counts, output / "cooccurrence.csv")
+    counts = ([label, *row.tolist()] for label, row in zip(some.names, pairs.both, strict=True))
+    save_rows(["label", *some.names], counts, output / "cooccurrence.csv")
     what = f"the {len(table):,} pictures of {options.split}"
     pictures.frequency_bars(labels, description.frequencies(truth), output / "frequencies.png", what=what)
-    pictures.pair_map(labels, pairs, output / "cooccurrence.png", what=what)
+    pictures.pair_map(some, pairs, output / "cooccurrence.png", what=what)
     annotation_sheet(table, output / "contact_sheet.png", seed=options.seed)
     print(f"{output} holds labels.csv, cooccurrence.csv, cooccurrence.png, frequencies.png and contact_sheet.png")
     return 0
@@ -114,16 +121,16 @@ def show(name: str, options: argparse.Namespace) -> int:
 
 def label_rows(tables: "dict[str, SampleTable]") -> tuple[list[str], list[list[object]]]:
     """``labels.csv``: header and rows."""
-    from ctran.data.description import count_states
     from ctran.labels import LabelState
 
     labels = tables["train"].labels
+    extra = set(labels.extra)
     states = (LabelState.POSITIVE, LabelState.NEGATIVE, LabelState.UNKNOWN)
     header = ["label", "group", "extra", *(f"{split} {state.name.lower()}" for split in tables for state in states)]
-    counts = [count_states(table.truth)[list(states)] for table in tables.values()]
+    counts = zip(*(table.truth.counts()[list(states)].T.tolist() for table in tables.values()), strict=True)
     rows: list[list[object]] = [
-        [name, labels.group_of.get(name, ""), int(name in labels.extra), *(n for c in counts for n in c[:, i].tolist())]
-        for i, name in enumerate(labels.names)
+        [name, labels.group_of.get(name, ""), int(name in extra), *chain.from_iterable(numbers)]
+        for name, numbers in zip(labels.names, counts, strict=True)
     ]
     return header, rows
 
@@ -159,11 +166,11 @@ def print_groups(table: "SampleTable") -> None:
 
 def print_labels(table: "SampleTable", split: str) -> None:
     """The most and the least frequent labels."""
-    from ctran.data.description import count_states, frequencies
+    from ctran.data.description import frequencies
     from ctran.labels import LabelState
 
-    positives, shares = count_states(table.truth)[LabelState.POSITIVE], frequencies(table.truth)
-    order = positives.argsort(descending=True, stable=True).tolist()
+    often, shares = table.truth.counts()[LabelState.POSITIVE], frequencies(table.truth).tolist()
+    order, positives = often.argsort(descending=True, stable=True).tolist(), often.tolist()
     names = table.labels.names
     cells = [(names[i], f"{positives[i]:,}", f"{100 * shares[i]:.2f} %") for i in order]
     kept = min(SHOWN, -(-len(cells) // 2))
@@ -175,11 +182,11 @@ def print_labels(table: "SampleTable", split: str) -> None:
         )
 
 
-def print_pairs(table: "SampleTable", pairs: "Pairs", split: str) -> None:
+def print_pairs(labels: "LabelSpace", pairs: "Pairs", split: str) -> None:
     """Pairs of labels that say most of each other."""
     from ctran.data.description import strongest
 
-    names = table.labels.names
+    names = labels.names
     rows = [
         (
             *(names[a], names[b], f"{pairs.both[a, b]:,}"),

@@ -1,14 +1,17 @@
 """Image tokens on disk: made once by a callable that is handed in, read as a memory map.
 
-A cache is a folder named after its key, the digest of everything that the tokens depend on, so a stale one is never found.
-Views are written in chunks of pictures with a mark of how far it got, so an interrupted build goes on.
+A cache is a folder named after its key, the digest of everything that the tokens depend on, and says in ``key.json`` what that
+was, so tokens of other weights, transforms or pictures are refused also where a folder was renamed or copied. Views are written
+in chunks of pictures with a mark of how far it got, so an interrupted build goes on.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +19,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 CHUNK = 64
+LAYOUT = 2
+"""Of a cache folder, part of its key; the first had no ``key.json``."""
+
+
+class StaleCacheError(ValueError):
+    """A cache folder of something else than what is wanted; the message says what differs and what to do."""
 
 
 def default_root() -> Path:
@@ -25,7 +34,11 @@ def default_root() -> Path:
 
 def key_of(parts: Mapping[str, object]) -> str:
     """Digest of what the features depend on: weights, transform, augmentation, data, number of views, arithmetic."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    return hashlib.sha256(_text(parts).encode()).hexdigest()[:24]
+
+
+def _text(parts: Mapping[str, object]) -> str:
+    return json.dumps(parts, sort_keys=True, default=str)
 
 
 class FeatureCache:
@@ -34,25 +47,58 @@ class FeatureCache:
     Args:
         folder: of this cache; its name should be :func:`key_of` its dependencies.
         shape: ``(views, N, P, C)``.
+        parts: what the tokens depend on, by name, as for :func:`key_of`; written into a new folder, compared with an old one's.
+
+    Raises:
+        StaleCacheError: the folder was made of other parts, holds another shape, or does not say what it was made of.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int, int, int]) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, int, int, int], parts: Mapping[str, object]) -> None:
         self.folder, self.shape = folder, shape
         self.progress_file = folder / "done.json"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "tokens.npy"
         if path.exists():
-            self.tokens = np.lib.format.open_memmap(path, mode="r+")
-            if self.tokens.shape != shape or self.tokens.dtype != np.float16:
-                raise ValueError(f"{path} holds {self.tokens.shape}, expected {shape}; delete {folder} and run again")
+            self._check_parts(json.loads(_text(parts)))
         else:
             self.progress_file.unlink(missing_ok=True)
-            self.tokens = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+            _write(folder / "key.json", _text(parts))
+            part = folder / "tokens.part"
+            np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+            part.replace(path)  # whole from its first moment
+        self.tokens = np.lib.format.open_memmap(path, mode="r+")
+        if self.tokens.shape != shape or self.tokens.dtype != np.float16:
+            held = f"{self.tokens.dtype} of shape {self.tokens.shape}"
+            raise StaleCacheError(f"{path} holds {held}, expected float16 of shape {shape}; {self._advice}")
+
+    @property
+    def _advice(self) -> str:
+        return f"delete {self.folder} and run again to make the image tokens anew"
+
+    def _check_parts(self, wanted: dict[str, Any]) -> None:
+        path = self.folder / "key.json"
+        try:
+            held = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            raise StaleCacheError(
+                f"{path} is missing or damaged, so what the tokens were made of is not known: {self._advice}"
+            ) from None
+        if other := list(_differing(held, wanted)):
+            raise StaleCacheError(f"{self.folder} holds image tokens of other {'; '.join(other)}: {self._advice}")
 
     @property
     def done(self) -> int:
-        """Rows (view by view) already written."""
-        return json.loads(self.progress_file.read_text())["rows"] if self.progress_file.exists() else 0
+        """Rows (view by view) already written; 0, with a warning, where the mark is damaged."""
+        if not self.progress_file.exists():
+            return 0
+        try:
+            rows = json.loads(self.progress_file.read_text())["rows"]
+        except (ValueError, KeyError, TypeError):
+            rows = None
+        if isinstance(rows, int) and 0 <= rows <= self.shape[0] * self.shape[1]:
+            return rows
+        warnings.warn(f"{self.progress_file} is damaged; all image tokens are made anew", stacklevel=2)
+        return 0
 
     def build(
         self, make: Callable[[int, list[int]], Float[Tensor, "B P C"]], step: Callable[[int], None] = lambda rows: None
@@ -64,19 +110,34 @@ class FeatureCache:
             step: called with the number of rows just written (for a progress bar).
         """
         views, pictures = self.shape[:2]
-        step(self.done)
-        for start in range(self.done, views * pictures, CHUNK):
+        done = self.done
+        step(done)
+        for start in range(done, views * pictures, CHUNK):
             rows = range(start, min(start + CHUNK, views * pictures))
             for view in {row // pictures for row in rows}:
                 numbers = [row % pictures for row in rows if row // pictures == view]
                 self.tokens[view, numbers] = make(view, numbers).to(torch.float16).cpu().numpy()
             self.tokens.flush()
-            part = self.progress_file.with_suffix(".part")
-            part.write_text(json.dumps({"rows": rows.stop}))
-            part.replace(self.progress_file)
+            _write(self.progress_file, json.dumps({"rows": rows.stop}))
             step(len(rows))
         return self
 
     def read(self, views: np.ndarray, pictures: np.ndarray) -> Float[Tensor, "B P C"]:
         """float32 tokens of picture ``pictures[b]`` in view ``views[b]``."""
         return torch.from_numpy(self.tokens[views, pictures].astype(np.float32))
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def _differing(held: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> Iterator[str]:
+    """``name (there: value, wanted: value)`` of each part that differs, those within ``transform`` one by one."""
+    for name in dict.fromkeys((*wanted, *held)):
+        there, here = held.get(name), wanted.get(name)
+        if isinstance(there, dict) and isinstance(here, dict):
+            yield from _differing(there, here, f"{inside}{name}.")
+        elif there != here:
+            yield f"{inside}{name} (there: {there}, wanted: {here})"

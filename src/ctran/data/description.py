@@ -1,6 +1,6 @@
 """What the numbers of a table are: label frequencies, which labels appear together, how much one says of another.
 
-Plain functions of truth (:class:`~ctran.labels.LabelState` codes, int8). All are sums and matrix products over blocks of
+Plain functions of a :class:`~ctran.data.truth.SparseTruth`: sums over its lists, and of pairs matrix products over blocks of
 pictures, so 80,000 pictures with 500 labels take seconds and little memory.
 """
 
@@ -11,10 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ctran.data.truth import SparseTruth
 from ctran.labels import LabelState
 
-BLOCK = 16_384
-"""Pictures a matrix product; sums of so many zeros and ones are exact in single precision."""
+DENSE = 16
+"""A table of zeros and ones is multiplied as a dense one from one 1 in so many entries on."""
+PAIRED = 2000
+"""Labels that are paired at most: three tables of so many squared take 96 MB."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +38,22 @@ class Summary:
     unknown: float
 
 
-def summarise(truth: Int[Tensor, "N L"]) -> Summary:
+def summarise(truth: SparseTruth) -> Summary:
     """The numbers of one split."""
-    positives = (truth == LabelState.POSITIVE).sum(dim=1)
-    unknown = int((truth == LabelState.UNKNOWN).sum())
+    positives = truth.positives_each()
+    unknown = int(truth.counts()[LabelState.UNKNOWN].sum())
     return Summary(
         len(truth),
         float(positives.double().mean()),
         int(positives.max()),
         int((positives == 0).sum()),
-        unknown / truth.numel(),
+        unknown / (len(truth) * truth.num_labels),
     )
 
 
-def count_states(truth: Int[Tensor, "N L"]) -> Int[Tensor, "3 L"]:
-    """Pictures in which a label is unknown, negative, positive: a row each, numbered by :class:`LabelState`."""
-    return torch.stack([(truth == state).sum(dim=0) for state in sorted(LabelState)])
-
-
-def frequencies(truth: Int[Tensor, "N L"]) -> Float[Tensor, " L"]:
+def frequencies(truth: SparseTruth) -> Float[Tensor, " L"]:
     """Share of pictures with each label among those in which somebody looked, 0 to 1; NaN where nobody did."""
-    _, negative, positive = count_states(truth).double()
+    _, negative, positive = truth.counts().double()
     return positive / (negative + positive)
 
 
@@ -98,16 +96,33 @@ class Pairs:
         return (torch.stack(terms).sum(dim=0) / looked).nan_to_num(0).clamp(min=0)
 
 
-def count_pairs(truth: Int[Tensor, "N L"]) -> Pairs:
-    """Counts of all pairs of labels."""
-    labels = truth.shape[1]
-    both, given, looked = (torch.zeros(labels, labels, dtype=torch.long) for _ in range(3))
-    for block in truth.split(BLOCK):
-        positive, known = (block == LabelState.POSITIVE).float(), (block != LabelState.UNKNOWN).float()
-        both += (positive.T @ positive).long()
-        given += (positive.T @ known).long()
-        looked += (known.T @ known).long()
+def most_frequent(truth: SparseTruth) -> Int[Tensor, " M"]:
+    """Indices, in their order, of the labels that are worth pairing: all, or the :data:`PAIRED` positive most often."""
+    often = truth.counts()[LabelState.POSITIVE].argsort(descending=True, stable=True)
+    return often[:PAIRED].sort().values
+
+
+def count_pairs(truth: SparseTruth, labels: Int[Tensor, " M"] | None = None) -> Pairs:
+    """Counts of all pairs of labels, or of all pairs of some; tables of the number of labels squared."""
+    size = truth.num_labels if labels is None else len(labels)
+    both, given, looked = (torch.zeros(size, size, dtype=torch.long) for _ in range(3))
+    for whole in truth.blocks():
+        block = whole if labels is None else whole[:, labels]
+        positive, known = (block == LabelState.POSITIVE).float(), block != LabelState.UNKNOWN
+        both += _together(positive, positive)
+        if known.all():
+            given += positive.sum(dim=0).long()[:, None]
+            looked += len(block)
+        else:
+            given += _together(positive, known.float())
+            looked += _together(known.float(), known.float())
     return Pairs(both, given, looked)
+
+
+def _together(ones: Float[Tensor, "B L"], others: Float[Tensor, "B L"]) -> Int[Tensor, "L L"]:
+    """Pictures in which a label of the first and a label of the second are 1; few ones are multiplied one by one."""
+    few = ones.count_nonzero() * DENSE < ones.numel()
+    return (torch.sparse.mm(ones.to_sparse().T, others) if few else ones.T @ others).long()
 
 
 def strongest(pairs: Pairs, *, count: int = 15, least: int = 5) -> list[tuple[int, int]]:

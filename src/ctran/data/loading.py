@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
 from ctran.data.cache import FeatureCache
 from ctran.data.table import SampleTable
-from ctran.images import Preprocessing
+from ctran.data.truth import SparseTruth
+from ctran.images import Preprocessing, as_pixels
 from ctran.labels import LabelSpace
 
 
@@ -21,27 +22,35 @@ class Batch:
     """What a training or evaluation step gets.
 
     Args:
-        inputs: images, or image tokens where they are cached (three axes).
+        inputs: square pictures as bytes, which are a quarter of what the backbone takes; or images that are normalised already;
+            or image tokens where they are cached (three axes).
         truth: :class:`~ctran.labels.LabelState` codes.
         index: row of each picture in its table.
+        preprocessing: of bytes.
     """
 
-    inputs: Float[Tensor, "B 3 H W"] | Float[Tensor, "B P C"]
+    inputs: UInt8[Tensor, "B S S 3"] | Float[Tensor, "B 3 S S"] | Float[Tensor, "B P C"]
     truth: Int[Tensor, "B L"]
     index: Int[Tensor, " B"]
+    preprocessing: Preprocessing | None = None
 
     @property
     def is_tokens(self) -> bool:
         return self.inputs.ndim == 3
 
+    @property
+    def images(self) -> Float[Tensor, "B 3 S S"]:
+        """What the backbone takes: bytes are normalised only here, on the device that they were moved to."""
+        return self.inputs if self.preprocessing is None else self.preprocessing.normalise(self.inputs)
+
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """The same batch on ``device``."""
         parts = (self.inputs, self.truth, self.index)
-        return Batch(*(part.to(device, non_blocking=non_blocking) for part in parts))
+        return Batch(*(part.to(device, non_blocking=non_blocking) for part in parts), self.preprocessing)
 
     def pin_memory(self) -> "Batch":
         """Page-locked copies; called by the loader."""
-        return Batch(self.inputs.pin_memory(), self.truth.pin_memory(), self.index.pin_memory())
+        return Batch(self.inputs.pin_memory(), self.truth.pin_memory(), self.index.pin_memory(), self.preprocessing)
 
 
 class PictureSet(Dataset[Batch]):
@@ -69,34 +78,43 @@ class PictureSet(Dataset[Batch]):
 
     def image(self, index: int, view: int) -> Float[Tensor, "3 H W"]:
         """One picture as a tensor, in one of its endless random views."""
-        picture = self.table.picture(index)
+        return self.preprocessing.normalise(self.square(index, view))
+
+    def square(self, index: int, view: int) -> UInt8[Tensor, "S S 3"]:
+        """:meth:`image` before it is normalised."""
         if self.augment is None:
-            return self.preprocessing(picture)
+            return self.preprocessing.pixels(self.table.pixels(index))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, view, index))
-            return self.preprocessing.tensor(self.augment(picture))
+            return as_pixels(self.augment(self.table.picture(index)))
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        images = torch.stack([self.image(i, int(self.epoch)) for i in indices])
-        rows = torch.tensor(indices)
-        return Batch(images, self.truth[rows].long(), rows)
+        squares = default_collate([self.square(i, int(self.epoch)) for i in indices])  # a worker's go into shared memory
+        return Batch(squares, self.truth.rows(indices).long(), torch.tensor(indices), self.preprocessing)
 
 
 class TokenSet(Dataset[Batch]):
     """Cached image tokens of a table, each picture in a random one of its views."""
 
-    def __init__(self, cache: FeatureCache, truth: Int[Tensor, "N L"], seed: int = 0) -> None:
+    def __init__(self, cache: FeatureCache, truth: SparseTruth, seed: int = 0) -> None:
         self.cache, self.truth, self.seed = cache, truth, seed
         self.epoch = torch.zeros((), dtype=torch.long).share_memory_()
+        self._drawn: tuple[int, Int[np.ndarray, " N"]] | None = None
 
     def __len__(self) -> int:
         return self.cache.shape[1]
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = np.asarray(indices)
-        choice = np.random.default_rng([self.seed, int(self.epoch)]).integers(self.cache.shape[0], size=len(self))
-        tokens = self.cache.read(choice[rows], rows)
-        return Batch(tokens, self.truth[rows].long(), torch.from_numpy(rows))
+        tokens = self.cache.read(self._views(int(self.epoch))[rows], rows)
+        return Batch(tokens, self.truth.rows(rows).long(), torch.from_numpy(rows))
+
+    def _views(self, epoch: int) -> Int[np.ndarray, " N"]:
+        """The view of each picture in one epoch, drawn once an epoch."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            drawn = np.random.default_rng([self.seed, epoch]).integers(self.cache.shape[0], size=len(self))
+            self._drawn = epoch, drawn
+        return self._drawn[1]
 
 
 def seed_of(*parts: int) -> int:

@@ -1,21 +1,28 @@
 """The one sample table: image, id, positives, negatives, in a Hugging Face data set."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-import torch
+import pyarrow as pa
 from datasets import Dataset
-from jaxtyping import Int
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from ctran.exclusive import ExclusiveError, complete
-from ctran.images import open_image
+from ctran.data.lists import LabelRangeError, Lists
+from ctran.data.truth import SparseTruth
+from ctran.exclusive import ExclusiveError
+from ctran.images import open_image, open_pixels
 from ctran.labels import LabelSpace, LabelState
+
+FEW = 256
+"""Pictures whose files are in memory at once while they are read for the digest."""
 
 
 class DataError(ValueError):
@@ -61,7 +68,7 @@ class SampleTable:
 
     def check_learnable(self) -> "SampleTable":
         """Refuse a table that an all-positive answer would fit perfectly."""
-        if self.absent == LabelState.UNKNOWN and not any(self._column("negatives")):
+        if self.absent == LabelState.UNKNOWN and not len(self.truth.negatives.labels):
             raise DataError(
                 "every label is either positive or unknown, so answering 'yes' to everything would be perfect and nothing "
                 "can be learned. If unlisted labels are absent from the pictures, say --absent negative; otherwise add "
@@ -72,33 +79,40 @@ class SampleTable:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def _column(self, name: str) -> list[list[int]]:
-        return self.rows.with_format(None)[name][:]
+    def _column(self, name: str) -> pa.ChunkedArray:
+        return cast(pa.Table, self.rows.select_columns([name]).with_format("arrow")[:]).column(name)
 
     @cached_property
     def ids(self) -> list[str]:
-        return self.rows["id"][:]
+        return self._column("id").to_pylist()
 
     @cached_property
-    def truth(self) -> Int[Tensor, "N L"]:
-        """Dense truth (int8), one :class:`LabelState` code an entry.
+    def truth(self) -> SparseTruth:
+        """What is known of each label of each picture.
 
         Where one label of an exclusive group is positive its others are negative, also where nobody said so.
 
         Raises:
-            DataError: several labels of an exclusive group are positive, or all are negative; it names picture and group.
+            DataError: several labels of an exclusive group are positive, or all are negative; it names picture and group. Or
+                the lists hold an index that is no label's; it names the picture.
         """
-        table = np.full((len(self), len(self.labels)), int(self.absent), dtype=np.int8)
-        for name, code in (("negatives", LabelState.NEGATIVE), ("positives", LabelState.POSITIVE)):
-            lists = self._column(name)
-            lengths = [len(x) for x in lists]
-            where = np.repeat(np.arange(len(lists)), lengths)
-            table[where, np.concatenate([np.asarray(x, dtype=np.int64) for x in lists])] = code
-        return self._completed(torch.from_numpy(table), self.labels)
-
-    def _completed(self, truth: Int[Tensor, "N L"], labels: LabelSpace) -> Int[Tensor, "N L"]:
         try:
-            return complete(truth, labels.exclusive)
+            columns = (self._column(name) for name in ("positives", "negatives"))
+            yes, no = (Lists.from_arrow(column, len(self.labels)) for column in columns)
+        except LabelRangeError as error:
+            raise DataError(
+                f"picture {self.ids[error.row]!r} lists label number {error.label}, the label space has numbers 0 to "
+                f"{len(self.labels) - 1}; were the table's rows made for other labels?"
+            ) from None
+        absent = np.full(len(self.labels), int(self.absent), dtype=np.int8)
+        with self._named_groups(self.labels):
+            return SparseTruth(yes, no, absent, self.labels.exclusive)
+
+    @contextmanager
+    def _named_groups(self, labels: LabelSpace) -> Iterator[None]:
+        """Say which picture breaks which exclusive group."""
+        try:
+            yield
         except ExclusiveError as error:
             group = [g for g in labels.groups if g.exclusive][error.group]
             more = f" ({error.rows} such pictures)" if error.rows > 1 else ""
@@ -110,33 +124,48 @@ class SampleTable:
 
     def picture(self, index: int) -> Image.Image:
         """Decoded RGB picture of one row; :class:`~ctran.images.BrokenImageError` names it."""
+        source, name = self._source(index)
+        return open_image(source, name=name)
+
+    def pixels(self, index: int) -> UInt8[Tensor, "H W 3"]:
+        """:meth:`picture` as numbers, which are read faster."""
+        source, name = self._source(index)
+        return open_pixels(source, name=name)
+
+    def _source(self, index: int) -> tuple[bytes | str, str]:
+        """Where a picture is, and what errors call it."""
         cell = self.rows[index]["image"]
-        source = cell["bytes"] if cell["bytes"] is not None else cell["path"]
         where = "" if cell["path"] is None else f" ({cell['path']})"
-        return open_image(source, name=f"picture {self.ids[index]!r}{where}")
+        return cell["bytes"] if cell["bytes"] is not None else cell["path"], f"picture {self.ids[index]!r}{where}"
 
     def select(self, indices: Sequence[int]) -> "SampleTable":
         """The same table with only these rows, in this order."""
         return replace(self, rows=self.rows.select(indices))
 
-    def truth_for(self, labels: LabelSpace) -> Int[Tensor, "N L"]:
-        """:attr:`truth` in another label space: labels that this table does not have are ``UNKNOWN``."""
+    def truth_for(self, labels: LabelSpace) -> SparseTruth:
+        """:attr:`truth` in another label space: labels that this table does not have are ``UNKNOWN``.
+
+        Raises:
+            DataError: as :attr:`truth` does, of the groups of ``labels``.
+        """
         if labels.names == self.labels.names and labels.groups == self.labels.groups:
             return self.truth
         known = self.labels.index_of
-        unknown = torch.full((len(self), 1), int(LabelState.UNKNOWN), dtype=torch.int8)
-        padded = torch.cat([self.truth, unknown], dim=1)
-        return self._completed(padded[:, [known.get(name, len(known)) for name in labels.names]], labels)
+        with self._named_groups(labels):
+            return self.truth.over(np.array([known.get(name, -1) for name in labels.names]), labels.exclusive)
 
     @cached_property
     def fingerprint(self) -> str:
         """Digest of ids and pictures (of a file its size and time), part of the feature cache's key."""
         digest = hashlib.sha256()
-        for name, cell in zip(self.ids, self.rows["image"][:], strict=True):
-            digest.update(name.encode())
-            if cell["bytes"] is not None:
-                digest.update(cell["bytes"])
-            else:
-                stat = Path(cell["path"]).stat()
-                digest.update(f"{cell['path']}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
+        rows = self.rows.select_columns(["id", "image"]).with_format("arrow")
+        for chunk in rows.iter(FEW):
+            for row in cast(pa.Table, chunk).to_pylist():
+                cell = row["image"]
+                digest.update(row["id"].encode())
+                if cell["bytes"] is not None:
+                    digest.update(cell["bytes"])
+                else:
+                    stat = Path(cell["path"]).stat()
+                    digest.update(f"{cell['path']}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
         return digest.hexdigest()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, Features, Method
+from ctran.model.attention import spread
 
 SUMMARY = "one linear layer on the averaged features; known labels are ignored"
 
@@ -37,8 +38,9 @@ class Linear(Method):
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
         """Logits; the same for all ``states``."""
-        logits = self.classifier(self.dropout(features.tokens.mean(dim=1)))
-        return logits.repeat_interleave(features.rows_each(states), dim=0)
+        logits = self.classifier(self.dropout(features.tokens.mean(dim=1, dtype=self.classifier.weight.dtype)))
+        features.rows_each(states)  # refuses rows that the images do not divide
+        return spread(logits, states.shape[0])
 
 
 def build(config: Config, num_labels: int) -> Linear:

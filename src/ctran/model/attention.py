@@ -15,9 +15,9 @@ Attention = Literal["full", "image_first", "latent"]
 
 def spread(values: Tensor, rows: int) -> Tensor:
     """Along the first axis, each of ``G`` entries for its ``rows / G`` rows; the same tensor where ``G = rows``."""
-    if not torch.compiler.is_exporting() and len(values) == rows:
+    if not torch.compiler.is_exporting() and values.shape[0] == rows:
         return values
-    return values[:, None].expand(-1, rows // len(values), *values.shape[1:]).flatten(0, 1)
+    return values[:, None].expand(-1, rows // values.shape[0], *values.shape[1:]).flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def attend(q: Float[Tensor, "R K Q d"], sources: Sequence[Source], dropout: floa
     Args:
         dropout: share of the attention weights that are set to zero (keeps the fused kernel from running on CPU).
     """
-    rows = len(q)
+    rows = q.shape[0]
     if not dropout and any(s.saves(rows) for s in sources):
         shares = weights(q, sources).to(q.dtype).split([s.keys.shape[2] for s in sources], dim=3)
         first, *others = (_product(p, s.values, s.saves(rows)) for p, s in zip(shares, sources, strict=True))
@@ -67,7 +67,7 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 def weights(q: Float[Tensor, "R K Q d"], sources: Sequence[Source]) -> Float[Tensor, "R K Q N"]:
     """Attention weights (Eq. 2) towards the ``N`` tokens of all sources in turn; rows sum to 1."""
     q = q / q.shape[-1] ** 0.5
-    scores = [_product(q, s.keys.transpose(2, 3), s.saves(len(q))).float() + s.bias for s in sources]
+    scores = [_product(q, s.keys.transpose(2, 3), s.saves(q.shape[0])).float() + s.bias for s in sources]
     return torch.cat(scores, dim=3).softmax(dim=3)
 
 
@@ -76,7 +76,7 @@ def _product(left: Float[Tensor, "R K Q X"], right: Float[Tensor, "G K X Y"], sh
     if not shared:
         return left @ right
     queries = left.shape[2]
-    folded = left.unflatten(0, (len(right), -1)).transpose(1, 2).flatten(2, 3)  # (G, K, S Q, X)
+    folded = left.unflatten(0, (right.shape[0], -1)).transpose(1, 2).flatten(2, 3)  # (G, K, S Q, X)
     return (folded @ right).unflatten(2, (-1, queries)).transpose(1, 2).flatten(0, 1)
 
 

@@ -40,9 +40,10 @@ class Features:
         Raises:
             ValueError: the images do not divide the rows.
         """
-        if len(states) % len(self):
-            raise ValueError(f"states must have the same number of rows for each of {len(self)} images, got {len(states)} rows")
-        return len(states) // len(self)
+        rows, images = states.shape[0], self.tokens.shape[0]  # not len(): it would freeze the sizes of an exported graph
+        if rows % images:
+            raise ValueError(f"states must have the same number of rows for each of {images} images, got {rows} rows")
+        return rows // images
 
 
 class Backbone(nn.Module):

@@ -22,4 +22,5 @@ class LabelClassifier(nn.Module):
         nn.init.uniform_(self.weight, -(dim**-0.5), dim**-0.5)
 
     def forward(self, tokens: Float[Tensor, "B L D"]) -> Float[Tensor, "B L"]:
-        return (tokens.to(self.weight.dtype) * self.weight).sum(dim=2) + self.bias
+        # not product, then sum: OpenVINO 2026.4 adds wrong biases to that where B > 1
+        return torch.einsum("bld,ld->bl", tokens.to(self.weight.dtype), self.weight) + self.bias

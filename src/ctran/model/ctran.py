@@ -13,7 +13,7 @@ from ctran.model.attention import Attention, spread
 from ctran.model.backbone import Backbone, Features
 from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
-from ctran.model.encoder import Encoder
+from ctran.model.encoder import Encoder, Start, StartTable
 from ctran.model.method import Method
 from ctran.model.positions import Positions, sine
 
@@ -63,6 +63,9 @@ class CTran(Method):
         {"labels.label.weight", "classifier.weight", "classifier.bias", "anchor.weight", "anchor.bias"}
     )
 
+    heavy = ("backbone", "narrow", "encoder")
+    untold: Tensor | None
+
     def __init__(
         self,
         backbone: Backbone,
@@ -109,28 +112,38 @@ class CTran(Method):
         )
         self.classifier = LabelClassifier(num_labels=num_labels, dim=dim)
         self.anchor = nn.Linear(backbone.channels, num_labels) if anchored and use_image else None
+        self.table: StartTable | None = None
+        self.register_buffer("untold", None, persistent=False)
 
-    def _label_tokens(
+    def _start(
         self, states: Int[Tensor, "R L"], anchor: Float[Tensor, "R L"] | None = None
-    ) -> tuple[Float[Tensor, "R L D"], Float[Tensor, "R K 1 L"] | float]:
-        """Label tokens, and what ``positive_bias`` adds to the attention scores towards each.
+    ) -> tuple[Start, Float[Tensor, "R K 1 L"] | float]:
+        """What label tokens begin with, and what ``positive_bias`` adds to the attention scores towards each.
 
         Args:
             anchor: logits that soft states are made of; None leaves unknown labels at 0.
         """
         soft = anchor.sigmoid() * (states == LabelState.UNKNOWN) if self.soft_states and anchor is not None else None
-        tokens = self.labels(states, soft)
+        start = self.encoder.start(self.labels(states, soft)) if self.table is None else self.table(states)
         if not self.positive_bias:
-            return tokens, 0.0
-        present = (states == LabelState.POSITIVE).to(tokens.dtype)
+            return start, 0.0
+        present = (states == LabelState.POSITIVE).float()
         present = present if soft is None else present + soft
         heads = self.encoder.num_heads
         first_half = (torch.arange(heads, device=states.device) < heads / 2)[:, None, None]
-        return tokens, self.positive_bias * present[:, None, None, :] * first_half
+        return start, self.positive_bias * present[:, None, None, :] * first_half
+
+    @torch.no_grad()
+    def tabulate(self) -> None:
+        """Keep what depends on the weights alone."""
+        self.untold = self._untold()
+        if not self.soft_states:
+            every = torch.arange(len(LabelState), device=self.classifier.bias.device)[:, None]
+            self.table = StartTable(self.encoder.start(self.labels(every.expand(-1, len(self.classifier.bias)))))
 
     def _image_tokens(self, features: Features) -> Float[Tensor, "B P D"]:
         """Image tokens as the encoder takes them."""
-        tokens = features.tokens
+        tokens = features.tokens.to(self.encoder.norm.weight.dtype)
         if self.training and self.token_dropout:  # the same channels at every place of an image
             tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.token_dropout)
         tokens = self.narrow(tokens)
@@ -148,8 +161,8 @@ class CTran(Method):
             memory: of :meth:`prepare`; None is no image.
             anchor: logits that soft states are made of; None leaves unknown labels at 0.
         """
-        tokens, bias = self._label_tokens(states, anchor)
-        return self.classifier(self.encoder(tokens, memory, bias, self.image_bias))
+        start, bias = self._start(states, anchor)
+        return self.classifier(self.encoder(start, memory, bias, self.image_bias))
 
     def pooled_logits(self, features: Features) -> Float[Tensor, "B L"]:
         """The anchor: a linear layer on the averaged image features."""
@@ -160,13 +173,17 @@ class CTran(Method):
     def prepare(self, features: Features) -> Features:
         """The features with all that this model makes of an image before it is told states: the anchor's logits, and what
         :meth:`ctran.model.encoder.Encoder.remember` says."""
+        return replace(features, memory=self._memory(features, anchor=True))
+
+    def _memory(self, features: Features, *, anchor: bool) -> dict[str, Tensor]:
         if not self.use_image:
-            return replace(features, memory={})
+            return {}
         memory = self.encoder.remember(self._image_tokens(features))
         if self.anchored:
-            memory["anchor"] = self.pooled_logits(features)
-            memory["untold"] = self._untold().expand(len(features), -1)
-        return replace(features, memory=memory)
+            memory["untold"] = self._untold().expand(features.tokens.shape[0], -1)
+            if anchor:
+                memory["anchor"] = self.pooled_logits(features)
+        return memory
 
     def predict_labels(
         self,
@@ -192,7 +209,8 @@ class CTran(Method):
             return self._without_image(states)
         if hide_image is not None and hide_image.any():
             return self._partly_hidden(features, states, hide_image, anchor)
-        features = features if features.memory is not None else self.prepare(features)
+        if features.memory is None:
+            features = replace(features, memory=self._memory(features, anchor=anchor is None))
         at_once = self._rows_at_once(features, states)
         if not torch.compiler.is_exporting() and each > at_once and not torch.is_grad_enabled():
             few = [
@@ -203,10 +221,12 @@ class CTran(Method):
             return torch.cat(few)
         memory = dict(features.memory or {})
         own, untold = memory.pop("anchor", None), memory.pop("untold", None)
-        if own is None or untold is None:
+        if untold is None:
             return self.encode_labels(memory, states)
-        anchor = spread(own, len(states)) if anchor is None else anchor
-        return anchor + self.encode_labels(memory, states, anchor) - spread(untold, len(states))
+        if anchor is None:
+            assert own is not None
+            anchor = spread(own, states.shape[0])
+        return anchor + self.encode_labels(memory, states, anchor) - spread(untold, states.shape[0])
 
     def _rows_at_once(self, features: Features, states: Int[Tensor, "R L"]) -> int:
         """Rows of one image that are answered together: more take more memory and are not faster."""
@@ -233,6 +253,8 @@ class CTran(Method):
 
     def _untold(self) -> Float[Tensor, "1 L"]:
         """What encoder and classifier say of no picture when nothing is known."""
+        if self.untold is not None:
+            return self.untold
         nothing = torch.zeros_like(self.classifier.bias, dtype=torch.long)
         return self.encode_labels(None, nothing[None])
 
@@ -241,6 +263,6 @@ class CTran(Method):
         if not self.use_states:
             states = torch.zeros_like(states)
         anchor = self.pooled_logits(features) if self.soft_states and self.use_image else None
-        tokens, bias = self._label_tokens(states, anchor)
+        start, bias = self._start(states, anchor)
         image = self._image_tokens(features) if self.use_image else None
-        return self.encoder.attention(tokens, image, bias, self.image_bias)
+        return self.encoder.attention(start, image, bias, self.image_bias)

@@ -1,73 +1,47 @@
-"""Transformer encoder over image and label tokens (paper, Eq. 2-4)."""
+"""Transformer encoder over image and label tokens (paper, Sec. 3.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from ctran.model.attention import Attention, Source, attend, spread, weights
+from ctran.model.attention import Attention, Source, spread, weights
+from ctran.model.layer import EncoderLayer
+
+__all__ = ["Encoder", "EncoderLayer", "Start", "StartTable"]
 
 
-class EncoderLayer(nn.Module):
-    r"""One post-norm layer: self-attention (Eq. 2, 3), then a two-layer network of width ``D`` (Eq. 4),
+class Start(NamedTuple):
+    """Label tokens after the first LayerNorm, and what the first layer projects them to: all that is done label by label."""
 
-    .. math::
-        \alpha_{ij} = \mathrm{softmax}_j\big((W^q h_i)^\top (W^k h_j) / \sqrt{d}\big), \quad
-        \bar h_i = \sum_j \alpha_{ij} W^v h_j, \quad
-        h'_i = \mathrm{ReLU}(\bar h_i W^r + b_1) W^o + b_2,
+    tokens: Float[Tensor, "R L D"]
+    queries: Float[Tensor, "R K L d"]
+    keys: Float[Tensor, "R K L d"]
+    values: Float[Tensor, "R K L d"]
 
-    with a residual connection, dropout and LayerNorm around each half, in ``K`` heads of width ``d = D / K``. Computes what
-    ``torch.nn.TransformerEncoderLayer(norm_first=False, activation="relu", dim_feedforward=D)`` computes.
 
-    Source: Lanchantin et al., CVPR 2021, Sec. 3.2 and 3.5.
+class StartTable(nn.Module):
+    """Starts of every label in every state: what label tokens begin with when no weight changes any more.
+
+    Args:
+        start: a row a state, in the order of :class:`~ctran.labels.LabelState`.
     """
 
-    def __init__(
-        self, *, dim: int, num_heads: int, dropout: float, attention_dropout: bool = True, orthogonal: bool = False
-    ) -> None:
+    def __init__(self, start: Start) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise ValueError(f"token width {dim} must be a multiple of the number of heads, got {num_heads} heads")
-        self.num_heads, self.dropout = num_heads, dropout
-        self.attention_dropout = dropout if attention_dropout else 0.0
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
-        self.wide = nn.Linear(dim, dim)
-        self.narrow = nn.Linear(dim, dim)
-        self.norm_attention = nn.LayerNorm(dim)
-        self.norm_network = nn.LayerNorm(dim)
-        nn.init.xavier_uniform_(self.qkv.weight)
-        if orthogonal:
-            for square in (*self.qkv.weight.data.chunk(3), self.out.weight.data):
-                nn.init.orthogonal_(square)
-        nn.init.zeros_(self.qkv.bias)
-        nn.init.zeros_(self.out.bias)
+        for name, part in zip(Start._fields, start, strict=True):  # (3, L, ...)
+            rows = part if name == "tokens" else part.transpose(1, 2)
+            self.register_buffer(name, rows.contiguous(), persistent=False)
 
-    def project(self, h: Float[Tensor, "R N D"], which: str = "qkv") -> Sequence[Float[Tensor, "R K N d"]]:
-        """Queries, keys, values of each head: those that ``which`` names (``qkv``, ``q`` or ``kv``)."""
-        dim = h.shape[2]
-        rows = slice("qkv".index(which) * dim, ("qkv".index(which) + len(which)) * dim)
-        parts = F.linear(h, self.qkv.weight[rows], self.qkv.bias[rows])
-        parts = parts.unflatten(2, (len(which), self.num_heads, dim // self.num_heads))
-        return parts.permute(2, 0, 3, 1, 4).unbind(0)
-
-    def attend(self, q: Float[Tensor, "R K Q d"], sources: Sequence[Source]) -> Float[Tensor, "R K Q d"]:
-        """Eq. 2 and 3, with dropout in training."""
-        return attend(q, sources, self.attention_dropout if self.training else 0.0)
-
-    def update(self, h: Float[Tensor, "R Q D"], mixed: Float[Tensor, "R K Q d"]) -> Float[Tensor, "R Q D"]:
-        """All that follows the attention, which is done token by token."""
-        mixed = self.out(mixed.transpose(1, 2).flatten(2))
-        h = self.norm_attention(h + F.dropout(mixed, self.dropout, self.training))
-        inner = F.dropout(F.relu(self.wide(h)), self.dropout, self.training)
-        return self.norm_network(h + F.dropout(self.narrow(inner), self.dropout, self.training))
-
-    def forward(self, h: Float[Tensor, "R N D"], bias: Tensor | float = 0.0) -> Float[Tensor, "R N D"]:
-        """Update all tokens; each may attend to all. ``bias`` is added to the scores towards each token."""
-        q, k, v = self.project(h)
-        return self.update(h, self.attend(q, [Source(k, v, bias)]))
+    def forward(self, states: Int[Tensor, "R L"]) -> Start:
+        """The entries of these states."""
+        label = torch.arange(states.shape[1], device=states.device)
+        tokens, *heads = (self.get_buffer(name)[states, label] for name in Start._fields)
+        return Start(tokens, *(part.transpose(1, 2) for part in heads))
 
 
 class Encoder(nn.Module):
@@ -83,6 +57,8 @@ class Encoder(nn.Module):
             ``latent``: image tokens as in ``image_first``; label tokens attend to image tokens and to ``num_latents`` learned
             tokens, which attended to the labels before, in each layer (induced set attention); costs ``P^2 + L (P + 2 M)``.
         num_latents: ``M``.
+
+    With :attr:`recompute` the layers are done again in the backward instead of being kept: less memory, more time, same result.
 
     Source: Lanchantin et al., CVPR 2021, Sec. 3.2; ``latent``: Lee et al., Set Transformer, ICML 2019, Sec. 3.1, with the
     layer's own weights for both of its steps.
@@ -101,7 +77,7 @@ class Encoder(nn.Module):
         num_latents: int = 64,
     ) -> None:
         super().__init__()
-        self.num_heads, self.scheme = num_heads, attention
+        self.num_heads, self.scheme, self.recompute = num_heads, attention, False
         self.norm = nn.LayerNorm(dim)
         options = {"num_heads": num_heads, "attention_dropout": attention_dropout, "orthogonal": orthogonal}
         self.layers = nn.ModuleList(EncoderLayer(dim=dim, dropout=dropout, **options) for _ in range(num_layers))
@@ -125,9 +101,14 @@ class Encoder(nn.Module):
                 h = layer.update(h, layer.attend(layer.project(h, "q")[0], [Source(k, v)]))
         return memory
 
+    def start(self, labels: Float[Tensor, "R L D"]) -> Start:
+        """What comes first, label by label, from label tokens."""
+        h = self.norm(labels.to(self.norm.weight.dtype))
+        return Start(h, *self._layer(0).project(h))
+
     def forward(
         self,
-        labels: Float[Tensor, "R L D"],
+        start: Start,
         memory: Mapping[str, Tensor] | None = None,
         bias: Float[Tensor, "R K 1 L"] | float = 0.0,
         image_bias: float = 0.0,
@@ -135,66 +116,85 @@ class Encoder(nn.Module):
         """Updated label tokens.
 
         Args:
-            labels: label tokens.
+            start: of the label tokens.
             memory: what :meth:`remember` made of the images; None where there are none.
             bias: added to the scores towards each label token.
             image_bias: added to the scores towards image tokens.
         """
-        h = self.norm(labels.to(self.norm.weight.dtype))
         if self.scheme == "full":
-            return self._full(h, memory, bias, image_bias)
-        latents = None if self.latents is None else self.norm(self.latents).expand(len(h), -1, -1)
+            return self._full(start, memory, bias, image_bias)
+        h, latents = start.tokens, None
+        if self.latents is not None:
+            latents = self.norm(self.latents).expand(h.shape[0], -1, -1)
         for number in range(len(self.layers)):
-            layer = self._layer(number)
             image = []
             if memory is not None:
                 image.append(Source(memory[f"keys{number}"], memory[f"values{number}"], image_bias, shared=True))
-            if latents is None:
-                q, k, v = layer.project(h)
-                told = Source(k, v, bias)
-            else:
-                (q,) = layer.project(h, "q")
-                latents = self._gather(layer, latents, h, bias)
-                k, v = layer.project(latents, "kv")
-                told = Source(k, v)
-            h = layer.update(h, layer.attend(q, [*image, told]))
+            projected = start[1:] if number == 0 else None
+            h, latents = self._run(self._answer, self._layer(number), h, latents, image, bias, projected)
         return h
+
+    def _answer(
+        self,
+        layer: EncoderLayer,
+        h: Float[Tensor, "R L D"],
+        latents: Float[Tensor, "R M D"] | None,
+        image: list[Source],
+        bias: Tensor | float,
+        projected: Sequence[Tensor] | None,
+    ) -> tuple[Float[Tensor, "R L D"], Float[Tensor, "R M D"] | None]:
+        """Label tokens, and latents where there are any, after one layer in which image tokens do not see them."""
+        q, k, v = projected or layer.project(h)
+        told = Source(k, v, bias)
+        if latents is not None:
+            latents = layer.update(latents, layer.attend(layer.project(latents, "q")[0], [told]))
+            k, v = layer.project(latents, "kv")
+            told = Source(k, v)
+        return layer.update(h, layer.attend(q, [*image, told])), latents
+
+    def _run(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """``step(*arguments)``; with ``recompute`` only its arguments are kept for the backward, where it is done again."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(step, *arguments, use_reentrant=False)
+        return step(*arguments)
 
     def _full(
-        self, labels: Tensor, memory: Mapping[str, Tensor] | None, bias: Tensor | float, image_bias: float
+        self, start: Start, memory: Mapping[str, Tensor] | None, bias: Tensor | float, image_bias: float
     ) -> Float[Tensor, "R L D"]:
         """Image and label tokens in one sequence; the last layer updates label tokens only."""
-        rows, last = len(labels), len(self.layers) - 1
-        image = (
-            None if memory is None else {name: spread(memory[name], rows) for name in ("tokens", "queries", "keys", "values")}
-        )
-        h = labels if image is None else torch.cat([image["tokens"], labels], dim=1)
-        places = h.shape[1] - labels.shape[1]
+        (h, *projected), places = start, 0
+        rows, labels = h.shape[:2]
+        if memory is not None:
+            image = {name: spread(made, rows) for name, made in memory.items()}
+            h = torch.cat([image["tokens"], h], dim=1)
+            projected = [torch.cat([image[n], p], dim=2) for n, p in zip(Start._fields[1:], projected, strict=True)]
+            places = h.shape[1] - labels
         if places and (image_bias or isinstance(bias, Tensor)):
-            each = bias if isinstance(bias, Tensor) else h.new_full((rows, self.num_heads, 1, labels.shape[1]), bias)
+            each = bias if isinstance(bias, Tensor) else h.new_full((rows, self.num_heads, 1, labels), bias)
             bias = F.pad(each, (places, 0), value=image_bias)
         for number in range(len(self.layers)):
-            layer = self._layer(number)
-            if number == 0:
-                q, k, v = layer.project(labels)
-                if image is not None:
-                    q = q if last == 0 else torch.cat([image["queries"], q], dim=2)
-                    k, v = torch.cat([image["keys"], k], dim=2), torch.cat([image["values"], v], dim=2)
-            elif number < last:
-                q, k, v = layer.project(h)
-            else:
-                (q,) = layer.project(h[:, places:], "q")
-                k, v = layer.project(h, "kv")
-            h = h[:, places:] if number == last else h
-            h = layer.update(h, layer.attend(q, [Source(k, v, bias)]))
+            answered = places if number + 1 == len(self.layers) else 0
+            begun = projected if number == 0 else None
+            h = self._run(self._mix, self._layer(number), h, answered, bias, begun)
         return h
 
-    def _gather(
-        self, layer: EncoderLayer, latents: Float[Tensor, "R M D"], h: Float[Tensor, "R L D"], bias: Tensor | float
-    ) -> Float[Tensor, "R M D"]:
-        """Latents after they attended to the labels."""
-        (q,), (k, v) = layer.project(latents, "q"), layer.project(h, "kv")
-        return layer.update(latents, layer.attend(q, [Source(k, v, bias)]))
+    def _mix(
+        self,
+        layer: EncoderLayer,
+        h: Float[Tensor, "R N D"],
+        first: int,
+        bias: Tensor | float,
+        projected: Sequence[Tensor] | None,
+    ) -> Float[Tensor, "R Q D"]:
+        """Tokens from ``first`` on, after one layer in which all see all."""
+        if projected:
+            q, k, v = projected
+            q = q[:, :, first:]
+        elif first:
+            (q,), (k, v) = layer.project(h[:, first:], "q"), layer.project(h, "kv")
+        else:
+            q, k, v = layer.project(h)
+        return layer.update(h[:, first:], layer.attend(q, [Source(k, v, bias)]))
 
     def _layer(self, number: int) -> EncoderLayer:
         layer = self.layers[number]
@@ -204,7 +204,7 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def attention(
         self,
-        labels: Float[Tensor, "R L D"],
+        start: Start,
         tokens: Float[Tensor, "R P D"] | None = None,
         bias: Float[Tensor, "R K 1 L"] | float = 0.0,
         image_bias: float = 0.0,
@@ -214,7 +214,7 @@ class Encoder(nn.Module):
         Costs what the fused kernel saves, so only on request. Under ``latent`` a label's weight towards another is the sum over
         the latents of its weight towards the latent and the latent's towards the other.
         """
-        y = self.norm(labels)
+        y = start.tokens
         x = y[:, :0] if tokens is None else self.norm(tokens)
         latents = None if self.latents is None else self.norm(self.latents).expand(len(y), -1, -1)
         maps = []
@@ -231,7 +231,7 @@ class Encoder(nn.Module):
                 from_labels = weights(q, [image, told])
             else:
                 towards_labels = weights(layer.project(latents, "q")[0], [told])
-                latents = self._gather(layer, latents, y, bias)
+                latents = layer.update(latents, layer.attend(layer.project(latents, "q")[0], [told]))
                 k, v = layer.project(latents, "kv")
                 told = Source(k, v)
                 both = weights(q, [image, told])

@@ -22,6 +22,8 @@ class Method(nn.Module):
     backbone: Backbone
     label_parameters: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors with one row a label; fine-tuning with other labels copies them row by row."""
+    heavy: ClassVar[tuple[str, ...]] = ("backbone",)
+    """Names of the parts that cost time, which may compute in low precision (:func:`ctran.model.fast.fast`)."""
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """The slow half: image tokens."""
@@ -30,6 +32,9 @@ class Method(nn.Module):
     def prepare(self, features: Features) -> Features:
         """The features with what the fast half would make of them for each question; optional, answers are the same."""
         return features
+
+    def tabulate(self) -> None:
+        """Keep what depends on the weights alone; they must not change afterwards (:func:`ctran.model.fast.fast`)."""
 
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROWS = 8
 """Labels that one column has room for."""
 SIDE = 320
+WORDS = [state.name.lower() for state in sorted(LabelState)]
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,11 @@ def example_rows(examples: Sequence[Example], labels: LabelSpace, evidence: Evid
     for each in examples:
         nothing = torch.zeros_like(each.told)
         for setting, said, told in (("regular", each.regular, nothing), (str(evidence), each.given, each.told)):
-            for i, name in enumerate(labels.names):
-                asked = targets[i] and told[i] == LabelState.UNKNOWN
-                chance = f"{said[i]:.6f}" if asked else ""
-                rows.append([each.id, setting, name, chance, state_word(told[i]), state_word(each.truth[i])])
+            columns = (labels.names, targets, said.tolist(), told.tolist(), each.truth.tolist())
+            for name, target, p, code, true in zip(*columns, strict=True):
+                chance = f"{p:.6f}" if target and code == LabelState.UNKNOWN else ""
+                rows.append([each.id, setting, name, chance, WORDS[code], WORDS[true]])
     return rows
-
-
-def state_word(code: Int[Tensor, ""]) -> str:
-    """``positive``, ``negative`` or ``unknown``."""
-    return LabelState(int(code)).name.lower()
 
 
 def example_sheet(examples: Sequence[Example], labels: LabelSpace, evidence: Evidence, path: Path) -> None:
@@ -120,7 +116,8 @@ def bars(
     before: Float[Tensor, " L"] | None,
 ) -> None:
     """The most probable of the labels asked for: name, bar, percent, and how it has changed."""
-    order = [i for i in said.argsort(descending=True, stable=True).tolist() if asked[i]][:ROWS]
+    order = said.argsort(descending=True, stable=True)
+    order = order[asked[order]][:ROWS].tolist()
     for place, i in enumerate(order):
         p = float(said[i])
         colour = judged(LabelState(int(truth[i])), p)
@@ -134,7 +131,8 @@ def bars(
 
 def write_told(axes: Axes, each: Example, labels: LabelSpace) -> None:
     """What the model was told: what is there, then what is not, of that first what it had thought most probable."""
-    absent = sorted((each.told == LabelState.NEGATIVE).nonzero()[:, 0].tolist(), key=lambda i: -float(each.regular[i]))
+    likely = each.regular.argsort(descending=True, stable=True)
+    absent = likely[each.told[likely] == LabelState.NEGATIVE].tolist()
     shown = first(
         [f"+ {labels.names[i]}" for i in (each.told == LabelState.POSITIVE).nonzero()[:, 0]], ROWS - min(len(absent), 2)
     )

@@ -42,10 +42,10 @@ def contact_sheet(tagger: "Tagger", table: SampleTable, path: Path, *, count: in
     figure, places = _grid(min(count, len(table)), 3.2, title)
     truth = table.truth_for(tagger.labels)
     for number, axes in enumerate(places):
-        picture = table.picture(number)
+        picture, (codes,) = table.picture(number), truth.rows([number])
         axes.imshow(ImageOps.pad(picture, (SIDE, SIDE), color="white"))
         for place, (name, p) in enumerate(tagger.predict(picture).top(5).items()):
-            state = LabelState(int(truth[number, tagger.labels.index(name)]))
+            state = LabelState(int(codes[tagger.labels.index(name)]))
             write(axes, place, f"{name} {100 * p:.0f}", judged(state, p))
     save_figure(figure, path)
 
@@ -56,7 +56,7 @@ def annotation_sheet(table: SampleTable, path: Path, *, count: int = 20, seed: i
     Returns the ids of the pictures.
     """
     rows = np.random.default_rng(seed).permutation(len(table))[:count].tolist()
-    notes = [list(annotation(table.labels, table.truth[row].tolist())) for row in rows]
+    notes = [list(annotation(table.labels, codes)) for codes in table.truth.rows(rows).tolist()]
     longest = max(len(lines) for lines in notes)
     figure, places = _grid(len(rows), 2.2 + 0.19 * (longest + 1), "annotated labels; grey: nobody looked")
     for row, lines, axes in zip(rows, notes, places, strict=True):

@@ -82,6 +82,8 @@ class Training:
             is not augmented) and keep them on disk; 0 runs the backbone in every step.
         patience: stop after this many epochs without a better validation score; 0 never stops early.
         precision: numbers of the arithmetic: 32-true, bf16-mixed or 16-mixed.
+        recompute: do the encoder's layers again in the backward instead of keeping what they made: less memory, more time, the
+            same numbers. For many labels.
         devices: how many devices; strategies of Lightning over them.
         strategy: auto, ddp, fsdp, ...
         accelerator: auto, cpu, gpu, ...
@@ -117,6 +119,7 @@ class Training:
     feature_views: int = 0
     patience: int = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    recompute: bool = False
     devices: int = 1
     strategy: str = "auto"
     accelerator: str = "auto"

@@ -13,12 +13,13 @@ from torch.utils.data import DataLoader
 
 from ctran import methods, registry
 from ctran.data import sources
-from ctran.data.cache import FeatureCache, default_root, key_of
+from ctran.data.cache import LAYOUT, FeatureCache, default_root, key_of
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
+from ctran.data.truth import SparseTruth
 from ctran.images import augmentation
 from ctran.inference.tagger import FORMAT, Tagger
-from ctran.labels import LabelSpace, LabelState, UnknownLabelError
+from ctran.labels import LabelSpace, UnknownLabelError
 from ctran.methods._base import preprocessing
 from ctran.model import Method
 from ctran.model.pretrained import load_weights
@@ -30,7 +31,7 @@ WORTH_COMPILING = 20_000
 """Images from which on compiling the backbone is made up for: EfficientNet-lite0 at 224 px on two cores takes 37 s and is then
 1.6 times as fast (10.6 -> 6.7 ms an image; five interleaved batches of 64)."""
 
-MAY_DIFFER = {"weights", "image_size", "fit", "centre", "resample", "dropout", "token_dropout", "pooled_dropout"}
+MAY_DIFFER = {"weights", "image_size", "fit", "centre", "resample", "resizer", "dropout", "token_dropout", "pooled_dropout"}
 """Model options in which a fine-tuned model may differ from the one it starts from."""
 
 
@@ -118,11 +119,10 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     return [n for n in new.labels.names if n not in old.labels.index_of]
 
 
-def prior_bias(model: nn.Module, truth: Tensor) -> None:
+def prior_bias(model: nn.Module, truth: SparseTruth) -> None:
     """Start the biases of classifier and anchor at the log-odds of each label among the pictures where somebody looked."""
-    positive = (truth == LabelState.POSITIVE).sum(0).double()
-    looked = (truth != LabelState.UNKNOWN).sum(0).double()
-    share = (positive + 0.5) / (looked + 1)
+    _, negative, positive = truth.counts().double()
+    share = (positive + 0.5) / (negative + positive + 1)
     for name, parameter in model.named_parameters():
         if name in ("classifier.bias", "anchor.bias"):
             parameter.data.copy_(share.logit())
@@ -157,12 +157,12 @@ def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: d
     with torch.inference_mode():
         probe = model.encode_images(plain.image(0, 0)[None].to(device)).tokens
     arithmetic = f"{device.type} bf16{' compiled' if worth else ''}"
-    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": arithmetic}
+    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": arithmetic, "layout": LAYOUT}
     folder = default_root() / "features" / key_of(key)
-    shape = (views, len(data), *probe.shape[1:])
+    _, tokens, channels = probe.shape
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        cache = FeatureCache(folder, (shape[0], shape[1], shape[2], shape[3]))
+        cache = FeatureCache(folder, (views, len(data), tokens, channels), key)
         if cache.done < total:
             with bar(f"image tokens of {name} ({views} x {len(data)})", total) as advance:
                 cache.build(make, advance)

@@ -100,11 +100,19 @@ def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
     write_json(run / "versions.json", versions() | {"seed": recipe.seed})
 
 
-def digest_of(table: SampleTable) -> str:
-    """Digest of ids and truth: two tables of one digest train and test the same."""
+def describe(table: SampleTable) -> dict[str, Any]:
+    """How many pictures, and digests of what they are: tables of one description train and test the same."""
+    names = {"ids": table.ids, "labels": table.labels.names}
+    digests = {what: hashlib.sha256("\0".join(each).encode()).hexdigest()[:24] for what, each in names.items()}
+    return {"pictures": len(table), **digests, "truth": table.truth.fingerprint}
+
+
+def first_release(table: SampleTable) -> dict[str, Any]:
+    """The description of run folders of the first release: one digest, which read all entries of a dense truth."""
     digest = hashlib.sha256("\0".join((*table.labels.names, *table.ids)).encode())
-    digest.update(table.truth.numpy().tobytes())
-    return digest.hexdigest()[:24]
+    for block in table.truth.blocks():
+        digest.update(block.numpy().tobytes())
+    return {"pictures": len(table), "digest": digest.hexdigest()[:24]}
 
 
 def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str]) -> str:
@@ -112,12 +120,18 @@ def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str])
 
     Returns what has changed in ``splits``; an empty string where nothing has.
     """
-    now = {s: {"pictures": len(t), "digest": digest_of(t)} for s, t in tables.items()}
     path = run / "data.json"
     if not path.exists():
-        write_json(path, now)
-    then = json.loads(path.read_text())
-    changed = [f"{s} ({then[s]['pictures']} pictures then, {now[s]['pictures']} now)" for s in splits if then[s] != now[s]]
+        write_json(path, {split: describe(table) for split, table in tables.items()})
+    changed = []
+    for split, then in json.loads(path.read_text()).items():
+        if split not in splits:
+            continue
+        now = (first_release if "digest" in then else describe)(tables[split])
+        if other := [what for what in now if what not in ("pictures", "digest") and now[what] != then.get(what)]:
+            changed.append(f"{split} ({then['pictures']} pictures then, {now['pictures']} now; other {' and '.join(other)})")
+        elif now != then:
+            changed.append(f"{split} ({then['pictures']} pictures then, {now['pictures']} now)")
     return f"pictures, labels or splits are not those that {run} was trained with: {', '.join(changed)}" if changed else ""
 
 

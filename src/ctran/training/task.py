@@ -50,6 +50,10 @@ class LabelTask(L.LightningModule):
             model.backbone.requires_grad_(False)
         if recipe.training.apart_epochs and not (isinstance(model, CTran) and model.anchored):
             raise ValueError("training.apart_epochs needs model.anchored true: there are no two parts to train apart")
+        if recipe.training.recompute:
+            if not isinstance(model, CTran):
+                raise ValueError(f"training.recompute needs an encoder, which method {recipe.method} has not; set it to false")
+            model.encoder.recompute = True
         self.crossfit = self._crossfit() if recipe.training.anchor_folds else None
 
     def _crossfit(self) -> CrossFit | None:

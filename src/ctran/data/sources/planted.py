@@ -113,7 +113,7 @@ def read_drawings(table: SampleTable, names: tuple[str, ...]) -> dict[str, list[
     """Id and picture of the drawings of each name, in the order of the table."""
     found: dict[str, list[tuple[str, PILImage.Image]]] = {}
     for name in names:
-        positive = table.truth[:, table.labels.index(name)] == LabelState.POSITIVE
+        positive = table.truth.column(table.labels.index(name)) == LabelState.POSITIVE
         rows = [i for i in positive.nonzero()[:, 0].tolist() if re.match(FOLDERS[name], table.ids[i])]
         if not rows:
             raise DataError(f"the clip art has no {name!r} in folder {FOLDERS[name]}; is root the whole library?")

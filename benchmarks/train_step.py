@@ -1,0 +1,123 @@
+"""A step of label mask training: masks, forward, loss, backward, Adam."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.harness import (
+    MIB,
+    Options,
+    Step,
+    interleave,
+    operations,
+    peak_memory,
+    ratios,
+    reached,
+    spread,
+    training_tensors,
+    verdict,
+)
+from benchmarks.literal import Literal, paper_model
+from ctran.losses import label_loss
+from ctran.masking import label_mask_training
+
+TITLE = "Label mask training step"
+TARGET = (
+    "The paper's model at 320 px, batch 8: at least 2.2 x; memory of activations (peak less weights, gradients and optimiser) "
+    "at most 0.6 x the literal model's."
+)
+LEAST, MOST = 2.2, 0.6
+
+Model = Callable[[Tensor, Tensor], Tensor]
+
+
+def batch(tiny: bool) -> tuple[Tensor, Tensor]:
+    """Images ``[8, 3, 320, 320]`` and truth ``[8, 80]``; ``tiny``: toys."""
+    side, num_labels = (64, 5) if tiny else (320, 80)
+    torch.manual_seed(1)
+    return torch.randn(8, 3, side, side), torch.randint(1, 3, (8, num_labels))
+
+
+def build(name: str, tiny: bool) -> Step:
+    """The step of the candidate ``name`` (:data:`CANDIDATES`) on a fixed batch, optimiser state and gradients in place."""
+    options = CANDIDATES[name]
+    images, truth = batch(tiny)
+    ours = paper_model(num_labels=truth.shape[1], tiny=tiny, attention_dropout=options["attention_dropout"])
+    model: nn.Module = (Literal(ours) if options["literal"] else ours).train()
+    if not options["literal"]:
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    del ours
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5, fused=options["fused"] or None)
+    held = training_tensors(model, optimizer)
+    generator = torch.Generator().manual_seed(2)
+
+    def step() -> float:
+        states = label_mask_training(truth, generator=generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options["bf16"]):
+            logits = model(images, states)
+        loss = label_loss(logits.float(), truth, states, reduction="sum")
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)  # gradients stay in place, so that memory counts activations alone
+        return float(loss.detach())
+
+    return Step(step, held)
+
+
+def _candidate(
+    *, literal: bool = False, bf16: bool = False, attention_dropout: bool = True, fused: bool = True
+) -> dict[str, bool]:
+    return {"literal": literal, "bf16": bf16, "attention_dropout": attention_dropout, "fused": fused}
+
+
+CANDIDATES: Mapping[str, dict[str, bool]] = {
+    "literal": _candidate(literal=True, fused=False),
+    "library, float32": _candidate(),
+    "library, bf16": _candidate(bf16=True),
+    "library, bf16, no attention dropout": _candidate(bf16=True, attention_dropout=False),
+}
+"""The first is the yardstick. Without dropout of attention weights the fused kernel runs on CPU."""
+
+
+def run(options: Options) -> dict[str, Any]:
+    steps = {name: build(name, options.tiny).run for name in CANDIDATES}
+    work = {name: operations(steps[name]) for name in ("literal", "library, float32")}
+    times = interleave(steps, options.repeats)
+    del steps
+    memory = {name: peak_memory(build, name, options.tiny, options=options) for name in CANDIDATES}
+    return {"times": times, "operations": work, "memory": memory}
+
+
+def table(result: dict[str, Any]) -> str:
+    times, memory, limit = result["times"], result["memory"], result["ceiling"]
+    lines = [
+        "| step | seconds | times as fast | target | of the ceiling | activations, MiB | of literal | target "
+        "| saved for backward, MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, own in times.items():
+        literal, bf16 = name == "literal", "bf16" in name
+        gain = ratios(times["literal"], own)
+        share = memory[name]["activations"] / memory["literal"]["activations"]
+        done = result["operations"]["literal" if literal else "library, float32"]
+        cells = (
+            name,
+            spread(own),
+            spread(gain),
+            verdict(statistics.median(gain), least=LEAST, unit=" x") if bf16 else "",
+            reached(done, statistics.median(own), limit["bfloat16" if bf16 else "float32"]),
+            f"{memory[name]['activations'] / MIB:,.0f}",
+            f"{share:.2f}",
+            verdict(share, most=MOST, unit=" x") if bf16 else "",
+            f"{memory[name]['saved'] / MIB:,.0f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    note = (
+        "The library's steps use channels-last images and Adam's fused form, the literal one neither; all draw their masks "
+        "anew. Activations: growth of a fresh process during the step, gradients and Adam's state in place before it; of "
+        "these, what was saved for the backward, counted exactly."
+    )
+    return "\n".join([*lines, "", note])

@@ -1,0 +1,236 @@
+"""What is known of the labels of many pictures, kept as lists of what was said.
+
+Memory grows with the annotations, not with pictures times labels: 100,000 pictures with ten of 20,000 labels each take 4.8 MB
+instead of 2 GB. Codes are made dense for the pictures of one batch.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from ctran.data.lists import Lists
+from ctran.exclusive import ExclusiveError
+from ctran.labels import LabelState
+
+BLOCK = 2**26
+"""Entries (bytes) of one dense block."""
+MOST_ROWS = 16_384
+"""Pictures of one dense block: sums of so many zeros and ones are exact in single precision."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseTruth:
+    """Truth of ``N`` pictures and ``L`` labels, one :class:`~ctran.labels.LabelState` code an entry.
+
+    An entry is ``POSITIVE`` or ``NEGATIVE`` where the lists say so (a label in both is positive), otherwise what its absence
+    means; and where one label of an exclusive group is positive, those of the others that are then unknown are negative.
+
+    Args:
+        positives, negatives: of each picture.
+        absent: int8, for each label what it means to be in neither list, ``NEGATIVE`` or ``UNKNOWN``.
+        exclusive: indices of the labels of each exclusive group; no label is in two.
+
+    Raises:
+        ExclusiveError: two labels of an exclusive group are positive, or all are negative.
+    """
+
+    positives: Lists
+    negatives: Lists
+    absent: Int[np.ndarray, " L"]
+    exclusive: Sequence[Int[Tensor, "..."]] = ()
+    _open: list[Int[np.ndarray, "..."]] = field(init=False, repr=False)
+    """Groups of which something follows: with labels whose absence does not make them negative."""
+
+    def __post_init__(self) -> None:
+        told = (self.absent == LabelState.UNKNOWN)[self.negatives.labels]  # elsewhere a negative says nothing new
+        keys = self.negatives.keys(self.num_labels)[told]
+        keys = keys[~_among(keys, self.positives.keys(self.num_labels))]
+        if len(keys) < len(told):
+            object.__setattr__(self, "negatives", Lists.from_keys(keys, len(self), self.num_labels))
+        holes = self.absent == LabelState.UNKNOWN
+        object.__setattr__(self, "_open", [m.numpy() for m in self.exclusive if holes[m.numpy()].any()])
+        if self.exclusive:
+            self._check_exclusive()
+
+    def __len__(self) -> int:
+        return len(self.positives)
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.absent)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, also of those that are shared with an Arrow table."""
+        parts = [array for lists in (self.positives, self.negatives) for array in (lists.offsets, lists.labels)]
+        return sum(array.nbytes for array in (*parts, self.absent))
+
+    # ------------------------------------------------------------------ looking
+
+    def rows(self, indices: Sequence[int] | Int[np.ndarray, " B"] | Int[Tensor, " B"]) -> Int[Tensor, "B L"]:
+        """Dense int8 codes of some pictures, in this order."""
+        at = np.asarray(indices, dtype=np.int64)
+        if len(at) and not 0 <= at.min() <= at.max() < len(self):
+            raise IndexError(f"rows must lie between 0 and {len(self) - 1}, got {at.min()} to {at.max()}")
+        dense = np.repeat(self.absent[None], len(at), axis=0)
+        places, labels = self.positives.take(at)
+        if self._open:
+            answered = np.zeros((len(at), len(self._open) + 1), dtype=bool)
+            answered[places, self._group[labels]] = True
+            answered[:, -1] = False  # labels without a group
+            dense[answered[:, self._group]] = LabelState.NEGATIVE
+        dense[self.negatives.take(at)] = LabelState.NEGATIVE
+        dense[places, labels] = LabelState.POSITIVE
+        return torch.from_numpy(dense)
+
+    def blocks(self) -> Iterator[Int[Tensor, "B L"]]:
+        """All pictures in order, dense, at most :data:`BLOCK` bytes and :data:`MOST_ROWS` pictures at a time."""
+        step = max(1, min(MOST_ROWS, BLOCK // self.num_labels))
+        for start in range(0, len(self), step):
+            yield self.rows(np.arange(start, min(start + step, len(self))))
+
+    def dense(self) -> Int[Tensor, "N L"]:
+        """All codes, int8: N times L bytes, for small tables."""
+        return self.rows(np.arange(len(self)))
+
+    def column(self, label: int) -> Int[Tensor, " N"]:
+        """Codes of one label in all pictures, int8."""
+        codes = np.full(len(self), self.absent[label])
+        if codes.size and self.absent[label] == LabelState.UNKNOWN:
+            codes[self._rows_with(self.negatives, [label])] = LabelState.NEGATIVE
+            for members in self._open:
+                if label in members:
+                    codes[self._rows_with(self.positives, members)] = LabelState.NEGATIVE
+        codes[self._rows_with(self.positives, [label])] = LabelState.POSITIVE
+        return torch.from_numpy(codes)
+
+    def _rows_with(self, lists: Lists, labels: Sequence[int] | Int[np.ndarray, "..."]) -> Int[np.ndarray, " K"]:
+        """Rows of the entries of some labels."""
+        wanted = np.zeros(self.num_labels, dtype=bool)
+        wanted[labels] = True
+        return lists.rows_of(np.flatnonzero(wanted[lists.labels]))
+
+    # ----------------------------------------------------------------- counting
+
+    def positives_each(self) -> Int[Tensor, " N"]:
+        """Number of positive labels of each picture."""
+        return torch.from_numpy(np.diff(self.positives.offsets).astype(np.int64))
+
+    def counts(self) -> Int[Tensor, "3 L"]:
+        """Pictures in which a label is unknown, negative, positive: a row each, numbered by :class:`LabelState`."""
+        size, labels = len(self), self.num_labels
+        positive = np.bincount(self.positives.labels, minlength=labels)
+        listed, implied = self.negatives.labels, np.zeros(labels, dtype=np.int64)
+        if self._open:
+            group = self._group
+            answered = np.sort(_pairs(self.positives, group, size))  # pictures in which a label of the group is positive
+            times = np.bincount(answered // size, minlength=len(self._open))
+            implied = np.where(group >= 0, times[group] - positive, 0)
+            twice = (group[listed] >= 0) & _among(group[listed] * size + self.negatives.rows, answered)  # listed and implied
+            listed = listed[~twice]
+        negative = np.bincount(listed, minlength=labels) + implied
+        negative = np.where(self.absent == LabelState.NEGATIVE, size - positive, negative)
+        return torch.from_numpy(np.stack([size - negative - positive, negative, positive]))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all that is said; equal only if all codes are."""
+        digest = hashlib.sha256(f"{len(self)} {self.num_labels} {[m.tolist() for m in self._open]}".encode())
+        digest.update(self.absent.tobytes())
+        for lists in (self.positives, self.negatives):
+            digest.update(lists.offsets.astype("<i8").tobytes())
+            digest.update(lists.labels.astype("<i4").tobytes())
+        return digest.hexdigest()[:24]
+
+    # ------------------------------------------------------------------- groups
+
+    @cached_property
+    def _group(self) -> Int[np.ndarray, " L"]:
+        """Number of the open group of each label, -1 without one."""
+        return _numbered(self._open, self.num_labels)
+
+    def _check_exclusive(self) -> None:
+        """The check that :func:`~ctran.exclusive.complete` makes of dense rows, of all rows at once."""
+        size, exclusive = len(self), [m.numpy() for m in self.exclusive]
+        group = _numbered(exclusive, self.num_labels)
+        there, times = np.unique(_pairs(self.positives, group, size), return_counts=True)
+        refused, of = np.unique(_pairs(self.negatives, group, size), return_counts=True)
+        members = np.array([len(m) for m in exclusive])
+        silent = np.array([int((self.absent[m] == LabelState.NEGATIVE).sum()) for m in exclusive])
+        wrong = np.zeros(len(members), dtype=bool)
+        wrong[there[times > 1] // size] = True
+        wrong |= (silent == members) & (np.bincount(there // size, minlength=len(members)) < size)
+        full = refused[(silent[refused // size] + of) == members[refused // size]]
+        wrong[full[~_among(full, there)] // size] = True
+        if not wrong.any():
+            return
+        first = int(wrong.argmax())
+        positive, negative = (
+            np.bincount(self._rows_with(lists, exclusive[first]), minlength=size) for lists in (self.positives, self.negatives)
+        )
+        rows = np.flatnonzero((positive > 1) | ((positive == 0) & (negative + silent[first] == members[first])))
+        raise ExclusiveError(first, int(rows[0]), int(positive[rows[0]]), len(rows))
+
+    # ------------------------------------------------------- another label space
+
+    def over(self, columns: Int[np.ndarray, " M"], exclusive: Sequence[Int[Tensor, "..."]] = ()) -> "SparseTruth":
+        """The same pictures over other labels.
+
+        What follows from a group of this truth is kept; where the other labels hold that group as a whole in one of theirs it
+        costs nothing, else it becomes a list of negatives.
+
+        Args:
+            columns: for each of the other labels its index here, -1 where this truth knows nothing of it. None twice.
+            exclusive: groups of the other labels.
+
+        Raises:
+            ExclusiveError: as for a new truth.
+        """
+        held = columns >= 0
+        to = np.full(self.num_labels, -1)
+        to[columns[held]] = np.flatnonzero(held)
+        absent = np.where(held, self.absent[columns], np.int8(LabelState.UNKNOWN))
+        positives, negatives = (_moved(lists, to, len(columns)) for lists in (self.positives, self.negatives))
+        wholes = [set(m.tolist()) for m in exclusive]
+        implied = [negatives]
+        for members in self._open:
+            if any(set(to[members].tolist()) <= whole for whole in wholes):
+                continue
+            rows, kept = self._rows_with(self.positives, members), to[members][to[members] >= 0]
+            implied.append((rows[:, None] * len(columns) + kept).ravel())
+        keys = (positives, np.unique(np.concatenate(implied)))
+        yes, no = (Lists.from_keys(each, len(self), len(columns)) for each in keys)
+        return SparseTruth(yes, no, absent, exclusive)
+
+
+def _numbered(groups: Sequence[Int[np.ndarray, "..."]], num_labels: int) -> Int[np.ndarray, " L"]:
+    """Number of the group of each label, -1 without one."""
+    found = np.full(num_labels, -1)
+    for number, members in enumerate(groups):
+        found[members] = number
+    return found
+
+
+def _among(keys: Int[np.ndarray, " K"], held: Int[np.ndarray, " M"]) -> Bool[np.ndarray, " K"]:
+    """Which keys are in a sorted array; ``numpy.isin`` takes a second for a million keys that lie far apart."""
+    if not len(held):
+        return np.zeros(len(keys), dtype=bool)
+    return held[np.searchsorted(held, keys).clip(max=len(held) - 1)] == keys
+
+
+def _pairs(lists: Lists, group: Int[np.ndarray, " L"], size: int) -> Int[np.ndarray, " K"]:
+    """``group * size + row`` of the entries whose label is in a group."""
+    of = group[lists.labels]
+    return (of * size + lists.rows)[of >= 0]
+
+
+def _moved(lists: Lists, to: Int[np.ndarray, " L"], num_labels: int) -> Int[np.ndarray, " K"]:
+    """Sorted keys of the entries whose label has a place among the other labels."""
+    place = to[lists.labels]
+    return np.sort((lists.rows * num_labels + place)[place >= 0])

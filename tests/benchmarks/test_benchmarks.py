@@ -1,0 +1,80 @@
+"""Every benchmark runs at toy sizes, and its table can be read."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import demo_profile, forward, labels, what_if
+from benchmarks.harness import Options
+from ctran.training.recipe import find_recipe, read_recipe
+from tests.conftest import TOY, draw_folder
+
+CEILING = {"float32": 100.0, "bfloat16": 300.0}
+TINY = Options(repeats=2, threads=1, tiny=True)
+
+
+def through_json(result: dict[str, Any]) -> dict[str, Any]:
+    """As the page gets it."""
+    return json.loads(json.dumps(result, allow_nan=False)) | {"ceiling": CEILING}
+
+
+def check_table(text: str) -> None:
+    """Every row of a table has as many cells as its head."""
+    for block in text.split("\n\n"):
+        rows = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1, block
+
+
+@pytest.mark.parametrize("name", ["forward", "what_if", "train_step", "head_memory", "labels"])
+def test_a_benchmark_runs_and_writes_its_table(name: str):
+    module = import_module(f"benchmarks.{name}")
+    text = module.table(through_json(module.run(TINY)))
+    check_table(text)
+    assert "literal" in text
+    assert "reached" in text or "missed" in text
+
+
+def test_the_demo_s_phases_are_those_of_the_command(tmp_path: Path):
+    data = ["--source", "imagefolder", "--data.root", str(draw_folder(tmp_path / "pictures")), "--data.absent", "negative"]
+    result = demo_profile.measure(read_recipe(find_recipe("demo"), [*data, *TOY, "--training.apart_epochs", "1"]))
+    assert all(spent > 0 for spent in result["phases"].values())
+    text = demo_profile.table(through_json(result))
+    check_table(text)
+    for name in result["phases"]:
+        assert f"| {name} |" in text
+    assert str(tmp_path) not in text
+    assert len(result["functions"]) == demo_profile.TOP
+
+
+def test_what_ifs_tell_each_label_both_ways_and_no_other():
+    states = what_if.what_ifs(3)
+    assert states.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2]]
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_the_exponent_of_a_power_is_found(power: float):
+    sizes = [1000, 2000, 10_000]
+    assert labels.exponent(sizes, [3e-6 * size**power for size in sizes]) == pytest.approx(power)
+
+
+def test_logits_that_are_not_those_of_the_yardstick_stop_the_race():
+    wrong = {"literal": lambda images, states: states.float(), "fast": lambda images, states: 3 - states.float()}
+    with pytest.raises(SystemExit, match="logits differ from the literal model's"):
+        forward.race(wrong, num_labels=5, batch=2, side=8, repeats=1)
+
+
+def test_a_change_of_the_demo_s_accuracy_is_told_with_its_sign():
+    found = {"pictures": 9, "mAP": {"float32": [50.0, 60.0], "fast": [50.05, 59.8]}}
+    text = forward.accuracy_text(found)
+    assert "a change of -0.200 at most (at most 0.1 points: **missed**)" in text
+    assert "not there" in forward.accuracy_text(None)
+
+
+def test_the_page_says_what_was_not_measured():
+    text = program.page({})
+    for name in program.NAMES:
+        assert f"Not measured yet: `python -m benchmarks {name}`" in text

@@ -1,0 +1,113 @@
+"""Image tokens on disk: round trips, interruptions, and folders that hold something else than what is wanted."""
+
+import numpy as np
+import pytest
+import torch
+
+from ctran.data.cache import CHUNK, FeatureCache, StaleCacheError, key_of
+
+SHAPE = (2, 70, 1, 1)
+PARTS = {
+    "weights": "abc",
+    "transform": {"size": 224, "mean": (0.5, 0.5)},
+    "data": "def",
+    "views": 2,
+    "arithmetic": "cpu bf16",
+}
+
+
+def tokens_of(view, numbers):
+    return torch.tensor([[[100.0 * view + n]] for n in numbers])
+
+
+def test_cache_gives_back_what_was_made(tmp_path):
+    cache = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    views, pictures = np.array([0, 1, 1]), np.array([69, 0, 5])
+    assert cache.read(views, pictures).flatten().tolist() == [69, 100, 105]
+
+
+def test_an_interrupted_build_goes_on_makes_nothing_twice_and_ends_with_the_same_bytes(tmp_path):
+    made = []
+
+    def make(view, numbers):
+        if len(made) >= CHUNK and not broken:
+            broken.append(True)
+            raise KeyboardInterrupt
+        made.extend((view, n) for n in numbers)
+        return tokens_of(view, numbers)
+
+    broken: list[bool] = []
+    with pytest.raises(KeyboardInterrupt):
+        FeatureCache(tmp_path / "c", SHAPE, PARTS).build(make)
+    steps: list[int] = []
+    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(make, steps.append)
+    assert len(made) == len(set(made)) == 140 and sum(steps) == 140
+    FeatureCache(tmp_path / "whole", SHAPE, PARTS).build(tokens_of)
+    for name in ("tokens.npy", "key.json", "done.json"):
+        assert (tmp_path / "c" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_what_was_interrupted_before_the_first_chunk_starts_anew(tmp_path):
+    whole = FeatureCache(tmp_path / "whole", SHAPE, PARTS).build(tokens_of)
+    folder = tmp_path / "c"
+    folder.mkdir()
+    (folder / "tokens.part").write_bytes((whole.folder / "tokens.npy").read_bytes()[:100])
+    (folder / "key.json").write_text("{")
+    FeatureCache(folder, SHAPE, PARTS).build(tokens_of)
+    assert (folder / "tokens.npy").read_bytes() == (whole.folder / "tokens.npy").read_bytes()
+    assert sorted(p.name for p in folder.iterdir()) == ["done.json", "key.json", "tokens.npy"]
+
+
+@pytest.mark.parametrize("mark", ["", "{", "[]", "{}", '{"rows": "64"}', '{"rows": -1}', '{"rows": 141}', '{"rows": null}'])
+def test_where_the_mark_of_progress_is_damaged_all_is_made_anew_and_said_so(tmp_path, mark):
+    first = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    first.tokens[:] = 0
+    (tmp_path / "c" / "done.json").write_text(mark)
+    with pytest.warns(UserWarning, match=r"done.json is damaged; all image tokens are made anew"):
+        cache = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    assert cache.done == 140 and cache.read(np.array([1]), np.array([69])).item() == 169
+
+
+def test_a_finished_cache_makes_nothing(tmp_path):
+    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(lambda view, numbers: pytest.fail("made again"))
+
+
+def test_a_cache_of_another_shape_is_refused(tmp_path):
+    FeatureCache(tmp_path / "c", (1, 3, 1, 1), PARTS)
+    with pytest.raises(
+        StaleCacheError, match=r"holds float16 of shape \(1, 3, 1, 1\), expected .* \(2, 3, 1, 1\); delete .*/c and"
+    ):
+        FeatureCache(tmp_path / "c", (2, 3, 1, 1), PARTS)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"weights": "xyz"}, r"of other weights \(there: abc, wanted: xyz\): delete .*/c and run again"),
+        ({"data": "xyz"}, r"of other data \(there: def, wanted: xyz\)"),
+        ({"views": 3}, r"of other views \(there: 2, wanted: 3\)"),
+        ({"arithmetic": "cuda bf16"}, r"of other arithmetic \(there: cpu bf16, wanted: cuda bf16\)"),
+        ({"transform": {"size": 448, "mean": (0.5, 0.5)}}, r"of other transform.size \(there: 224, wanted: 448\):"),
+        ({"weights": "x", "views": 3}, r"of other views \(there: 2, wanted: 3\); weights \(there: abc, wanted: x\):"),
+        ({"augmentation": "flip"}, r"of other augmentation \(there: None, wanted: flip\)"),
+    ],
+)
+def test_a_cache_of_anything_else_is_refused_with_what_differs(tmp_path, other, message):
+    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    with pytest.raises(StaleCacheError, match=message):
+        FeatureCache(tmp_path / "c", SHAPE, PARTS | other)
+
+
+@pytest.mark.parametrize("text", [None, "", "[1]", "{"])
+def test_a_cache_that_does_not_say_what_it_was_made_of_is_refused(tmp_path, text):
+    FeatureCache(tmp_path / "c", SHAPE, PARTS)
+    (tmp_path / "c" / "key.json").unlink()
+    if text is not None:
+        (tmp_path / "c" / "key.json").write_text(text)
+    with pytest.raises(StaleCacheError, match=r"key.json is missing or damaged.*delete"):
+        FeatureCache(tmp_path / "c", SHAPE, PARTS)
+
+
+def test_keys_differ_when_anything_does():
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1}) != key_of({"a": 1, "b": 3})

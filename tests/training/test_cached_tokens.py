@@ -1,0 +1,40 @@
+"""The cache of image tokens that training makes: what its key holds, and that a stale one is refused."""
+
+import json
+import shutil
+
+import pytest
+
+from ctran.data.cache import StaleCacheError
+from ctran.training.pipeline import prepare
+from ctran.training.recipe import read_recipe
+from tests.conftest import TOY
+
+
+def cache_of(folder, *flags):
+    """The training set's, made or found."""
+    frozen = ["--training.backbone_learning_rate", "0", "--training.feature_views", "1"]
+    source = ["--source", "imagefolder", "--root", str(folder), "--absent", "negative"]
+    return prepare(read_recipe(None, [*TOY, *source, *frozen, *flags])).train.dataset.cache
+
+
+def test_a_cache_says_what_its_tokens_depend_on_and_changes_its_place_with_it(folder):
+    cache = cache_of(folder)
+    parts = json.loads((cache.folder / "key.json").read_text())
+    assert parts.keys() == {"weights", "transform", "augmentation", "data", "views", "split", "arithmetic", "layout"}
+    assert cache_of(folder).folder == cache.folder
+    others = {"augmentation": ["--training.augmentation", "crop"], "transform": ["--model.image_size", "32"]}
+    for part, flags in others.items():
+        other = cache_of(folder, *flags)
+        found = json.loads((other.folder / "key.json").read_text())
+        assert [name for name in parts if parts[name] != found[name]] == [part] and other.folder != cache.folder
+
+
+def test_a_cache_of_other_pictures_in_the_place_of_the_right_one_is_refused(folder):
+    right, other = cache_of(folder), cache_of(folder, "--training.augmentation", "crop")
+    shutil.rmtree(right.folder)
+    other.folder.rename(right.folder)
+    with pytest.raises(
+        StaleCacheError, match=r"tokens of other augmentation \(there: crop, wanted: flip\): delete .* run again"
+    ):
+        cache_of(folder)
