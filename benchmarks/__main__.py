@@ -22,7 +22,7 @@ import torch
 from benchmarks.harness import Options, ceiling, machine, say
 from ctran.training.run_folder import write_json
 
-NAMES = ("forward", "what_if", "train_step", "head_memory", "labels", "jpeg", "demo_profile")
+NAMES = ("forward", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg", "demo_profile")
 """In the order of the page. The studies of accuracy have commands and pages of their own."""
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -113,6 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.tiny and given.folder == DOCS:
         parser.error("--tiny measures nothing worth keeping: give another --folder")
     torch.set_num_threads(given.threads)
+    given.folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         measure(name, Options(given.repeats, given.threads, given.tiny), given.folder)
         write_page(given.folder)

@@ -4,12 +4,13 @@
 
 On the clip-art library mAP on test (mean over five draws of the known labels), on the planted world the divergence from the
 exact answer, each at 0, 50 and 75 % known. Every row is trained by the library from a shipped recipe; finished runs are kept,
-interrupted ones resumed, and ``docs/experiments/attention.json`` is written after each run. About 3 minutes a run on one core; the
-two worlds can run side by side (``OMP_NUM_THREADS=1``).
+interrupted ones resumed, and ``docs/experiments/attention.json`` is written after each run. About 4 minutes a run on one core;
+the two worlds can run side by side (``OMP_NUM_THREADS=1``).
 """
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from benchmarks import openclipart, planted
 from ctran.data.loading import Batch
 from ctran.data.sources import planted as planted_source
 from ctran.evaluation import predict, report
+from ctran.inference.tagger import Tagger
 from ctran.masking import Evidence
 from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
-from ctran.inference.tagger import Tagger
 
 SHARES = (0.0, 0.5, 0.75)
 OUT = Path(__file__).parents[1] / "docs" / "experiments" / "attention.json"
@@ -61,7 +62,7 @@ class Clipart:
         self.batches: list[Batch] = []
 
     def measure(self, tagger: Tagger, recipe: Recipe) -> list[float]:
-        """At each known share, mean over the draws; image tokens are computed once for all runs (their backbone is the same)."""
+        """At each known share, mean over the draws; image tokens are computed once, as all runs share their backbone."""
         table = build_tables(recipe)["test"]
         self.batches = self.batches or openclipart.tokens_of(tagger, table)
         settings, rows = [Evidence(share) for share in SHARES], []
@@ -76,8 +77,6 @@ class Planted:
 
     def measure(self, tagger: Tagger, recipe: Recipe) -> list[float]:
         """At each known share."""
-        from dataclasses import replace
-
         table = planted_source.build(replace(recipe.data, train=1, val=1, test=planted.TEST))["test"]
         found = planted.measure(tagger, table, planted_source.world(recipe.data))["settings"]
         return [row["kl"]["all"] for row in found if row["known_share"] in SHARES]

@@ -117,11 +117,13 @@ class Memory:
         held: size of :attr:`Step.held`.
         activations: by how much the process grew during the step; at least ``saved``, which pages that it had already can hide.
         saved: of these, what was kept from the forward for the backward, counted exactly (each storage once).
+        seconds: of the step, the first of its process.
     """
 
     held: int
     activations: int
     saved: int
+    seconds: float
 
     @property
     def peak(self) -> int:
@@ -129,7 +131,7 @@ class Memory:
         return self.held + self.activations
 
 
-def peak_memory(build: Callable[..., Step], *arguments: Any, options: Options) -> dict[str, int]:
+def peak_memory(build: Callable[..., Step], *arguments: Any, options: Options) -> dict[str, Any]:
     """:class:`Memory` of the step that ``build(*arguments)`` makes, as plain data.
 
     Args:
@@ -168,9 +170,9 @@ def _measure(build: Callable[..., Step], arguments: tuple[Any, ...], threads: in
 
     before = _start_of_peak()
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        step.run()
+        time_s = seconds(step.run)
     kept = sum(saved.values())
-    return Memory(sum(held.values()), max(kept, _status("VmHWM") - before), kept)
+    return Memory(sum(held.values()), max(kept, _status("VmHWM") - before), kept, time_s)
 
 
 def _return_memory_at_once() -> None:

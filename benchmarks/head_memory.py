@@ -15,13 +15,16 @@ TARGET = (
     "attention dropout on either side: at most 0.25 x the literal model's peak."
 )
 MOST = 0.25
-SCHEMES = ("literal", "full", "image_first", "latent")
+AGAIN = ", recompute"
+SCHEMES = ("literal", "full", "full" + AGAIN, "image_first", "image_first" + AGAIN, "latent", "latent" + AGAIN)
+"""``recompute``: layers are done again in the backward (``training.recompute``)."""
 
 
 def build(scheme: str, num_labels: int, dim: int, places: int, batch: int) -> Step:
     """A step of training of the literal head or the library's, float32, Adam; ``places`` is ``P``, a square."""
-    options = {} if scheme == "literal" else {"attention": scheme}
+    options = {} if scheme == "literal" else {"attention": scheme.removesuffix(AGAIN)}
     ours = head_model(num_labels=num_labels, dim=dim, attention_dropout=False, **options)
+    ours.encoder.recompute = scheme.endswith(AGAIN)
     model = (Literal(ours) if scheme == "literal" else ours).train()
     side = int(places**0.5)
     features = Features(torch.randn(batch, places, ours.backbone.channels), (side, side))
@@ -64,7 +67,7 @@ def table(result: dict[str, Any]) -> str:
             f"{own['activations'] / MIB:,.0f}",
             f"{both / MIB:,.0f}",
             f"{share:.2f}",
-            verdict(share, most=MOST, unit=" x") if name != "literal" else "",
+            verdict(share, most=MOST, unit=" x") if name.endswith(AGAIN) else "",
             f"{own['activations'] / yard['activations']:.2f}",
             f"{own['saved'] / MIB:,.0f}",
             spread(ratios(times["literal"], times[name])),

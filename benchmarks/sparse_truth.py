@@ -1,27 +1,18 @@
-"""Truth of 100,000 pictures and 20,000 labels, ten positive in each: bytes, seconds, and the memory that a process needs.
+"""Truth of many pictures and labels: bytes, seconds, and the memory that a process needs."""
 
-    python -m benchmarks.sparse_truth [--repeats 9]
-
-Prints JSON. ``dense_bytes`` is what one byte an entry would take. Memory is the peak of a fresh process that builds the table,
-its truth and a batch, and what it has before that, with all imported.
-"""
-
-import argparse
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
+from benchmarks.harness import Options, Step, interleave, peak_memory, spread, verdict
 from ctran.data.table import SampleTable
 from ctran.labels import LabelSpace, LabelState
 
+TITLE = "Truth of 100,000 pictures and 20,000 labels"
+TARGET = "Ten positive labels a picture take under 16 MB."
+MOST = 16
 PICTURES, LABELS, POSITIVES, BATCH = 100_000, 20_000, 10, 32
 LABEL_SPACE = LabelSpace(tuple(f"label {i}" for i in range(LABELS)))
 
@@ -53,56 +44,36 @@ def make_table(rows: Dataset) -> SampleTable:
     return table
 
 
-def seconds(call: Callable[[], Any], repeats: int) -> float:
-    """Median wall time."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
-
-
-def peak() -> float:
-    """Most memory of this process so far, in MB, as Linux counts it (``getrusage`` would count the parent's as well)."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("VmHWM"))
-
-
-def measure_memory() -> dict[str, float]:
-    """Peak in MB before, and with table, truth and one batch."""
-    before = peak()
-    make_table(make_rows()).truth.rows(range(BATCH))
-    return {"imported_mb": before, "peak_mb": peak()}
-
-
-def run(repeats: int) -> dict[str, Any]:
-    """All figures, each time the median of ``repeats``."""
+def run(options: Options) -> dict[str, Any]:
+    """All figures; times in turns."""
     rows = make_rows()
     truth = make_table(rows).truth
     batch = np.random.default_rng(1).permutation(PICTURES)[:BATCH]
-    fresh = subprocess.run([sys.executable, "-m", __spec__.name, "--memory"], check=True, capture_output=True, text=True)
+    calls = {"table and truth": lambda: make_table(rows), "a batch": lambda: truth.rows(batch), "counts": truth.counts}
     return {
-        "pictures": PICTURES,
-        "labels": LABELS,
-        "positives_a_picture": POSITIVES,
-        "truth_bytes": truth.nbytes,
+        "bytes": truth.nbytes,
         "dense_bytes": PICTURES * LABELS,
-        "build_s": seconds(lambda: make_table(rows), repeats),
-        "batch": BATCH,
-        "batch_s": seconds(lambda: truth.rows(batch).long(), repeats),
-        "counts_s": seconds(truth.counts, repeats),
-        "memory": json.loads(fresh.stdout),
+        "times": interleave(calls, options.repeats),
+        "memory": {} if options.tiny else peak_memory(build, options=options),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--memory", action="store_true", help="only the memory of this process")
-    options = parser.parse_args()
-    print(json.dumps(measure_memory() if options.memory else run(options.repeats), indent=1))
+def build() -> Step:
+    """Table, truth and one batch, from rows."""
+    rows = make_rows()
+    return Step(lambda: make_table(rows).truth.rows(range(BATCH)))
 
 
-if __name__ == "__main__":
-    main()
+def table(result: dict[str, Any]) -> str:
+    lines = [
+        "| | |",
+        "|---|---|",
+        f"| truth | {result['bytes'] / 1e6:.2f} MB ({verdict(result['bytes'] / 1e6, most=MOST, unit=' MB')}) |",
+    ]
+    lines.append(f"| a byte an entry would take | {result['dense_bytes'] / 1e6:,.0f} MB |")
+    if result["memory"]:
+        lines.append(
+            f"| a process grows for table, truth and a batch of {BATCH} by | {result['memory']['activations'] / 1e6:.0f} MB |"
+        )
+    lines += [f"| {name} | {spread([1e3 * t for t in times])} ms |" for name, times in result["times"].items()]
+    return "\n".join(lines)

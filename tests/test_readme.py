@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,14 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_python_example_runs(checkout, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(example.splitlines()) <= 12
-    exec(compile(example, "README.md", "exec"), {})
+def test_the_python_examples_run(checkout, capsys):
+    first, many = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(first.splitlines()) <= 12
+    names: dict[str, Any] = {}
+    exec(compile(first, "README.md", "exec"), names)
     assert "africa" in capsys.readouterr().out
+    exec(compile(many, "README.md", "exec"), names)  # goes on from the first
+    assert names["logits"].shape == (96, 96) and names["logits"].isfinite().all()
 
 
 def test_files_that_the_readme_points_to_exist():

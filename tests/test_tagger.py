@@ -42,6 +42,14 @@ def test_every_method_is_saved_and_loaded(method, labels, picture, tmp_path):
     assert ctran.load(tmp_path / "model").predict(picture) == tagger.predict(picture)
 
 
+def test_a_fast_copy_says_nearly_the_same_and_leaves_the_tagger_alone(tagger, picture):
+    before = tagger.predict(picture, {"flag": True})
+    quick = tagger.fast().predict(picture, {"flag": True})
+    assert quick.known == before.known
+    assert quick.probabilities == pytest.approx(before.probabilities, abs=0.03)
+    assert tagger.predict(picture, {"flag": True}) == before
+
+
 def test_what_is_known_changes_what_is_predicted(tagger, picture):
     before, after = tagger.predict(picture), tagger.predict(picture, {"flag": True})
     assert "flag" in before.probabilities and "flag" not in after.probabilities

@@ -4,10 +4,10 @@
 modules, of which ``docs/architecture.md`` has a map.
 """
 
-from ctran.inference.tagger import Prediction, Tagger
+from ctran.inference.exported import Exported, load
+from ctran.inference.prediction import Prediction
+from ctran.inference.tagger import Tagger
 from ctran.labels import LabelSpace, LabelState
 from ctran.version import __version__
 
-load = Tagger.load
-
-__all__ = ["LabelSpace", "LabelState", "Prediction", "Tagger", "__version__", "load"]
+__all__ = ["Exported", "LabelSpace", "LabelState", "Prediction", "Tagger", "__version__", "load"]

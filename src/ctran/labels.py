@@ -192,4 +192,7 @@ class LabelSpace:
     @classmethod
     def load(cls, path: Path) -> "LabelSpace":
         """Read what :meth:`save` wrote."""
-        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError(f"expected an object with names, extra and groups, got a {type(content).__name__}")
+        return cls.from_dict(content)

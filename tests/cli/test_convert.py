@@ -62,7 +62,8 @@ def test_a_cub_file_says_how_its_labels_are_ordered_and_its_pictures_prepared(fo
     assert "CUB model (Inception v3)" in out and "112 attributes, then 200 classes" in out and "auxiliary head" in out
     assert "no state embeddings (--no-lmt)" in out
     config = json.loads((folder / "cub" / "config.json").read_text())
-    expected = {"size": 299, "fit": "cut", "centre": 1.0, "resample": "bilinear", "mean": [0.5] * 3, "std": [2.0] * 3}
+    expected = {"size": 299, "fit": "cut", "centre": 1.0, "mean": [0.5] * 3, "std": [2.0] * 3}
+    expected |= {"resample": "bilinear", "resizer": "pillow"}
     assert config["preprocessing"] == expected
     assert config["model"]["backbone"] == "inception_v3.tv_in1k" and config["model"]["use_states"] is False
     names = json.loads((folder / "cub" / "labels.json").read_text())["names"]

@@ -1,68 +1,30 @@
-"""A model folder: load, save, predict."""
+"""A model folder: load, save, hub."""
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import torch
-from jaxtyping import Int
-from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from ctran import methods, registry
-from ctran.exclusive import probabilities
-from ctran.images import Preprocessing, open_image
-from ctran.labels import LabelSpace, LabelState
+from ctran.images import Preprocessing
+from ctran.inference.folder import ModelFolderError, replacing
+from ctran.inference.prediction import Prediction, Predictor
+from ctran.labels import LabelSpace
 from ctran.model import Method
 from ctran.version import __version__
+
+__all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "model_card", "tuples"]
 
 FORMAT = 1
 FILES = ("config.json", "labels.json", "model.safetensors", "README.md")
 
 
-class ModelFolderError(ValueError):
-    """A folder that holds no model, or one of another format; the message says what was expected."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Probabilities of one picture, most probable first.
-
-    Args:
-        probabilities: label name -> probability, of the labels that were not told.
-        known: what was told.
-        threshold: from where on a label counts as present.
-        exclusive: labels of each exclusive group, of which exactly one is present.
-    """
-
-    probabilities: dict[str, float]
-    known: dict[str, bool]
-    threshold: float = 0.5
-    exclusive: tuple[tuple[str, ...], ...] = ()
-
-    @property
-    def labels(self) -> list[str]:
-        """Labels that are present: told so, of a probability of at least the threshold, or the most probable of its group."""
-        told = [name for name, present in self.known.items() if present]
-        chosen = {name: p >= self.threshold for name, p in self.probabilities.items()}
-        for group in self.exclusive:
-            open_ = [name for name in self.probabilities if name in group]  # most probable first
-            best = None if set(told) & set(group) or not open_ else open_[0]
-            chosen |= {name: name == best for name in open_}
-        return told + [name for name, present in chosen.items() if present]
-
-    def top(self, k: int = 5) -> dict[str, float]:
-        """The ``k`` most probable labels that were not told."""
-        return dict(list(self.probabilities.items())[:k])
-
-
-class Tagger:
+class Tagger(Predictor):
     """A trained model with its labels and its preprocessing; on disk, one folder without pickle.
 
     ``config.json`` (format, method and its options, preprocessing), ``model.safetensors``, ``labels.json``, and a model card
@@ -70,12 +32,8 @@ class Tagger:
     """
 
     def __init__(self, model: Method, labels: LabelSpace, config: Mapping[str, Any], preprocessing: Preprocessing) -> None:
-        self.model = model.eval()
-        self.labels, self.config, self.preprocessing = labels, dict(config), preprocessing
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        super().__init__(model, labels, preprocessing)
+        self.config = dict(config)
 
     def to(self, device: str | torch.device) -> "Tagger":
         """Move to a device, in place."""
@@ -102,7 +60,7 @@ class Tagger:
                 raise ModelFolderError(
                     f"{folder} has format {config.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
                 )
-            prepared = Preprocessing(**_tuples(config["preprocessing"]))
+            prepared = Preprocessing(**tuples(config["preprocessing"]))
             name = "labels.json"
             labels = LabelSpace.load(folder / name)
             name = "config.json"
@@ -147,73 +105,15 @@ class Tagger:
         Raises:
             ModelFolderError: the folder holds something else.
         """
-        folder = Path(folder)
-        if folder.exists() and (foreign := sorted(p.name for p in folder.iterdir() if p.name not in FILES)):
-            raise ModelFolderError(f"{folder} holds {foreign[0]!r}, which is no part of a model: give another folder")
-        part = folder.with_name(folder.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        save_file({k: v.contiguous() for k, v in self.model.state_dict().items()}, part / "model.safetensors")
-        (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
-        self.labels.save(part / "labels.json")
-        (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
-        if folder.exists():
-            old = folder.with_name(folder.name + ".old")
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-            part.rename(folder)
-            shutil.rmtree(old)
-        else:
-            part.rename(folder)
-
-    @torch.inference_mode()
-    def predict(
-        self,
-        image: Path | str | bytes | Image.Image,
-        known: Mapping[str, bool] | None = None,
-        *,
-        threshold: float = 0.5,
-    ) -> Prediction:
-        """Labels of one picture, given what is known of it.
-
-        Args:
-            image: path, encoded bytes or Pillow image.
-            known: label name -> present or absent; labels not named are asked for.
-            threshold: probability from which on a label counts as present.
-
-        Raises:
-            BrokenImageError: the picture cannot be read.
-            UnknownLabelError: a name in ``known`` that the model does not have; the message suggests the nearest.
-            ValueError: ``known`` contradicts an exclusive group.
-        """
-        return self.predict_all([image], known, threshold=threshold)[0]
-
-    @torch.inference_mode()
-    def predict_all(
-        self,
-        images: Sequence[Path | str | bytes | Image.Image],
-        known: Mapping[str, bool] | None = None,
-        *,
-        threshold: float = 0.5,
-    ) -> list[Prediction]:
-        """:meth:`predict` for several pictures of which the same is known, in one batch."""
-        known = dict(known or {})
-        told = self.labels.states(known)
-        pixels = torch.stack([self.preprocessing(open_image(image)) for image in images])
-        features = self.model.encode_images(pixels.to(self.device))
-        states = told.expand(len(images), -1).to(self.device)
-        logits = self.model.predict_labels(features, states)
-        found = probabilities(logits.float(), states, self.labels.exclusive).cpu()
-        return [self._ranked(row, told, known, threshold) for row in found]
-
-    def _ranked(self, row: Tensor, told: Int[Tensor, " L"], known: dict[str, bool], threshold: float) -> Prediction:
-        hidden = (told == LabelState.UNKNOWN) & self.labels.targets
-        order = [i for i in row.argsort(descending=True).tolist() if hidden[i]]
-        groups = tuple(g.labels for g in self.labels.groups if g.exclusive)
-        return Prediction({self.labels.names[i]: float(row[i]) for i in order}, known, threshold, groups)
+        with replacing(Path(folder), FILES) as part:
+            save_file({k: v.contiguous() for k, v in self.model.state_dict().items()}, part / "model.safetensors")
+            (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
+            self.labels.save(part / "labels.json")
+            (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
 
 
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples that they were written from."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
@@ -223,7 +123,7 @@ def build(config: Mapping[str, Any], num_labels: int) -> Method:
     known = {f.name for f in dataclasses.fields(method.Config)}
     if unknown := config["model"].keys() - known:
         raise ModelFolderError(f"config.json: method {config['method']} has no option {sorted(unknown)[0]!r}")
-    return method.build(method.Config(**_tuples(config["model"])), num_labels)
+    return method.build(method.Config(**tuples(config["model"])), num_labels)
 
 
 def model_card(tagger: Tagger) -> str:

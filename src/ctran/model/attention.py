@@ -13,7 +13,7 @@ Attention = Literal["full", "image_first", "latent"]
 """Who attends to whom; see :class:`ctran.model.encoder.Encoder`."""
 
 
-def spread(values: Tensor, rows: int) -> Tensor:
+def spread(values: Tensor, rows: int | torch.SymInt) -> Tensor:
     """Along the first axis, each of ``G`` entries for its ``rows / G`` rows; the same tensor where ``G = rows``."""
     if not torch.compiler.is_exporting() and values.shape[0] == rows:
         return values
@@ -35,9 +35,9 @@ class Source:
     bias: Float[Tensor, "R K Q M"] | Float[Tensor, "R K 1 M"] | float = 0.0
     shared: bool = False
 
-    def saves(self, rows: int) -> bool:
+    def saves(self, rows: int | torch.SymInt) -> bool:
         """Whether there are fewer entries than rows (an exported graph must serve both)."""
-        return self.shared and (torch.compiler.is_exporting() or len(self.keys) < rows)
+        return self.shared and (torch.compiler.is_exporting() or bool(len(self.keys) < rows))
 
 
 def attend(q: Float[Tensor, "R K Q d"], sources: Sequence[Source], dropout: float = 0.0) -> Float[Tensor, "R K Q d"]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import timm
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -34,8 +35,8 @@ class Features:
         memory = None if self.memory is None else {name: tensor[images] for name, tensor in self.memory.items()}
         return Features(self.tokens[images], self.grid, memory)
 
-    def rows_each(self, states: Int[Tensor, "R L"]) -> int:
-        """Rows of states for each image, ``R / B``.
+    def rows_each(self, states: Int[Tensor, "R L"]) -> int | torch.SymInt:
+        """Rows of states for each image, ``R / B`` (a symbol in an exported graph).
 
         Raises:
             ValueError: the images do not divide the rows.

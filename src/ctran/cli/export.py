@@ -1,0 +1,70 @@
+"""Write a model as two graphs (encode, predict) for other runtimes, and check that they answer the same.
+
+  ctran export runs/demo --format onnx
+  ctran export runs/demo --format openvino --int8              calibrated on the run's val pictures
+  ctran export models/coco --format torch --pictures photos    a model folder has no pictures of its own
+
+Real pictures are compared before it says done; float32 formats that differ by more than 0.001 are not kept.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctran.cli.predict import count
+
+if TYPE_CHECKING:
+    from ctran.export.pictures import Pictures
+    from ctran.inference.tagger import Tagger
+
+FORMATS = ("onnx", "openvino", "torch")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or model folder")
+    parser.add_argument("--format", choices=FORMATS, required=True, help="whose files")
+    parser.add_argument("--int8", action="store_true", help="8-bit integers (onnx, openvino)")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="files or folders to compare and calibrate on, not the run's val",
+    )
+    parser.add_argument("--calibrate", type=count, default=300, metavar="N", help="at most N pictures for int8 (default: 300)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: RUN/FORMAT, or RUN/FORMAT-int8")
+
+
+def pictures_for(options: argparse.Namespace, tagger: "Tagger") -> "Pictures":
+    """The pictures named, or the run's ``val``."""
+    from ctran.export.pictures import Pictures, find_pictures
+    from ctran.training.pipeline import build_tables
+    from ctran.training.recipe import read_run
+
+    if options.pictures:
+        return Pictures(find_pictures(options.pictures), tagger.preprocessing)
+    if not (options.run / "recipe.yaml").is_file():
+        raise ValueError(f"{options.run} is a model without a recipe: name pictures to compare on with --pictures")
+    try:
+        table = build_tables(read_run(options.run))["val"]
+    except (ValueError, OSError) as error:
+        raise ValueError(f"the run's pictures cannot be read ({error}); name others with --pictures") from error
+    return Pictures(table, tagger.preprocessing)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export, compare, and say how large the difference is."""
+    from ctran.export.write import write
+    from ctran.inference.tagger import Tagger
+
+    if options.int8 and options.format == "torch":
+        raise ValueError("--int8 is made for --format openvino and onnx; a torch program stays in float32")
+    tagger = Tagger.load(options.run)
+    kind = f"{options.format}-int8" if options.int8 else options.format
+    beside = options.run.with_name(f"{options.run.name}-{kind}")
+    out = options.output or (options.run / kind if (options.run / "recipe.yaml").is_file() else beside)
+    pictures = pictures_for(options, tagger)
+    found = write(tagger, out, options.format, pictures, int8=options.int8, calibrate=options.calibrate)
+    print(f"{found}\nexported folder: {out}")
+    return 0

@@ -1,0 +1,1 @@
+"""A model as two graphs for other runtimes; one file a format in ``formats``."""

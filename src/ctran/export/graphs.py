@@ -1,0 +1,114 @@
+"""The two halves of a model as programs of ``torch.export``."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
+from torch.export.graph_signature import InputKind
+
+from ctran.inference.prediction import Predictor
+from ctran.model import Features, Method
+
+
+class Encode(nn.Module):
+    """``images -> memory``: all that the model makes of pictures before it is told states."""
+
+    def __init__(self, model: Method) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
+        """The tensors of :func:`memory_of`, in its order."""
+        return tuple(memory_of(self.model, self.model.encode_images(images)).values())
+
+
+class Predict(nn.Module):
+    """``states, memory -> logits``, for ``S`` rows of states of each of ``B`` pictures.
+
+    Args:
+        names: of the memory.
+        prepared: the memory is the method's own; False where it is the image tokens as the backbone gives them.
+    """
+
+    def __init__(self, model: Method, names: tuple[str, ...], *, prepared: bool) -> None:
+        super().__init__()
+        self.model, self.names, self.prepared = model, names, prepared
+
+    def forward(self, states: Int[Tensor, "B S L"], *memory: Tensor) -> Float[Tensor, "B S L"]:
+        """Logits, before any sigmoid."""
+        pictures, rows = states.shape[:2]
+        tokens = memory[0].flatten(1)[:, None] if self.prepared else memory[0]  # a stand-in: only its length is read
+        made = dict(zip(self.names, memory, strict=True)) if self.prepared else None
+        logits = self.model.predict_labels(Features(tokens, (1, tokens.shape[1]), made), states.flatten(0, 1))
+        return logits.unflatten(0, (pictures, rows))
+
+
+def memory_of(model: Method, features: Features) -> dict[str, Tensor]:
+    """What the fast half needs of the pictures: the method's own memory, or the image tokens where it has none."""
+    features = model.prepare(features)
+    return dict(features.memory or {"tokens": features.tokens})
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Both halves.
+
+    Args:
+        encode: ``images [B, 3, H, W]`` -> each of ``memory``, ``B`` entries.
+        predict: ``states [B, S, L]`` (int64) and ``memory`` -> ``logits [B, S, L]``.
+        memory: names.
+    """
+
+    encode: ExportedProgram
+    predict: ExportedProgram
+    memory: tuple[str, ...]
+
+    def ports(self, graph: str) -> tuple[list[str], list[str]]:
+        """Names of the inputs and of the outputs of one graph."""
+        return (["images"], [*self.memory]) if graph == "encode" else (["states", *self.memory], ["logits"])
+
+
+@torch.no_grad()
+def programs(tagger: Predictor) -> Programs:
+    """Programs of a model, in float32; any number of pictures and rows, pictures of the model's own size."""
+    model = copy.deepcopy(tagger.model).cpu().float().eval().requires_grad_(False)
+    size = tagger.preprocessing.size
+    images = torch.zeros(2, 3, size, size)
+    features = model.encode_images(images)
+    memory = memory_of(model, features)
+    names = tuple(memory)
+    states = torch.zeros(2, 3, len(tagger.labels), dtype=torch.long)  # sizes of 2 and more: 0 and 1 would be frozen
+    pictures, rows = {0: Dim("B")}, {0: Dim("B"), 1: Dim.DYNAMIC}
+    predict = Predict(model, names, prepared=bool(model.prepare(features).memory))
+    return Programs(
+        _bare(export(Encode(model), (images,), dynamic_shapes={"images": pictures})),
+        _bare(
+            export(
+                predict,
+                (states, *memory.values()),
+                dynamic_shapes={"states": rows, "memory": tuple(pictures for _ in names)},
+            )
+        ),
+        names,
+    )
+
+
+def _bare(program: ExportedProgram) -> ExportedProgram:
+    """The program without sample inputs, and without the weights of the other half."""
+    program.example_inputs = None
+    unused = {node.name: node for node in program.graph.nodes if node.op == "placeholder" and not node.users}
+    kept = []
+    for spec in program.graph_signature.input_specs:
+        if spec.kind == InputKind.USER_INPUT or spec.arg.name not in unused:
+            kept.append(spec)
+            continue
+        program.graph.erase_node(unused[spec.arg.name])
+        assert spec.target is not None  # only inputs of users have no tensor behind them
+        program.state_dict.pop(spec.target, None)
+        program.constants.pop(spec.target, None)
+    program.graph_signature.input_specs = kept
+    program.graph_module.recompile()
+    return program

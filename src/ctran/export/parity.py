@@ -1,0 +1,85 @@
+"""How far the answers of an exported folder are from the model's, on pictures and states like those in use."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ctran.exclusive import probabilities
+from ctran.export.pictures import Pictures
+from ctran.inference.exported import Exported
+from ctran.inference.prediction import Predictor
+from ctran.labels import LabelState
+from ctran.model import Features
+
+SHARES = (0.0, 0.25, 0.75)
+"""Of the labels that are told: nothing, some, most."""
+TOGETHER = 3
+"""Pictures that are asked at once."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What was found.
+
+    Args:
+        pictures: how many were compared, each in all of :data:`SHARES`.
+        logits: largest absolute difference.
+        changed: share of the labels not told whose probability falls on the other side of 0.5.
+    """
+
+    pictures: int
+    logits: float
+    changed: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pictures} pictures, {len(SHARES)} states each: logits differ by at most {self.logits:.2g}, "
+            f"{100 * self.changed:.3g} % of the decisions change"
+        )
+
+
+@torch.inference_mode()
+def likely_states(tagger: Predictor, features: Features, seed: int) -> Int[Tensor, "B S L"]:
+    """States to ask about: shares of the labels are told, as the model itself believes them to be."""
+    told_nothing = torch.zeros(len(features), len(tagger.labels), dtype=torch.long)
+    present = tagger.model.predict_labels(features, told_nothing) > 0
+    believed = torch.where(present, int(LabelState.POSITIVE), int(LabelState.NEGATIVE))
+    order = torch.rand(believed.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=1).argsort(dim=1)
+    count = believed.shape[1]
+    return torch.stack([torch.where(order < round(share * count), believed, 0) for share in SHARES], dim=1)
+
+
+@torch.inference_mode()
+def measure(tagger: Predictor, exported: Exported, pictures: Pictures, count: int) -> Parity:
+    """Compare on ``count`` pictures, both ways of asking: several pictures at once, and several states of one picture."""
+    largest, changed, decided = 0.0, 0, 0
+    chosen = pictures.some(count)
+    for exact, found, states in _answers(tagger, exported, pictures, chosen):
+        difference = (found - exact).abs().max()
+        largest = max(largest, float(difference)) if difference.isfinite() else float("inf")
+        groups = tagger.labels.exclusive
+        before, after = (probabilities(logits, states, groups) >= 0.5 for logits in (exact.clone(), found.clone()))
+        asked = (states == LabelState.UNKNOWN) & tagger.labels.targets
+        changed += int(((before != after) & asked).sum())
+        decided += int(asked.sum())
+    return Parity(len(chosen), largest, changed / max(1, decided))
+
+
+def _answers(
+    tagger: Predictor, exported: Exported, pictures: Pictures, chosen: list[int]
+) -> Iterator[tuple[Tensor, Tensor, Int[Tensor, "R L"]]]:
+    """Logits of the model, of the exported folder, and the states."""
+    for start in range(0, len(chosen), TOGETHER):
+        images = pictures.batch(chosen[start : start + TOGETHER])
+        features = tagger.model.prepare(tagger.model.encode_images(images))
+        states = likely_states(tagger, features, seed=start)
+        exact = tagger.model.predict_labels(features, states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        together = exported.model.encode_images(images)
+        for number in range(len(SHARES)):  # B pictures, one state each
+            yield exact[:, number], exported.model.predict_labels(together, states[:, number]), states[:, number]
+        for number in range(len(images)):  # one picture, S states
+            alone = exported.model.encode_images(images[number : number + 1])
+            yield exact[number], exported.model.predict_labels(alone, states[number]), states[number]

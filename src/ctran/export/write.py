@@ -1,0 +1,112 @@
+"""Write an exported folder: convert, make int8 if asked to, compare, and only then put it in its place."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ctran import registry
+from ctran.export import formats
+from ctran.export.card import card
+from ctran.export.graphs import Programs, programs
+from ctran.export.parity import Parity, likely_states, measure
+from ctran.export.pictures import Pictures
+from ctran.inference.exported import About, Exported
+from ctran.inference.folder import refuse_foreign, replacing
+from ctran.inference.runtimes import Arrays
+from ctran.inference.tagger import Tagger
+
+SAME = 1e-3
+"""Largest difference of logits that float32 formats may have."""
+COMPARED = 24
+"""Pictures that are compared."""
+QUESTIONS = 64
+"""Pictures on whose questions the fast half is calibrated; each may take megabytes."""
+
+
+class ParityError(ValueError):
+    """An exported model that does not answer as the model does."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What int8 graphs are calibrated on: inputs of each graph."""
+
+    encode: list[Arrays]
+    predict: list[Arrays]
+
+
+def files_of(form: str) -> set[str]:
+    """Names of all files in an exported folder."""
+    module = registry.find(formats, form)
+    return {name.format(graph) for graph in ("encode", "predict") for name in module.FILES} | {"README.md"}
+
+
+def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: bool = False, calibrate: int = 300) -> Parity:
+    """Export a model and compare it with itself on real pictures.
+
+    Args:
+        folder: to write; an exported folder of the same format is replaced.
+        form: name of a file in :mod:`ctran.export.formats`.
+        pictures: to compare and calibrate on.
+        int8: quantise both graphs.
+        calibrate: at most so many pictures for that.
+
+    Raises:
+        ParityError: float32 logits differ by more than :data:`SAME`; nothing is kept.
+        ModelFolderError: the folder holds something else, or a library is missing.
+    """
+    own = files_of(form)
+    refuse_foreign(folder, own)  # before the work, not after it
+    module = registry.find(formats, form)
+    made = programs(tagger)
+    graphs = {name: module.convert(getattr(made, name), *made.ports(name)) for name in ("encode", "predict")}
+    about = _about(tagger, made)
+    if int8:
+        samples = _samples(tagger, made, pictures, calibrate)
+        graphs = {name: module.quantise(graph, getattr(samples, name)) for name, graph in graphs.items()}
+        about = replace(about, int8={"encode": len(samples.encode), "predict": len(samples.predict)})
+    with replacing(folder, own) as part:
+        _save(module, graphs, about, part)
+        found = measure(tagger, Exported.load(part), pictures, COMPARED)
+        if not int8 and not found.logits <= SAME:
+            raise ParityError(f"the exported model does not answer as the model does ({found}; expected at most {SAME:g})")
+        _save(module, graphs, replace(about, parity=asdict(found)), part)
+        (part / "README.md").write_text(card(form, tagger, about, found), encoding="utf-8")
+    return found
+
+
+def _about(tagger: Tagger, made: Programs) -> About:
+    return About(
+        "",
+        made.memory,
+        tagger.labels.as_dict(),
+        asdict(tagger.preprocessing),
+        tagger.config["method"],
+        tagger.config["model"],
+    )
+
+
+def _save(module: Any, graphs: Mapping[str, Any], about: About, folder: Path) -> None:
+    for name, graph in graphs.items():
+        module.save(graph, folder, name, json.dumps(asdict(replace(about, graph=name)), ensure_ascii=False))
+
+
+@torch.inference_mode()
+def _samples(tagger: Tagger, made: Programs, pictures: Pictures, count: int) -> Samples:
+    """One picture, and one question about it, at a time."""
+    chosen = pictures.some(count)
+    asked = set(chosen[:: -(-len(chosen) // QUESTIONS)])
+    encode, predict = list[Arrays](), list[Arrays]()
+    for number, index in enumerate(chosen):
+        image = pictures.batch([index])
+        encode.append({"images": image.numpy()})
+        if index in asked:
+            features = tagger.model.prepare(tagger.model.encode_images(image))
+            memory = features.memory or {"tokens": features.tokens}
+            states = likely_states(tagger, features, seed=number)[:, [len(predict) % 3]]
+            predict.append({"states": states.numpy(), **{name: memory[name].numpy() for name in made.memory}})
+    return Samples(encode, predict)

@@ -1,0 +1,160 @@
+"""An exported folder in use: two graphs that say themselves what they are. ``load`` takes any folder that predicts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran.images import Preprocessing
+from ctran.inference.folder import ModelFolderError
+from ctran.inference.prediction import Predictor
+from ctran.inference.runtimes import READERS, Graph
+from ctran.inference.tagger import Tagger, tuples
+from ctran.labels import LabelSpace
+from ctran.model import Features, Method
+from ctran.version import __version__
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class About:
+    """What each graph's file says that it is (JSON, under the key ``ctran``).
+
+    Args:
+        graph: ``encode`` or ``predict``.
+        memory: names of what ``encode`` gives and ``predict`` takes, in this order.
+        labels, preprocessing: as a model folder has them.
+        method, model: the method and its options.
+        int8: None for float32, else which graphs are int8 and how many pictures they were calibrated on.
+        parity: largest difference from the model's logits, and on how many pictures that was measured.
+    """
+
+    graph: str
+    memory: tuple[str, ...]
+    labels: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    method: str
+    model: Mapping[str, Any]
+    int8: Mapping[str, Any] | None = None
+    parity: Mapping[str, Any] | None = None
+    ctran: str = __version__
+    format: int = FORMAT
+
+    @classmethod
+    def read(cls, text: str, path: Path) -> "About":
+        """Of a file's metadata."""
+        if not text:
+            raise ModelFolderError(f"{path} was not made by ctran export: it does not say what its labels are")
+        content = json.loads(text)
+        if content.get("format") != FORMAT:
+            raise ModelFolderError(
+                f"{path} has format {content.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
+            )
+        return cls(**(content | {"memory": tuple(content["memory"])}))
+
+
+class Graphs(Method):
+    """The two calls of a method, computed by two exported graphs."""
+
+    def __init__(self, encode: Graph, predict: Graph, memory: tuple[str, ...]) -> None:
+        super().__init__()
+        self.encode, self.predict, self.memory = encode.run, predict.run, memory
+
+    def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
+        made = self.encode({"images": images.contiguous().numpy()})
+        memory = {name: torch.from_numpy(array) for name, array in zip(self.memory, made, strict=True)}
+        first = memory[self.memory[0]]
+        tokens = memory["tokens"] if "tokens" in memory else first.flatten(1)[:, None]  # stand-ins: predict reads the memory
+        return Features(tokens, (1, tokens.shape[1]), memory)
+
+    def predict_labels(
+        self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "R L"]:
+        assert features.memory is not None
+        rows = states.unflatten(0, (len(features), features.rows_each(states)))
+        memory = {name: tensor.numpy() for name, tensor in features.memory.items()}
+        return torch.from_numpy(self.predict({"states": rows.contiguous().numpy(), **memory})[0]).flatten(0, 1)
+
+
+class Exported(Predictor):
+    """A model that ``ctran export`` wrote; predicts and is evaluated as a :class:`~ctran.inference.tagger.Tagger` is.
+
+    Needs the runtime of its format (``pip install "ctran[onnx]"`` or ``"ctran[openvino]"``; ``torch`` needs nothing more) and
+    runs on the processor.
+    """
+
+    def __init__(self, model: Graphs, labels: LabelSpace, preprocessing: Preprocessing, about: About) -> None:
+        super().__init__(model, labels, preprocessing)
+        self.graphs, self.about = model, about
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Exported":
+        """Read an exported folder.
+
+        Raises:
+            ModelFolderError: no exported folder, a damaged or foreign file, a newer format, or two graphs of different exports;
+                :class:`~ctran.inference.runtimes.MissingRuntimeError` where the format's runtime is not installed.
+        """
+        folder = Path(folder)
+        name = format_of(folder)
+        if name is None:
+            endings = ", ".join(f"encode{ending}" for ending, _ in READERS.values())
+            raise ModelFolderError(f"{folder} is no exported folder: none of {endings} found")
+        (encode, told), (predict, also) = (_read(folder, name, part) for part in ("encode", "predict"))
+        if (told.labels, told.memory, told.model) != (also.labels, also.memory, also.model):
+            raise ModelFolderError(f"{folder}: encode and predict are not of one model; export it again")
+        labels, prepared = LabelSpace.from_dict(told.labels), Preprocessing(**tuples(told.preprocessing))
+        return cls(Graphs(encode, predict, told.memory), labels, prepared, told)
+
+    def fast(self) -> "Exported":
+        """Itself: how fast it is was settled when it was exported (``--int8``)."""
+        return self
+
+    def encode(self, images: Float[np.ndarray, "B 3 H W"]) -> dict[str, np.ndarray]:
+        """The slow half: what the model makes of normalised pictures (:attr:`preprocessing`), ``B`` entries each."""
+        return dict(zip(self.about.memory, self.graphs.encode({"images": images}), strict=True))
+
+    def predict_labels(self, memory: Mapping[str, np.ndarray], states: Int[np.ndarray, "B S L"]) -> Float[np.ndarray, "B S L"]:
+        """The fast half: logits, of ``S`` rows of :class:`~ctran.labels.LabelState` codes (int64) for each picture."""
+        return self.graphs.predict({"states": states, **memory})[0]
+
+
+def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
+    """One graph; whatever its runtime says of a damaged file becomes one error with the file's name."""
+    ending, reader = READERS[name]
+    path = folder / f"{part}{ending}"
+    if not path.is_file():
+        raise ModelFolderError(f"{path} not found: an exported folder holds encode and predict")
+    try:
+        graph = reader(path)
+        about = About.read(graph.metadata, path)
+    except ModelFolderError:
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        why = shorten(str(error), 200, placeholder=" ...")
+        raise ModelFolderError(f"{path} is damaged, or no graph of ctran export ({type(error).__name__}: {why})") from error
+    if about.graph != part:
+        raise ModelFolderError(f"{path} holds the graph {about.graph!r}; was the file renamed?")
+    return graph, about
+
+
+def format_of(folder: Path) -> str | None:
+    """Format of an exported folder; None where it is none."""
+    return next((name for name, (ending, _) in READERS.items() if (folder / f"encode{ending}").is_file()), None)
+
+
+def load(folder: Path | str) -> Tagger | Exported:
+    """A model folder, a run, or an exported folder.
+
+    Raises:
+        ModelFolderError: none of them.
+    """
+    return Tagger.load(folder) if format_of(Path(folder)) is None else Exported.load(folder)

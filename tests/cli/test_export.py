@@ -1,0 +1,76 @@
+"""``ctran export``, and ``ctran predict`` on what it wrote."""
+
+import json
+import shutil
+
+import pytest
+
+from ctran.cli import export as command
+from ctran.cli.main import main
+from ctran.export import formats
+from ctran.registry import names
+from tests.conftest import TOY, draw_folder
+
+pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained run and its pictures."""
+    root = tmp_path_factory.mktemp("export")
+    pictures = draw_folder(root / "pictures")
+    flags = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(root / "run")]
+    assert main(["train", *flags, *TOY, "--training.epochs", "1"]) == 0
+    return root / "run", pictures
+
+
+def answers(folder, pictures, capsys):
+    chosen = [str(pictures / f"{n:02}.png") for n in range(3)]
+    assert main(["predict", str(folder), *chosen, "--known", "red=yes", "--json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_exported_run_predicts_what_the_run_predicts(run, capsys):
+    folder, pictures = run
+    assert main(["export", str(folder), "--format", "torch"]) == 0
+    said = capsys.readouterr().out
+    assert "3 states each: logits differ by at most" in said and said.endswith(f"exported folder: {folder / 'torch'}\n")
+    for ours, theirs in zip(answers(folder, pictures, capsys), answers(folder / "torch", pictures, capsys), strict=True):
+        assert theirs.pop("probabilities") == pytest.approx(ours.pop("probabilities"), abs=1e-4)
+        assert theirs == ours
+
+
+def test_a_model_folder_is_exported_beside_itself_with_the_pictures_named(run, tmp_path, capsys):
+    shutil.copytree(run[0] / "model", tmp_path / "mine")
+    model = tmp_path / "mine"
+    assert main(["export", str(model), "--format", "torch"]) == 1
+    assert "is a model without a recipe: name pictures to compare on with --pictures" in capsys.readouterr().err
+    assert main(["export", str(model), "--format", "torch", "--pictures", str(run[1])]) == 0
+    assert (tmp_path / "mine-torch" / "predict.pt2").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--format", "torch", "--int8"], "--int8 is made for --format openvino and onnx"),
+        (["--format", "torch", "--pictures", "/no/where"], "--pictures: /no/where not found"),
+        (["--format", "torch", "--output", "{pictures}"], "which is no part of a model: give another folder"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_in_one_line(run, flags, message, capsys):
+    assert main(["export", str(run[0]), *(f.format(pictures=run[1]) for f in flags)]) == 1
+    err = capsys.readouterr().err
+    assert message in err and len(err.splitlines()) == 1
+
+
+def test_pictures_that_are_gone_are_said_to_be_replaceable(run, tmp_path, capsys):
+    shutil.copytree(run[0], tmp_path / "run")
+    recipe = tmp_path / "run" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(str(run[1]), str(tmp_path / "gone")))
+    assert main(["export", str(tmp_path / "run"), "--format", "torch"]) == 1
+    err = capsys.readouterr().err
+    assert "the run's pictures cannot be read" in err and "name others with --pictures" in err
+
+
+def test_the_command_offers_every_format():
+    assert sorted(command.FORMATS) == names(formats)
