@@ -51,10 +51,11 @@ def section(name: str, entry: dict[str, Any] | None) -> str:
         return f"{head}\nNot measured yet: `python -m benchmarks {name}`\n"
     where, limit = entry["machine"], entry["ceiling"]
     versions = ", ".join(f"{library} {number}" for library, number in where["versions"].items())
+    load = f"load before {entry['load']:g}" if "load" in entry else "load before not recorded"
     made = (
         f"{entry['date']}, `{entry['command']}`; {where['system']}, {where['vectors']}, {where['cores']} cores, "
-        f"{where['memory_gib']:g} GiB, {where['threads']} threads; {versions}; ceiling {limit['float32']:.0f} GFLOP/s float32, "
-        f"{limit['bfloat16']:.0f} bfloat16."
+        f"{where['memory_gib']:g} GiB, {where['threads']} threads, {load}; {versions}; ceiling {limit['float32']:.0f} "
+        f"GFLOP/s float32, {limit['bfloat16']:.0f} bfloat16."
     )
     return f"{head}\n{module.table(entry['result'] | {'ceiling': limit})}\n\n{made}\n"
 
@@ -74,11 +75,15 @@ def measure(name: str, options: Options, folder: Path) -> None:
     """Run one benchmark and put its result among the others."""
     module = import_module(f"benchmarks.{name}")
     say(f"{name}: {module.TITLE}")
+    busy = os.getloadavg()[0]
+    if busy > 0.5 and not options.tiny:
+        say(f"  other work is going on (load {busy:.1f}): the figures will say little, ratios included")
     limit = ceiling(256 if options.tiny else 2048)
     entry = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": f"python -m benchmarks {name} --repeats {options.repeats} --threads {options.threads}",
         "machine": machine(),
+        "load": round(busy, 1),
         "ceiling": limit,
         "result": module.run(options),
     }

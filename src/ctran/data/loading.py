@@ -45,8 +45,8 @@ class Batch:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """The same batch on ``device``."""
-        parts = (self.inputs, self.truth, self.index)
-        return Batch(*(part.to(device, non_blocking=non_blocking) for part in parts), self.preprocessing)
+        inputs, truth, index = (p.to(device, non_blocking=non_blocking) for p in (self.inputs, self.truth, self.index))
+        return Batch(inputs, truth, index, self.preprocessing)
 
     def pin_memory(self) -> "Batch":
         """Page-locked copies; called by the loader."""

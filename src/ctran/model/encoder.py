@@ -96,10 +96,14 @@ class Encoder(nn.Module):
         memory = dict[str, Tensor]()
         for number in range(len(self.layers)):
             layer = self._layer(number)
-            memory[f"keys{number}"], memory[f"values{number}"] = k, v = layer.project(h, "kv")
-            if number + 1 < len(self.layers):
-                h = layer.update(h, layer.attend(layer.project(h, "q")[0], [Source(k, v)]))
+            k, v, h = self._run(self._look, layer, h, number + 1 < len(self.layers))
+            memory[f"keys{number}"], memory[f"values{number}"] = k, v
         return memory
+
+    def _look(self, layer: EncoderLayer, h: Float[Tensor, "B P D"], further: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values of image tokens, and the tokens themselves after a layer that is not the last."""
+        k, v = layer.project(h, "kv")
+        return k, v, layer.update(h, layer.attend(layer.project(h, "q")[0], [Source(k, v)])) if further else h
 
     def start(self, labels: Float[Tensor, "R L D"]) -> Start:
         """What comes first, label by label, from label tokens."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
+from ctran.export.formats import FIRST
 from ctran.inference.runtimes import METADATA, Arrays, require
 
 FILES = ("{}.onnx",)
@@ -48,8 +49,16 @@ def quantise(model: Any, samples: Sequence[Arrays]) -> Any:
             quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
             op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            nodes_to_exclude=_kept(onnx.load(ready)),
         )
         return onnx.load(done)
+
+
+def _kept(model: Any) -> list[str]:
+    """Names of the convolutions that stay in float32."""
+    found = [node for node in model.graph.node if node.op_type == "Conv"]  # in the order in which they run
+    groups = [next((a.i for a in node.attribute if a.name == "group"), 1) for node in found]
+    return [node.name for number, node in enumerate(found) if number < FIRST or groups[number] > 1]
 
 
 def _reader(tools: Any, samples: Sequence[Arrays]) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
+from ctran.export.formats import FIRST
 from ctran.inference.runtimes import METADATA, Arrays, require
 
 FILES = ("{}.xml", "{}.bin")
@@ -27,8 +28,25 @@ def quantise(model: Any, samples: Sequence[Arrays]) -> Any:
     inputs = [port.any_name for port in model.inputs]
     data = nncf.Dataset([{name: sample[name] for name in inputs} for sample in samples])
     kind = None if "images" in inputs else nncf.ModelType.TRANSFORMER
-    preset = nncf.QuantizationPreset.MIXED
-    return nncf.quantize(model, data, subset_size=len(samples), preset=preset, model_type=kind)
+    return nncf.quantize(
+        model,
+        data,
+        subset_size=len(samples),
+        preset=nncf.QuantizationPreset.MIXED,
+        model_type=kind,
+        ignored_scope=nncf.IgnoredScope(names=_kept(model)),
+    )
+
+
+def _kept(model: Any) -> list[str]:
+    """Names of the convolutions that stay in float32."""
+    depth: dict[str, int] = {}  # the longest way from an input; operations come in an order of their own
+    for operation in model.get_ordered_ops():
+        before = (depth[port.get_node().friendly_name] for port in operation.input_values())
+        depth[operation.friendly_name] = 1 + max(before, default=0)
+    kinds = {o.friendly_name: o.get_type_name() for o in model.get_ordered_ops()}
+    found = sorted((n for n, kind in kinds.items() if kind in ("Convolution", "GroupConvolution")), key=depth.__getitem__)
+    return [name for number, name in enumerate(found) if number < FIRST or kinds[name] == "GroupConvolution"]
 
 
 def save(model: Any, folder: Path, name: str, metadata: str) -> None:
