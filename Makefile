@@ -17,11 +17,18 @@ check: $(VENV)/ready ## lint, types, import contracts
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 
+EXPORT := tests/test_export.py tests/cli/test_export.py
+APART := $(addprefix --ignore ,$(EXPORT))
+
+# Tests of exports run in a process of their own: after other runtimes were loaded, starting a program from the long-lived
+# process of the other tests has crashed.
 test: check ## and the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(APART)
+	$(BIN)/python -m pytest $(EXPORT)
 
 test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -m "slow or not slow" $(APART)
+	$(BIN)/python -m pytest -m "slow or not slow" $(EXPORT)
 
 $(VENV)/ready: pyproject.toml requirements.lock scripts/setup.sh
 	@PYTHON="$(PYTHON)" VENV=$(VENV) sh scripts/setup.sh

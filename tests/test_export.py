@@ -38,8 +38,8 @@ MODELS = {
         *("--model.anchored", "true", "--model.soft_states", "true", "--model.positions", "sine"),
         *("--model.positive_bias", "5", "--model.image_bias", "-2"),
     ],
-    "no image, no states": ["--model.use_image", "false", "--model.use_states", "false"],
-    "no image, anchored": ["--model.use_image", "false", "--model.anchored", "true"],
+    "no image": ["--model.use_image", "false", "--model.anchored", "true"],
+    "no states": ["--model.use_states", "false"],
     "linear": ["--method", "linear"],
 }
 TOY_LINEAR = TOY[:8]
@@ -185,17 +185,18 @@ def test_onnx_axes_have_names_and_neither_half_carries_the_weights_of_the_other(
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_int8_files_are_smaller_say_so_and_decide_nearly_the_same(form, tagger, files, folders, tmp_path):
+def test_int8_files_are_smaller_say_so_and_decide_nearly_the_same(form, space, files, tmp_path):
+    tagger = build("linear", space)
     found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
     exported = Exported.load(tmp_path / "out")
     assert exported.about.int8 == {"encode": 4, "predict": 4}
-    weights = "encode.bin" if form == "openvino" else "encode.onnx"
-    assert (tmp_path / "out" / weights).stat().st_size < 0.6 * (folders / form / weights).stat().st_size
-    assert 0 < found.logits < 5 and found.changed < 0.2
+    weights = tmp_path / "out" / ("encode.bin" if form == "openvino" else "encode.onnx")
+    assert weights.stat().st_size < 2 * sum(p.numel() for p in tagger.model.backbone.parameters())  # float32: 4
+    assert 0 < found.logits < 1 and found.changed < 0.2
 
 
 def test_int8_is_refused_for_torch(tagger, files, tmp_path):
-    with pytest.raises(ValueError, match=r"--int8 is made for --format openvino and onnx"):
+    with pytest.raises(ValueError, match="int8 is made for onnx and openvino; torch stays in float32"):
         write(tagger, tmp_path / "out", "torch", pictures_of(tagger, files), int8=True)
     assert not list(tmp_path.iterdir())
 
@@ -266,11 +267,15 @@ def test_a_foreign_or_newer_graph_is_refused(copy):
         ctran.load(folder)
 
 
-def test_halves_of_two_models_are_refused(copy, tagger, files, tmp_path):
-    other = build("full", tagger.labels)
-    write(other, tmp_path / "other", "torch", pictures_of(other, files))
-    folder = copy("torch")
-    (folder / "predict.pt2").write_bytes((tmp_path / "other" / "predict.pt2").read_bytes())
+def test_halves_of_two_models_are_refused(copy):
+    import onnx
+
+    folder = copy("onnx")
+    model = onnx.load(folder / "predict.onnx")
+    about = json.loads(model.metadata_props[0].value)
+    about["labels"]["names"].reverse()
+    onnx.helper.set_model_props(model, {"ctran": json.dumps(about)})
+    onnx.save(model, folder / "predict.onnx")
     with pytest.raises(ModelFolderError, match="encode and predict are not of one model"):
         ctran.load(folder)
 

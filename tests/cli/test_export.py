@@ -52,7 +52,7 @@ def test_a_model_folder_is_exported_beside_itself_with_the_pictures_named(run, t
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--format", "torch", "--int8"], "--int8 is made for --format openvino and onnx"),
+        (["--format", "torch", "--int8"], "int8 is made for onnx and openvino; torch stays in float32"),
         (["--format", "torch", "--pictures", "/no/where"], "--pictures: /no/where not found"),
         (["--format", "torch", "--output", "{pictures}"], "which is no part of a model: give another folder"),
     ],

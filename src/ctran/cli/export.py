@@ -58,8 +58,6 @@ def run(options: argparse.Namespace) -> int:
     from ctran.export.write import write
     from ctran.inference.tagger import Tagger
 
-    if options.int8 and options.format == "torch":
-        raise ValueError("--int8 is made for --format openvino and onnx; a torch program stays in float32")
     tagger = Tagger.load(options.run)
     kind = f"{options.format}-int8" if options.int8 else options.format
     beside = options.run.with_name(f"{options.run.name}-{kind}")

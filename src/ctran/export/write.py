@@ -56,12 +56,15 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         calibrate: at most so many pictures for that.
 
     Raises:
+        ValueError: the format has no int8.
         ParityError: float32 logits differ by more than :data:`SAME`; nothing is kept.
         ModelFolderError: the folder holds something else, or a library is missing.
     """
-    own = files_of(form)
+    module, own = registry.find(formats, form), files_of(form)
+    if int8 and not module.INT8:
+        can = [name for name in registry.names(formats) if registry.find(formats, name).INT8]
+        raise ValueError(f"int8 is made for {' and '.join(can)}; {form} stays in float32")
     refuse_foreign(folder, own)  # before the work, not after it
-    module = registry.find(formats, form)
     made = programs(tagger)
     graphs = {name: module.convert(getattr(made, name), *made.ports(name)) for name in ("encode", "predict")}
     about = _about(tagger, made)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +16,14 @@ from ctran.inference.runtimes import METADATA, Arrays, require
 
 FILES = ("{}.onnx",)
 EXTRA = "onnx"
+INT8 = True
 
 
 def convert(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
     """The ``ModelProto`` of a program; axes are called ``B`` (pictures) and ``S`` (rows of states)."""
     for library in ("onnx", "onnxscript"):
         require(library, EXTRA)
+    logging.getLogger("onnxscript.optimizer").setLevel(logging.ERROR)  # it lists every operation that it leaves alone
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its steps
         made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
     assert made is not None

@@ -1,5 +1,6 @@
 """OpenVINO: the fastest on processors, above all in int8."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ctran.inference.runtimes import METADATA, Arrays, require
 
 FILES = ("{}.xml", "{}.bin")
 EXTRA = "openvino"
+INT8 = True
 
 
 def convert(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
@@ -25,6 +27,7 @@ def convert(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[s
 def quantise(model: Any, samples: Sequence[Arrays]) -> Any:
     """Static int8 by NNCF: symmetric weights by channel, ranges of activations from ``samples``, biases corrected."""
     nncf = require("nncf", EXTRA)
+    nncf.set_log_level(logging.ERROR)  # it lists every operation that it leaves alone
     inputs = [port.any_name for port in model.inputs]
     data = nncf.Dataset([{name: sample[name] for name in inputs} for sample in samples])
     kind = None if "images" in inputs else nncf.ModelType.TRANSFORMER
