@@ -301,12 +301,16 @@ def test_torch_programs_hold_no_pickle_and_pickle_is_not_loaded(folders, copy):
     path = folder / "encode.pt2"
     with zipfile.ZipFile(path) as archive:
         content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
-    (sample,) = [name for name in content if "sample_inputs" in name]
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in (content | {sample: b"cos\nsystem\n"}).items():
-            archive.writestr(name, data)
-    with pytest.raises(ModelFolderError, match=r"holds pickled objects \(data/sample_inputs/model.pt\)"):
-        ctran.load(folder)
+    top = next(iter(content)).partition("/")[0]
+    config = f"{top}/data/weights/model_weights_config.json"
+    spoiled = content[config].replace(b'"use_pickle": false', b'"use_pickle": true', 1)
+    sample, custom = f"{top}/data/sample_inputs/model.pt", f"{top}/data/constants/custom_obj_0"
+    for name, data in ((sample, b"cos\n"), (config, spoiled), (custom, b"cos\n")):
+        with zipfile.ZipFile(path, "w") as archive:
+            for other, plain in (content | {name: data}).items():
+                archive.writestr(other, plain)
+        with pytest.raises(ModelFolderError, match=rf"holds pickled objects \({name.partition('/')[2]}\)"):
+            ctran.load(folder)
 
 
 def test_pictures_are_found_in_folders_and_their_absence_is_refused(files, tmp_path):

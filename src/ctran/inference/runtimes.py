@@ -1,6 +1,7 @@
 """Run an exported graph: ONNX Runtime, OpenVINO or PyTorch behind one call on arrays."""
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ from ctran.inference.folder import ModelFolderError
 
 METADATA = "ctran"
 """Key under which a graph's file holds what it is, as JSON."""
+
+PLAIN = re.compile(
+    r"models/[^/]+\.json|data/(weights|constants)/((weight|tensor)_\d+|[^/]+_config\.json)"
+    r"|extra/[^/]+|archive_format|archive_version|byteorder|version|\.data/[^/]+"
+)
+"""Entries of a torch archive that are JSON, text or raw numbers."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -101,15 +108,15 @@ def read_torch(path: Path) -> Graph:
 
 
 def refuse_pickle(path: Path) -> None:
-    """Only JSON and raw numbers may be in a program's archive: ``torch.export.load`` would unpickle the rest."""
+    """Only JSON and raw numbers may be in a program's archive, laid out as PyTorch does from 2.8 on; the rest it might unpickle."""
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             inner = entry.filename.partition("/")[2]
-            pickled = inner.startswith("data/sample_inputs/") and entry.file_size
-            if inner.startswith(("data/weights/", "data/constants/")) and inner.endswith("_config.json"):
+            good = PLAIN.fullmatch(inner) is not None or (inner.startswith("data/sample_inputs/") and not entry.file_size)
+            if good and inner.endswith("_config.json"):
                 payloads = json.loads(archive.read(entry))["config"].values()
-                pickled = any(payload["use_pickle"] for payload in payloads)
-            if pickled:
+                good = not any(payload["use_pickle"] for payload in payloads)
+            if not good:
                 raise ModelFolderError(f"{path} holds pickled objects ({inner}), which ctran neither writes nor loads")
 
 

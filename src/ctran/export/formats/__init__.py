@@ -6,5 +6,5 @@ Each holds ``FILES`` (names of what it writes for one graph called ``{}``), ``IN
 """
 
 FIRST = 3
-"""Convolutions that stay in float32 in an int8 graph, as do those of each channel by itself: their errors reach all later layers,
-and they cost little. Chosen on ``val`` of the demo, by how far the image tokens move (``docs/export.md``)."""
+"""Convolutions that stay in float32 in an int8 graph, as do those of each channel by itself: their errors reach all later
+layers, and they cost little. Chosen on ``val`` of the demo, by how far the image tokens move (``docs/export.md``)."""
