@@ -108,7 +108,7 @@ def read_torch(path: Path) -> Graph:
 
 
 def refuse_pickle(path: Path) -> None:
-    """Only JSON and raw numbers may be in a program's archive, laid out as PyTorch does from 2.8 on; the rest it might unpickle."""
+    """Only JSON and raw numbers may be in a program's archive (PyTorch 2.8 and later); the rest might be unpickled."""
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             inner = entry.filename.partition("/")[2]
