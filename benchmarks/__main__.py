@@ -22,7 +22,7 @@ import torch
 from benchmarks.harness import Options, ceiling, machine, say
 from ctran.training.run_folder import write_json
 
-NAMES = ("forward", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg", "demo_profile")
+NAMES = ("forward", "exported", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg", "demo_profile")
 """In the order of the page. The studies of accuracy have commands and pages of their own."""
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -18,12 +18,12 @@ import numpy as np
 from filelock import FileLock
 
 from benchmarks import openclipart, planted
+from benchmarks.studies import trained
 from ctran.data.loading import Batch
 from ctran.data.sources import planted as planted_source
 from ctran.evaluation import predict, report
 from ctran.inference.tagger import Tagger
 from ctran.masking import Evidence
-from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
@@ -46,13 +46,6 @@ RECIPES = {"openclipart": "demo", "planted": "planted"}
 def recipe_for(world: str, variant: str, seed: int) -> Recipe:
     """A shipped recipe, one option changed."""
     return read_recipe(find_recipe(RECIPES[world]), [*VARIANTS[variant], "--seed", str(seed)])
-
-
-def trained(recipe: Recipe, run: Path) -> Tagger:
-    """Train, go on, or just load: whatever is left to do."""
-    if not (run / "metrics.json").exists():
-        fit(recipe, run, resume=(run / "recipe.yaml").exists())
-    return Tagger.load(run)
 
 
 class Clipart:

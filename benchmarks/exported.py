@@ -13,16 +13,13 @@ from torch import Tensor
 
 from benchmarks.harness import Options, interleave, ratios, say, spread, verdict
 from benchmarks.literal import Literal, paper_model
-from ctran.data.loading import PictureSet, loader
-from ctran.evaluation import predict, report
+from benchmarks.studies import DEMO, scores
 from ctran.export.pictures import Pictures
 from ctran.export.write import write
 from ctran.images import Preprocessing
 from ctran.inference.exported import Exported
-from ctran.inference.prediction import Predictor
 from ctran.inference.tagger import Tagger
 from ctran.labels import LabelSpace
-from ctran.masking import Evidence
 from ctran.model import Method
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import read_run
@@ -32,7 +29,6 @@ TARGET = (
     "int8 on the processor: images to logits of the paper's ResNet-101 at 576 px at least 4 x the literal float32 model (5 x "
     "hoped for); mAP of the demo's model within 0.5 of float32 at every share of known labels, calibrated on val."
 )
-DEMO = Path(__file__).parents[1] / "runs" / "demo"
 KINDS = (("onnx", False), ("openvino", False), ("torch", False), ("onnx", True), ("openvino", True))
 """Format, and whether in int8."""
 SHARES = (0.0, 0.25, 0.5, 0.75)
@@ -44,13 +40,6 @@ CALIBRATE = 8
 def title(form: str, int8: bool) -> str:
     """What a row is called."""
     return f"{form}, {'int8' if int8 else 'float32'}"
-
-
-def accuracy(model: Method, tagger: Predictor, table: Any) -> list[float]:
-    """mAP at each of :data:`SHARES`."""
-    batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=32)
-    truth, answers = predict(model, batches, table.ids, tagger.labels, [Evidence(share) for share in SHARES])
-    return [float(row.hidden.mAP) for row in report(truth, answers, tagger.labels).settings]
 
 
 def halves(model: Method, images: Tensor, states: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -80,11 +69,11 @@ def demo(run: Path, repeats: int, folder: Path) -> dict[str, Any] | None:
         half: interleave({name: both[number] for name, both in calls.items()}, 10 * repeats)
         for number, half in enumerate(("encode", "predict"))
     }
-    scores = {}
+    found_map = {}
     for name, model in models.items():
-        scores[name] = accuracy(model, tagger, tables["test"])
-        say(f"  {name}: mAP {scores[name]}")
-    return {"pictures": len(tables["test"]), "parity": parity, "times": times, "mAP": scores}
+        found_map[name] = scores(model, tagger, tables["test"], SHARES)
+        say(f"  {name}: mAP {found_map[name]}")
+    return {"pictures": len(tables["test"]), "parity": parity, "times": times, "mAP": found_map}
 
 
 def noise(folder: Path, size: int) -> list[Path]:
@@ -140,12 +129,12 @@ def demo_lines(found: dict[str, Any] | None) -> list[str]:
         "|" + "---|" * (6 + len(SHARES)),
     ]
     exact = np.array(found["mAP"]["PyTorch"])
-    for name, scores in found["mAP"].items():
+    for name, values in found["mAP"].items():
         encode, ask = (spread([1e3 * t for t in found["times"][half][name]]) for half in ("encode", "predict"))
-        apart = float(np.abs(np.array(scores) - exact).max())
+        apart = float(np.abs(np.array(values) - exact).max())
         goal = verdict(apart, most=APART, unit=" points") if "int8" in name else ""
         off = found["parity"].get(name)
         cells = (f"{off['logits']:.2g}", f"{100 * off['changed']:.2g} %") if off else ("", "")
-        row = (name, encode, ask, *(f"{score:.2f}" for score in scores), goal, *cells)
+        row = (name, encode, ask, *(f"{score:.2f}" for score in values), goal, *cells)
         lines.append("| " + " | ".join(row) + " |")
     return [*lines, "", f"One picture; mAP on {found['pictures']:,} test pictures; compared on pictures of val."]

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from benchmarks.harness import Options, interleave, operations, ratios, reached, say, spread, verdict
 from benchmarks.literal import Literal, paper_model
-from ctran.data.loading import PictureSet, loader
-from ctran.evaluation import predict, report
+from benchmarks.studies import DEMO, scores
 from ctran.inference.tagger import Tagger
-from ctran.masking import Evidence
 from ctran.model import CTran, Method
 from ctran.model.fast import fast
 from ctran.training.pipeline import build_tables, compiler
@@ -22,12 +20,11 @@ from ctran.training.recipe import read_run
 TITLE = "Forward: images to logits"
 TARGET = (
     "ResNet-101, 576 px, 80 labels, batches of 2 and 8: the fast model at least 2.5 x (3 x with batch norms folded and a last "
-    "layer of label rows only), mAP of the demo's model within 0.1 points; int8 at least 4 x, mAP within 0.5."
+    "layer of label rows only), mAP of the demo's model within 0.1 points."
 )
-DEMO = Path(__file__).parents[1] / "runs" / "demo"
-LEAST = {"fast": 3.0, "fast, compiled": 3.0, "int8": 4.0}
+LEAST = {"fast": 3.0, "fast, compiled": 3.0}
 """Ratios to reach."""
-ACCURACY = {"fast": 0.1, "int8": 0.5}
+ACCURACY = {"fast": 0.1}
 """Points of mAP by which the demo's model may change."""
 
 Forward = Callable[[Tensor, Tensor], Tensor]
@@ -66,14 +63,9 @@ def accuracy(run: Path) -> dict[str, Any] | None:
     table = build_tables(recipe)["test"]
     assert isinstance(tagger.model, CTran)
     models: dict[str, Method] = {"float32": tagger.model, "fast": fast(tagger.model)}
-    settings = [Evidence(0.0), Evidence(0.5)]
     found: dict[str, Any] = {"pictures": len(table), "mAP": {}}
     for name, model in models.items():
-        batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=32)
-        with torch.inference_mode():
-            truth, answers = predict(model, batches, table.ids, tagger.labels, settings)
-        rows = report(truth, answers, tagger.labels).settings
-        found["mAP"][name] = [float(row.hidden.mAP) for row in rows]
+        found["mAP"][name] = scores(model, tagger, table, (0.0, 0.5))
         say(f"  mAP of the demo's model, {name}: {found['mAP'][name]}")
     return found
 
@@ -100,7 +92,7 @@ def table(result: dict[str, Any]) -> str:
             goal = verdict(statistics.median(gain), least=least, unit=" x") if least else ""
             kind = "float32" if name in work else "bfloat16"
             done = work["literal" if name == "literal" else "library, float32"]
-            share = "" if "int8" in name else reached(done, statistics.median(own), result["ceiling"][kind])
+            share = reached(done, statistics.median(own), result["ceiling"][kind])
             off = found["differences"][name]
             cells = (found["batch"], name, spread(own), spread(gain), goal, share, f"{off:.2g}" if name != "literal" else "")
             lines.append("| " + " | ".join(map(str, cells)) + " |")

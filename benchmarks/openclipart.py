@@ -20,13 +20,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from benchmarks.studies import trained
 from ctran.data.loading import Batch, PictureSet, loader
 from ctran.data.table import SampleTable
 from ctran.evaluation import Answer, predict, report
 from ctran.inference.tagger import Tagger
 from ctran.masking import Evidence
 from ctran.report import Report
-from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
@@ -59,10 +59,7 @@ def recipe_for(system: str, seed: int) -> Recipe:
 
 def train(system: str, seed: int, runs: Path) -> Tagger:
     """Train one row, unless that was done before."""
-    run = runs / f"{system.replace(' ', '-').lower()}-{seed}"
-    if not (run / "metrics.json").exists():
-        fit(recipe_for(system, seed), run, resume=(run / "recipe.yaml").exists())
-    return Tagger.load(run)
+    return trained(recipe_for(system, seed), runs / f"{system.replace(' ', '-').lower()}-{seed}")
 
 
 @torch.inference_mode()
