@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from benchmarks.harness import Options, ceiling, machine, say
@@ -24,6 +25,8 @@ from ctran.training.run_folder import write_json
 
 NAMES = ("forward", "exported", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg", "demo_profile")
 """In the order of the page. The studies of accuracy have commands and pages of their own."""
+BUSY = 10
+"""Percent of the processor in use by others, above which timings are not worth keeping."""
 DOCS = Path(__file__).parents[1] / "docs"
 
 INTRODUCTION = """# Speed and memory
@@ -51,10 +54,10 @@ def section(name: str, entry: dict[str, Any] | None) -> str:
         return f"{head}\nNot measured yet: `python -m benchmarks {name}`\n"
     where, limit = entry["machine"], entry["ceiling"]
     versions = ", ".join(f"{library} {number}" for library, number in where["versions"].items())
-    load = f"load before {entry['load']:g}" if "load" in entry else "load before not recorded"
+    busy = f"{entry['busy']:.0f} % busy before" if "busy" in entry else "how busy it was before not recorded"
     made = (
         f"{entry['date']}, `{entry['command']}`; {where['system']}, {where['vectors']}, {where['cores']} cores, "
-        f"{where['memory_gib']:g} GiB, {where['threads']} threads, {load}; {versions}; ceiling {limit['float32']:.0f} "
+        f"{where['memory_gib']:g} GiB, {where['threads']} threads, {busy}; {versions}; ceiling {limit['float32']:.0f} "
         f"GFLOP/s float32, {limit['bfloat16']:.0f} bfloat16."
     )
     return f"{head}\n{module.table(entry['result'] | {'ceiling': limit})}\n\n{made}\n"
@@ -75,15 +78,15 @@ def measure(name: str, options: Options, folder: Path) -> None:
     """Run one benchmark and put its result among the others."""
     module = import_module(f"benchmarks.{name}")
     say(f"{name}: {module.TITLE}")
-    busy = os.getloadavg()[0]
-    if busy > 0.5 and not options.tiny:
-        say(f"  other work is going on (load {busy:.1f}): the figures will say little, ratios included")
+    busy = psutil.cpu_percent(interval=0.1 if options.tiny else 2)
+    if busy > BUSY and not options.tiny:
+        say(f"  other work is going on ({busy:.0f} % of the processor): the figures will say little, ratios included")
     limit = ceiling(256 if options.tiny else 2048)
     entry = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": f"python -m benchmarks {name} --repeats {options.repeats} --threads {options.threads}",
         "machine": machine(),
-        "load": round(busy, 1),
+        "busy": busy,
         "ceiling": limit,
         "result": module.run(options),
     }

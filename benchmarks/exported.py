@@ -20,7 +20,7 @@ from ctran.images import Preprocessing
 from ctran.inference.exported import Exported
 from ctran.inference.tagger import Tagger
 from ctran.labels import LabelSpace
-from ctran.model import Method
+from ctran.model import CTran, Method
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import read_run
 
@@ -84,22 +84,26 @@ def noise(folder: Path, size: int) -> list[Path]:
     return paths
 
 
+def exported(model: CTran, size: int, folder: Path, form: str, *, int8: bool) -> Method:
+    """A model with random weights as an exported folder, loaded again."""
+    prepared = Preprocessing(size, "squash")
+    labels = LabelSpace(tuple(f"label {i}" for i in range(len(model.classifier.bias))))
+    config = {"method": "ctran", "model": {"backbone": model.backbone.name}}
+    pictures = Pictures(noise(folder, size), prepared)
+    write(Tagger(model, labels, config, prepared), folder / "exported", form, pictures, int8=int8, calibrate=CALIBRATE)
+    return Exported.load(folder / "exported").model
+
+
 def paper(options: Options, folder: Path) -> dict[str, Any]:
     """Images to logits of the paper's model, batches of two, by the literal model and by OpenVINO."""
     num_labels, size = (5, 64) if options.tiny else (80, 576)
     model = paper_model(num_labels=num_labels, tiny=options.tiny)
-    prepared = Preprocessing(size, "squash")
-    config = {"method": "ctran", "model": {"backbone": model.backbone.name}}
-    tagger = Tagger(model, LabelSpace(tuple(f"label {i}" for i in range(num_labels))), config, prepared)
-    pictures = Pictures(noise(folder, size), prepared)
     images, states = torch.randn(2, 3, size, size), torch.randint(0, 3, (2, num_labels))
     literal = Literal(model).eval()
     calls: dict[str, Callable[[], object]] = {"literal": lambda: literal(images, states)}
     for form, int8 in (("openvino", False), ("openvino", True)):
-        name = title(form, int8)
-        write(tagger, folder / name, form, pictures, int8=int8, calibrate=CALIBRATE)
-        made = Exported.load(folder / name).model
-        calls[name] = lambda made=made: made(images, states)
+        made = exported(model, size, folder, form, int8=int8)
+        calls[title(form, int8)] = lambda made=made: made(images, states)
     return {"batch": len(images), "size": size, "times": interleave(calls, options.repeats)}
 
 

@@ -22,6 +22,21 @@ TARGET = (
     "ResNet-101, 576 px, 80 labels, batches of 2 and 8: the fast model at least 2.5 x (3 x with batch norms folded and a last "
     "layer of label rows only), mAP of the demo's model within 0.1 points."
 )
+TRIED = """**Where a target is missed.** Two pictures take the library 312 GFLOP; at the ceiling of bfloat16 that alone is
+3.1 x, so 3 x would need 96 % of it. int8 goes beyond ([exported models](#exported-models)). The demo's mAP moves by the
+rounding of the backbone: with the encoder alone in bfloat16 it changes by 0.02 at most. On 2026-11-25, told nothing, a
+quarter, half and three quarters of the labels (float32: 54.94, 60.79, 64.84, 75.55):
+
+| backbone in bfloat16 | 0 % | 25 % | 50 % | 75 % |
+|---|---|---|---|---|
+| batch norms folded (`fast`) | 54.82 | 60.81 | 64.66 | 75.48 |
+| folded, biases in float32 | 54.88 | 60.87 | 64.74 | 75.62 |
+| folded, last convolution in float32 | 54.84 | 60.78 | 64.69 | 75.47 |
+| not folded | 54.99 | 60.98 | 64.67 | 75.74 |
+| not folded, batch norms in float32 (autocast, as in training) | 54.93 | 60.83 | 64.81 | 75.56 |
+
+The last stays within 0.1 points; the 3 x above are asked of folded norms."""
+"""What was done about missed targets."""
 LEAST = {"fast": 3.0, "fast, compiled": 3.0}
 """Ratios to reach."""
 ACCURACY = {"fast": 0.1}
@@ -99,7 +114,7 @@ def table(result: dict[str, Any]) -> str:
     differ = (
         "Logits differ by: largest difference from the literal model's, in standard deviations of its logits (random weights)."
     )
-    return "\n".join([*lines, "", differ, "", accuracy_text(result["accuracy"])])
+    return "\n".join([*lines, "", differ, "", accuracy_text(result["accuracy"]), "", TRIED])
 
 
 def accuracy_text(found: dict[str, Any] | None) -> str:

@@ -125,10 +125,10 @@ class Memory:
     saved: int
     seconds: float
 
-    @property
-    def peak(self) -> int:
-        """What the step needs in all, apart from the libraries: ``held + activations``."""
-        return self.held + self.activations
+
+def peak(memory: Mapping[str, Any]) -> int:
+    """What a step needs in all, apart from the libraries: ``held + activations``."""
+    return memory["held"] + memory["activations"]
 
 
 def peak_memory(build: Callable[..., Step], *arguments: Any, options: Options) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import MIB, Options, Step, interleave, peak_memory, ratios, spread, training_tensors, verdict
+from benchmarks.harness import MIB, Options, Step, interleave, peak, peak_memory, ratios, spread, training_tensors, verdict
 from benchmarks.literal import Literal, head_model
 from ctran.losses import label_loss
 from ctran.model import Features
@@ -59,8 +59,8 @@ def table(result: dict[str, Any]) -> str:
     ]
     yard = memory["literal"]
     for name, own in memory.items():
-        both = own["held"] + own["activations"]
-        share = both / (yard["held"] + yard["activations"])
+        both = peak(own)
+        share = both / peak(yard)
         cells = (
             name,
             f"{own['held'] / MIB:,.0f}",

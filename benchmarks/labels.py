@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.harness import GIB, MIB, Options, Step, interleave, peak_memory, spread, verdict
+from benchmarks.harness import GIB, MIB, Options, Step, interleave, peak, peak_memory, spread, verdict
 from benchmarks.head_memory import build
 from benchmarks.literal import Literal, head_model
 from ctran.model import Features
@@ -72,11 +72,6 @@ def exponent(sizes: list[int], values: list[float]) -> float:
     if len(sizes) < 2:
         return math.nan
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
-
-
-def peak(memory: dict[str, int]) -> int:
-    """Bytes in all, apart from the libraries."""
-    return memory["held"] + memory["activations"]
 
 
 def table(result: dict[str, Any]) -> str:

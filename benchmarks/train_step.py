@@ -46,6 +46,7 @@ def build(name: str, tiny: bool) -> Step:
     options = CANDIDATES[name]
     images, truth = batch(tiny)
     ours = paper_model(num_labels=truth.shape[1], tiny=tiny, attention_dropout=options["attention_dropout"])
+    ours.encoder.recompute = options["recompute"]
     model: nn.Module = (Literal(ours) if options["literal"] else ours).train()
     del ours
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
@@ -65,14 +66,17 @@ def build(name: str, tiny: bool) -> Step:
     return Step(step, held)
 
 
-def _candidate(*, literal: bool = False, bf16: bool = False, attention_dropout: bool = True) -> dict[str, bool]:
-    return {"literal": literal, "bf16": bf16, "attention_dropout": attention_dropout}
+def _candidate(
+    *, literal: bool = False, bf16: bool = False, recompute: bool = False, attention_dropout: bool = True
+) -> dict[str, bool]:
+    return {"literal": literal, "bf16": bf16, "recompute": recompute, "attention_dropout": attention_dropout}
 
 
 CANDIDATES: Mapping[str, dict[str, bool]] = {
     "literal": _candidate(literal=True),
     "library, float32": _candidate(),
     "library, bf16": _candidate(bf16=True),
+    "library, bf16, recompute": _candidate(bf16=True, recompute=True),
     "library, bf16, no attention dropout": _candidate(bf16=True, attention_dropout=False),
 }
 """The first is the yardstick. Without dropout of attention weights the fused kernel runs on CPU."""

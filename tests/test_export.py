@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ctran import registry
 from ctran.export import formats
 from ctran.export.card import OPEN
 from ctran.export.graphs import programs
+from ctran.export.parity import Parity, present
 from ctran.export.pictures import Pictures, find_pictures
 from ctran.export.write import ParityError, write
 from ctran.inference import runtimes
@@ -105,6 +107,12 @@ def test_every_model_exports_for_any_number_of_pictures_and_questions(name, spac
             torch.testing.assert_close(predict(states, *memory).flatten(0, 1), exact, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("num_labels", "kept"), [(7, True), (20_000, False)])
+def test_a_graph_holds_what_depends_on_weights_alone_unless_the_file_grows_much(num_labels, kept):
+    made = programs(build("image_first", LabelSpace(tuple(f"label {i}" for i in range(num_labels)))))
+    assert any("table" in name for name in made.predict.constants) == kept
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 @pytest.mark.parametrize("name", [n for n in MODELS if n != "full, all options"])  # that is the model of the other tests
@@ -195,6 +203,39 @@ def test_int8_files_are_smaller_say_so_and_decide_nearly_the_same(form, space, f
     assert 0 < found.logits < 1 and found.changed < 0.2
 
 
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_int8_of_the_encoder_answers_nearly_as_the_model(form, space, files, tmp_path):
+    tagger = build("image_first", space)
+    found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
+    assert 0 < found.logits < 2 and found.changed < 0.2
+
+
+def test_int8_that_answers_no_numbers_is_not_kept(space, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("ctran.export.write.measure", lambda *_: Parity(5, float("inf"), 0.0))
+    tagger = build("linear", space)
+    with pytest.raises(ParityError, match="logits differ by at most inf"):
+        write(tagger, tmp_path / "out", "openvino", pictures_of(tagger, files), int8=True, calibrate=4)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_an_exclusive_group_the_most_probable_label_counts_as_present(space):
+    logits, states = torch.full((2, len(space)), -3.0), torch.zeros(2, len(space), dtype=torch.long)
+    logits[1, space.index("dog")] = -2.9  # still below one half, of three
+    chosen = present(logits, states, space)
+    assert [[space.names[i] for i in row.nonzero()[:, 0]] for row in chosen] == [["cat"], ["dog"]]
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_several_threads_may_ask_at_once(form, folders, files):
+    exported = ctran.load(folders / form)
+    paths = sorted(files.iterdir()) * 4
+    alone = [exported.predict(path).probabilities for path in paths]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda path: exported.predict(path).probabilities, paths))
+    for one, other in zip(alone, together, strict=True):
+        assert other == pytest.approx(one, abs=1e-6)
+
+
 def test_int8_is_refused_for_torch(tagger, files, tmp_path):
     with pytest.raises(ValueError, match="int8 is made for onnx and openvino; torch stays in float32"):
         write(tagger, tmp_path / "out", "torch", pictures_of(tagger, files), int8=True)
@@ -273,10 +314,10 @@ def test_halves_of_two_models_are_refused(copy):
     folder = copy("onnx")
     model = onnx.load(folder / "predict.onnx")
     about = json.loads(model.metadata_props[0].value)
-    about["labels"]["names"].reverse()
+    about["parity"]["logits"] *= 2  # as another model's would be
     onnx.helper.set_model_props(model, {"ctran": json.dumps(about)})
     onnx.save(model, folder / "predict.onnx")
-    with pytest.raises(ModelFolderError, match="encode and predict are not of one model"):
+    with pytest.raises(ModelFolderError, match="encode and predict are not of one export"):
         ctran.load(folder)
 
 
@@ -288,10 +329,17 @@ def test_a_folder_without_graphs_is_no_exported_folder(tmp_path):
 @pytest.mark.parametrize(("form", "library"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
 def test_a_missing_runtime_is_named_with_what_to_install(form, library, folders, monkeypatch):
     def gone(name):
-        raise ImportError(name)
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(runtimes, "import_module", gone)
     with pytest.raises(MissingRuntimeError, match=rf'{library} is not installed.* pip install "ctran\[{form}\]"'):
+        ctran.load(folders / form)
+
+    def broken(name):
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(runtimes, "import_module", broken)
+    with pytest.raises(MissingRuntimeError, match=rf"{library} does not load, which this needs \(libgomp.so.1: cannot open"):
         ctran.load(folders / form)
 
 
@@ -315,6 +363,7 @@ def test_torch_programs_hold_no_pickle_and_pickle_is_not_loaded(folders, copy):
 
 def test_pictures_are_found_in_folders_and_their_absence_is_refused(files, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.pdf").write_text("Pillow writes such files, but does not read them")
     assert [p.name for p in find_pictures([files, files / "0.png"])] == [*(f"{n}.png" for n in range(5)), "0.png"]
     with pytest.raises(ValueError, match="--pictures: no picture in"):
         find_pictures([tmp_path])

@@ -150,8 +150,23 @@ def test_many_states_of_an_image_are_answered_as_one_by_one(images, scheme, opti
     assert torch.allclose(model.predict_labels(features, states), expected, atol=1e-5)
     assert torch.allclose(model.predict_labels(raw, states), expected, atol=1e-5)
     assert torch.allclose(model.predict_labels(features[1:2], states[4:8]), expected[4:8], atol=1e-5)
-    monkeypatch.setattr(ctran, "TOKENS_AT_ONCE", 40)  # now in parts of one or a few rows
-    assert torch.allclose(model.predict_labels(features, states), expected, atol=1e-5)
+    for at_once in (40, 100, 200):  # now in parts: a row or a few of one image, or all rows of two images
+        monkeypatch.setattr(ctran, "TOKENS_AT_ONCE", at_once)
+        assert torch.allclose(model.predict_labels(features, states), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [40, 4096])
+@torch.no_grad()
+def test_an_anchor_that_is_given_answers_for_the_model_s_own_in_parts_too(images, at_once, monkeypatch):
+    model = small(anchored=True, soft_states=True)
+    states, anchor = torch.randint(0, 3, (3 * 4, 7)), torch.randn(3 * 4, 7)
+    raw = model.encode_images(images)
+    expected = torch.cat(
+        [model.predict_labels(raw[i // 4 : i // 4 + 1], states[i : i + 1], anchor=anchor[i : i + 1]) for i in range(12)]
+    )
+    monkeypatch.setattr(ctran, "TOKENS_AT_ONCE", at_once)
+    for features in (raw, model.prepare(raw)):
+        assert torch.allclose(model.predict_labels(features, states, anchor=anchor), expected, atol=1e-5)
 
 
 @torch.no_grad()

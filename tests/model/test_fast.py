@@ -34,6 +34,18 @@ def test_folding_removes_every_batch_norm_and_changes_nothing(name):
     assert torch.allclose(folded(other).tokens, backbone(other).tokens, atol=1e-4, rtol=1e-4)
 
 
+def test_a_network_that_needs_large_pictures_has_a_fast_copy():
+    model = linear.build(linear.Config(backbone="inception_v3", image_size=299), 7).eval()
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.fast(model).modules())
+
+
+def test_a_fast_copy_refuses_states_of_other_labels(images):
+    model = fast.fast(CTran(Backbone("test_resnet"), num_labels=7, token_dim=8, num_heads=2, num_layers=1))
+    for count in (1, 5, 8):
+        with pytest.raises(ValueError, match=f"expected states of 7 labels, got {count}"):
+            model.predict_labels(model.encode_images(images), torch.zeros(len(images), count, dtype=torch.long))
+
+
 def test_folding_leaves_the_backbone_itself_alone(images):
     backbone = unsettled(Backbone("test_resnet"))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}

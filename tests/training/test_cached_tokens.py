@@ -4,8 +4,10 @@ import json
 import shutil
 
 import pytest
+from safetensors.torch import save_file
 
 from ctran.data.cache import StaleCacheError
+from ctran.model import Backbone
 from ctran.training.pipeline import prepare
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY
@@ -21,13 +23,31 @@ def cache_of(folder, *flags):
 def test_a_cache_says_what_its_tokens_depend_on_and_changes_its_place_with_it(folder):
     cache = cache_of(folder)
     parts = json.loads((cache.folder / "key.json").read_text())
-    assert parts.keys() == {"weights", "transform", "augmentation", "data", "views", "split", "arithmetic", "layout"}
+    assert parts.keys() == {
+        "backbone",
+        "weights",
+        "transform",
+        "augmentation",
+        "data",
+        "views",
+        "split",
+        "arithmetic",
+        "layout",
+    }
     assert cache_of(folder).folder == cache.folder
     others = {"augmentation": ["--training.augmentation", "crop"], "transform": ["--model.image_size", "32"]}
     for part, flags in others.items():
         other = cache_of(folder, *flags)
         found = json.loads((other.folder / "key.json").read_text())
         assert [name for name in parts if parts[name] != found[name]] == [part] and other.folder != cache.folder
+
+
+def test_networks_of_the_same_weights_do_not_share_a_cache(folder, tmp_path):
+    backbone = Backbone("resnet18")
+    save_file(backbone.network.state_dict(), tmp_path / "weights.safetensors")
+    weights = ["--model.weights", f"file:{tmp_path / 'weights.safetensors'}"]
+    plain, blurred = (cache_of(folder, "--model.backbone", name, *weights) for name in ("resnet18", "resnetblur18"))
+    assert plain.folder != blurred.folder
 
 
 def test_a_cache_of_other_pictures_in_the_place_of_the_right_one_is_refused(folder):

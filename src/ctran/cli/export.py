@@ -60,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
 
     tagger = Tagger.load(options.run)
     kind = f"{options.format}-int8" if options.int8 else options.format
-    beside = options.run.with_name(f"{options.run.name}-{kind}")
+    folder = options.run if options.run.name not in ("", "..") else options.run.resolve()
+    beside = folder.with_name(f"{folder.name}-{kind}")
     out = options.output or (options.run / kind if (options.run / "recipe.yaml").is_file() else beside)
     pictures = pictures_for(options, tagger)
     found = write(tagger, out, options.format, pictures, int8=options.int8, calibrate=options.calibrate)

@@ -13,7 +13,8 @@ about = json.loads(encode.get_modelmeta().custom_metadata_map["ctran"])
     "openvino": """import openvino
 
 core = openvino.Core()
-encode, predict = (core.compile_model(f"{name}.xml", "CPU") for name in ("encode", "predict"))
+EXACT = {"INFERENCE_PRECISION_HINT": "f32"}  # without, bfloat16 where the processor has it: faster, less exact
+encode, predict = (core.compile_model(f"{name}.xml", "CPU", EXACT) for name in ("encode", "predict"))
 about = json.loads(core.read_model("encode.xml").get_rt_info(["ctran"]).astype(str))
 """,
     "torch": """import torch

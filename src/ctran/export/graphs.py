@@ -22,7 +22,7 @@ class Encode(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
         """The tensors of :func:`memory_of`, in its order."""
-        return tuple(memory_of(self.model, self.model.encode_images(images)).values())
+        return tuple(memory_of(self.model.prepare(self.model.encode_images(images))).values())
 
 
 class Predict(nn.Module):
@@ -46,9 +46,8 @@ class Predict(nn.Module):
         return logits.unflatten(0, (pictures, rows))
 
 
-def memory_of(model: Method, features: Features) -> dict[str, Tensor]:
-    """What the fast half needs of the pictures: the method's own memory, or the image tokens where it has none."""
-    features = model.prepare(features)
+def memory_of(features: Features) -> dict[str, Tensor]:
+    """What the fast half needs of pictures, prepared: the method's own memory, or the image tokens where it has none."""
     return dict(features.memory or {"tokens": features.tokens})
 
 
@@ -73,16 +72,23 @@ class Programs:
 
 @torch.no_grad()
 def programs(tagger: Predictor) -> Programs:
-    """Programs of a model, in float32; any number of pictures and rows, pictures of the model's own size."""
+    """Programs of a model, in float32; any number of pictures and rows, pictures of the model's own size.
+
+    What depends on the weights alone is computed now, where that makes the file no more than twice as large.
+    """
     model = copy.deepcopy(tagger.model).cpu().float().eval().requires_grad_(False)
+    weights = _size(model)
+    tabulated = copy.deepcopy(model)
+    tabulated.tabulate()
+    model = tabulated if _size(tabulated) <= 2 * weights else model
     size = tagger.preprocessing.size
     images = torch.zeros(2, 3, size, size)
-    features = model.encode_images(images)
-    memory = memory_of(model, features)
+    features = model.prepare(model.encode_images(images))
+    memory = memory_of(features)
     names = tuple(memory)
     states = torch.zeros(2, 3, len(tagger.labels), dtype=torch.long)  # sizes of 2 and more: 0 and 1 would be frozen
     pictures, rows = {0: Dim("B")}, {0: Dim("B"), 1: Dim.DYNAMIC}
-    predict = Predict(model, names, prepared=bool(model.prepare(features).memory))
+    predict = Predict(model, names, prepared=bool(features.memory))
     return Programs(
         _bare(export(Encode(model), (images,), dynamic_shapes={"images": pictures})),
         _bare(
@@ -94,6 +100,11 @@ def programs(tagger: Predictor) -> Programs:
         ),
         names,
     )
+
+
+def _size(model: nn.Module) -> int:
+    """Bytes of all weights and buffers."""
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _bare(program: ExportedProgram) -> ExportedProgram:

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.exclusive import probabilities
 from ctran.export.pictures import Pictures
 from ctran.inference.exported import Exported
 from ctran.inference.prediction import Predictor
-from ctran.labels import LabelState
+from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features
 
 SHARES = (0.0, 0.25, 0.75)
@@ -27,7 +27,8 @@ class Parity:
     Args:
         pictures: how many were compared, each in all of :data:`SHARES`.
         logits: largest absolute difference.
-        changed: share of the labels not told whose probability falls on the other side of 0.5.
+        changed: share of the labels not told that would be called present by one and absent by the other: from a probability of
+            0.5 on, and of an exclusive group the most probable.
     """
 
     pictures: int
@@ -60,12 +61,21 @@ def measure(tagger: Predictor, exported: Exported, pictures: Pictures, count: in
     for exact, found, states in _answers(tagger, exported, pictures, chosen):
         difference = (found - exact).abs().max()
         largest = max(largest, float(difference)) if difference.isfinite() else float("inf")
-        groups = tagger.labels.exclusive
-        before, after = (probabilities(logits, states, groups) >= 0.5 for logits in (exact.clone(), found.clone()))
+        before, after = (present(logits, states, tagger.labels) for logits in (exact, found))
         asked = (states == LabelState.UNKNOWN) & tagger.labels.targets
         changed += int(((before != after) & asked).sum())
         decided += int(asked.sum())
     return Parity(len(chosen), largest, changed / max(1, decided))
+
+
+def present(logits: Float[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Bool[Tensor, "R L"]:
+    """Labels that are called present, as :attr:`ctran.inference.prediction.Prediction.labels` has it."""
+    likely = probabilities(logits, states, labels.exclusive)
+    chosen = likely >= 0.5
+    for members in labels.exclusive:
+        best = likely[:, members].argmax(dim=1, keepdim=True)
+        chosen[:, members] = torch.zeros_like(chosen[:, members]).scatter(1, best, value=True)
+    return chosen
 
 
 def _answers(

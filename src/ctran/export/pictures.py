@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ctran.data.table import SampleTable
-from ctran.images import Preprocessing, open_image
+from ctran.images import Preprocessing, open_pixels
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Pictures:
 
     def __getitem__(self, index: int) -> Float[Tensor, "3 H W"]:
         table = self.source
-        return self.preprocessing(table.picture(index) if isinstance(table, SampleTable) else open_image(table[index]))
+        return self.preprocessing(table.pixels(index) if isinstance(table, SampleTable) else open_pixels(table[index]))
 
     def batch(self, indices: Sequence[int]) -> Float[Tensor, "B 3 H W"]:
         """Some of them."""
@@ -47,7 +47,7 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     Raises:
         ValueError: a path that is not there, or no picture at all.
     """
-    endings = set(Image.registered_extensions())
+    endings = {ending for ending, form in Image.registered_extensions().items() if form in Image.OPEN}
     found: list[Path] = []
     for path in paths:
         if not path.exists():

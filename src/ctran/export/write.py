@@ -1,6 +1,8 @@
 """Write an exported folder: convert, make int8 if asked to, compare, and only then put it in its place."""
 
+import copy
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import torch
 from ctran import registry
 from ctran.export import formats
 from ctran.export.card import card
-from ctran.export.graphs import Programs, programs
+from ctran.export.graphs import Programs, memory_of, programs
 from ctran.export.parity import Parity, likely_states, measure
 from ctran.export.pictures import Pictures
 from ctran.inference.exported import About, Exported
@@ -57,9 +59,10 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
 
     Raises:
         ValueError: the format has no int8.
-        ParityError: float32 logits differ by more than :data:`SAME`; nothing is kept.
+        ParityError: float32 logits differ by more than :data:`SAME`, or int8 ones are no numbers; nothing is kept.
         ModelFolderError: the folder holds something else, or a library is missing.
     """
+    tagger = Tagger(copy.deepcopy(tagger.model).cpu(), tagger.labels, tagger.config, tagger.preprocessing)
     module, own = registry.find(formats, form), files_of(form)
     if int8 and not module.INT8:
         can = [name for name in registry.names(formats) if registry.find(formats, name).INT8]
@@ -75,8 +78,9 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
     with replacing(folder, own) as part:
         _save(module, graphs, about, part)
         found = measure(tagger, Exported.load(part), pictures, COMPARED)
-        if not int8 and not found.logits <= SAME:
-            raise ParityError(f"the exported model does not answer as the model does ({found}; expected at most {SAME:g})")
+        most = sys.float_info.max if int8 else SAME
+        if not found.logits <= most:
+            raise ParityError(f"the exported model does not answer as the model does ({found}; expected at most {most:g})")
         _save(module, graphs, replace(about, parity=asdict(found)), part)
         (part / "README.md").write_text(card(form, tagger, about, found), encoding="utf-8")
     return found
@@ -109,7 +113,7 @@ def _samples(tagger: Tagger, made: Programs, pictures: Pictures, count: int) -> 
         encode.append({"images": image.numpy()})
         if index in asked:
             features = tagger.model.prepare(tagger.model.encode_images(image))
-            memory = features.memory or {"tokens": features.tokens}
+            memory = memory_of(features)
             states = likely_states(tagger, features, seed=number)[:, [len(predict) % 3]]
             predict.append({"states": states.numpy(), **{name: memory[name].numpy() for name in made.memory}})
     return Samples(encode, predict)

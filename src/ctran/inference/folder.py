@@ -29,6 +29,7 @@ def replacing(folder: Path, own: Collection[str]) -> Iterator[Path]:
         ModelFolderError: the folder holds something else.
     """
     refuse_foreign(folder, own)
+    folder = folder.resolve()  # "." has no name
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,11 +49,13 @@ def require(module: str, extra: str) -> Any:
     Raises:
         MissingRuntimeError: not installed.
     """
+    package = module.partition(".")[0]
     try:
         return import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        raise MissingRuntimeError(f'{package} is not installed, which this needs: pip install "ctran[{extra}]"') from None
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        what = "is not installed, which this needs" if missing else f"does not load, which this needs ({error})"
+        raise MissingRuntimeError(f'{package} {what}: pip install "ctran[{extra}]"') from error
 
 
 def read_onnx(path: Path) -> Graph:
@@ -77,9 +80,13 @@ def read_openvino(path: Path) -> Graph:
     compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
     wanted = [port.any_name for port in compiled.inputs]
 
+    own = threading.local()  # a request serves one thread at a time, and takes milliseconds to make
+
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        answer = compiled.create_infer_request().infer({name: inputs[name] for name in wanted})
-        return [answer[port] for port in compiled.outputs]
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        answer = own.request.infer({name: np.ascontiguousarray(inputs[name]) for name in wanted}, share_inputs=True)
+        return [answer[port] for port in compiled.outputs]  # copies
 
     return Graph(run, metadata)
 

@@ -17,7 +17,7 @@ from ctran.model.encoder import Encoder, Start, StartTable
 from ctran.model.method import Method
 from ctran.model.positions import Positions, sine
 
-TOKENS_AT_ONCE = 8192
+TOKENS_AT_ONCE = 4096
 """Of all rows of states that are answered together."""
 SCORES_AT_ONCE = 2**26
 """Attention scores that are written out together where rows share an image's keys."""
@@ -211,14 +211,10 @@ class CTran(Method):
             return self._partly_hidden(features, states, hide_image, anchor)
         if features.memory is None:
             features = replace(features, memory=self._memory(features, anchor=anchor is None))
-        at_once = self._rows_at_once(features, states)
-        if not torch.compiler.is_exporting() and each > at_once and not torch.is_grad_enabled():
-            few = [
-                self.predict_labels(features[number : number + 1], part)
-                for number, rows in enumerate(states.split(each))
-                for part in rows.split(at_once)
-            ]
-            return torch.cat(few)
+        if not torch.compiler.is_exporting() and each > 1 and not torch.is_grad_enabled():
+            at_once = self._rows_at_once(features, states)
+            if len(states) > at_once:
+                return self._in_parts(features, states, anchor, at_once)
         memory = dict(features.memory or {})
         own, untold = memory.pop("anchor", None), memory.pop("untold", None)
         if untold is None:
@@ -227,6 +223,19 @@ class CTran(Method):
             assert own is not None
             anchor = spread(own, states.shape[0])
         return anchor + self.encode_labels(memory, states, anchor) - spread(untold, states.shape[0])
+
+    def _in_parts(
+        self, features: Features, states: Int[Tensor, "R L"], anchor: Float[Tensor, "R L"] | None, at_once: int
+    ) -> Float[Tensor, "R L"]:
+        """:meth:`predict_labels` for as many images together as have ``at_once`` rows; of one that has more, so many rows."""
+        each = features.rows_each(states)
+        images, answers = max(1, at_once // each), []
+        for first in range(0, len(features), images):
+            some, rows = features[first : first + images], slice(first * each, (first + images) * each)
+            own = None if anchor is None else anchor[rows].split(at_once)
+            for number, part in enumerate(states[rows].split(at_once)):
+                answers.append(self.predict_labels(some, part, anchor=None if own is None else own[number]))
+        return torch.cat(answers)
 
     def _rows_at_once(self, features: Features, states: Int[Tensor, "R L"]) -> int:
         """Rows of one image that are answered together: more take more memory and are not faster."""

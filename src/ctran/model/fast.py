@@ -24,7 +24,7 @@ def fast(model: Method, *, dtype: torch.dtype = torch.bfloat16) -> Method:
         dtype: bfloat16; float32 for folding and channels-last alone, float16 for GPUs without bfloat16.
     """
     quick = copy.deepcopy(model).eval().requires_grad_(False)
-    size = quick.backbone.built_with.get("img_size", 64)
+    size = quick.backbone.built_with.get("img_size", quick.backbone.network.pretrained_cfg["input_size"][-1])
     quick.backbone = fold(quick.backbone, torch.rand(2, 3, size, size, device=next(quick.parameters()).device))
     for name in quick.heavy:
         quick.get_submodule(name).to(dtype)

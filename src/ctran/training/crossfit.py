@@ -1,5 +1,7 @@
 """Cross-fitting: what an anchor says of pictures that it has not seen."""
 
+from typing import Any, Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -35,16 +37,27 @@ class CrossFit(nn.Module):
         """What every copy says."""
         return self.copies(pooled).unflatten(1, (self.folds, -1))
 
-    def loss(self, pooled: Float[Tensor, "B C"], truth: Int[Tensor, "B L"], index: Int[Tensor, " B"]) -> Float[Tensor, ""]:
-        """Binary cross-entropy in nats, mean over pictures and labels, summed over the copies that may see a picture.
+    def loss(
+        self,
+        pooled: Float[Tensor, "B C"],
+        truth: Int[Tensor, "B L"],
+        index: Int[Tensor, " B"],
+        *,
+        reduction: Literal["mean", "sum"] = "mean",
+        **options: Any,
+    ) -> Float[Tensor, ""]:
+        """Loss over pictures and labels, summed over the copies that may see a picture.
 
         Args:
             index: row of each picture in the training table; ``index mod K`` is the copy that may not see it.
+            reduction, options: of :func:`ctran.losses.label_loss`; the anchor's own, so that the copies say what it would say.
         """
         logits = self.logits(F.dropout(pooled, self.dropout, self.training))
         may_see = torch.arange(self.folds, device=index.device) != (index % self.folds)[:, None]  # (B, K)
         repeated = truth[:, None].expand(-1, self.folds, -1)[may_see]
-        return (self.folds - 1) * label_loss(logits[may_see], repeated, torch.full_like(repeated, int(LabelState.UNKNOWN)))
+        nothing = torch.full_like(repeated, int(LabelState.UNKNOWN))
+        copies = self.folds - 1 if reduction == "mean" else 1
+        return copies * label_loss(logits[may_see], repeated, nothing, reduction=reduction, **options)
 
     @torch.no_grad()
     def held_out(self, pooled: Float[Tensor, "B C"], index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:

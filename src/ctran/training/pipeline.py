@@ -193,6 +193,7 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
     val_set: PictureSet | TokenSet = val
     if options.feature_views:
         key: dict[str, object] = {
+            "backbone": tagger.model.backbone.name,  # networks that compute different things can have the same tensors
             "weights": weights_digest(tagger.model.backbone),
             "transform": dataclasses.asdict(tagger.preprocessing),
             "augmentation": options.augmentation,

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -110,40 +110,39 @@ class LabelTask(L.LightningModule):
             generator=self.generator,
         )
         features = features_of(self.model, batch)
-        groups = self.labels.exclusive if options.exclusive == "softmax" else ()
-        score = partial(
-            label_loss,
-            truth=batch.truth,
-            kind=options.loss,
-            label_smoothing=options.label_smoothing,
-            groups=groups,
-            reduction=options.reduction,
-        )
+        loss_options: dict[str, Any] = {
+            "kind": options.loss,
+            "label_smoothing": options.label_smoothing,
+            "groups": self.labels.exclusive if options.exclusive == "softmax" else (),
+            "reduction": options.reduction,
+        }
         if self.apart:
-            loss, others = self._apart_loss(batch, features, states, score)
+            loss, others = self._apart_loss(batch, features, states, loss_options)
         else:
             hide, extra = None, dict[str, Tensor]()
             if options.hide_image:
                 hide = (torch.rand(len(states), generator=self.generator) < options.hide_image).to(states.device)
             if self.crossfit is not None:
                 extra["anchor"] = self.crossfit.held_out(features.tokens.mean(dim=1), batch.index)
-            loss, others = score(self.model.predict_labels(features, states, hide_image=hide, **extra), states=states), None
+            logits = self.model.predict_labels(features, states, hide_image=hide, **extra)
+            loss, others = label_loss(logits, batch.truth, states, **loss_options), None
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
         self._losses.append(loss.detach())
         return loss if others is None else loss + others
 
     def _apart_loss(
-        self, batch: Batch, features: Features, states: Tensor, score: Callable[..., Tensor]
+        self, batch: Batch, features: Features, states: Tensor, loss_options: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
         """Of the encoder on labels alone; of anchor and cross-fitting on images alone."""
         assert isinstance(self.model, CTran)
         nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
-        loss = score(self.model.predict_labels(features, states, hide_image=nobody), states=states)
+        loss = label_loss(self.model.predict_labels(features, states, hide_image=nobody), batch.truth, states, **loss_options)
         if self.model.anchor is None:
             return loss, None
-        anchor = score(self.model.pooled_logits(features), states=torch.zeros_like(states))
+        anchor = label_loss(self.model.pooled_logits(features), batch.truth, torch.zeros_like(states), **loss_options)
         if self.crossfit is not None:
-            anchor = anchor + self.crossfit.loss(features.tokens.mean(dim=1), batch.truth, batch.index)
+            pooled = features.tokens.mean(dim=1)
+            anchor = anchor + self.crossfit.loss(pooled, batch.truth, batch.index, **loss_options)
         return loss, anchor
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
