@@ -64,16 +64,3 @@ def test_loss_is_the_likelihood_of_what_truth_adds_to_states(generator, truth, s
     expected = -math.log(sum(weight[i] for i in true) / sum(weight[i] for i in told))
     found = exclusive.cross_entropy(z, torch.tensor([truth]), torch.tensor([states]), torch.arange(3))
     assert float(found) == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_positive_label_makes_the_others_of_its_group_negative():
-    truth = torch.tensor([[U, U, U, P, U], [U, U, U, N, U]], dtype=torch.int8)
-    assert exclusive.complete(truth, [GROUP]).tolist() == [[U, N, U, P, N], [U, U, U, N, U]]
-
-
-@pytest.mark.parametrize(("row", "positives"), [([U, P, U, P, U], 2), ([P, N, U, N, N], 0)])
-def test_truth_that_breaks_a_group_is_refused(row, positives):
-    good = [U, P, U, N, N]
-    with pytest.raises(exclusive.ExclusiveError) as error:
-        exclusive.complete(torch.tensor([good, row, row], dtype=torch.int8), [GROUP])
-    assert (error.value.row, error.value.positives, error.value.rows) == (1, positives, 2)

@@ -58,23 +58,6 @@ def cross_entropy(
     return z.masked_fill(~told, lowest).logsumexp(dim=1) - z.masked_fill(~true, lowest).logsumexp(dim=1)
 
 
-def complete(truth: Int[Tensor, "N L"], groups: Sequence[Int[Tensor, "..."]]) -> Int[Tensor, "N L"]:
-    """Truth with what follows from it: where one label of a group is positive, its others are negative. In place.
-
-    Raises:
-        ExclusiveError: two labels of a group are positive, or all are negative.
-    """
-    for number, members in enumerate(groups):
-        codes = truth[:, members]
-        positives = (codes == LabelState.POSITIVE).sum(dim=1)
-        none = (codes == LabelState.NEGATIVE).all(dim=1)
-        if (wrong := (positives > 1) | none).any():
-            row = int(wrong.nonzero()[0, 0])
-            raise ExclusiveError(number, row, int(positives[row]), int(wrong.sum()))
-        truth[:, members] = torch.where((positives == 1)[:, None] & (codes == LabelState.UNKNOWN), LabelState.NEGATIVE, codes)
-    return truth
-
-
 class ExclusiveError(ValueError):
     """Truth that breaks an exclusive group: its number, the first such row, its positive labels there, how many such rows."""
 

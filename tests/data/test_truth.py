@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from ctran.data import truth as module
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
-from ctran.exclusive import ExclusiveError, complete
+from ctran.exclusive import ExclusiveError
 from ctran.labels import LabelState
-from tests.data.truths import sparse
+from tests.data.truths import complete, sparse
 
 U, N, P = (int(s) for s in LabelState)
 
@@ -82,6 +82,18 @@ def test_over_other_labels_a_truth_is_the_dense_table_with_its_columns_moved(tab
         return
     assert torch.equal(found.dense(), expected)
     assert torch.equal(found.counts(), torch.stack([(expected == s).sum(0) for s in (U, N, P)]))
+
+
+def test_a_positive_label_makes_the_others_of_its_group_negative():
+    truth = sparse([[U, U, U, P, U], [U, U, U, N, U]], [[1, 3, 4]])
+    assert truth.dense().tolist() == [[U, N, U, P, N], [U, U, U, N, U]]
+
+
+@pytest.mark.parametrize(("row", "positives"), [([U, P, U, P, U], 2), ([P, N, U, N, N], 0)])
+def test_truth_that_breaks_a_group_is_refused(row, positives):
+    with pytest.raises(ExclusiveError) as error:
+        sparse([[U, P, U, N, N], row, row], [[1, 3, 4]])
+    assert (error.value.row, error.value.positives, error.value.rows) == (1, positives, 2)
 
 
 def test_what_follows_from_a_group_is_kept_where_its_positive_label_is_not():

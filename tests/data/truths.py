@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from ctran.data.lists import Lists
 from ctran.data.truth import SparseTruth
+from ctran.exclusive import ExclusiveError
 from ctran.labels import LabelState
 
 
@@ -25,3 +27,20 @@ def sparse(
     listed = np.where(rows == missing, -1, rows)
     lists = [Lists.from_arrow(column(listed, s), rows.shape[1]) for s in (LabelState.POSITIVE, LabelState.NEGATIVE)]
     return SparseTruth(*lists, missing, [torch.tensor(m) for m in exclusive])
+
+
+def complete(truth: Tensor, groups: Sequence[Tensor]) -> Tensor:
+    """The dense way to what follows from truth: where one label of a group is positive, its others are negative. In place.
+
+    Raises:
+        ExclusiveError: two labels of a group are positive, or all are negative.
+    """
+    for number, members in enumerate(groups):
+        codes = truth[:, members]
+        positives = (codes == LabelState.POSITIVE).sum(dim=1)
+        none = (codes == LabelState.NEGATIVE).all(dim=1)
+        if (wrong := (positives > 1) | none).any():
+            row = int(wrong.nonzero()[0, 0])
+            raise ExclusiveError(number, row, int(positives[row]), int(wrong.sum()))
+        truth[:, members] = torch.where((positives == 1)[:, None] & (codes == LabelState.UNKNOWN), LabelState.NEGATIVE, codes)
+    return truth

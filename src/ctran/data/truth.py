@@ -156,7 +156,7 @@ class SparseTruth:
         return _numbered(self._open, self.num_labels)
 
     def _check_exclusive(self) -> None:
-        """The check that :func:`~ctran.exclusive.complete` makes of dense rows, of all rows at once."""
+        """Refuse rows in which two labels of a group are positive, or all are negative, without making them dense."""
         size, exclusive = len(self), [m.numpy() for m in self.exclusive]
         group = _numbered(exclusive, self.num_labels)
         there, times = np.unique(_pairs(self.positives, group, size), return_counts=True)

@@ -1,0 +1,38 @@
+"""One model, exported once in all formats."""
+
+import pytest
+from PIL import Image
+
+from ctran.export.write import write
+from ctran.inference.runtimes import READERS
+from ctran.labels import Group, LabelSpace
+from tests.export.models import build, pictures_of
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Five pictures of noise."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(5):
+        Image.effect_noise((40, 30 + number), 90).convert("RGB").save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def space():
+    names = ("cat", "dog", "flag", "map", "ship", "star", "été")
+    return LabelSpace(names, extra=("map",), groups=(Group("kind", ("cat", "dog", "ship"), exclusive=True),))
+
+
+@pytest.fixture(scope="session")
+def tagger(space):
+    return build("full, all options", space)
+
+
+@pytest.fixture(scope="session")
+def folders(tagger, files, tmp_path_factory):
+    """One model in all formats."""
+    root = tmp_path_factory.mktemp("exported")
+    for form in READERS:
+        write(tagger, root / form, form, pictures_of(tagger, files))
+    return root

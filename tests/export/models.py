@@ -1,0 +1,42 @@
+"""Small models of every kind, and pictures for them."""
+
+import torch
+
+from ctran.export.pictures import Pictures, find_pictures
+from ctran.training.pipeline import build_tagger
+from ctran.training.recipe import read_recipe
+from tests.conftest import TOY
+
+MODELS = {
+    "full": ["--model.num_layers", "2"],
+    "image_first": ["--model.num_layers", "2", "--model.attention", "image_first"],
+    "latent, all options": [
+        *("--model.num_layers", "2", "--model.attention", "latent", "--model.num_latents", "3"),
+        *("--model.anchored", "true", "--model.soft_states", "true"),
+        *("--model.positive_bias", "5", "--model.image_bias", "-2"),
+    ],
+    "full, all options": [
+        *("--model.anchored", "true", "--model.soft_states", "true", "--model.positions", "sine"),
+        *("--model.positive_bias", "5", "--model.image_bias", "-2"),
+    ],
+    "no image": ["--model.use_image", "false", "--model.anchored", "true"],
+    "no states": ["--model.use_states", "false"],
+    "linear": ["--method", "linear"],
+}
+TOY_LINEAR = TOY[:8]
+"""Those of the flags that every method has."""
+
+
+def build(name, labels):
+    """A model in which no weight is 0 or 1, as none is in a trained one."""
+    flags = TOY_LINEAR if name == "linear" else TOY
+    tagger = build_tagger(read_recipe(None, [*flags, *MODELS[name]]), labels)
+    with torch.no_grad():
+        for key, value in tagger.model.named_parameters():
+            if not key.startswith("backbone"):
+                value.add_(0.3 * torch.randn(value.shape))
+    return tagger
+
+
+def pictures_of(tagger, files):
+    return Pictures(find_pictures([files]), tagger.preprocessing)

@@ -1,0 +1,167 @@
+"""What is exported answers as the model does, and says what it is."""
+
+import json
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+import ctran
+from ctran import registry
+from ctran.export import formats
+from ctran.export.card import OPEN
+from ctran.export.graphs import programs
+from ctran.export.parity import Parity, present
+from ctran.export.write import ParityError, write
+from ctran.inference.exported import Exported
+from ctran.inference.runtimes import READERS
+from ctran.labels import LabelSpace
+from tests.export.models import MODELS, build, pictures_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_exports_for_any_number_of_pictures_and_questions(name, space, generator):
+    tagger = build(name, space)
+    made = programs(tagger)
+    encode, predict = made.encode.module(check_guards=False), made.predict.module(check_guards=False)
+    for pictures, rows in ((1, 1), (1, 4), (3, 1), (2, 3)):
+        images = torch.randn(pictures, 3, 64, 64, generator=generator)
+        states = torch.randint(0, 3, (pictures, rows, len(space)), generator=generator)
+        with torch.inference_mode():
+            exact = tagger.model.predict_labels(tagger.model.encode_images(images), states.flatten(0, 1))
+            memory = encode(images)
+            assert [len(tensor) for tensor in memory] == [pictures] * len(made.memory)
+            torch.testing.assert_close(predict(states, *memory).flatten(0, 1), exact, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("num_labels", "kept"), [(7, True), (20_000, False)])
+def test_a_graph_holds_what_depends_on_weights_alone_unless_the_file_grows_much(num_labels, kept):
+    made = programs(build("image_first", LabelSpace(tuple(f"label {i}" for i in range(num_labels)))))
+    assert any("table" in name for name in made.predict.constants) == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+@pytest.mark.parametrize("name", [n for n in MODELS if n != "full, all options"])  # that is the model of the other tests
+def test_every_model_answers_the_same_in_every_runtime(name, form, space, files, tmp_path):
+    tagger = build(name, space)
+    assert write(tagger, tmp_path / "out", form, pictures_of(tagger, files)).logits < 1e-3
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_an_exported_folder_predicts_what_the_model_predicts(form, tagger, folders, files):
+    exported = ctran.load(folders / form)
+    for known in ({}, {"flag": True, "dog": False}, {"map": True, "ship": True}):
+        for path in sorted(files.iterdir())[:2]:
+            ours, theirs = tagger.predict(path, known), exported.predict(path, known)
+            assert list(ours.probabilities) == list(theirs.probabilities) and ours.exclusive == theirs.exclusive
+            assert theirs.probabilities == pytest.approx(ours.probabilities, abs=1e-4)
+    both = exported.predict_all([files / "0.png", files / "1.png"], {"flag": True})
+    alone = [exported.predict(files / f"{n}.png", {"flag": True}) for n in range(2)]
+    for one, other in zip(both, alone, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_each_file_says_what_it_is(form, tagger, folders):
+    ending, reader = READERS[form]
+    for graph in ("encode", "predict"):
+        about = json.loads(reader(folders / form / f"{graph}{ending}").metadata)
+        assert about["graph"] == graph and about["format"] == 1 and about["method"] == "ctran"
+        assert LabelSpace.from_dict(about["labels"]) == tagger.labels
+        assert about["preprocessing"]["size"] == 64 and about["int8"] is None
+        assert about["parity"]["pictures"] == 5 and about["parity"]["logits"] < 1e-3
+    exported = Exported.load(folders / form)
+    assert exported.labels == tagger.labels and exported.preprocessing == tagger.preprocessing
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_the_arrays_answer_as_the_pictures_do(form, tagger, folders, files):
+    exported = Exported.load(folders / form)
+    images = pictures_of(tagger, files).batch([0, 1])
+    states = np.zeros((2, 3, len(tagger.labels)), np.int64)
+    states[:, 1, 2] = 2
+    memory = exported.encode(images.numpy())
+    found = exported.predict_labels(memory, states)
+    with torch.inference_mode():
+        features = tagger.model.encode_images(images)
+        exact = tagger.model.predict_labels(features, torch.from_numpy(states).flatten(0, 1))
+    assert found.shape == (2, 3, 7) and np.abs(found.reshape(6, 7) - exact.numpy()).max() < 1e-3
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_the_readme_works_without_this_library(form, folders, monkeypatch, capsys):
+    text = (folders / form / "README.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    assert "ctran" not in code.replace('"ctran"', "") and len(code.strip().splitlines()) <= 18
+    monkeypatch.chdir(folders / form)
+    exec(code, {})
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_a_format_is_a_file(folders):
+    assert registry.names(formats) == sorted(READERS) == sorted(OPEN)
+    for form in READERS:
+        files = {path.name for path in (folders / form).iterdir()}
+        module = registry.find(formats, form)
+        assert files == {name.format(g) for name in module.FILES for g in ("encode", "predict")} | {"README.md"}
+
+
+def test_onnx_axes_have_names_and_neither_half_carries_the_weights_of_the_other(folders, tagger):
+    import onnx
+
+    graph = onnx.load(folders / "onnx" / "predict.onnx").graph
+    axes = [axis.dim_param or axis.dim_value for axis in graph.output[0].type.tensor_type.shape.dim]
+    assert [port.name for port in graph.output] == ["logits"] and axes == ["B", "S", 7]
+    backbone = sum(p.numel() for p in tagger.model.backbone.parameters())
+    assert sum(np.prod(w.dims) for w in graph.initializer) < backbone / 10
+    with zipfile.ZipFile(folders / "torch" / "predict.pt2") as archive:
+        assert sum(entry.file_size for entry in archive.infolist() if "/weights/weight_" in entry.filename) < 4 * backbone / 10
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_int8_files_are_smaller_say_so_and_decide_nearly_the_same(form, space, files, tmp_path):
+    tagger = build("linear", space)
+    found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
+    exported = Exported.load(tmp_path / "out")
+    assert exported.about.int8 == {"encode": 4, "predict": 4}
+    weights = tmp_path / "out" / ("encode.bin" if form == "openvino" else "encode.onnx")
+    assert weights.stat().st_size < 2 * sum(p.numel() for p in tagger.model.backbone.parameters())  # float32: 4
+    assert 0 < found.logits < 1 and found.changed < 0.2
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_int8_of_the_encoder_answers_nearly_as_the_model(form, space, files, tmp_path):
+    tagger = build("image_first", space)
+    found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
+    assert 0 < found.logits < 2 and found.changed < 0.2
+
+
+def test_int8_that_answers_no_numbers_is_not_kept(space, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("ctran.export.write.measure", lambda *_: Parity(5, float("inf"), 0.0))
+    tagger = build("linear", space)
+    with pytest.raises(ParityError, match="logits differ by at most inf"):
+        write(tagger, tmp_path / "out", "openvino", pictures_of(tagger, files), int8=True, calibrate=4)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_an_exclusive_group_the_most_probable_label_counts_as_present(space):
+    logits, states = torch.full((2, len(space)), -3.0), torch.zeros(2, len(space), dtype=torch.long)
+    logits[1, space.index("dog")] = -2.9  # still below one half, of three
+    chosen = present(logits, states, space)
+    assert [[space.names[i] for i in row.nonzero()[:, 0]] for row in chosen] == [["cat"], ["dog"]]
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_several_threads_may_ask_at_once(form, folders, files):
+    exported = ctran.load(folders / form)
+    paths = sorted(files.iterdir()) * 4
+    alone = [exported.predict(path).probabilities for path in paths]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda path: exported.predict(path).probabilities, paths))
+    for one, other in zip(alone, together, strict=True):
+        assert other == pytest.approx(one, abs=1e-6)

@@ -1,0 +1,157 @@
+"""What is not an export, or not all of one, is refused by name."""
+
+import json
+import zipfile
+
+import pytest
+
+import ctran
+from ctran.export.pictures import find_pictures
+from ctran.export.write import ParityError, write
+from ctran.inference import runtimes
+from ctran.inference.exported import Exported
+from ctran.inference.folder import ModelFolderError
+from ctran.inference.runtimes import READERS, MissingRuntimeError, refuse_pickle
+from tests.export.models import pictures_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
+
+
+def test_int8_is_refused_for_torch(tagger, files, tmp_path):
+    with pytest.raises(ValueError, match="int8 is made for onnx and openvino; torch stays in float32"):
+        write(tagger, tmp_path / "out", "torch", pictures_of(tagger, files), int8=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_answers_otherwise_is_not_kept(tagger, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("ctran.export.write.SAME", 0.0)
+    with pytest.raises(ParityError, match=r"does not answer as the model does \(5 pictures, 3 states each: logits differ"):
+        write(tagger, tmp_path / "out", "torch", pictures_of(tagger, files))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_other_files_is_refused_before_any_work(tagger, files, tmp_path):
+    (tmp_path / "holiday.txt").write_text("mine")
+    with pytest.raises(ModelFolderError, match=r"'holiday.txt', which is no part of a model"):
+        write(tagger, tmp_path, "openvino", pictures_of(tagger, files))
+    with pytest.raises(ModelFolderError, match=r"holiday.txt is a file"):
+        write(tagger, tmp_path / "holiday.txt", "openvino", pictures_of(tagger, files))
+
+
+@pytest.fixture
+def copy(folders, tmp_path):
+    """A copy of one exported folder, to be spoiled."""
+
+    def make(form):
+        target = tmp_path / form
+        target.mkdir()
+        for path in (folders / form).iterdir():
+            (target / path.name).write_bytes(path.read_bytes())
+        return target
+
+    return make
+
+
+@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("graph", ["encode", "predict"])
+def test_a_damaged_file_is_refused_by_name(form, graph, copy):
+    folder, ending = copy(form), READERS[form][0]
+    (folder / f"{graph}{ending}").write_bytes(b"garbage")
+    with pytest.raises(ModelFolderError, match=rf"{graph}{ending} is damaged"):
+        ctran.load(folder)
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_half_a_folder_or_a_renamed_file_is_refused(form, copy):
+    folder, ending = copy(form), READERS[form][0]
+    encode, predict = folder / f"encode{ending}", folder / f"predict{ending}"
+    if form != "openvino":
+        predict.write_bytes(encode.read_bytes())
+        with pytest.raises(ModelFolderError, match=rf"predict{ending} holds the graph 'encode'; was the file renamed"):
+            ctran.load(folder)
+    predict.unlink()
+    with pytest.raises(ModelFolderError, match=rf"predict{ending} not found"):
+        ctran.load(folder)
+
+
+def test_a_foreign_or_newer_graph_is_refused(copy):
+    import onnx
+
+    folder = copy("onnx")
+    model = onnx.load(folder / "encode.onnx")
+    onnx.helper.set_model_props(model, {"ctran": json.dumps({"format": 2})})
+    onnx.save(model, folder / "encode.onnx")
+    with pytest.raises(ModelFolderError, match=r"has format 2, this ctran .* reads 1; upgrade"):
+        ctran.load(folder)
+    onnx.helper.set_model_props(model, {})
+    onnx.save(model, folder / "encode.onnx")
+    with pytest.raises(ModelFolderError, match=r"encode.onnx was not made by ctran export"):
+        ctran.load(folder)
+
+
+def test_halves_of_two_models_are_refused(copy):
+    import onnx
+
+    folder = copy("onnx")
+    model = onnx.load(folder / "predict.onnx")
+    about = json.loads(model.metadata_props[0].value)
+    about["parity"]["logits"] *= 2  # as another model's would be
+    onnx.helper.set_model_props(model, {"ctran": json.dumps(about)})
+    onnx.save(model, folder / "predict.onnx")
+    with pytest.raises(ModelFolderError, match="encode and predict are not of one export"):
+        ctran.load(folder)
+
+
+def test_a_folder_without_graphs_is_no_exported_folder(tmp_path):
+    with pytest.raises(ModelFolderError, match=r"none of encode.onnx, encode.xml, encode.pt2 found"):
+        Exported.load(tmp_path)
+
+
+@pytest.mark.parametrize(("form", "library"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_a_missing_runtime_is_named_with_what_to_install(form, library, folders, monkeypatch):
+    def gone(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(runtimes, "import_module", gone)
+    with pytest.raises(MissingRuntimeError, match=rf'{library} is not installed.* pip install "ctran\[{form}\]"'):
+        ctran.load(folders / form)
+
+    def broken(name):
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(runtimes, "import_module", broken)
+    with pytest.raises(MissingRuntimeError, match=rf"{library} does not load, which this needs \(libgomp.so.1: cannot open"):
+        ctran.load(folders / form)
+
+
+def test_torch_programs_hold_no_pickle_and_pickle_is_not_loaded(folders, copy):
+    refuse_pickle(folders / "torch" / "encode.pt2")
+    folder = copy("torch")
+    path = folder / "encode.pt2"
+    with zipfile.ZipFile(path) as archive:
+        content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    top = next(iter(content)).partition("/")[0]
+    config = f"{top}/data/weights/model_weights_config.json"
+    spoiled = content[config].replace(b'"use_pickle": false', b'"use_pickle": true', 1)
+    sample, custom = f"{top}/data/sample_inputs/model.pt", f"{top}/data/constants/custom_obj_0"
+    for name, data in ((sample, b"cos\n"), (config, spoiled), (custom, b"cos\n")):
+        with zipfile.ZipFile(path, "w") as archive:
+            for other, plain in (content | {name: data}).items():
+                archive.writestr(other, plain)
+        with pytest.raises(ModelFolderError, match=rf"holds pickled objects \({name.partition('/')[2]}\)"):
+            ctran.load(folder)
+
+
+def test_pictures_are_found_in_folders_and_their_absence_is_refused(files, tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.pdf").write_text("Pillow writes such files, but does not read them")
+    assert [p.name for p in find_pictures([files, files / "0.png"])] == [*(f"{n}.png" for n in range(5)), "0.png"]
+    with pytest.raises(ValueError, match="--pictures: no picture in"):
+        find_pictures([tmp_path])
+    with pytest.raises(ValueError, match=r"--pictures: .*gone not found"):
+        find_pictures([tmp_path / "gone"])
+
+
+def test_some_pictures_are_spread_over_all(files, tagger):
+    pictures = pictures_of(tagger, files)
+    assert pictures.some(3) == [0, 2, 4] and pictures.some(9) == [0, 1, 2, 3, 4] and pictures.some(1) == [0]
