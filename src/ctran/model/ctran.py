@@ -238,7 +238,7 @@ class CTran(Method):
         return torch.cat(answers)
 
     def _rows_at_once(self, features: Features, states: Int[Tensor, "R L"]) -> int:
-        """Rows of one image that are answered together: more take more memory and are not faster."""
+        """Rows that are answered together where images have several: more take more memory and are not faster."""
         places, labels = features.tokens.shape[1], states.shape[1]
         if self.encoder.scheme == "full":
             return max(1, TOKENS_AT_ONCE // (places + labels))

@@ -39,8 +39,9 @@ class StartTable(nn.Module):
 
     def forward(self, states: Int[Tensor, "R L"]) -> Start:
         """The entries of these states."""
-        if states.shape[1] != self.get_buffer("tokens").shape[1]:
-            raise ValueError(f"expected states of {self.get_buffer('tokens').shape[1]} labels, got {states.shape[1]}")
+        num_labels = self.get_buffer("tokens").shape[1]
+        if states.shape[1] != num_labels:
+            raise ValueError(f"expected states of {num_labels} labels, got {states.shape[1]}")
         label = torch.arange(states.shape[1], device=states.device)
         tokens, *heads = (self.get_buffer(name)[states, label] for name in Start._fields)
         return Start(tokens, *(part.transpose(1, 2) for part in heads))
