@@ -23,7 +23,10 @@ import torch
 from benchmarks.harness import Options, ceiling, machine, say
 from ctran.training.run_folder import write_json
 
-NAMES = ("forward", "exported", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg", "demo_profile")
+NAMES = (
+    *("forward", "rounding", "exported", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg"),
+    "demo_profile",
+)
 """In the order of the page. The studies of accuracy have commands and pages of their own."""
 BUSY = 10
 """Percent of the processor in use by others, above which timings are not worth keeping."""

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import __main__ as program
-from benchmarks import demo_profile, forward, labels, what_if
+from benchmarks import demo_profile, forward, labels, rounding, what_if
 from benchmarks.harness import Options
+from ctran.model import CTran
 from ctran.training.recipe import find_recipe, read_recipe
 from tests.conftest import TOY, draw_folder
 
@@ -67,11 +69,20 @@ def test_logits_that_are_not_those_of_the_yardstick_stop_the_race():
         forward.race(wrong, num_labels=5, batch=2, side=8, repeats=1)
 
 
-def test_a_change_of_the_demo_s_accuracy_is_told_with_its_sign():
-    found = {"pictures": 9, "mAP": {"float32": [50.0, 60.0], "fast": [50.05, 59.8]}}
-    text = forward.accuracy_text(found)
-    assert "a change of -0.200 at most (at most 0.1 points: **missed**)" in text
-    assert "not there" in forward.accuracy_text(None)
+def test_the_largest_change_of_the_demo_s_accuracy_is_told():
+    found = {"pictures": 9, "mAP": {"float32": [50.0, 60.0, 65.0, 70.0], "fast": [50.05, 59.8, 65.0, 70.0]}}
+    assert "| fast | 50.05 | 59.80 | 65.00 | 70.00 | 0.20 (at most 0.1 points: **missed**) |" in rounding.table({"demo": found})
+    assert "not there" in rounding.table({"demo": None})
+
+
+def test_each_rounded_model_rounds_its_own_part(model: CTran, images: torch.Tensor):
+    exact, *others = rounding.models(model).values()
+    states = torch.zeros(3, 7, dtype=torch.long)
+    with torch.inference_mode():
+        tokens, logits = exact.encode_images(images).tokens, exact(images, states)
+        for name, other in zip(("fast", "autocast", "encoder"), others, strict=True):
+            assert torch.equal(other.encode_images(images).tokens.float(), tokens) == (name == "encoder")
+            assert 0 < (other(images, states).float() - logits).abs().max() < 0.1, name
 
 
 def test_the_page_says_what_was_not_measured():

@@ -12,13 +12,16 @@ import ctran
 from ctran import registry
 from ctran.export import formats
 from ctran.export.card import OPEN
+from ctran.export.formats import FIRST
 from ctran.export.graphs import programs
 from ctran.export.parity import Parity, present
 from ctran.export.write import ParityError, write
 from ctran.inference.exported import Exported
 from ctran.inference.runtimes import READERS
 from ctran.labels import LabelSpace
-from tests.export.models import MODELS, build, pictures_of
+from ctran.training.pipeline import build_tagger
+from ctran.training.recipe import read_recipe
+from tests.export.models import MODELS, TOY_LINEAR, build, pictures_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
 
@@ -132,6 +135,34 @@ def test_int8_files_are_smaller_say_so_and_decide_nearly_the_same(form, space, f
     weights = tmp_path / "out" / ("encode.bin" if form == "openvino" else "encode.onnx")
     assert weights.stat().st_size < 2 * sum(p.numel() for p in tagger.model.backbone.parameters())  # float32: 4
     assert 0 < found.logits < 1 and found.changed < 0.2
+
+
+def convolutions(form, graph):
+    """Of each in the order in which they run: whether it is by channel, whether it computes in int8."""
+    if form == "onnx":
+        made = {name: node for node in graph.graph.node for name in node.output}
+        for node in (n for n in graph.graph.node if n.op_type == "Conv"):
+            by_channel = next((a.i for a in node.attribute if a.name == "group"), 1) > 1
+            yield by_channel, all(name in made and made[name].op_type == "DequantizeLinear" for name in node.input[:2])
+        return
+    for operation in graph.get_ordered_ops():
+        if (kind := operation.get_type_name()) in ("Convolution", "GroupConvolution"):
+            sources = [port.get_node().get_type_name() for port in operation.input_values()]
+            yield kind == "GroupConvolution", "FakeQuantize" in sources
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_the_first_convolutions_and_those_by_channel_stay_in_float32(form, labels, files):
+    tagger = build_tagger(
+        read_recipe(None, [*TOY_LINEAR, "--method", "linear", "--model.backbone", "test_efficientnet"]), labels
+    )
+    module, made = registry.find(formats, form), programs(tagger)
+    samples = [{"images": pictures_of(tagger, files).batch([number]).numpy()} for number in range(4)]
+    graph = module.quantise(module.convert(made.encode, *made.ports("encode")), samples)
+    found = list(convolutions(form, graph))
+    assert [int8 for _, int8 in found[:FIRST]] == [False] * FIRST
+    assert {by_channel for by_channel, _ in found[FIRST:]} == {True, False}
+    assert all(int8 != by_channel for by_channel, int8 in found[FIRST:])
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
