@@ -8,7 +8,7 @@ import torch
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
 from ctran.evaluation import predict, report
-from ctran.inference.prediction import Predictor
+from ctran.inference.predictor import Predictor
 from ctran.inference.tagger import Tagger
 from ctran.masking import Evidence
 from ctran.model import Method

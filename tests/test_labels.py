@@ -3,6 +3,7 @@ from inspect import unwrap
 import pytest
 import torch
 
+from ctran.implications import complete, consistent, settle
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
 
 
@@ -102,6 +103,42 @@ def test_what_contradicts_an_exclusive_group_is_refused(known, message):
 
 
 def test_a_recipe_adds_groups_and_extra_labels_by_name_of_either():
-    more = BIRDS.with_groups(["species"], [Group("colour", ("red",)), Group("size", ("small",))])
+    more = BIRDS.extended(["species"], [Group("colour", ("red",)), Group("size", ("small",))])
     assert more.extra == ("red", "brown", "wren", "robin")
     assert [g.labels for g in more.groups] == [("wren", "robin"), ("red",), ("small",)]
+
+
+def test_what_follows_from_implications_is_closed():
+    labels = LabelSpace(("poodle", "dog", "animal", "car"), implications=(("poodle", "dog"), ("dog", "animal")))
+    assert labels.implied_names == (("poodle", "dog"), ("poodle", "animal"), ("dog", "animal"))
+    assert LabelSpace.from_dict(labels.as_dict()) == labels
+    states = torch.tensor([[2, 0, 0, 0], [0, 0, 1, 2], [0, 1, 0, 0], [2, 0, 1, 0], [0, 0, 0, 0]])
+    expected = [[2, 2, 2, 0], [1, 1, 1, 2], [1, 1, 0, 0], [2, 2, 2, 0], [0, 0, 0, 0]]
+    assert complete(states, labels.implied).tolist() == expected
+    p = torch.tensor([[0.5, 0.2, 0.1, 0.3], [0.1, 0.2, 0.3, 0.9]])
+    assert consistent(p, labels).tolist() == torch.tensor([[0.5, 0.5, 0.5, 0.3], [0.1, 0.2, 0.3, 0.9]]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("implications", "message"),
+    [
+        ([("dog", "hound")], "unknown label 'hound'"),
+        ([("dog", "dog")], "in a circle: 'dog' => 'dog'"),
+        ([("dog", "animal"), ("animal", "cat"), ("cat", "dog")], "in a circle: 'animal' => 'cat' => 'dog' => 'animal'|circle"),
+        ([("dog", "cat")], "'dog' implies 'cat', but only one label of group 'kind'"),
+    ],
+)
+def test_implications_that_cannot_be_are_refused(implications, message):
+    groups = (Group("kind", ("cat", "dog"), exclusive=True),) if implications == [("dog", "cat")] else ()
+    with pytest.raises((UnknownLabelError, ValueError), match=message):
+        LabelSpace(("cat", "dog", "animal"), groups=groups, implications=tuple(implications))
+
+
+def test_what_all_possible_labels_of_a_group_imply_is_sure():
+    groups = (Group("kind", ("cat", "dog", "ship"), exclusive=True),)
+    labels = LabelSpace(("cat", "dog", "ship", "animal"), groups=groups, implications=(("cat", "animal"), ("dog", "animal")))
+    states = torch.tensor([[0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1], [2, 0, 0, 0], [0, 0, 0, 0]])
+    expected = [[0, 0, 1, 2], [2, 1, 1, 2], [1, 1, 2, 1], [2, 1, 1, 2], [0, 0, 0, 0]]
+    assert settle(states, labels).tolist() == expected
+    p = torch.tensor([[0.5, 0.4, 0.1, 0.2]])
+    assert consistent(p, labels).tolist() == [pytest.approx([0.5, 0.4, 0.1, 0.9])]

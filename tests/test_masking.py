@@ -115,7 +115,7 @@ def test_the_surest_present_labels_are_told_first(generator):
         assert set(told[row].nonzero()[:, 0].tolist()) == chosen
 
 
-GROUPED = NAMES.with_groups(
+GROUPED = NAMES.extended(
     ["colour", "size", "shape"],
     [Group("colour", ("a", "b", "c")), Group("size", ("e", "f")), Group("shape", ("k",)), Group("kind", ("l", "m"))],
 )
@@ -169,7 +169,7 @@ def test_what_may_not_be_told_is_always_hidden_and_the_rest_is_masked_as_ever(ge
 
 
 def test_an_extra_label_without_a_group_is_told_on_its_own():
-    labels = NAMES.with_groups(["c", "d", "pair"], [Group("pair", ("a", "b"))])
+    labels = NAMES.extended(["c", "d", "pair"], [Group("pair", ("a", "b"))])
     told = known_labels(Evidence(groups=1), SOME, IDS, labels)
     sums = {tuple(row) for row in told[:, :4].long().tolist()}
     assert sums == {(1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)} and not told[:, 4:].any()

@@ -182,7 +182,7 @@ def test_saving_deletes_nothing_of_the_users(tagger, tmp_path):
 @pytest.fixture
 def birds(tagger):
     """The same model; one of cat, dog and ship is in every picture."""
-    labels = tagger.labels.with_groups([], [Group("kind", ("cat", "dog", "ship"), exclusive=True)])
+    labels = tagger.labels.extended([], [Group("kind", ("cat", "dog", "ship"), exclusive=True)])
     return Tagger(tagger.model, labels, tagger.config, tagger.preprocessing)
 
 

@@ -30,6 +30,10 @@ class BrokenImageError(ValueError):
     """A file that is missing, no picture, truncated or too large; the message names it and says which."""
 
 
+class NotAPictureError(BrokenImageError):
+    """Bytes that are no picture of any format that can be read."""
+
+
 def open_image(source: Source, *, name: str | None = None) -> Image.Image:
     """Decode a picture to RGB: EXIF rotation applied, transparency laid on white, grey of more than 8 bits scaled to 8.
 
@@ -45,11 +49,15 @@ def open_image(source: Source, *, name: str | None = None) -> Image.Image:
         return _rgb(_header(_content(source), label), label)
 
 
-def open_pixels(source: Source, *, name: str | None = None) -> UInt8[Tensor, "H W 3"]:
+def open_pixels(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> UInt8[Tensor, "H W 3"]:
     """What :func:`open_image` gives, as numbers.
 
     An upright colour JPEG is decoded without Pillow where simplejpeg is installed (the extra ``fast``): the same numbers, as
     both are libjpeg-turbo, in two thirds of the time. Whatever that refuses or warns of, Pillow judges.
+
+    Args:
+        source, name: as for :func:`open_image`.
+        max_pixels: larger pictures are refused.
 
     Raises:
         BrokenImageError: as :func:`open_image`.
@@ -57,7 +65,7 @@ def open_pixels(source: Source, *, name: str | None = None) -> UInt8[Tensor, "H 
     label = _label(source, name)
     with _named_errors(label):
         content = _content(source)
-        picture = _header(content, label)
+        picture = _header(content, label, max_pixels)
         if simplejpeg and isinstance(content, bytes) and _upright_colour_jpeg(picture):
             try:
                 return torch.from_numpy(simplejpeg.decode_jpeg(content, "RGB"))
@@ -84,12 +92,12 @@ def _content(source: Source) -> bytes | Image.Image:
     return source if isinstance(source, bytes | Image.Image) else Path(source).read_bytes()
 
 
-def _header(content: bytes | Image.Image, label: str) -> Image.Image:
+def _header(content: bytes | Image.Image, label: str, most: int = MAX_PIXELS) -> Image.Image:
     """A picture that is not decoded yet, and not too large to be."""
     picture = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
-    if picture.width * picture.height > MAX_PIXELS:
+    if picture.width * picture.height > most:
         size = f"{picture.width} x {picture.height}"
-        raise BrokenImageError(f"{label}: {size} pixels, at most {MAX_PIXELS:,} are accepted; make it smaller")
+        raise BrokenImageError(f"{label}: {size} pixels, at most {most:,} are accepted; make it smaller")
     return picture
 
 
@@ -132,6 +140,6 @@ def _named_errors(label: str) -> Iterator[None]:
     except Image.DecompressionBombError:
         raise BrokenImageError(f"{label}: too many pixels, at most {MAX_PIXELS:,} are accepted") from None
     except UnidentifiedImageError:
-        raise BrokenImageError(f"{label}: not a picture that Pillow can read") from None
+        raise NotAPictureError(f"{label}: not a picture that Pillow can read") from None
     except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # whatever Pillow's decoders raise
         raise BrokenImageError(f"{label}: broken picture ({error})") from None

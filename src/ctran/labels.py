@@ -38,6 +38,32 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def closure(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """All pairs (child, ancestor) that follow from ``pairs``, sorted.
+
+    Raises:
+        ValueError: a label implies itself; the arguments are the labels of the circle.
+    """
+    parents: dict[int, list[int]] = {}
+    for child, parent in pairs:
+        parents.setdefault(child, []).append(parent)
+    found: dict[int, set[int]] = {}
+    for first in parents:
+        path, todo = list[int](), [(first, False)]
+        while todo:
+            label, left = todo.pop()
+            if left:
+                path.pop()
+                above = parents.get(label, [])
+                found[label] = set(above).union(*(found[parent] for parent in above))
+            elif label in path:
+                raise ValueError(*path[path.index(label) :])
+            elif label not in found:
+                path.append(label)
+                todo += [(label, True), *((parent, False) for parent in parents.get(label, []))]
+    return sorted((child, parent) for child, above in found.items() for parent in above)
+
+
 @dataclass(frozen=True)
 class Group:
     """Labels that belong together: an attribute's values (CUB's 28), a super-category (COCO's 12), classes (CUB's 200).
@@ -66,11 +92,13 @@ class LabelSpace:
         names: ``L`` distinct, non-empty names.
         extra: names (a subset) that may be told but are not asked for (paper, Sec. 2: extra labels). Metrics leave them out.
         groups: no label is in two of them; many are in none.
+        implications: pairs (child, parent): a picture with the child has the parent too. No label implies itself.
     """
 
     names: tuple[str, ...]
     extra: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ()
+    implications: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -85,6 +113,7 @@ class LabelSpace:
         if len(set(self.extra)) == len(self.names):
             raise ValueError("every label is extra, so nothing is asked for; at least one must be a target")
         self._check_groups()
+        self._check_implications()
 
     def _check_groups(self) -> None:
         seen: dict[str, str] = {}
@@ -100,6 +129,43 @@ class LabelSpace:
                 seen[name] = group.name
             if group.exclusive and 0 < sum(name in extra for name in group.labels) < len(group.labels):
                 raise ValueError(f"exclusive group {group.name!r} must be extra as a whole, or not at all")
+
+    def _check_implications(self) -> None:
+        try:
+            pairs = closure((self.index(child), self.index(parent)) for child, parent in self.implications)
+        except UnknownLabelError:
+            raise
+        except ValueError as error:
+            circle = " => ".join(repr(self.names[i]) for i in (*error.args, error.args[0]))
+            raise ValueError(f"implications must not go round in a circle: {circle}") from None
+        one_of = {name: g.name for g in self.groups if g.exclusive for name in g.labels}
+        for child, parent in ((self.names[c], self.names[p]) for c, p in pairs):
+            if child in one_of and one_of[child] == one_of.get(parent):
+                raise ValueError(f"{child!r} implies {parent!r}, but only one label of group {one_of[child]!r} is present")
+
+    @cached_property
+    def implied(self) -> Int[Tensor, "I 2"]:
+        """Indices (child, ancestor) of all that follows from :attr:`implications`."""
+        pairs = closure((self.index(child), self.index(parent)) for child, parent in self.implications)
+        return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+
+    @cached_property
+    def implied_by_groups(self) -> tuple[tuple[Int[Tensor, " M"], Int[Tensor, " A"], Bool[Tensor, "M A"]], ...]:
+        """For each exclusive group: its labels, all that any of them implies, and which implies which."""
+        found = []
+        for members in self.exclusive:
+            mine = self.implied[torch.isin(self.implied[:, 0], members)]
+            above = mine[:, 1].unique()
+            implies = torch.zeros(len(members), len(above), dtype=torch.bool)
+            for child, parent in mine.tolist():
+                implies[members == child, above == parent] = True
+            found.append((members, above, implies))
+        return tuple(found)
+
+    @cached_property
+    def implied_names(self) -> tuple[tuple[str, str], ...]:
+        """:attr:`implied` by name."""
+        return tuple((self.names[child], self.names[parent]) for child, parent in self.implied.tolist())
 
     def __len__(self) -> int:
         return len(self.names)
@@ -142,20 +208,25 @@ class LabelSpace:
         """Name of the group of each label that is in one."""
         return {name: group.name for group in self.groups for name in group.labels}
 
-    def with_groups(self, extra: Iterable[str], groups: Iterable[Group]) -> "LabelSpace":
-        """The same labels, with more extra labels (named one by one or by group) and groups; those of one name are replaced."""
+    def extended(
+        self, extra: Iterable[str], groups: Iterable[Group], implications: Iterable[tuple[str, str]] = ()
+    ) -> "LabelSpace":
+        """The same labels, with more extra labels (named one by one or by group), implications and groups; groups of one name
+        are replaced."""
         more = {g.name: g for g in groups}
         kept = tuple(more.pop(g.name, g) for g in self.groups) + tuple(more.values())
         by_name = {g.name: g.labels for g in kept}
         names = [name for e in extra for name in by_name.get(e, (e,))]
-        return replace(self, extra=tuple(dict.fromkeys((*self.extra, *names))), groups=kept)
+        implied = tuple(dict.fromkeys((*self.implications, *implications)))
+        return replace(self, extra=tuple(dict.fromkeys((*self.extra, *names))), groups=kept, implications=implied)
 
     def states(self, known: Mapping[str, bool]) -> Int[Tensor, " L"]:
         """One :class:`LabelState` a label from names to booleans; labels not named are unknown.
 
         Raises:
             UnknownLabelError: a name that is not in the label space.
-            ValueError: two labels of an exclusive group are said to be present, or all to be absent.
+            ValueError: two labels of an exclusive group are said to be present, or all to be absent; a label is said to be
+                present and one that it implies to be absent.
         """
         states = torch.full((len(self),), LabelState.UNKNOWN, dtype=torch.long)
         for name, present in known.items():
@@ -168,12 +239,17 @@ class LabelSpace:
                 raise ValueError(f"group {group.name!r} is exclusive: {present[0]!r} and {present[1]!r} cannot both be present")
             if all(known.get(name) is False for name in group.labels):
                 raise ValueError(f"group {group.name!r} is exclusive: one of its labels is present, all were said to be absent")
+        for child, parent in self.implied[(states[self.implied[:, 0]] == LabelState.POSITIVE)].tolist():
+            if states[parent] == LabelState.NEGATIVE:
+                child, parent = self.names[child], self.names[parent]
+                raise ValueError(f"{child!r} implies {parent!r}: the one cannot be present and the other absent")
         return states
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data: ``names``, ``extra``, ``groups``."""
+        """Plain data: ``names``, ``extra``, ``groups``, ``implications``."""
         groups = {g.name: {"exclusive": g.exclusive, "labels": list(g.labels)} for g in self.groups}
-        return {"names": list(self.names), "extra": list(self.extra), "groups": groups}
+        implications = [list(pair) for pair in self.implications]
+        return {"names": list(self.names), "extra": list(self.extra), "groups": groups, "implications": implications}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "LabelSpace":
@@ -183,6 +259,7 @@ class LabelSpace:
             tuple(content["names"]),
             tuple(content["extra"]),
             tuple(Group(name, tuple(g["labels"]), g["exclusive"]) for name, g in groups.items()),
+            tuple((child, parent) for child, parent in content.get("implications", ())),
         )
 
     def save(self, path: Path) -> None:

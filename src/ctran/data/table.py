@@ -132,6 +132,11 @@ class SampleTable:
         source, name = self._source(index)
         return open_pixels(source, name=name)
 
+    def content(self, index: int) -> bytes:
+        """The file of one row's picture, not decoded."""
+        source, _ = self._source(index)
+        return source if isinstance(source, bytes) else Path(source).read_bytes()
+
     def _source(self, index: int) -> tuple[bytes | str, str]:
         """Where a picture is, and what errors call it."""
         cell = self.rows[index]["image"]

@@ -2,7 +2,7 @@
 
 from ctran.export.parity import Parity
 from ctran.inference.exported import About
-from ctran.inference.prediction import Predictor
+from ctran.inference.predictor import Predictor
 
 OPEN = {
     "onnx": """import onnxruntime

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 from torch.export.graph_signature import InputKind
 
-from ctran.inference.prediction import Predictor
+from ctran.inference.predictor import Predictor
 from ctran.model import Features, Method
 
 

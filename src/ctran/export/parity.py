@@ -10,7 +10,7 @@ from torch import Tensor
 from ctran.exclusive import probabilities
 from ctran.export.pictures import Pictures
 from ctran.inference.exported import Exported
-from ctran.inference.prediction import Predictor
+from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features
 

@@ -62,7 +62,7 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         ParityError: float32 logits differ by more than :data:`SAME`, or int8 ones are no numbers; nothing is kept.
         ModelFolderError: the folder holds something else, or a library is missing.
     """
-    tagger = Tagger(copy.deepcopy(tagger.model).cpu(), tagger.labels, tagger.config, tagger.preprocessing)
+    tagger = Tagger(copy.deepcopy(tagger.model).cpu(), tagger.labels, tagger.config, tagger.preprocessing, tagger.calibration)
     module, own = registry.find(formats, form), files_of(form)
     if int8 and not module.INT8:
         can = [name for name in registry.names(formats) if registry.find(formats, name).INT8]
@@ -94,6 +94,7 @@ def _about(tagger: Tagger, made: Programs) -> About:
         asdict(tagger.preprocessing),
         tagger.config["method"],
         tagger.config["model"],
+        calibration=None if tagger.calibration is None else tagger.calibration.as_dict(),
     )
 
 

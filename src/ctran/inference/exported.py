@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.images import Preprocessing
+from ctran.inference.calibration import Calibration
 from ctran.inference.folder import ModelFolderError
-from ctran.inference.prediction import Predictor
+from ctran.inference.predictor import Predictor
 from ctran.inference.runtimes import READERS, Graph
 from ctran.inference.tagger import Tagger, tuples
 from ctran.labels import LabelSpace
@@ -34,6 +35,7 @@ class About:
         labels, preprocessing: as a model folder has them.
         method, model: the method and its options.
         int8: None for float32, else which graphs are int8 and how many pictures they were calibrated on.
+        calibration: temperatures and thresholds, as a model folder has them; logits are as they come from the model.
         parity: largest difference from the model's logits, and on how many pictures that was measured.
     """
 
@@ -44,6 +46,7 @@ class About:
     method: str
     model: Mapping[str, Any]
     int8: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
     parity: Mapping[str, Any] | None = None
     ctran: str = __version__
     format: int = FORMAT
@@ -92,7 +95,8 @@ class Exported(Predictor):
     """
 
     def __init__(self, model: Graphs, labels: LabelSpace, preprocessing: Preprocessing, about: About) -> None:
-        super().__init__(model, labels, preprocessing)
+        fitted = None if about.calibration is None else Calibration.from_dict(about.calibration, labels)
+        super().__init__(model, labels, preprocessing, fitted)
         self.graphs, self.about = model, about
 
     @classmethod

@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from ctran import methods, registry
 from ctran.images import Preprocessing
+from ctran.inference.calibration import Calibration
 from ctran.inference.folder import ModelFolderError, replacing
-from ctran.inference.prediction import Prediction, Predictor
+from ctran.inference.prediction import Prediction
+from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace
 from ctran.model import Method
 from ctran.version import __version__
@@ -21,18 +23,25 @@ from ctran.version import __version__
 __all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "model_card", "tuples"]
 
 FORMAT = 1
-FILES = ("config.json", "labels.json", "model.safetensors", "README.md")
+FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
 
 
 class Tagger(Predictor):
     """A trained model with its labels and its preprocessing; on disk, one folder without pickle.
 
-    ``config.json`` (format, method and its options, preprocessing), ``model.safetensors``, ``labels.json``, and a model card
-    ``README.md``.
+    ``config.json`` (format, method and its options, preprocessing), ``model.safetensors``, ``labels.json``, a model card
+    ``README.md`` and, after ``ctran calibrate``, ``calibration.json``.
     """
 
-    def __init__(self, model: Method, labels: LabelSpace, config: Mapping[str, Any], preprocessing: Preprocessing) -> None:
-        super().__init__(model, labels, preprocessing)
+    def __init__(
+        self,
+        model: Method,
+        labels: LabelSpace,
+        config: Mapping[str, Any],
+        preprocessing: Preprocessing,
+        calibration: Calibration | None = None,
+    ) -> None:
+        super().__init__(model, labels, preprocessing, calibration)
         self.config = dict(config)
 
     def to(self, device: str | torch.device) -> "Tagger":
@@ -68,6 +77,9 @@ class Tagger(Predictor):
             name = "model.safetensors"
             weights = load_file(folder / name)
             module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+            name, calibration = "calibration.json", None
+            if (folder / name).is_file():
+                calibration = Calibration.from_dict(json.loads((folder / name).read_text(encoding="utf-8")), labels)
         except ModelFolderError:
             raise
         except Exception as error:  # whatever JSON, safetensors, timm and torch say of damaged files
@@ -75,7 +87,7 @@ class Tagger(Predictor):
             raise ModelFolderError(
                 f"{folder / name} is damaged, or not of this model ({type(error).__name__}: {why})"
             ) from error
-        return cls(module, labels, config, prepared)
+        return cls(module, labels, config, prepared, calibration)
 
     @classmethod
     def from_hub(cls, repository: str, *, revision: str | None = None) -> "Tagger":
@@ -109,6 +121,9 @@ class Tagger(Predictor):
             save_file({k: v.contiguous() for k, v in self.model.state_dict().items()}, part / "model.safetensors")
             (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
             self.labels.save(part / "labels.json")
+            if self.calibration is not None:
+                text = json.dumps(self.calibration.as_dict(), indent=1, ensure_ascii=False)
+                (part / "calibration.json").write_text(text + "\n", encoding="utf-8")
             (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
 
 

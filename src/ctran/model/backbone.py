@@ -1,6 +1,6 @@
 """Image tokens Z from any timm network (paper, Sec. 3.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,25 @@ class Features:
         """Those of some of the images."""
         memory = None if self.memory is None else {name: tensor[images] for name, tensor in self.memory.items()}
         return Features(self.tokens[images], self.grid, memory)
+
+    @classmethod
+    def join(cls, parts: "Sequence[Features]") -> "Features":
+        """Those of several batches as one; of one grid, prepared all or none."""
+        if len(parts) == 1:
+            return parts[0]
+        memories = [part.memory for part in parts if part.memory is not None]
+        memory = {name: torch.cat([m[name] for m in memories]) for name in memories[0]} if memories else None
+        return cls(torch.cat([part.tokens for part in parts]), parts[0].grid, memory)
+
+    def copy(self) -> "Features":
+        """The same in memory of its own."""
+        memory = None if self.memory is None else {name: tensor.clone() for name, tensor in self.memory.items()}
+        return Features(self.tokens.clone(), self.grid, memory)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors."""
+        return self.tokens.nbytes + sum(tensor.nbytes for tensor in (self.memory or {}).values())
 
     def rows_each(self, states: Int[Tensor, "R L"]) -> int | torch.SymInt:
         """Rows of states for each image, ``R / B`` (a symbol in an exported graph).

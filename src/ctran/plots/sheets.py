@@ -22,7 +22,7 @@ LINE = 30
 """Characters of a line below a picture."""
 
 
-def _grid(count: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
+def grid(count: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
     """``count`` places, five a row; those of the last row that are left over stay empty."""
     columns = min(5, count)
     rows = -(-count // columns)
@@ -39,7 +39,7 @@ def contact_sheet(tagger: "Tagger", table: SampleTable, path: Path, *, count: in
     title = (
         "the five most probable labels, in percent; green: annotated, red: from 50 % on, yet not annotated, grey: not checked"
     )
-    figure, places = _grid(min(count, len(table)), 3.2, title)
+    figure, places = grid(min(count, len(table)), 3.2, title)
     truth = table.truth_for(tagger.labels)
     for number, axes in enumerate(places):
         picture, (codes,) = table.picture(number), truth.rows([number])
@@ -58,7 +58,7 @@ def annotation_sheet(table: SampleTable, path: Path, *, count: int = 20, seed: i
     rows = np.random.default_rng(seed).permutation(len(table))[:count].tolist()
     notes = [list(annotation(table.labels, codes)) for codes in table.truth.rows(rows).tolist()]
     longest = max(len(lines) for lines in notes)
-    figure, places = _grid(len(rows), 2.2 + 0.19 * (longest + 1), "annotated labels; grey: nobody looked")
+    figure, places = grid(len(rows), 2.2 + 0.19 * (longest + 1), "annotated labels; grey: nobody looked")
     for row, lines, axes in zip(rows, notes, places, strict=True):
         axes.imshow(ImageOps.pad(table.picture(row), (SIDE, SIDE), color="white"))
         for place, (text, colour) in enumerate(lines):

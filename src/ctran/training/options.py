@@ -32,15 +32,18 @@ class Labels:
     Args:
         extra: labels, or whole groups, that may be told but are not asked for (paper, Sec. 2).
         groups: labels that belong together, by name: {species: {exclusive: true, labels: [...]}}.
+        implications: what else is in every picture with a label: {poodle: [dog, animal]}. Predictions never contradict them.
     """
 
     extra: tuple[str, ...] = ()
     groups: dict[str, GroupOptions] = field(default_factory=dict)
+    implications: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, source: LabelSpace) -> LabelSpace:
         """The source's label space with these options."""
         groups: Iterable[Group] = (Group(name, tuple(g.labels), g.exclusive) for name, g in self.groups.items())
-        return source.with_groups(self.extra, groups)
+        implications = ((child, parent) for child, parents in self.implications.items() for parent in parents)
+        return source.extended(self.extra, groups, implications)
 
 
 @dataclass(frozen=True)

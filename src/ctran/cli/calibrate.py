@@ -1,0 +1,72 @@
+"""Fit what makes probabilities mean something, on a run's val pictures: temperatures, and a threshold for each label.
+
+  ctran calibrate runs/demo                      thresholds of the greatest F1
+  ctran calibrate runs/demo --precision 0.9      the least thresholds that reach this precision
+  ctran calibrate runs/demo --reset              logits as they are, and one half, as in the paper
+
+Writes calibration.json into the model folder, where predict, the server and exports find it, and prints what it is worth on
+test: the expected calibration error, and F1 with one threshold (one half) and with each label's own.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from ctran.cli.predict import share
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    rule = parser.add_mutually_exclusive_group()
+    rule.add_argument("--precision", type=share, metavar="P", help="wanted precision of each label, 0 to 1")
+    rule.add_argument("--reset", action="store_true", help="remove what was fitted")
+    parser.add_argument(
+        "--known-share", type=float, nargs="+", default=[0, 25, 50, 75], metavar="PERCENT", help="of labels told"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of known labels")
+    parser.add_argument("--root", help="where the data are, if they have moved since training")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit, keep, and print what it is worth."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ctran.inference.calibrating import answers, fit_calibration, qualities, remove_calibration, write_calibration
+    from ctran.inference.tagger import Tagger
+    from ctran.training.pipeline import build_tables
+    from ctran.training.recipe import read_run
+
+    shares = sorted(set(options.known_share))
+    if bad := [s for s in shares if not 0 <= s < 100]:
+        raise ValueError(f"--known-share takes percentages from 0 to below 100, got {bad[0]:g}")
+    tagger = Tagger.load(options.run)
+    if options.reset:
+        path = remove_calibration(options.run)
+        print(f"{path} is removed: logits as they are, thresholds of one half")
+        return 0
+    tables = build_tables(read_run(options.run, ["--data.root", options.root] if options.root else []))
+    told = [s / 100 for s in shares]
+    calibration = fit_calibration(
+        *answers(tagger, tables["val"], told, options.seed, "val"), tagger.labels, precision=options.precision
+    )
+    rows = qualities(*answers(tagger, tables["test"], told, options.seed, "test"), tagger.labels, calibration)
+    path = write_calibration(calibration, options.run)
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        table = Table("known", "temperature", "ECE before", "after", "CF1 at 1/2", "own", "OF1 at 1/2", "own")
+        for row in rows:
+            errors = (f"{100 * row.ece_before:.2f} %", f"{100 * row.ece_after:.2f} %")
+            scores = (f"{score:.1f}" for score in (row.CF1_half, row.CF1_own, row.OF1_half, row.OF1_own))
+            table.add_row(f"{100 * row.known_share:g} %", f"{row.temperature:.3f}", *errors, *scores)
+        Console().print(table)
+    unset = len(tagger.labels) - len(calibration.thresholds)
+    own = f"thresholds of {len(calibration.thresholds)} labels by {calibration.rule}"
+    print(f"{own}; {unset} of one half" if unset else own, file=sys.stderr)
+    print(f"written to {path}", file=sys.stderr)
+    return 0

@@ -1,0 +1,128 @@
+"""Serve a model over HTTP, with a page to label pictures together with it.
+
+  ctran serve runs/demo                              http://127.0.0.1:8000: the studio; /docs: the API
+  ctran serve runs/mine --pictures photos            label a folder: answers go to photos/metadata.jsonl
+  ctran serve runs/mine --host 0.0.0.0 --token-file token.txt
+
+Then: ctran train demo --source imagefolder --root photos --absent unknown
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctran.cli.predict import count
+
+if TYPE_CHECKING:
+    from ctran.inference.predictor import Predictor
+    from ctran.serving.annotations import Annotations
+    from ctran.serving.gallery import Gallery
+
+SHOWN = 48
+"""Pictures of the run's test set that the page starts with."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run, model folder, or folder of ctran export")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes any free one (default: 8000)")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="label these; answers go to FOLDER/metadata.jsonl")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="where answers go without --pictures (RUN/annotations)")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="clients must send this token (or: CTRAN_TOKEN)")
+    parser.add_argument("--allow-host", nargs="+", default=[], metavar="NAME", help="further names the server is called by")
+    parser.add_argument("--exact", action="store_true", help="compute in float32, not in bfloat16 where that is faster")
+    parser.add_argument("--in-flight", type=count, default=64, metavar="N", help="requests at once; others get 503 (64)")
+    parser.add_argument("--cache", type=count, default=512, metavar="MIB", help="memory for image tokens (512)")
+    parser.add_argument("--max-upload", type=count, default=32, metavar="MIB", help="size of a request (32)")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until interrupted; what is in flight is finished."""
+    try:
+        import uvicorn
+
+        from ctran.serving.api import create_app
+    except ImportError as error:
+        raise ValueError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
+    from ctran.inference.exported import load
+    from ctran.serving.annotations import Annotations
+    from ctran.serving.settings import MIB, Settings
+
+    token = token_of(options)
+    predictor = load(options.run)
+    settings = Settings(
+        token=token,
+        hosts=hosts_of(options),
+        max_bytes=options.max_upload * MIB,
+        in_flight=options.in_flight,
+        cache_bytes=options.cache * MIB,
+    )
+    annotations = Annotations(options.pictures or options.save or options.run / "annotations")
+    app = create_app(
+        predictor if options.exact else faster(predictor),
+        settings,
+        gallery=gallery_of(options, annotations),
+        annotations=annotations,
+    )
+    config = uvicorn.Config(app, options.host, options.port, log_level="warning", access_log=False, timeout_keep_alive=30)
+    server = uvicorn.Server(config)
+    socket = config.bind_socket()
+    host, port = socket.getsockname()[:2]
+    address = f"http://{host}:{port}"
+    print(f"serving {options.run} at {address} (API: {address}/docs); answers go to {annotations.folder}", file=sys.stderr)
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(f"{address}/#token={token}" if token else address)
+    server.run(sockets=[socket])
+    return 0
+
+
+def token_of(options: argparse.Namespace) -> str | None:
+    """The token that clients must send."""
+    if options.token_file is None:
+        return os.environ.get("CTRAN_TOKEN") or None
+    token = options.token_file.read_text(encoding="utf-8").strip()
+    if not token:
+        raise ValueError(f"--token-file {options.token_file} is empty")
+    return token
+
+
+def hosts_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Names that requests may be addressed to: on loopback its own and those that were given, elsewhere any unless given."""
+    from ctran.serving.settings import Settings
+
+    own = Settings().hosts
+    if options.host in ("127.0.0.1", "localhost", "::1"):
+        return (*own, *options.allow_host)
+    return (*own, *options.allow_host) if options.allow_host else ("*",)
+
+
+def faster(predictor: "Predictor") -> "Predictor":
+    """In bfloat16 where the processor has it, else as it is."""
+    import torch
+
+    return predictor.fast() if torch.backends.cpu.get_cpu_capability() == "AVX512" else predictor
+
+
+def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gallery":
+    """The folder's pictures, else the first of the run's test set where that is at hand."""
+    from ctran.serving.gallery import Gallery
+    from ctran.training.pipeline import build_tables
+    from ctran.training.recipe import read_run
+
+    if options.pictures:
+        if not options.pictures.is_dir():
+            raise ValueError(f"--pictures {options.pictures}: there is no such folder")
+        return Gallery.of_folder(annotations)
+    if not (options.run / "recipe.yaml").is_file():
+        return Gallery([])
+    try:
+        return Gallery.of_table(build_tables(read_run(options.run))["test"], SHOWN)
+    except (ValueError, OSError) as error:
+        print(f"no pictures to start with: {error}", file=sys.stderr)
+        return Gallery([])

@@ -1,0 +1,54 @@
+"""Annotations that disagree most with the picture and with the other labels: where to look for mistakes.
+
+  ctran suspects runs/mine                       the run's test pictures
+  ctran suspects runs/mine --split train         those that it learnt from, and so believes more
+
+Each label is left out and asked for, all other annotations of the picture being told. Writes STEM.csv (ranked), STEM.png (a
+sheet) and STEM.html (a page with the pictures in it).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ctran.cli.predict import count
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="whose annotations (test)")
+    parser.add_argument("--root", help="where the data are, if they have moved since training")
+    parser.add_argument("--rows", type=count, default=1000, metavar="N", help="annotations in the CSV file (1000)")
+    parser.add_argument("--pictures", type=count, default=40, metavar="N", help="on the sheet and the page (40)")
+    parser.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/suspects-SPLIT")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge, rank, write."""
+    from ctran.inference.suspects import suspects
+    from ctran.inference.tagger import Tagger
+    from ctran.plots.style import save_rows
+    from ctran.plots.suspects import sentence, suspect_page, suspect_sheet
+    from ctran.training.pipeline import build_tables
+    from ctran.training.recipe import read_run
+
+    stem = options.output or options.run / f"suspects-{options.split}"
+    if not stem.parent.is_dir():
+        raise ValueError(f"--output {stem}: there is no folder {stem.parent}")
+    tagger = Tagger.load(options.run)
+    table = build_tables(read_run(options.run, ["--data.root", options.root] if options.root else []))[options.split]
+    found = suspects(tagger, table, most=max(options.rows, options.pictures))
+    if not found:
+        raise ValueError(f"{options.split} has no annotation of a label that the model is asked for")
+    names = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "html")}
+    header = ("id", "label", "annotated", "probability", "surprise")
+    rows = ((s.id, s.label, "present" if s.annotated else "absent", f"{s.probability:.6f}", f"{s.surprise:.4f}") for s in found)
+    save_rows(header, list(rows)[: options.rows], names["csv"])
+    shown = found[: options.pictures]
+    suspect_sheet(shown, table, names["png"])
+    suspect_page(shown, table, names["html"], title=f"Suspicious annotations: {options.run.name}, {options.split}")
+    for suspect in found[:10]:
+        print(f"{suspect.id}  {sentence(suspect)}")
+    print(f"written to {', '.join(map(str, names.values()))}", file=sys.stderr)
+    return 0

@@ -1,0 +1,65 @@
+"""Implications ``child => parent``: a picture with a poodle has a dog in it.
+
+What is known spreads along them (a child that is present makes its parents present, a parent that is absent its children
+absent), and no parent may be less probable than its child.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ctran.labels import LabelSpace, LabelState
+
+
+def complete(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]) -> Int[Tensor, "R L"]:
+    """``states`` with all that follows from them; of two that contradict each other the child that is present is believed.
+
+    Args:
+        pairs: (child, ancestor), closed (:attr:`ctran.labels.LabelSpace.implied`).
+    """
+    if not len(pairs):
+        return states
+    child, parent = pairs.to(states.device).T
+    present = torch.zeros_like(states).index_add_(1, parent, (states[:, child] == LabelState.POSITIVE).to(states.dtype))
+    told = torch.where(present > 0, int(LabelState.POSITIVE), states)
+    absent = torch.zeros_like(states).index_add_(1, child, (told[:, parent] == LabelState.NEGATIVE).to(states.dtype))
+    return torch.where(absent > 0, int(LabelState.NEGATIVE), told)
+
+
+def consistent(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
+    """Probabilities in which each parent is at least as probable as each of its children, and as its children in one exclusive
+    group together.
+    """
+    if not len(labels.implied):
+        return probabilities
+    child, parent = labels.implied.to(probabilities.device).T
+    found = probabilities.scatter_reduce(1, parent.expand(len(probabilities), -1), probabilities[:, child], "amax")
+    for members, above, implies in labels.implied_by_groups:
+        together = probabilities[:, members] @ implies.to(probabilities)
+        found[:, above] = found[:, above].maximum(together.clamp(max=1))
+    return found
+
+
+def settle(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]:
+    """``states`` with all that follows from implications and exclusive groups.
+
+    Rivals of a label that is present are absent, the last label that is possible is present, and so is what all labels imply
+    that are still possible.
+    """
+    while True:
+        told = complete(states, labels.implied).clone()
+        for members, above, implies in labels.implied_by_groups:
+            mine = told[:, members]
+            open_ = mine == LabelState.UNKNOWN
+            decided = (mine == LabelState.POSITIVE).any(dim=1, keepdim=True)
+            last = ~decided & (open_.sum(dim=1, keepdim=True) == 1)
+            mine = torch.where(decided & open_, int(LabelState.NEGATIVE), mine)
+            told[:, members] = mine = torch.where(last & open_, int(LabelState.POSITIVE), mine)
+            possible = (mine != LabelState.NEGATIVE)[:, :, None]
+            sure = (~possible | implies).all(dim=1) & possible.any(dim=1)
+            told[:, above] = torch.where(
+                sure & (told[:, above] == LabelState.UNKNOWN), int(LabelState.POSITIVE), told[:, above]
+            )
+        if torch.equal(told, states):
+            return told
+        states = told

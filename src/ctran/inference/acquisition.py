@@ -1,0 +1,191 @@
+r"""What to ask next: which label, once somebody has looked, would say most about the others.
+
+The policies take marginals from any source, a callable from states to probabilities, so that a model's answers and exact ones
+are ranked by the same code.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran.labels import LabelSpace, LabelState
+
+Policy = Literal["information", "uncertainty", "random"]
+"""``information``: what the answer is expected to say of the other labels; ``uncertainty``: how open the answer itself is;
+``random``: any, to compare with."""
+
+Marginals = Callable[[Int[Tensor, "R L"]], Float[Tensor, "R L"]]
+"""States to the probability that each label is present: 0 or 1 for labels that are told."""
+
+ROWS = 512
+"""States that are answered together."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to ask of a picture.
+
+    Args:
+        name: of the label, or of the exclusive group of which one label is present.
+        labels: that one label, or the group's labels that are still possible.
+        score: what the policy found: nats for ``information`` and ``uncertainty``, a random number for ``random``.
+        cost: of the answer; questions are ranked by score / cost.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    score: float
+    cost: float = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question by number: its labels, and the states of them that each answer would tell."""
+
+    name: str
+    members: list[int]
+    answers: Int[Tensor, "A M"]
+
+
+def entropy(probabilities: Float[Tensor, "*R L"]) -> Float[Tensor, "*R L"]:
+    """Nats of each binary marginal; 0 at 0 and 1."""
+    p = probabilities.double()
+    return -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+
+
+def candidates(labels: LabelSpace, states: Int[Tensor, " L"], within: Sequence[str] | None = None) -> list[Candidate]:
+    """All that may be asked: each unknown label outside the exclusive groups, and each such group as one question.
+
+    Args:
+        within: names of labels and groups; None asks anything. An exclusive group is asked whole.
+
+    Raises:
+        UnknownLabelError: a name that is neither a label nor a group.
+    """
+    unknown = (states == LabelState.UNKNOWN).tolist()
+    wanted = None if within is None else _named(labels, within)
+    found, grouped = list[Candidate](), set[int]()
+    for group in (g for g in labels.groups if g.exclusive):
+        every = [labels.index(name) for name in group.labels]
+        grouped.update(every)
+        left = [i for i in every if unknown[i]]
+        settled = any(states[i] == LabelState.POSITIVE for i in every)
+        if len(left) > 1 and not settled and (wanted is None or wanted & set(left)):
+            answers = torch.full((len(left), len(left)), int(LabelState.NEGATIVE)).fill_diagonal_(int(LabelState.POSITIVE))
+            found.append(Candidate(group.name, left, answers))
+    both = torch.tensor([[int(LabelState.NEGATIVE)], [int(LabelState.POSITIVE)]])
+    for i, name in enumerate(labels.names):
+        if unknown[i] and i not in grouped and (wanted is None or i in wanted):
+            found.append(Candidate(name, [i], both))
+    return found
+
+
+def _named(labels: LabelSpace, names: Sequence[str]) -> set[int]:
+    members = {group.name: group.labels for group in labels.groups}
+    return {labels.index(label) for name in names for label in members.get(name, (name,))}
+
+
+def information(
+    marginals: Marginals, states: Int[Tensor, " L"], asked: Sequence[Candidate], counts: Bool[Tensor, " L"]
+) -> list[float]:
+    r"""Expected information gain of each question over the labels beyond it, in nats.
+
+    .. math:: \sum_{j \ne i} H(y_j \mid s) - \mathbb{E}_{a} \sum_{j \ne i} H(y_j \mid s, y_i = a)
+
+    over labels ``j`` that count and are unknown. It sums marginals: of labels that depend on each other it counts what they
+    share more than once, so it is not the joint information gain (``docs/experiments/ask.md`` says how far apart they are).
+
+    Args:
+        counts: labels whose entropy counts.
+    """
+    before = marginals(states[None])[0].double()
+    counts = counts & (states == LabelState.UNKNOWN)
+    rows = torch.cat([_answered(states, question) for question in asked])
+    after = torch.cat([entropy(marginals(part)) for part in rows.split(ROWS)])
+    gains, first = list[float](), 0
+    for question in asked:
+        others = counts.clone()
+        others[question.members] = False
+        chance = _chances(before, question)
+        expected = chance @ after[first : first + len(chance)][:, others].sum(dim=1)
+        gains.append(float(entropy(before[others]).sum() - expected))
+        first += len(chance)
+    return gains
+
+
+def _answered(states: Int[Tensor, " L"], question: Candidate) -> Int[Tensor, "A L"]:
+    rows = states.repeat(len(question.answers), 1)
+    rows[:, question.members] = question.answers
+    return rows
+
+
+def _chances(before: Float[Tensor, " L"], question: Candidate) -> Float[Tensor, " A"]:
+    """Probability of each answer."""
+    p = before[question.members]
+    return torch.stack([1 - p[0], p[0]]) if len(p) == 1 else p / p.sum()
+
+
+def uncertainty(before: Float[Tensor, " L"], question: Candidate) -> float:
+    """Entropy of the answer, in nats."""
+    chance = _chances(before.double(), question)
+    return float(-torch.xlogy(chance, chance).sum())
+
+
+def ask(
+    marginals: Marginals,
+    labels: LabelSpace,
+    states: Int[Tensor, " L"],
+    *,
+    k: int = 5,
+    policy: Policy = "information",
+    costs: Mapping[str, float] | None = None,
+    within: Sequence[str] | None = None,
+    most: int = 64,
+    generator: torch.Generator | None = None,
+) -> list[Question]:
+    """The ``k`` questions of the greatest score a cost, best first; fewer where fewer are open.
+
+    Args:
+        marginals: of the picture.
+        states: what is known of it.
+        costs: of the answer to a label or group, greater than 0; 1 for those not named.
+        within: names of labels and groups to choose from.
+        most: ``information`` looks at no more than so many candidates, those whose own answers are most open a cost.
+        generator: of ``random``, which needs it.
+
+    Raises:
+        UnknownLabelError: a name in ``costs`` or ``within`` that is neither a label nor a group.
+        ValueError: a cost that is not greater than 0; ``random`` without a generator.
+    """
+    costs = dict(costs or {})
+    _named(labels, list(costs))
+    if bad := [(name, cost) for name, cost in costs.items() if not 0 < cost < float("inf")]:
+        raise ValueError(f"a cost is a number greater than 0, got {bad[0][1]} for {bad[0][0]!r}")
+    open_ = candidates(labels, states, within)
+    if policy == "random":
+        if generator is None:
+            raise ValueError("the policy 'random' draws from a generator, and none was given")
+        scores = torch.rand(len(open_), generator=generator).tolist()
+    else:
+        before = marginals(states[None])[0]
+        scores = [uncertainty(before, question) for question in open_]
+        if policy == "information" and open_:
+            order = _best(open_, scores, costs)[:most]
+            open_ = [open_[i] for i in order]
+            scores = information(marginals, states, open_, labels.targets)
+    ranked = _best(open_, scores, costs)[:k]
+    names = [tuple(labels.names[i] for i in open_[n].members) for n in ranked]
+    return [
+        Question(open_[n].name, members, scores[n], costs.get(open_[n].name, 1.0))
+        for n, members in zip(ranked, names, strict=True)
+    ]
+
+
+def _best(questions: Sequence[Candidate], scores: Sequence[float], costs: Mapping[str, float]) -> list[int]:
+    """Numbers of the questions, best first."""
+    worth = [score / costs.get(question.name, 1.0) for question, score in zip(questions, scores, strict=True)]
+    return sorted(range(len(questions)), key=lambda n: -worth[n])

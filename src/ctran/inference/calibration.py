@@ -1,0 +1,151 @@
+"""Fitted numbers: temperatures that make probabilities mean something, thresholds from where on a label counts as present.
+
+Plain data in the model folder (``calibration.json``), fitted on ``val`` by ``ctran calibrate``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran.labels import LabelSpace, LabelState
+from ctran.losses import label_loss
+
+FORMAT = 1
+BINS = 15
+"""Of equal width, for the expected calibration error."""
+STEPS = 50
+"""Of the fit of one temperature; it has converged long before."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What :func:`fit_temperature` and :func:`fit_thresholds` found.
+
+    Args:
+        known_shares: shares of known labels at which temperatures were fitted, increasing.
+        temperatures: what logits are divided by at each; between them by linear interpolation.
+        thresholds: label name -> probability from which on it counts as present; one half for labels not named.
+        rule: how thresholds were chosen.
+    """
+
+    known_shares: tuple[float, ...] = (0.0,)
+    temperatures: tuple[float, ...] = (1.0,)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    rule: str = "one half"
+
+    def __post_init__(self) -> None:
+        if len(self.known_shares) != len(self.temperatures) or not self.known_shares:
+            raise ValueError(f"expected a temperature a share, got {len(self.known_shares)} and {len(self.temperatures)}")
+        if any(a >= b for a, b in zip(self.known_shares, self.known_shares[1:], strict=False)):
+            raise ValueError(f"known shares must increase, got {list(self.known_shares)}")
+        if bad := [t for t in self.temperatures if not 0 < t < float("inf")]:
+            raise ValueError(f"a temperature is greater than 0, got {bad[0]}")
+        if wrong := [(name, t) for name, t in self.thresholds.items() if not 0 <= t <= 1]:
+            raise ValueError(f"a threshold lies between 0 and 1, got {wrong[0][1]} for {wrong[0][0]!r}")
+
+    def temperature_of(self, states: Int[Tensor, "R L"]) -> Float[Tensor, " R"]:
+        """Temperature of each row, by the share of its labels that is told."""
+        share = (states != LabelState.UNKNOWN).float().mean(dim=1).cpu().numpy()
+        found = np.interp(share, self.known_shares, self.temperatures)
+        return torch.from_numpy(found).to(states.device, torch.float32)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"format": FORMAT, **asdict(self), "thresholds": dict(self.thresholds)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], labels: LabelSpace) -> "Calibration":
+        """Of what :meth:`as_dict` gave, for a model with these labels.
+
+        Raises:
+            ValueError: another format; :class:`~ctran.labels.UnknownLabelError` for a threshold of no label.
+        """
+        if content.get("format") != FORMAT:
+            raise ValueError(f"calibration has format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
+        for name in content["thresholds"]:
+            labels.index(name)
+        shares, temperatures = tuple(content["known_shares"]), tuple(content["temperatures"])
+        return cls(shares, temperatures, dict(content["thresholds"]), content["rule"])
+
+
+def fit_temperature(
+    logits: Float[Tensor, "N L"],
+    truth: Int[Tensor, "N L"],
+    states: Int[Tensor, "N L"],
+    groups: Sequence[Int[Tensor, "..."]] = (),
+) -> float:
+    """The one number to divide logits by so that the hidden labels are most likely (Guo et al., ICML 2017, Sec. 4.2).
+
+    Exclusive groups count by their softmax. 1 where nothing is hidden.
+    """
+    scale = torch.zeros(1, dtype=torch.double, requires_grad=True)
+    exact = logits.double()
+    optimizer = torch.optim.LBFGS([scale], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> float:
+        optimizer.zero_grad()
+        value = label_loss(exact * scale.exp(), truth, states, groups=groups)
+        value.backward()
+        return float(value.detach())
+
+    optimizer.step(loss)
+    return float(torch.exp(-scale.detach().clamp(-5, 5)))  # labels that are told apart without error would be made certain
+
+
+def fit_thresholds(
+    probabilities: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    counted: Bool[np.ndarray, "N L"],
+    *,
+    precision: float | None = None,
+) -> list[float | None]:
+    """For each label the threshold of the greatest F1, or the least one that has the wanted precision.
+
+    Thresholds lie half-way between two probabilities that were met.
+
+    Args:
+        precision: wanted share of true ones among those called present; None maximises F1.
+
+    Returns:
+        None for labels without a positive entry, of which nothing can be said; 1 where the wanted precision is never reached.
+    """
+    found = list[float | None]()
+    for p, true, here in zip(probabilities.T, positive.T, counted.T, strict=True):
+        found.append(_threshold(p[here].astype(float), true[here], precision))
+    return found
+
+
+def _threshold(p: np.ndarray, true: np.ndarray, precision: float | None) -> float | None:
+    if not true.any():
+        return None
+    order = np.argsort(-p, kind="stable")
+    p, hits = p[order], np.cumsum(true[order])
+    called = np.arange(1, len(p) + 1)
+    last = np.append(p[1:] < p[:-1], True)  # a threshold cannot part equal probabilities
+    if precision is None:
+        score = np.where(last, 2 * hits / (called + hits[-1]), -1)
+        best = int(score.argmax())
+    else:
+        good = last & (hits / called >= precision)
+        if not good.any():
+            return 1.0
+        best = int(good.nonzero()[0][-1])
+    below = p[best + 1] if best + 1 < len(p) else 0.0
+    return float((p[best] + below) / 2)
+
+
+def expected_calibration_error(
+    probabilities: Float[np.ndarray, " N"], positive: Bool[np.ndarray, " N"], *, bins: int = BINS
+) -> float:
+    r"""Expected calibration error of binary entries, 0 to 1: :math:`\sum_b \frac{n_b}{N} |\bar p_b - \bar y_b|` over bins of
+    equal width (Guo et al., ICML 2017, Eq. 3). NaN of no entries."""
+    if not len(probabilities):
+        return float("nan")
+    at = np.minimum((probabilities * bins).astype(int), bins - 1)
+    apart = np.bincount(at, probabilities, bins) - np.bincount(at, positive, bins)
+    return float(np.abs(apart).sum() / len(probabilities))

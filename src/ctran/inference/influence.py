@@ -1,0 +1,33 @@
+"""What knowing one label does to the others, on average over pictures: an association, not a cause."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ctran.data.table import SampleTable
+from ctran.inference.predictor import Predictor
+from ctran.labels import LabelState
+from ctran.progress import track
+
+SURE = 1e-6
+"""Probabilities are kept this far from 0 and 1."""
+
+
+def influence(predictor: Predictor, table: SampleTable, rows: Sequence[int]) -> Float[Tensor, "L L"]:
+    """Mean change of log-odds: entry ``(i, j)`` says by how much label ``j`` is more likely when label ``i`` is told to be
+    present than when it is told to be absent, nothing else being told.
+
+    The mean is over the pictures ``rows`` of the table. It says what goes together in the eyes of the model, pictures being
+    what they are; not what would happen if a label were made to be there. The diagonal is 0.
+    """
+    size = len(predictor.labels)
+    one = torch.eye(size, dtype=torch.long)
+    states = torch.cat([one * int(LabelState.POSITIVE), one * int(LabelState.NEGATIVE)])
+    total = torch.zeros(size, size, dtype=torch.double)
+    for row in track(rows, "telling each label both ways", len(rows)):
+        square = predictor.preprocessing.pixels(table.pixels(row))
+        odds = predictor.marginals(predictor.encode_images(square[None]), states).double().clamp(SURE, 1 - SURE).logit()
+        total += odds[:size] - odds[size:]
+    return (total / len(rows)).fill_diagonal_(0).float()

@@ -1,0 +1,128 @@
+"""From a picture and what is known of it to what is predicted, whatever computes the logits."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from ctran import exclusive, implications
+from ctran.decoding import MAX_PIXELS, Source, open_pixels
+from ctran.images import Preprocessing
+from ctran.inference.calibration import Calibration
+from ctran.inference.prediction import Prediction
+from ctran.inference.session import Session
+from ctran.labels import LabelSpace, LabelState
+from ctran.model import Features, Method
+from ctran.model.fast import fast
+
+
+class Predictor:
+    """A model in use, with its labels and its preprocessing.
+
+    Args:
+        model: the two calls of :class:`~ctran.model.Method`; put into evaluation mode.
+        calibration: temperatures and thresholds (``ctran calibrate``); None takes logits as they are, and one half.
+    """
+
+    def __init__(
+        self, model: Method, labels: LabelSpace, preprocessing: Preprocessing, calibration: Calibration | None = None
+    ) -> None:
+        self.model = model.eval()
+        self.labels, self.preprocessing, self.calibration = labels, preprocessing, calibration
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its images."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+    def fast(self) -> "Predictor":
+        """A copy that predicts faster, in bfloat16 (:func:`ctran.model.fast.fast`); logits differ by rounding."""
+        return Predictor(fast(self.model), self.labels, self.preprocessing, self.calibration)
+
+    def predict(self, image: Source, known: Mapping[str, bool] | None = None, *, threshold: float | None = None) -> Prediction:
+        """Labels of one picture, given what is known of it.
+
+        Args:
+            image: path, encoded bytes or Pillow image.
+            known: label name -> present or absent; labels not named are asked for.
+            threshold: probability from which on a label counts as present; None takes the model's own thresholds, which
+                ``ctran calibrate`` fits, and without those one half, as the paper does.
+
+        Raises:
+            BrokenImageError: the picture cannot be read.
+            UnknownLabelError: a name in ``known`` that the model does not have; the message suggests the nearest.
+            ValueError: ``known`` contradicts an exclusive group or an implication.
+        """
+        return self.predict_all([image], known, threshold=threshold)[0]
+
+    def predict_all(
+        self, images: Sequence[Source], known: Mapping[str, bool] | None = None, *, threshold: float | None = None
+    ) -> list[Prediction]:
+        """:meth:`predict` for several pictures of which the same is known, in one batch."""
+        known = dict(known or {})
+        told = self.labels.states(known)
+        features = self.encode_images(torch.stack([self.square(image) for image in images]))
+        found = self.marginals(features, told.expand(len(images), -1))
+        return [self.prediction(row, known, threshold=threshold) for row in found]
+
+    def look(self, image: Source, *, resume: Mapping[str, Any] | None = None) -> Session:
+        """A session about one picture: the slow half runs once, then each question costs one pass of the fast half.
+
+        Args:
+            image: path, encoded bytes or Pillow image.
+            resume: what :meth:`Session.as_dict` gave of an earlier session about the same picture.
+
+        Raises:
+            BrokenImageError: the picture cannot be read.
+            ValueError: ``resume`` is of another picture, or of another format.
+        """
+        return self.look_at(self.square(image), resume=resume)
+
+    def look_at(self, square: UInt8[Tensor, "S S 3"], *, resume: Mapping[str, Any] | None = None) -> Session:
+        """:meth:`look`, of what :meth:`square` gave."""
+        return Session(self, self.encode_images(square[None]), square, resume=resume)
+
+    def square(self, image: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> UInt8[Tensor, "S S 3"]:
+        """What the model sees of a picture; arguments as of :func:`ctran.decoding.open_pixels`.
+
+        Raises:
+            BrokenImageError: the picture cannot be read.
+        """
+        return self.preprocessing.pixels(open_pixels(image, name=name, max_pixels=max_pixels))
+
+    @torch.inference_mode()
+    def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
+        """The slow half: all that the model makes of pictures before it is told anything."""
+        return self.model.prepare(self.model.encode_images(self.preprocessing.normalise(squares.to(self.device))))
+
+    @torch.inference_mode()
+    def marginals(self, features: Features, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+        """The fast half: probability of each label, on the processor; 0 or 1 where it is told or follows from what is told.
+
+        Args:
+            features: of ``B`` pictures.
+            states: :class:`~ctran.labels.LabelState` codes, ``R / B`` rows for each picture in turn.
+        """
+        states = implications.complete(states, self.labels.implied).to(self.device)
+        logits = self.model.predict_labels(features, states).float()
+        if self.calibration is not None:
+            logits = logits / self.calibration.temperature_of(states)[:, None]
+        found = exclusive.probabilities(logits, states, self.labels.exclusive)
+        found = torch.where(states == LabelState.UNKNOWN, found, (states == LabelState.POSITIVE).float())
+        return implications.consistent(found, self.labels).cpu()
+
+    def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: float | None = None) -> Prediction:
+        """One row of :meth:`marginals` by name; labels that are never asked for are left out."""
+        order = [i for i in row.argsort(descending=True, stable=True).tolist() if self.labels.targets[i]]
+        names = [(self.labels.names[i], i) for i in order]
+        own = self.calibration.thresholds if self.calibration is not None and threshold is None else {}
+        return Prediction(
+            {name: float(row[i]) for name, i in names if name not in known},
+            dict(known),
+            0.5 if threshold is None else threshold,
+            tuple(g.labels for g in self.labels.groups if g.exclusive),
+            own,
+            self.labels.implied_names,
+        )

@@ -1,0 +1,265 @@
+"""Look once, ask many: one picture, what has been told of it, and what follows."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from ctran.implications import settle
+from ctran.inference import acquisition, sets
+from ctran.inference.acquisition import Policy, Question
+from ctran.inference.prediction import Prediction
+from ctran.labels import LabelSpace, LabelState
+from ctran.model import CTran, Features
+
+if TYPE_CHECKING:
+    from ctran.inference.predictor import Predictor
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an answer would do to the probability of another label.
+
+    Args:
+        before, after: probability that it is present, 0 to 1.
+    """
+
+    before: float
+    after: float
+
+    @property
+    def difference(self) -> float:
+        """From -1 to 1."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """One way in which all labels may be.
+
+    Args:
+        labels: those that are present, in the order of the label space.
+        log_likelihood: of the whole set given what is known, in nats, in the order in which it was revealed.
+    """
+
+    labels: tuple[str, ...]
+    log_likelihood: float
+
+
+class Session:
+    """A picture that was looked at, and what is known of it; made by :meth:`~ctran.inference.predictor.Predictor.look`.
+
+    The slow half of the model has run. Each question costs a pass of the fast half, with one row of states or, where several
+    answers are weighed, as many rows as there are.
+
+    Args:
+        predictor: the model.
+        features: of this one picture.
+        square: the picture as the model sees it.
+        resume: what :meth:`as_dict` gave of an earlier session about the same picture.
+    """
+
+    def __init__(
+        self,
+        predictor: "Predictor",
+        features: Features,
+        square: UInt8[Tensor, "S S 3"],
+        *,
+        resume: Mapping[str, Any] | None = None,
+    ) -> None:
+        if len(features) != 1:
+            raise ValueError(f"a session is about one picture, got features of {len(features)}")
+        self.predictor, self.features, self.square = predictor, features, square
+        self._known: dict[str, bool] = {}
+        self._past: list[dict[str, bool]] = []
+        if resume is not None:
+            self._resume(resume)
+
+    # ------------------------------------------------------------ what is known
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The model's labels."""
+        return self.predictor.labels
+
+    @property
+    def known(self) -> dict[str, bool]:
+        """What has been told (a copy)."""
+        return dict(self._known)
+
+    @property
+    def states(self) -> Int[Tensor, " L"]:
+        """What is known, as codes."""
+        return self.labels.states(self._known)
+
+    def tell(self, known: Mapping[str, bool]) -> "Session":
+        """Add answers; an answer about the same label is replaced, and so is another label of its exclusive group that was said
+        to be present.
+
+        Raises:
+            UnknownLabelError, ValueError: as :meth:`~ctran.labels.LabelSpace.states`; nothing is told then.
+        """
+        return self._become(self._with(known))
+
+    def forget(self, *names: str) -> "Session":
+        """Take answers back; all of them without a name. Names of which nothing was told are no error."""
+        for name in names:
+            self.labels.index(name)
+        return self._become({name: said for name, said in self._known.items() if names and name not in names})
+
+    def undo(self) -> "Session":
+        """Take back the last :meth:`tell` or :meth:`forget`; nothing where there is none left."""
+        if self._past:
+            self._known = self._past.pop()
+        return self
+
+    def given(self, known: Mapping[str, bool]) -> "Session":
+        """Another session about the same picture of which just this is known; the model does not look again."""
+        other = Session(self.predictor, self.features, self.square)
+        return other.tell(known)
+
+    def _with(self, known: Mapping[str, bool]) -> dict[str, bool]:
+        self.labels.states(known)  # names, types, and contradictions among the new answers alone
+        rivals = {
+            other
+            for name, present in known.items()
+            if present
+            for group in self.labels.groups
+            if group.exclusive and name in group.labels
+            for other in group.labels
+            if self._known.get(other) and other != name
+        }
+        return {name: said for name, said in self._known.items() if name not in rivals} | dict(known)
+
+    def _become(self, known: dict[str, bool]) -> "Session":
+        self.labels.states(known)
+        if known != self._known:
+            self._past.append(self._known)
+            self._known = known
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: what is known, the past that :meth:`undo` goes back to, and digests of picture and labels."""
+        return {"format": FORMAT, **self._digests(), "known": self.known, "past": [dict(p) for p in self._past]}
+
+    def _resume(self, content: Mapping[str, Any]) -> None:
+        if content.get("format") != FORMAT:
+            raise ValueError(f"a session of format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
+        for what, digest in self._digests().items():
+            if content.get(what) != digest:
+                raise ValueError(f"the session is about another {what}: {content.get(what)!r}, this one's is {digest!r}")
+        past = [dict(step) for step in content["past"]]
+        for step in (*past, content["known"]):
+            self.labels.states(step)
+        self._known, self._past = dict(content["known"]), past
+
+    def _digests(self) -> dict[str, str]:
+        parts = {"picture": self.square.numpy().tobytes(), "labels": "\0".join(self.labels.names).encode()}
+        return {name: hashlib.sha256(content).hexdigest()[:24] for name, content in parts.items()}
+
+    # ------------------------------------------------------------ what follows
+
+    def marginals(self, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+        """Probability of each label in each row of states."""
+        return self.predictor.marginals(self.features, states)
+
+    def predict(self, known: Mapping[str, bool] | None = None, *, threshold: float | None = None) -> Prediction:
+        """What the model says, given what has been told and, for this once, ``known`` as well.
+
+        Args:
+            threshold: as in :meth:`~ctran.inference.predictor.Predictor.predict`.
+        """
+        told = self._with(known or {})
+        return self.predictor.prediction(self.marginals(self.labels.states(told)[None])[0], told, threshold=threshold)
+
+    def what_if(self, name: str, present: bool) -> dict[str, Change]:
+        """What becomes of the other labels if this one were told to be present, or absent; the greatest change first."""
+        now, then = self._with({}), self._with({name: present})
+        before, after = self.marginals(torch.stack([self.labels.states(now), self.labels.states(then)]))
+        asked = [(n, i) for i, n in enumerate(self.labels.names) if self.labels.targets[i] and n not in then]
+        changes = {n: Change(float(before[i]), float(after[i])) for n, i in asked}
+        return dict(sorted(changes.items(), key=lambda item: -abs(item[1].difference)))
+
+    def ask(
+        self,
+        k: int = 5,
+        *,
+        policy: Policy = "information",
+        costs: Mapping[str, float] | None = None,
+        within: Sequence[str] | None = None,
+        most: int = 64,
+        generator: torch.Generator | None = None,
+    ) -> list[Question]:
+        """Which labels to verify next; arguments as in :func:`ctran.inference.acquisition.ask`."""
+        return acquisition.ask(
+            self.marginals,
+            self.labels,
+            self.states,
+            k=k,
+            policy=policy,
+            costs=costs,
+            within=within,
+            most=most,
+            generator=generator,
+        )
+
+    def sample(self, count: int = 1, *, generator: torch.Generator, at_once: int = 1) -> list[LabelSet]:
+        """Whole label sets that belong together, drawn; see :func:`ctran.inference.sets.sample`.
+
+        Needs a model that was trained at every share of known labels (``training.unknown_share: [0, 1]``).
+        """
+        full, log = sets.sample(self.marginals, self.labels, self.states, count=count, generator=generator, at_once=at_once)
+        return [self._set(row, float(each)) for row, each in zip(full, log, strict=True)]
+
+    def most_likely(self) -> LabelSet:
+        """One whole label set, the surest label first; see :func:`ctran.inference.sets.most_likely`."""
+        full, log = sets.most_likely(self.marginals, self.labels, self.states)
+        return self._set(full, float(log))
+
+    def log_likelihood(self, present: Sequence[str], *, orders: int = 8, generator: torch.Generator) -> float:
+        """Log-likelihood, in nats, that just these labels are present, given what is known; mean over random orders.
+
+        Args:
+            present: names; all other labels are absent.
+        """
+        full = torch.full((len(self.labels),), int(LabelState.NEGATIVE))
+        for name in present:
+            full[self.labels.index(name)] = LabelState.POSITIVE
+        return sets.log_likelihood(self.marginals, self.labels, self.states, full, orders=orders, generator=generator)
+
+    def _set(self, full: Int[Tensor, " L"], log: float) -> LabelSet:
+        present = (full == LabelState.POSITIVE).tolist()
+        return LabelSet(tuple(name for name, here in zip(self.labels.names, present, strict=True) if here), log)
+
+    # ------------------------------------------------------------ where it looks
+
+    def attention(self, name: str) -> Float[np.ndarray, "layers h w"]:
+        """Where in the picture a label's token looks: its attention to each image token, mean over the heads, layer by layer.
+
+        The weights of a layer sum to the share of attention that goes to the picture; the rest goes to labels.
+
+        Raises:
+            UnknownLabelError: no such label.
+            TypeError: the model has no attention to a picture.
+        """
+        maps = self._maps()[:, self.features.tokens.shape[1] + self.labels.index(name), : self.features.tokens.shape[1]]
+        return maps.reshape(len(maps), *self.features.grid).numpy()
+
+    def label_attention(self) -> Float[np.ndarray, "layers L L"]:
+        """Attention of each label token (row) to each label token, mean over the heads, layer by layer."""
+        return self._maps()[:, -len(self.labels) :, -len(self.labels) :].numpy()
+
+    @torch.inference_mode()
+    def _maps(self) -> Float[Tensor, "layers N N"]:
+        model = self.predictor.model
+        if not isinstance(model, CTran) or not model.use_image:
+            raise TypeError("this model has no attention to the picture: train with method ctran, and not without image")
+        states = settle(self.states[None], self.labels).to(self.predictor.device)
+        return torch.stack([layer[0].mean(dim=0) for layer in model.attention(self.features, states)]).float().cpu()

@@ -1,0 +1,158 @@
+"""Whole label sets: drawn, most likely, and how likely one is.
+
+A model trained with label masks knows the conditional of any label given any others (paper, Eq. 6). Revealing labels in turn
+therefore makes a joint distribution of them, one for each order. Exclusive groups are revealed as a whole, and what follows
+from implications is revealed with them, so that no set contradicts either.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran.implications import settle
+from ctran.inference.acquisition import ROWS, Marginals
+from ctran.labels import LabelSpace, LabelState
+
+LEAST = 1e-9
+"""Probabilities below it count as this: float32 cannot tell 1 from 1 - 1e-9."""
+
+
+def units(labels: LabelSpace) -> list[list[int]]:
+    """Labels that are revealed together: each exclusive group, any other label alone."""
+    groups = [members.tolist() for members in labels.exclusive]
+    grouped = {i for members in groups for i in members}
+    return [*groups, *([i] for i in range(len(labels)) if i not in grouped)]
+
+
+def open_units(states: Int[Tensor, "R L"], parts: Sequence[Sequence[int]]) -> Bool[Tensor, "R U"]:
+    """Units that have an unknown label and, of a group, none that is present."""
+    unknown, present = states == LabelState.UNKNOWN, states == LabelState.POSITIVE
+    return torch.stack([unknown[:, u].any(dim=1) & ~present[:, u].any(dim=1) for u in map(list, parts)], dim=1)
+
+
+def sample(
+    marginals: Marginals,
+    labels: LabelSpace,
+    states: Int[Tensor, " L"],
+    *,
+    count: int,
+    generator: torch.Generator,
+    at_once: int = 1,
+) -> tuple[Int[Tensor, "N L"], Float[Tensor, " N"]]:
+    """Whole sets, each revealed in a random order of its own: states without unknown ones, and the log-likelihood in nats of
+    each in its order.
+
+    Args:
+        states: what is known.
+        at_once: units revealed in one pass; more than 1 is faster, and takes them for independent of each other.
+    """
+    parts = units(labels)
+    told = settle(states.repeat(count, 1), labels)
+    turn = torch.rand(count, len(parts), generator=generator)
+    log = torch.zeros(count, dtype=torch.double)
+    while (left := open_units(told, parts)).any():
+        found = marginals(told).double()
+        nearest = turn.masked_fill(~left, 2.0).argsort(dim=1)[:, :at_once]
+        for row, chosen in enumerate(nearest.tolist()):
+            for unit in (parts[u] for u in chosen):
+                if open_units(told[row : row + 1], [unit])[0, 0]:
+                    log[row] += _draw(told[row], found[row], unit, generator)
+                    told[row] = settle(told[row : row + 1], labels)[0]
+    return told, log
+
+
+def _draw(states: Int[Tensor, " L"], found: Float[Tensor, " L"], unit: list[int], generator: torch.Generator) -> float:
+    """Reveal one unit in place; log-probability of what was drawn."""
+    p = found[unit] * (states[unit] == LabelState.UNKNOWN)  # of a group, labels that are still possible
+    if len(unit) == 1:
+        present = bool(torch.rand((), generator=generator, dtype=torch.double) < p[0])
+        states[unit[0]] = LabelState.POSITIVE if present else LabelState.NEGATIVE
+        return float((p[0] if present else 1 - p[0]).clamp(min=LEAST).log())
+    best = int(torch.multinomial(p, 1, generator=generator))
+    states[unit] = int(LabelState.NEGATIVE)
+    states[unit[best]] = LabelState.POSITIVE
+    return float((p[best] / p.sum()).clamp(min=LEAST).log())
+
+
+def most_likely(
+    marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " L"]
+) -> tuple[Int[Tensor, " L"], Float[Tensor, ""]]:
+    """One whole set: the surest unit is revealed first, then all others are asked again.
+
+    Greedy, so the likeliest set of all may be another. Returns its log-likelihood in that order, nats.
+    """
+    parts = units(labels)
+    told, log = settle(states[None], labels), torch.zeros((), dtype=torch.double)
+    while (left := open_units(told, parts)).any():
+        found = marginals(told)[0].double()
+        sure, unit = max((_surest(found, parts[u]), u) for u in left[0].nonzero()[:, 0].tolist())
+        members = parts[unit]
+        if len(members) == 1:
+            told[0, members[0]] = LabelState.POSITIVE if found[members[0]] >= 0.5 else LabelState.NEGATIVE
+        else:
+            best = members[int(found[members].argmax())]
+            told[0, members] = int(LabelState.NEGATIVE)
+            told[0, best] = LabelState.POSITIVE
+        log += torch.tensor(sure).clamp(min=LEAST).log()
+        told = settle(told, labels)
+    return told[0], log
+
+
+def _surest(found: Float[Tensor, " L"], unit: list[int]) -> float:
+    """Probability of a unit's likeliest outcome."""
+    p = found[unit]
+    return float(torch.maximum(p[0], 1 - p[0]) if len(unit) == 1 else p.max() / p.sum())
+
+
+def contradicts(labels: LabelSpace, full: Int[Tensor, " L"]) -> bool:
+    """Whether a whole set breaks an exclusive group or an implication."""
+    present = full == LabelState.POSITIVE
+    groups = any(int(present[members].sum()) != 1 for members in labels.exclusive)
+    child, parent = labels.implied.T
+    return groups or bool((present[child] & ~present[parent]).any())
+
+
+def log_likelihood(
+    marginals: Marginals,
+    labels: LabelSpace,
+    states: Int[Tensor, " L"],
+    full: Int[Tensor, " L"],
+    *,
+    orders: int,
+    generator: torch.Generator,
+) -> float:
+    """Log-likelihood in nats of a whole set given ``states``, mean over random orders; minus infinity where the set breaks a
+    group or an implication, or differs from what is known.
+
+    Source of the mean over orders: Uria et al., A deep and tractable density estimator, ICML 2014, Eq. 9.
+    """
+    told = states != LabelState.UNKNOWN
+    if contradicts(labels, full) or (full[told] != states[told]).any():
+        return float("-inf")
+    parts, logs = units(labels), list[float]()
+    for _ in range(orders):
+        now, rows, asked = settle(states[None], labels), list[Tensor](), list[list[int]]()
+        turn = torch.rand(len(parts), generator=generator)
+        for unit in (parts[u] for u in turn.argsort().tolist()):
+            if not open_units(now, [unit])[0, 0]:
+                continue
+            rows.append(now[0])
+            asked.append(unit)
+            now = now.clone()
+            now[:, unit] = full[unit]
+            now = settle(now, labels)
+        if not rows:
+            return 0.0
+        found = torch.cat([marginals(part) for part in torch.stack(rows).split(ROWS)]).double()
+        logs.append(sum(_log(row, unit, full) for row, unit in zip(found, asked, strict=True)))
+    return sum(logs) / len(logs)
+
+
+def _log(found: Float[Tensor, " L"], unit: list[int], full: Int[Tensor, " L"]) -> float:
+    """Log-probability of what ``full`` says of a unit."""
+    p = found[unit]
+    present = full[unit] == LabelState.POSITIVE
+    chance = p[present][0] / p.sum() if len(unit) > 1 else torch.where(present, p, 1 - p)[0]
+    return float(chance.clamp(min=LEAST).log())

@@ -1,0 +1,61 @@
+"""Heat maps: where in a picture the model looks, and which labels go with which."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ctran.plots.style import save_figure
+
+STRONGEST = 30
+"""Labels that a matrix of influences shows: those that are moved most, and move most."""
+
+
+def overlay(square: UInt8[np.ndarray, "S S 3"], weights: Float[np.ndarray, "h w"], *, opacity: float = 0.6) -> Image.Image:
+    """A picture as the model sees it, lit up where the weights are; the greatest weight is fully lit.
+
+    Args:
+        square: the picture.
+        weights: not negative, one a cell of the grid over it.
+        opacity: of the darkness elsewhere, 0 to 1.
+    """
+    top = float(weights.max())
+    scaled = (255 * weights / top if top > 0 else np.zeros_like(weights)).astype(np.uint8)
+    size = square.shape[1::-1]
+    light = np.asarray(Image.fromarray(scaled).resize(size, Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
+    grey = square.mean(axis=2, keepdims=True) * 0.6 + 90
+    mixed = square * (1 - opacity * (1 - light)) + grey * (opacity * (1 - light)) * 0.8
+    return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+
+
+def attention_sheet(square: UInt8[np.ndarray, "S S 3"], maps: Float[np.ndarray, "layers h w"], title: str, path: Path) -> None:
+    """The picture, then what each layer looks at."""
+    figure = Figure(figsize=(2.6 * (len(maps) + 1), 3), layout="constrained")
+    figure.suptitle(title, fontsize=9, parse_math=False)
+    for number, axes in enumerate(figure.subplots(1, len(maps) + 1, squeeze=False)[0]):
+        axes.set_axis_off()
+        axes.imshow(square if not number else overlay(square, maps[number - 1]))
+        share = "" if not number else f"layer {number}: {100 * maps[number - 1].sum():.0f} % on the picture"
+        axes.set_title(share, fontsize=8)
+    save_figure(figure, path)
+
+
+def influence_map(matrix: Float[np.ndarray, "L L"], names: Sequence[str], path: Path, *, most: int = STRONGEST) -> None:
+    """Rows: what is told. Columns: what becomes more likely (green) or less (red), in nats of log-odds."""
+    strength = np.abs(matrix).sum(axis=0) + np.abs(matrix).sum(axis=1)
+    chosen = np.sort(np.argsort(-strength, kind="stable")[:most])
+    part, labels = matrix[np.ix_(chosen, chosen)], [names[int(i)] for i in chosen.tolist()]
+    side = 0.24 * len(chosen)
+    figure = Figure(figsize=(side + 3, side + 2.4), layout="constrained")
+    axes = figure.subplots()
+    top = max(float(np.abs(part).max()), 1e-6)
+    drawn = axes.imshow(part, cmap="RdYlGn", norm=TwoSlopeNorm(0, -top, top))
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7, parse_math=False)
+    axes.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
+    axes.set(xlabel="then more likely (green) or less (red)", ylabel="told present, not absent")
+    figure.colorbar(drawn, shrink=0.5, label="mean change of log-odds (association, not cause)")
+    save_figure(figure, path)

@@ -1,0 +1,77 @@
+"""Suspicious annotations as people look through them: a sheet, and a page."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageOps
+
+from ctran.data.table import SampleTable
+from ctran.plots.sheets import grid
+from ctran.plots.style import BAD, INK, save_figure, write
+
+if TYPE_CHECKING:
+    from ctran.inference.suspects import Suspect
+
+SIDE = 224
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif }}
+body {{ margin: 2rem auto; max-width: 76rem; padding: 0 1rem }}
+ol {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1.2rem; padding: 0; list-style: none }}
+img {{ width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff; border-radius: 6px }}
+b {{ display: block; margin-top: .4rem }} small {{ opacity: .75; overflow-wrap: anywhere }}
+</style>
+<h1>{title}</h1>
+<p>{about}</p>
+<ol>
+{items}
+</ol>
+</html>
+"""
+ABOUT = (
+    "Each label was left out and asked for, all other annotations being told. The first disagree most with the model; it may "
+    "be the model that errs."
+)
+
+
+def sentence(suspect: "Suspect") -> str:
+    """What the annotation says and what the model says."""
+    said = "present" if suspect.annotated else "absent"
+    return f"{suspect.label}: annotated {said}, {100 * suspect.probability:.1f} % likely"
+
+
+def suspect_sheet(suspects: Sequence["Suspect"], table: SampleTable, path: Path) -> None:
+    """Five pictures a row, each with its suspicious annotation below."""
+    figure, places = grid(len(suspects), 2.8, "annotations that disagree most with picture and other labels")
+    for axes, suspect in zip(places, suspects, strict=True):
+        axes.imshow(ImageOps.pad(table.picture(suspect.row), (SIDE, SIDE), color="white"))
+        name, _, rest = sentence(suspect).partition(": ")
+        for line, (text, colour) in enumerate(((name, INK), (rest, BAD), (suspect.id, INK))):
+            write(axes, line, text, colour)
+    save_figure(figure, path)
+
+
+def suspect_page(suspects: Sequence["Suspect"], table: SampleTable, path: Path, *, title: str) -> None:
+    """One HTML file with the pictures in it; opens from disk."""
+    items = "\n".join(
+        f'<li><img alt="" loading="lazy" src="{_inline(table.picture(s.row))}"><b>{html.escape(sentence(s))}</b>'
+        f"<small>{html.escape(s.id)}</small></li>"
+        for s in suspects
+    )
+    part = path.with_name(path.name + ".part")
+    part.write_text(PAGE.format(title=html.escape(title), about=ABOUT, items=items), encoding="utf-8")
+    part.replace(path)
+
+
+def _inline(picture: Image.Image) -> str:
+    small, file = ImageOps.contain(picture, (2 * SIDE, 2 * SIDE)), io.BytesIO()
+    small.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,140 @@
+"""Requests of many clients, answered by the model together."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from ctran.inference.predictor import Predictor
+from ctran.model import Features
+
+ROWS, IMAGES = 64, 8
+"""Rows of states, and pictures, that the model takes at once when several requests wait."""
+
+
+class StoppingError(RuntimeError):
+    """Asked after the end."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call that waits for the model.
+
+    Args:
+        kind: calls of one kind can be answered together.
+        size: rows of states, or pictures.
+        inputs: of the call.
+        answer: where the caller waits.
+    """
+
+    kind: tuple[Any, ...]
+    size: int
+    inputs: tuple[Any, ...]
+    answer: "Future[Any]" = field(default_factory=Future)
+
+
+class BatchedPredictor(Predictor):
+    """A predictor for many threads: one thread of its own runs the model, on all that has come in meanwhile.
+
+    Nothing waits for company: when the model is free it takes what is there, so one client alone is served at once and many
+    are served together. Answers differ from those alone by rounding. Questions come before pictures, which take longer.
+
+    Args:
+        predictor: the model.
+        observe: is told of each batch its kind (``predict`` or ``encode``) and how many calls it held.
+    """
+
+    def __init__(self, predictor: Predictor, observe: Callable[[str, int], None] = lambda kind, calls: None) -> None:
+        super().__init__(predictor.model, predictor.labels, predictor.preprocessing, predictor.calibration)
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._observe = observe
+        self._lock, self._closed = threading.Lock(), False
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer what waits, then stop; later calls are refused."""
+        with self._lock:
+            self._closed = True
+            self._jobs.put(None)
+        self._thread.join()
+
+    def marginals(self, features: Features, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+        """As :meth:`Predictor.marginals`, together with the calls of other threads."""
+        kind = ("predict", features.rows_each(states), features.tokens.shape[1:])
+        return self._ask(Job(kind, len(states), (features, states)))
+
+    def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
+        """As :meth:`Predictor.encode_images`, together with the calls of other threads."""
+        return self._ask(Job(("encode",), len(squares), (squares,)))
+
+    def _ask(self, job: Job) -> Any:
+        with self._lock:
+            if self._closed:
+                raise StoppingError("the server is stopping")
+            self._jobs.put(job)
+        return job.answer.result()
+
+    def _work(self) -> None:
+        waiting, running = list[Job](), True
+        while running or waiting:
+            if running:
+                running = self._collect(waiting)
+            if waiting:
+                together = self._next(waiting)
+                for job in together:
+                    waiting.remove(job)
+                self._run(together)
+
+    def _collect(self, waiting: list[Job]) -> bool:
+        """Add what has come in; waits only where there is nothing to do. False once the end was met."""
+        while True:
+            try:
+                job = self._jobs.get(block=not waiting)
+            except queue.Empty:
+                return True
+            if job is None:
+                return False
+            waiting.append(job)
+
+    @staticmethod
+    def _next(waiting: Sequence[Job]) -> list[Job]:
+        """The oldest question, or if there is none the oldest picture, and others of its kind as long as there is room."""
+        first = next((job for job in waiting if job.kind[0] == "predict"), waiting[0])
+        room = (ROWS if first.kind[0] == "predict" else IMAGES) - first.size
+        chosen = [first]
+        for job in waiting:
+            if job is not first and job.kind == first.kind and job.size <= room:
+                chosen.append(job)
+                room -= job.size
+        return chosen
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        self._observe(jobs[0].kind[0], len(jobs))
+        try:
+            answers = self._predict(jobs) if jobs[0].kind[0] == "predict" else self._encode(jobs)
+        except BaseException as error:  # whoever waits is told; the thread goes on
+            for job in jobs:
+                job.answer.set_exception(error)
+        else:
+            for job, answer in zip(jobs, answers, strict=True):
+                job.answer.set_result(answer)
+
+    def _predict(self, jobs: Sequence[Job]) -> Sequence[Tensor]:
+        features = Features.join([job.inputs[0] for job in jobs])
+        found = super().marginals(features, torch.cat([job.inputs[1] for job in jobs]))
+        return found.split([job.size for job in jobs])
+
+    def _encode(self, jobs: Sequence[Job]) -> list[Features]:
+        features, first, parts = super().encode_images(torch.cat([job.inputs[0] for job in jobs])), 0, list[Features]()
+        for job in jobs:
+            part = features[first : first + job.size]
+            parts.append(part.copy() if len(jobs) > 1 else part)  # a view would keep its neighbours in memory
+            first += job.size
+        return parts

@@ -1,0 +1,66 @@
+"""Pictures that the studio starts with: a folder that is to be labelled, or a table's."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PIL import ImageOps
+
+from ctran.data.table import SampleTable
+from ctran.decoding import open_image
+from ctran.serving.annotations import Annotations
+
+THUMB = 160
+"""Longest side of a small picture."""
+KEPT = 512
+"""Small pictures in memory."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture.
+
+    Args:
+        name: shown to people.
+        read: its file.
+        file_name: in the folder of annotations; None where it is not there.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+    file_name: str | None = None
+
+
+class Gallery:
+    """Pictures by number."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self.thumbnail = lru_cache(KEPT)(self._thumbnail)
+
+    @classmethod
+    def of_folder(cls, annotations: Annotations) -> "Gallery":
+        """All pictures of a folder that is to be labelled."""
+        paths = [(annotations.file_name(path), path) for path in annotations.pictures()]
+        return cls([Entry(name, path.read_bytes, name) for name, path in paths])
+
+    @classmethod
+    def of_table(cls, table: SampleTable, count: int) -> "Gallery":
+        """The first pictures of a table."""
+        numbers = range(min(count, len(table)))
+        return cls([Entry(table.ids[n], lambda n=n: table.content(n)) for n in numbers])
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def _thumbnail(self, number: int) -> bytes:
+        """A small JPEG.
+
+        Raises:
+            BrokenImageError: the picture cannot be read.
+        """
+        entry, file = self.entries[number], io.BytesIO()
+        small = ImageOps.contain(open_image(entry.read(), name=entry.name), (THUMB, THUMB))
+        small.save(file, "JPEG", quality=85)
+        return file.getvalue()

@@ -1,0 +1,133 @@
+"""What goes over the wire."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+Known = Annotated[dict[str, StrictBool], Field(description="label -> present (true) or absent (false)")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Body(BaseModel):
+    """Refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Told(Body):
+    """What is known of a picture."""
+
+    known: Known = {}
+
+
+class PredictBody(Told):
+    """A question about one picture."""
+
+    threshold: Probability | None = Field(None, description="for all labels; without it the model's own, else one half")
+
+
+class AskBody(Told):
+    """What to ask next."""
+
+    k: int = Field(5, ge=1, le=100)
+    policy: Literal["information", "uncertainty", "random"] = "information"
+    costs: dict[str, float] = {}
+    within: list[str] | None = Field(None, description="labels and groups to choose from")
+    seed: int = Field(0, description="of the policy 'random'")
+
+
+class WhatIfBody(Told):
+    """What an answer would change."""
+
+    label: str
+    present: StrictBool
+
+
+class SetsBody(Told):
+    """Whole label sets."""
+
+    count: int = Field(5, ge=0, description="sets that are drawn, beside the most likely one")
+    seed: int = 0
+    at_once: int = Field(1, ge=1, description="labels revealed in one pass; more is faster and takes them for independent")
+
+
+class Encoded(Body):
+    """One picture of a batch."""
+
+    data: str = Field(description="the file, in base64")
+    known: Known = {}
+
+
+class BatchBody(Body):
+    """Several pictures at once, of which nothing is kept."""
+
+    images: list[Encoded] = Field(min_length=1)
+    threshold: Probability | None = None
+
+
+class Answer(BaseModel):
+    """What the model says."""
+
+    labels: list[str] = Field(description="present: told so, probable enough, or implied")
+    probabilities: dict[str, float] = Field(description="of labels that were not told, most probable first")
+    known: dict[str, bool]
+
+
+class Image(Answer):
+    """A picture that was looked at."""
+
+    id: str
+    name: str
+    saved: bool = Field(False, description="there is an annotation of it")
+
+
+class AskedQuestion(BaseModel):
+    """Something to verify."""
+
+    name: str
+    labels: list[str]
+    score: float
+    cost: float
+
+
+class Moved(BaseModel):
+    """A probability before and after."""
+
+    before: float
+    after: float
+
+
+class DrawnSet(BaseModel):
+    """All labels that are present together."""
+
+    labels: list[str]
+    log_likelihood: float
+
+
+class Sets(BaseModel):
+    """Whole label sets."""
+
+    most_likely: DrawnSet
+    drawn: list[DrawnSet]
+
+
+class Saved(BaseModel):
+    """An annotation on disk."""
+
+    file_name: str
+    count: int
+
+
+class About(BaseModel):
+    """The model and the server."""
+
+    ctran: str
+    labels: list[str]
+    extra: list[str]
+    groups: dict[str, Any]
+    implications: list[list[str]]
+    thresholds: dict[str, float]
+    gallery: int
+    saves: bool
+    saved: int
+    attention: bool

@@ -1,0 +1,30 @@
+"""What a server is told when it starts."""
+
+from dataclasses import dataclass
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits.
+
+    Args:
+        token: that clients must send as ``Authorization: Bearer TOKEN``; None asks for none.
+        hosts: names under which the server may be called (against rebinding of DNS names); ``*`` allows any.
+        max_bytes: of one request.
+        max_pixels: of one picture, before it is decoded.
+        max_images: in one request of ``/v1/predict``.
+        max_sets: label sets in one answer.
+        in_flight: requests that are worked on at once; others get 503 and are told when to come again.
+        cache_bytes: for image tokens; the pictures that were used longest ago are forgotten first.
+    """
+
+    token: str | None = None
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    max_bytes: int = 32 * MIB
+    max_pixels: int = 40_000_000
+    max_images: int = 32
+    max_sets: int = 100
+    in_flight: int = 64
+    cache_bytes: int = 512 * MIB

@@ -1,0 +1,76 @@
+"""Pictures that were looked at: a bounded memory of their image tokens."""
+
+import secrets
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from ctran.inference.session import Session
+
+
+class ForgottenError(KeyError):
+    """No picture of this id: never sent, or forgotten to make room."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture.
+
+    Args:
+        session: about it, told nothing.
+        content: the file as it was sent.
+        name: what its sender called it.
+        file_name: in the folder of annotations; None for a picture that is not from there.
+    """
+
+    session: Session
+    content: bytes
+    name: str
+    file_name: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return self.session.features.nbytes + self.session.square.nbytes + len(self.content)
+
+
+class Store:
+    """Looks by id; those that were used longest ago go first when there is no more room. For many threads.
+
+    Args:
+        budget: bytes; the latest picture stays whatever its size.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget, self.nbytes = budget, 0
+        self._looks: OrderedDict[str, Look] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._looks)
+
+    def add(self, look: Look) -> str:
+        """Keep a look; returns an id that cannot be guessed (128 random bits)."""
+        name = secrets.token_urlsafe(16)
+        with self._lock:
+            self._looks[name] = look
+            self.nbytes += look.nbytes
+            while self.nbytes > self.budget and len(self._looks) > 1:
+                _, old = self._looks.popitem(last=False)
+                self.nbytes -= old.nbytes
+        return name
+
+    def __getitem__(self, name: str) -> Look:
+        """The look of this id; it is now the one used last.
+
+        Raises:
+            ForgottenError: none.
+        """
+        with self._lock:
+            if name not in self._looks:
+                raise ForgottenError(f"no picture {name!r}: never sent, or forgotten to make room; send it again")
+            self._looks.move_to_end(name)
+            return self._looks[name]

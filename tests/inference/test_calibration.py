@@ -1,0 +1,170 @@
+"""Temperatures, thresholds and the calibration error against plain loops."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ctran
+from ctran.evaluation import Answer
+from ctran.inference.calibrating import fit_calibration, qualities, remove_calibration, write_calibration
+from ctran.inference.calibration import (
+    Calibration,
+    expected_calibration_error,
+    fit_temperature,
+    fit_thresholds,
+)
+from ctran.inference.tagger import ModelFolderError
+from ctran.labels import Group, LabelSpace, UnknownLabelError
+from ctran.masking import Evidence
+from ctran.training.pipeline import build_tagger
+from ctran.training.recipe import read_recipe
+from tests.conftest import TOY
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_the_logits_is_found(true, generator):
+    honest = 2 * torch.randn(4000, 5, generator=generator)
+    truth = (torch.rand(4000, 5, generator=generator) < honest.sigmoid()).long() + 1
+    assert fit_temperature(honest * true, truth, torch.zeros_like(truth)) == pytest.approx(true, rel=0.06)
+
+
+def test_the_temperature_of_a_group_is_that_of_its_softmax(generator):
+    honest = 2 * torch.randn(6000, 4, generator=generator)
+    best = torch.multinomial(honest.softmax(dim=1), 1, generator=generator)
+    truth = torch.ones(6000, 4, dtype=torch.long).scatter(1, best, 2)
+    groups = [torch.arange(4)]
+    assert fit_temperature(honest * 2, truth, torch.zeros_like(truth), groups) == pytest.approx(2, rel=0.06)
+
+
+def test_told_entries_do_not_count(generator):
+    honest = 2 * torch.randn(4000, 2, generator=generator)
+    truth = (torch.rand(4000, 2, generator=generator) < honest.sigmoid()).long() + 1
+    states = torch.zeros_like(truth)
+    states[:, 1] = truth[:, 1]
+    wrong = torch.stack([honest[:, 0], -50 * honest[:, 1]], dim=1)
+    assert fit_temperature(wrong, truth, states) == pytest.approx(1, rel=0.1)
+
+
+def test_labels_told_apart_without_error_get_a_finite_temperature():
+    logits = torch.tensor([[5.0], [-5.0]])
+    assert 0 < fit_temperature(logits, torch.tensor([[2], [1]]), torch.zeros(2, 1, dtype=torch.long)) < 1
+
+
+def f1(p, true, threshold):
+    called = p >= threshold
+    return 2 * (called & true).sum() / max(1, called.sum() + true.sum())
+
+
+def test_thresholds_have_the_greatest_f1():
+    rng = np.random.default_rng(0)
+    p = rng.random((40, 6)).round(1)  # with ties
+    true, counted = rng.random((40, 6)) < p, rng.random((40, 6)) < 0.8
+    for label, found in enumerate(fit_thresholds(p, true, counted)):
+        here = counted[:, label]
+        best = max(f1(p[here, label], true[here, label], t) for t in np.unique(p[here, label]))
+        assert f1(p[here, label], true[here, label], found) == pytest.approx(best)
+
+
+def test_thresholds_have_the_wanted_precision_and_are_the_least():
+    p, true = np.array([[0.9], [0.8], [0.7], [0.6], [0.5], [0.1]]), np.array([[1], [0], [1], [1], [0], [0]]) > 0
+    everything = np.ones_like(true)
+    assert fit_thresholds(p, true, everything, precision=0.75) == [pytest.approx(0.55)]
+    assert fit_thresholds(p, true, everything, precision=1.0) == [pytest.approx(0.85)]
+    assert fit_thresholds(p[1:], true[1:], everything[1:], precision=0.9) == [1.0]
+
+
+def test_of_labels_without_a_positive_nothing_is_said():
+    assert fit_thresholds(np.array([[0.3], [0.4]]), np.zeros((2, 1), bool), np.ones((2, 1), bool)) == [None]
+
+
+def test_the_calibration_error_is_that_of_plain_loops():
+    rng = np.random.default_rng(1)
+    p = np.append(rng.random(300), [0.0, 1.0])
+    true = rng.random(302) < p**2
+    total = 0.0
+    for number in range(15):
+        here = (p >= number / 15) & ((p < (number + 1) / 15) | (number == 14))
+        if here.any():
+            total += here.mean() * abs(p[here].mean() - true[here].mean())
+    assert expected_calibration_error(p, true) == pytest.approx(total)
+    assert np.isnan(expected_calibration_error(p[:0], true[:0]))
+
+
+def test_temperatures_are_interpolated_over_the_known_share():
+    calibration = Calibration((0.0, 0.5), (1.0, 2.0))
+    states = torch.tensor([[0, 0, 0, 0], [2, 0, 0, 0], [1, 2, 0, 0], [1, 2, 1, 1]])
+    assert calibration.temperature_of(states).tolist() == [1, 1.5, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"known_shares": (0.0, 0.5)}, "a temperature a share"),
+        ({"known_shares": (0.5, 0.5), "temperatures": (1.0, 1.0)}, "must increase"),
+        ({"temperatures": (0.0,)}, "greater than 0"),
+        ({"thresholds": {"cat": 1.5}}, "between 0 and 1, got 1.5 for 'cat'"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Calibration(**wrong)
+
+
+@pytest.fixture
+def tagger(labels):
+    return build_tagger(read_recipe(None, TOY), labels)
+
+
+@pytest.fixture
+def picture():
+    return Image.effect_noise((40, 30), 90).convert("RGB")
+
+
+def test_a_model_folder_keeps_its_calibration_and_predicts_with_it(tagger, picture, tmp_path):
+    tagger.save(tmp_path / "model")
+    plain = tagger.predict(picture)
+    assert plain.thresholds == {}
+    first, *_, last = plain.probabilities
+    write_calibration(Calibration((0.0,), (2.0,), {first: 1.0, last: 0.0}), tmp_path / "model")
+    again = ctran.load(tmp_path / "model")
+    said = again.predict(picture)
+    for name, p in plain.probabilities.items():
+        logit = np.log(p / (1 - p)) / 2
+        assert said.probabilities[name] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+    assert last in said.labels and first not in said.labels
+    assert again.predict(picture, threshold=0.0).labels == list(said.probabilities)
+    assert again.fast().predict(picture).labels == said.labels
+    again.save(tmp_path / "copy")
+    assert ctran.load(tmp_path / "copy").calibration == again.calibration
+    remove_calibration(tmp_path / "model")
+    assert ctran.load(tmp_path / "model").predict(picture) == plain
+
+
+def test_a_calibration_of_other_labels_or_format_is_refused(tagger, tmp_path):
+    tagger.save(tmp_path / "model")
+    path = write_calibration(Calibration(thresholds={"horse": 0.5}), tmp_path / "model")
+    with pytest.raises(ModelFolderError, match=r"calibration.json is damaged.*horse"):
+        ctran.load(tmp_path / "model")
+    path.write_text(json.dumps({"format": 7}))
+    with pytest.raises(ModelFolderError, match=r"calibration.json .*format 7"):
+        ctran.load(tmp_path / "model")
+    with pytest.raises(UnknownLabelError):
+        Calibration.from_dict(Calibration(thresholds={"horse": 0.5}).as_dict(), tagger.labels)
+
+
+def test_fitting_makes_overconfident_probabilities_honest(generator):
+    labels = LabelSpace(("a", "b", "c", "d"), groups=(Group("one", ("c", "d"), exclusive=True),))
+    honest = 2 * torch.randn(3000, 4, generator=generator)
+    truth = (torch.rand(3000, 4, generator=generator) < honest.sigmoid()).long() + 1
+    one = torch.rand(3000, generator=generator) < (honest[:, 2] - honest[:, 3]).sigmoid()
+    truth[:, 2], truth[:, 3] = one.long() + 1, 2 - one.long()
+    found = [Answer(Evidence(share), torch.zeros_like(truth), factor * honest) for share, factor in ((0.0, 3.0), (0.5, 0.5))]
+    calibration = fit_calibration(truth, found, labels)
+    assert calibration.temperatures == pytest.approx((3, 0.5), rel=0.1)
+    assert set(calibration.thresholds) == {"a", "b"}  # of a group the most probable label is taken
+    for row in qualities(truth, found, labels, calibration):
+        assert row.ece_after < 0.03 < row.ece_before
+        assert row.CF1_own >= row.CF1_half - 0.5
