@@ -6,7 +6,7 @@ export CTRAN_CACHE := $(CURDIR)/.cache/ctran
 export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo check test test-all lock clean
+.PHONY: demo check test test-all test-browser studio lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
@@ -18,7 +18,7 @@ check: $(VENV)/ready ## lint, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py
-APART := $(addprefix --ignore ,$(EXPORT))
+APART := $(addprefix --ignore ,$(EXPORT) tests/browser)
 
 # Tests of exports run in a process of their own: after other runtimes were loaded, starting a program from the long-lived
 # process of the other tests has crashed.
@@ -29,6 +29,13 @@ test: check ## and the tests
 test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)
 	$(BIN)/python -m pytest -m "slow or not slow" $(APART)
 	$(BIN)/python -m pytest -m "slow or not slow" $(EXPORT)
+
+test-browser: $(VENV)/ready ## the studio in a real browser (installs Debian's chromium where there is none; needs root then)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -qqy --no-install-recommends chromium; }
+	$(BIN)/python -m pytest tests/browser
+
+studio: $(VENV)/ready ## a person and the model label a picture together: a page in your browser
+	$(BIN)/ctran serve $(if $(wildcard runs/demo/finished.json),runs/demo,models/openclipart) --open
 
 $(VENV)/ready: pyproject.toml requirements.lock scripts/setup.sh
 	@PYTHON="$(PYTHON)" VENV=$(VENV) sh scripts/setup.sh

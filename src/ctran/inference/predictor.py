@@ -104,7 +104,12 @@ class Predictor:
         Args:
             features: of ``B`` pictures.
             states: :class:`~ctran.labels.LabelState` codes, ``R / B`` rows for each picture in turn.
+
+        Raises:
+            ValueError: states of another number of labels.
         """
+        if states.shape[1] != len(self.labels):
+            raise ValueError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
         states = implications.complete(states, self.labels.implied).to(self.device)
         logits = self.model.predict_labels(features, states).float()
         if self.calibration is not None:

@@ -11,25 +11,26 @@ from PIL import Image
 
 from ctran.plots.style import save_figure
 
+AMBER = (255, 160, 20)
 STRONGEST = 30
 """Labels that a matrix of influences shows: those that are moved most, and move most."""
 
 
-def overlay(square: UInt8[np.ndarray, "S S 3"], weights: Float[np.ndarray, "h w"], *, opacity: float = 0.6) -> Image.Image:
-    """A picture as the model sees it, lit up where the weights are; the greatest weight is fully lit.
+def overlay(square: UInt8[np.ndarray, "S S 3"], weights: Float[np.ndarray, "h w"], *, opacity: float = 0.85) -> Image.Image:
+    """A picture as the model sees it, washed with amber where the weights are; lines and shades show through.
 
     Args:
         square: the picture.
-        weights: not negative, one a cell of the grid over it.
-        opacity: of the darkness elsewhere, 0 to 1.
+        weights: not negative, one a cell of the grid over it: the greatest is fully amber, the least not at all.
+        opacity: of the wash, 0 to 1.
     """
-    top = float(weights.max())
-    scaled = (255 * weights / top if top > 0 else np.zeros_like(weights)).astype(np.uint8)
-    size = square.shape[1::-1]
-    light = np.asarray(Image.fromarray(scaled).resize(size, Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
-    grey = square.mean(axis=2, keepdims=True) * 0.6 + 90
-    mixed = square * (1 - opacity * (1 - light)) + grey * (opacity * (1 - light)) * 0.8
-    return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+    low, top = float(weights.min()), float(weights.max())
+    scaled = (255 * (weights - low) / (top - low) if top > low else np.zeros_like(weights)).astype(np.uint8)
+    grown = Image.fromarray(scaled).resize(square.shape[1::-1], Image.Resampling.BICUBIC)
+    wash = opacity * np.asarray(grown, dtype=np.float32)[..., None] / 255
+    pale = square * 0.75 + 64 * 0.75  # so that the wash shows on dark pictures too
+    tinted = pale * (1 - wash) + pale * np.array(AMBER, dtype=np.float32) / 255 * wash + 30 * wash * np.array([1, 0.6, 0])
+    return Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
 
 
 def attention_sheet(square: UInt8[np.ndarray, "S S 3"], maps: Float[np.ndarray, "layers h w"], title: str, path: Path) -> None:

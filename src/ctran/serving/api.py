@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import anyio.to_thread
 import torch
@@ -150,17 +151,17 @@ async def sent(request: Request) -> tuple[bytes, str]:
     """A picture, sent as the body itself or as the file of a form; and its name."""
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         try:
-            form = await request.form(max_files=1)
+            async with request.form(max_files=1) as form:
+                file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
+                if file is None:
+                    raise HTTPException(422, "the form holds no file; send one picture as a file field")
+                return await file.read(), file.filename or "picture"
         except MultiPartException as error:
             raise HTTPException(422, f"the form cannot be read: {error.message}") from None
-        file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
-        if file is None:
-            raise HTTPException(422, "the form holds no file; send one picture as a file field")
-        return await file.read(), file.filename or "picture"
     content = await request.body()
     if not content:
         raise HTTPException(422, "the request is empty; send a picture as the body, or as the file of a form")
-    return content, request.headers.get("x-file-name") or "picture"
+    return content, unquote(request.headers.get("x-file-name", "")) or "picture"
 
 
 def answer(prediction: Prediction) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+// The server's API. The token, if the server wants one, comes with the address: http://server/#token=...
+
+const token = new URLSearchParams(location.hash.slice(1)).get('token')
+
+/** The server answered with an error, or not at all (status 0). */
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail)
+    this.status = status
+  }
+}
+
+const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))
+
+/** One request; a busy server (503) is asked again, as often as it takes a few seconds. */
+async function request(path, options = {}, tries = 5) {
+  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) }
+  let response
+  try {
+    response = await fetch(path, { ...options, headers })
+  } catch (error) {
+    if (error.name === 'AbortError') throw error
+    throw new Refused(0, 'The server does not answer. Is it still running?')
+  }
+  if (response.status === 503 && tries > 1) {
+    await wait(Number(response.headers.get('Retry-After')) || 1)
+    return request(path, options, tries - 1)
+  }
+  if (!response.ok) throw new Refused(response.status, await detail(response))
+  return response
+}
+
+async function detail(response) {
+  try {
+    const { detail } = await response.json()
+    return typeof detail === 'string' ? detail : detail.map((d) => `${d.loc.slice(1).join('.')}: ${d.msg}`).join('; ')
+  } catch {
+    return `The server answered ${response.status}.`
+  }
+}
+
+const json = async (path, options) => (await request(path, options)).json()
+const post = (path, body, signal) =>
+  request(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal })
+const url = async (response) => URL.createObjectURL(await (await response).blob())
+const image = (id) => `/v1/images/${encodeURIComponent(id)}`
+
+export const about = () => json('/v1/model')
+export const gallery = (offset, limit) => json(`/v1/gallery?offset=${offset}&limit=${limit}`)
+export const thumbnail = (number) => url(request(`/v1/gallery/${number}/thumbnail`))
+export const openGallery = (number) => json(`/v1/gallery/${number}`, { method: 'POST' })
+export const upload = (file) =>
+  json('/v1/images', { method: 'POST', body: file, headers: { 'Content-Type': file.type || 'application/octet-stream', 'X-File-Name': encodeURIComponent(file.name) } })
+export const picture = (id) => url(request(`${image(id)}/picture`))
+export const predict = async (id, known, signal) => (await post(`${image(id)}/predict`, { known }, signal)).json()
+export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k }, signal)).json()
+export const attention = (id, label, known, signal) =>
+  url(post(`${image(id)}/attention/${encodeURIComponent(label)}`, { known }, signal))
+export const save = async (id, known) => (await post(`${image(id)}/save`, { known })).json()

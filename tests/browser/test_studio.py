@@ -1,0 +1,300 @@
+"""What a person does in the studio, as the person sees it."""
+
+import json
+
+import pytest
+
+from ctran.serving.api import create_app
+from ctran.serving.gallery import Entry, Gallery
+from ctran.training.pipeline import build_tagger
+from ctran.training.recipe import read_recipe
+from tests.browser.conftest import serving
+from tests.conftest import TOY
+from tests.serving.conftest import encoded
+
+
+def row(page, name):
+    return page.locator(f'.row[data-name="{name}"]')
+
+
+def mark(page, name):
+    return row(page, name).locator(".mark").inner_text()
+
+
+def told(page):
+    return page.locator("#told .chip").all_inner_texts()
+
+
+def expect_told(page, *chips):
+    page.wait_for_function(
+        "wanted => JSON.stringify([...document.querySelectorAll('#told .chip span')].map(e => e.textContent)) === wanted",
+        arg=json.dumps(list(chips), separators=(",", ":")),
+    )
+
+
+def test_a_picture_is_open_and_its_labels_are_ranked(page):
+    assert page.locator("#caption").inner_text() == "0.png"
+    values = [float(v.strip("<> %")) for v in page.locator(".row .value").all_inner_texts()]
+    assert len(values) == 7 and values == sorted(values, reverse=True)
+    assert page.locator("#strip button").count() == 3
+    assert page.locator("#strip button").first.get_attribute("aria-current") == "true"
+
+
+def test_an_upload_is_looked_at(page):
+    before = page.locator("#picture").get_attribute("src")
+    page.set_input_files("#file", {"name": "mine.png", "mimeType": "image/png", "buffer": encoded(seed=7)})
+    page.wait_for_function("() => document.getElementById('caption').textContent === 'mine.png'")
+    assert page.locator("#picture").get_attribute("src") != before
+    assert page.locator("#picture").get_attribute("alt") == "Picture mine.png, as the model sees it"
+    assert page.evaluate("() => document.getElementById('picture').naturalWidth") == 64
+    assert page.locator("#save").inner_text() == "Save"
+
+
+def test_a_file_that_is_no_picture_is_refused_in_words(page):
+    page.set_input_files("#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a picture"})
+    page.wait_for_selector("#problem:not([hidden])")
+    assert "not a picture" in page.locator("#problem").inner_text()
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    assert page.locator("#problem").is_hidden()
+
+
+def test_a_click_says_yes_then_no_then_unknown_and_bars_move(page):
+    page.wait_for_selector(".row")
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    assert mark(page, "flag") == "✓" and row(page, "flag").get_attribute("aria-label").startswith("flag: yes")
+    row(page, "flag").click()
+    page.wait_for_selector("#told .chip.no")
+    assert mark(page, "flag") == "✕"
+    row(page, "flag").click()
+    expect_told(page)
+    assert mark(page, "flag") == ""
+
+
+def test_what_moved_is_shown_with_its_direction(page):
+    before = {r.get_attribute("data-name"): r.locator(".value").inner_text() for r in page.locator(".row").all()}
+    row(page, "cat").click()
+    expect_told(page, "cat")
+    for name in ("dog", "ship"):
+        label = row(page, name).get_attribute("aria-label")
+        assert "down" in label and before[name] not in label
+        assert row(page, name).locator(".moved").inner_text().startswith("▼")
+
+
+def test_an_exclusive_group_behaves_as_radios(page):
+    row(page, "cat").click()
+    expect_told(page, "cat")
+    row(page, "dog").click()
+    expect_told(page, "dog")
+    assert mark(page, "cat") == ""
+    row(page, "dog").click()
+    expect_told(page)
+
+
+def test_undo_and_clear(page):
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    row(page, "map").click()
+    expect_told(page, "flag", "map")
+    page.click("#undo")
+    expect_told(page, "flag")
+    page.click("#clear")
+    expect_told(page)
+    page.click("#undo")
+    expect_told(page, "flag")
+    page.click("#undo")
+    expect_told(page)
+    assert page.locator("#undo").is_disabled() and page.locator("#clear").is_disabled()
+
+
+def test_a_chip_takes_its_answer_back(page):
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    page.click("#told .chip")
+    expect_told(page)
+
+
+def test_ask_me_walks_through_questions(page):
+    page.click("#ask")
+    seen = []
+    for number in range(3):
+        page.wait_for_function("n => document.querySelectorAll('#told .chip').length === n", arg=number)
+        page.wait_for_function(
+            "seen => (text => text && !seen.includes(text))(document.getElementById('question-text').textContent)", arg=seen
+        )
+        seen.append(page.locator("#question-text").inner_text())
+        page.wait_for_function("() => document.getElementById('question-why').textContent.includes('nats')")
+        page.click("#answers button >> nth=0")
+    page.wait_for_function("() => document.querySelectorAll('#told .chip').length === 3")
+    assert len(set(seen)) == 3
+    page.click("text=Stop asking")
+    assert page.locator("#question").is_hidden()
+
+
+def test_hover_shows_where_the_model_looks(page):
+    row(page, "flag").hover()
+    page.wait_for_selector("#heat:not([hidden])")
+    assert "flag" in page.locator("#heat").get_attribute("alt")
+    page.hover("header")
+    page.wait_for_selector("#heat", state="hidden")
+
+
+def test_saving_writes_the_row_and_goes_on(page, studio):
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    row(page, "map").click()
+    row(page, "map").click()
+    page.wait_for_selector("#told .chip.no")
+    page.click("#save")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
+    expect_told(page)
+    (saved,) = map(json.loads, (studio[2] / "metadata.jsonl").read_text().splitlines())
+    assert saved == {"file_name": "0.png", "labels": ["flag"], "negatives": ["map"]}
+    assert "saved" in page.locator("#strip button").first.get_attribute("class")
+    page.locator("#strip button").first.click()
+    expect_told(page, "flag", "map")
+
+
+def test_leaving_unsaved_answers_is_asked_about(page):
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.locator("#strip button").nth(1).click()
+    expect_told(page, "flag")
+    assert "not saved" in asked[0] and page.locator("#caption").inner_text() == "0.png"
+
+
+def test_everything_works_from_the_keyboard(page):
+    press = page.keyboard.press
+    press("ArrowDown")
+    first = page.evaluate("document.activeElement.dataset.name")
+    press("y")
+    expect_told(page, first)
+    press("ArrowDown")
+    second = page.evaluate("document.activeElement.dataset.name")
+    assert second != first
+    press("n")
+    expect_told(page, first, second)
+    press("u")
+    expect_told(page, first)
+    press("z")
+    expect_told(page, first, second)
+    press("l")
+    page.wait_for_selector("#heat:not([hidden])")
+    press("Escape")
+    page.wait_for_selector("#heat", state="hidden")
+    press("/")
+    page.keyboard.type("tr")
+    assert page.locator(".row .name").all_inner_texts() == ["tree"]
+    press("Escape")
+    assert page.locator(".row").count() == 7
+    press("a")
+    page.wait_for_selector("#question:not([hidden])")
+    press("a")
+    page.wait_for_selector("#question", state="hidden")
+    press("?")
+    assert page.locator("#help").is_visible()
+    press("Escape")
+    assert page.locator("#help").is_hidden()
+    press("s")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
+    press("ArrowLeft")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '0.png'")
+    expect_told(page, first, second)
+
+
+def test_a_focused_row_answers_to_space(page):
+    page.keyboard.press("ArrowDown")
+    name = page.evaluate("document.activeElement.dataset.name")
+    page.keyboard.press("Space")
+    expect_told(page, name)
+
+
+def test_the_copy_is_the_annotation(page):
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    page.click("#copy")
+    page.wait_for_selector("#status.shown")
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert copied["file_name"] == "0.png" and copied["labels"] == ["flag"] and set(copied["probabilities"]) >= {"map", "tree"}
+
+
+def test_search_finds_and_says_when_it_does_not(page):
+    page.fill("#search", "ma")
+    assert page.locator(".row .name").all_inner_texts() == ["map"]
+    page.fill("#search", "zebra")
+    assert page.locator("#empty").inner_text() == "No label has “zebra” in it."
+
+
+def test_a_server_that_is_gone_is_told_and_nothing_said_is_lost(page, studio):
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    studio[1]()
+    row(page, "map").click()
+    page.wait_for_selector("#problem:not([hidden])")
+    assert "server does not answer" in page.locator("#problem").inner_text()
+    expect_told(page, "flag")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_and_nothing_overflows(page, width, height, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": height})
+    row(page, "flag").click()
+    expect_told(page, "flag")
+    page.click("#ask")
+    page.wait_for_selector("#answers button")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ratios = page.evaluate(CONTRAST)
+    assert ratios and not {k: v for k, v in ratios.items() if v < 4.5}
+
+
+CONTRAST = """() => {
+  const parse = (c) => c.match(/[\\d.]+/g).map(Number)
+  const over = (top, below) => top.slice(0, 3).map((v, i) => v * (top[3] ?? 1) + below[i] * (1 - (top[3] ?? 1)))
+  const light = (c) => {
+    const [r, g, b] = c.map((v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
+  const found = {}
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement
+    if (!walk.currentNode.textContent.trim() || !element.checkVisibility({ opacityProperty: true })) continue
+    if (element.closest(':disabled, dialog, .unseen, .skip, #status')) continue
+    const chain = []
+    for (let e = element; e; e = e.parentElement) chain.unshift(parse(getComputedStyle(e).backgroundColor))
+    let ground = chain.reduce((below, top) => over(top, below), [255, 255, 255])
+    const bar = element.closest('.row')?.querySelector('.fill')
+    const grounds = [ground, ...(bar ? [over(parse(getComputedStyle(bar).backgroundColor), ground)] : [])]
+    for (const under of grounds) {
+      const [a, b] = [light(over(parse(getComputedStyle(element).color), under)), light(under)].sort((x, y) => y - x)
+      const key = `${element.id || element.className || element.tagName}: ${walk.currentNode.textContent.trim().slice(0, 20)}`
+      found[key] = Math.min(found[key] ?? 99, (a + 0.05) / (b + 0.05))
+    }
+  }
+  return found
+}"""
+
+
+def test_two_thousand_labels_stay_smooth(browser):
+    from ctran.labels import LabelSpace
+
+    labels = LabelSpace(tuple(f"label {n}" for n in range(2000)))
+    tagger = build_tagger(read_recipe(None, TOY), labels)
+    app = create_app(tagger, gallery=Gallery([Entry("noise", encoded)]))
+    with serving(app) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector(".row")
+        assert page.locator(".row").count() < 60  # only rows in sight exist
+        page.evaluate("document.getElementById('labels').scrollTop = 34 * 1000")
+        page.wait_for_function("() => [...document.querySelectorAll('.row')].some(r => parseInt(r.style.top) === 34 * 1000)")
+        assert page.locator(".row").count() < 60
+        page.fill("#search", "1999")
+        assert page.locator(".row .name").all_inner_texts() == ["label 1999"]
+        assert page.locator("#save").is_hidden()
+        page.close()

@@ -1,0 +1,82 @@
+"""A small model behind the application, without a network."""
+
+import io
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from ctran.labels import Group, LabelSpace
+from ctran.serving.annotations import Annotations
+from ctran.serving.api import create_app
+from ctran.serving.gallery import Gallery
+from ctran.serving.settings import Settings
+from ctran.training.pipeline import build_tagger
+from ctran.training.recipe import read_recipe
+from tests.conftest import TOY
+
+SPACE = LabelSpace(
+    ("cat", "dog", "flag", "map", "ship", "star", "animal", "été/ü"),
+    groups=(Group("kind", ("cat", "dog", "ship"), exclusive=True),),
+    implications=(("cat", "animal"), ("dog", "animal")),
+)
+
+
+def encoded(form="PNG", size=(40, 30), seed=0):
+    """A picture of noise as a file."""
+    file = io.BytesIO()
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (size[1], size[0], 3), dtype=torch.uint8, generator=generator)
+    Image.fromarray(pixels.numpy()).save(file, form)
+    return file.getvalue()
+
+
+@pytest.fixture
+def tagger():
+    tagger = build_tagger(read_recipe(None, [*TOY, "--model.num_layers", "2"]), SPACE)
+    with torch.no_grad():
+        for key, value in tagger.model.named_parameters():
+            if not key.startswith("backbone"):
+                value.add_(0.3 * torch.randn(value.shape))
+    return tagger
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures to label."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "b.jpg", "more/c.png")):
+        (folder / name).write_bytes(encoded("JPEG" if name.endswith("jpg") else "PNG", seed=number))
+    return folder
+
+
+@pytest.fixture
+def serve(tagger, folder):
+    """Starts an application with these limits; its clients speak to it directly."""
+    started = []
+
+    def start(save=True, **limits):
+        settings = Settings(**({"hosts": ("testserver",)} | limits))
+        annotations = Annotations(folder)
+        gallery = Gallery.of_folder(annotations)
+        app = create_app(tagger, settings, gallery=gallery, annotations=annotations if save else None)
+        client = TestClient(app, raise_server_exceptions=False)
+        started.append(client)
+        return client.__enter__()
+
+    yield start
+    for client in started:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(serve):
+    return serve()
+
+
+@pytest.fixture
+def image(client):
+    """Id of a picture that was sent."""
+    return client.post("/v1/images", content=encoded()).json()["id"]

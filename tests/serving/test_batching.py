@@ -1,0 +1,99 @@
+"""Calls of many threads are answered together, each with its own answer."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from ctran.serving.annotations import AnnotationError, Annotations
+from ctran.serving.batching import BatchedPredictor, StoppingError
+from tests.serving.conftest import encoded
+
+
+@pytest.fixture
+def batches():
+    return []
+
+
+@pytest.fixture
+def batched(tagger, batches):
+    predictor = BatchedPredictor(tagger, lambda kind, calls: batches.append((kind, calls)))
+    yield predictor
+    predictor.close()
+
+
+def test_answers_are_those_of_calls_alone(tagger, batched):
+    files = [encoded(seed=n) for n in range(6)]
+    alone = [tagger.look(f) for f in files]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(batched.look, files))
+        known = [{}, {"flag": True}, {"map": False}, {"cat": True}, {"ship": False}, {"flag": False, "map": True}]
+        found = list(pool.map(lambda pair: pair[0].predict(pair[1]), zip(together, known, strict=True)))
+    for session, said, told in zip(alone, found, known, strict=True):
+        assert said.probabilities == pytest.approx(session.predict(told).probabilities, abs=1e-5)
+
+
+def test_what_waits_is_taken_together_and_questions_come_first(tagger, batched, batches, monkeypatch):
+    session = batched.look(encoded())
+    entered, leave = threading.Event(), threading.Event()
+    original = tagger.model.encode_images
+
+    def slow(images):
+        entered.set()
+        assert leave.wait(20)
+        return original(images)
+
+    monkeypatch.setattr(tagger.model, "encode_images", slow)
+    batches.clear()
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(batched.look, encoded(seed=1))
+        assert entered.wait(20)
+        others = [pool.submit(batched.look, encoded(seed=n)) for n in (2, 3)]
+        asked = [pool.submit(session.given({}).predict) for _ in range(4)]
+        while batched._jobs.qsize() < 6:
+            pass
+        leave.set()
+        for future in (first, *others, *asked):
+            future.result()
+    assert batches == [("encode", 1), ("predict", 4), ("encode", 2)]
+
+
+def test_an_error_reaches_the_one_who_asked_and_the_others_are_served(batched):
+    session = batched.look(encoded())
+    with pytest.raises(ValueError, match="expected states of 8 labels, got 3"):
+        batched.marginals(session.features, torch.zeros(1, 3, dtype=torch.long))
+    assert session.predict().probabilities
+
+
+def test_after_the_end_nothing_is_asked(tagger):
+    predictor = BatchedPredictor(tagger)
+    session = predictor.look(encoded())
+    predictor.close()
+    with pytest.raises(StoppingError, match="stopping"):
+        session.predict()
+
+
+def test_features_that_were_made_together_take_no_more_memory_than_alone(tagger, batched):
+    with ThreadPoolExecutor(4) as pool:
+        for session in pool.map(batched.look, [encoded(seed=n) for n in range(8)]):
+            own = session.features.tokens.untyped_storage().nbytes()
+            assert own == session.features.tokens.nbytes
+
+
+def test_rows_that_are_there_are_kept_with_all_their_columns(tmp_path):
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "x.png", "labels": ["a"], "note": "mine"}\n\n')
+    annotations = Annotations(tmp_path)
+    annotations.save("y.png", {"b": False})
+    annotations.save("x.png", {"a": False, "b": True})
+    again = Annotations(tmp_path)
+    assert len(again) == 2 and again.known("x.png") == {"b": True, "a": False}
+    assert '"note": "mine"' in (tmp_path / "metadata.jsonl").read_text()
+    assert list(tmp_path.iterdir()) == [tmp_path / "metadata.jsonl"]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"labels": []}', "3"])
+def test_a_damaged_file_is_refused_and_left_alone(tmp_path, line):
+    (tmp_path / "metadata.jsonl").write_text(f'{{"file_name": "x.png"}}\n{line}\n')
+    with pytest.raises(AnnotationError, match="row 2: expected JSON with a file_name"):
+        Annotations(tmp_path)
