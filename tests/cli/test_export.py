@@ -47,12 +47,15 @@ def test_a_model_folder_is_exported_beside_itself_with_the_pictures_named(run, t
     assert "is a model without a recipe: name pictures to compare on with --pictures" in capsys.readouterr().err
     assert main(["export", str(model), "--format", "torch", "--pictures", str(run[1])]) == 0
     assert (tmp_path / "mine-torch" / "predict.pt2").is_file()
+    assert main(["predict", str(tmp_path / "mine-torch"), "x.png", "--fast"]) == 1
+    assert "is exported, so how fast it is was settled then" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--format", "torch", "--int8"], "int8 is made for onnx and openvino; torch stays in float32"),
+        (["--format", "onnx", "--calibrate", "5"], "--calibrate is for --int8"),
         (["--format", "torch", "--pictures", "/no/where"], "--pictures: /no/where not found"),
         (["--format", "torch", "--output", "{pictures}"], "which is no part of a model: give another folder"),
     ],

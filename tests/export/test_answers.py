@@ -111,7 +111,10 @@ def test_a_format_is_a_file(folders):
     for form in READERS:
         files = {path.name for path in (folders / form).iterdir()}
         module = registry.find(formats, form)
-        assert files == {name.format(g) for name in module.FILES for g in ("encode", "predict")} | {"README.md"}
+        assert files == {name.format(g) for name in module.FILES for g in ("encode", "predict")} | {
+            "README.md",
+            "checksums.json",
+        }
 
 
 def test_onnx_axes_have_names_and_neither_half_carries_the_weights_of_the_other(folders, tagger):

@@ -2,8 +2,11 @@
 
 import json
 import zipfile
+from inspect import unwrap
 
+import numpy as np
 import pytest
+import torch
 
 import ctran
 from ctran.export.pictures import find_pictures
@@ -12,6 +15,7 @@ from ctran.inference import runtimes
 from ctran.inference.exported import Exported
 from ctran.inference.folder import ModelFolderError
 from ctran.inference.runtimes import READERS, MissingRuntimeError, refuse_pickle
+from ctran.inference.tagger import Tagger
 from tests.export.models import pictures_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
@@ -100,6 +104,58 @@ def test_halves_of_two_models_are_refused(copy):
     onnx.save(model, folder / "predict.onnx")
     with pytest.raises(ModelFolderError, match="encode and predict are not of one export"):
         ctran.load(folder)
+
+
+def test_weights_that_were_changed_or_are_another_export_s_are_refused(copy):
+    folder = copy("openvino")
+    weights = bytearray((folder / "encode.bin").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (folder / "encode.bin").write_bytes(weights)
+    with pytest.raises(ModelFolderError, match=r"encode.bin is not the file that was exported: damaged, or of another export"):
+        ctran.load(folder)
+    folder = copy("torch")
+    (folder / "checksums.json").unlink()
+    with pytest.raises(ModelFolderError, match=r"checksums.json not found: .* copy the whole folder"):
+        ctran.load(folder)
+    (folder / "checksums.json").write_text("[")
+    with pytest.raises(ModelFolderError, match=r"checksums.json is damaged"):
+        ctran.load(folder)
+
+
+def test_several_exports_in_one_folder_are_refused(copy, folders):
+    folder = copy("openvino")
+    (folder / "encode.onnx").write_bytes((folders / "onnx" / "encode.onnx").read_bytes())
+    with pytest.raises(ModelFolderError, match="graphs of onnx and openvino; keep each export in a folder of its own"):
+        ctran.load(folder)
+
+
+def test_an_exported_folder_where_a_model_is_wanted_is_called_what_it_is(folders):
+    with pytest.raises(ModelFolderError, match=r"is an exported folder: name the run, or the model folder"):
+        Tagger.load(folders / "onnx")
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_what_is_no_state_is_refused_whatever_the_runtime_would_make_of_it(form, folders, tagger, files):
+    exported = Exported.load(folders / form)
+    features = exported.model.encode_images(pictures_of(tagger, files).batch([0]))
+    rows = torch.zeros(2, 7, dtype=torch.long)
+    for wrong, message in (
+        (rows - 1, "expected 0, 1 and 2, got -1 to -1"),
+        (rows + 3, "expected 0, 1 and 2, got 3 to 3"),
+        (rows[:, :6], r"expected 7 labels in the last of several axes, got shape \(2, 6\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            exported.model.predict_labels(features, wrong)
+    narrow = exported.model.predict_labels(features, rows.to(torch.int8))
+    torch.testing.assert_close(narrow, exported.model.predict_labels(features, rows))
+    memory = exported.encode(pictures_of(tagger, files).batch([0]).numpy())
+    for wrong in (np.zeros((1, 2, 7), np.float32), np.zeros((1, 2, 7), bool)):
+        with pytest.raises(ValueError, match=r"expected whole numbers .*, got (float32|bool)"):
+            unwrap(Exported.predict_labels)(exported, memory, wrong)
+    with pytest.raises(ValueError, match="got shape"):
+        unwrap(Exported.predict_labels)(exported, memory, np.zeros((7,), np.int64))
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        exported.encode(np.full((1, 3, 64, 64), np.nan, np.float32))
 
 
 def test_a_folder_without_graphs_is_no_exported_folder(tmp_path):

@@ -7,6 +7,7 @@ from ctran import recipes, registry
 from ctran.data import sources
 from ctran.labels import Group, LabelSpace
 from ctran.masking import Evidence
+from ctran.model.encoder import Encoder
 from ctran.training.recipe import RecipeError, Training, find_recipe, name_of, read_recipe
 
 SHIPPED = sorted(Path(recipes.__path__[0]).glob("*.yaml"))
@@ -188,3 +189,21 @@ def test_groups_become_settings():
     assert options.settings() == [Evidence(groups=0), Evidence(groups=10)]
     shares = dataclasses.replace(options, known_groups=(), known_share=(0.5,), reveal="positives")
     assert shares.settings() == [Evidence(0.5, reveal="positives")]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model.image_size", "10000000"], "model.image_size must lie between 1 and 8192 pixels, got 10000000"),
+        (["--model.image_size", "0"], "model.image_size must lie between 1 and 8192 pixels, got 0"),
+    ],
+)
+def test_sizes_that_no_machine_holds_are_refused(flags, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(None, flags)
+
+
+def test_latents_are_few():
+    for wrong in (0, 10**11):
+        with pytest.raises(ValueError, match="num_latents must lie between 1 and 65,536"):
+            Encoder(dim=8, num_layers=1, num_heads=2, dropout=0.0, attention="latent", num_latents=wrong)

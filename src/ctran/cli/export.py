@@ -8,6 +8,7 @@ Real pictures are compared before it says done; float32 formats that differ by m
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ctran.inference.tagger import Tagger
 
 FORMATS = ("onnx", "openvino", "torch")
+CALIBRATE, FEW = 300, 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="files or folders to compare and calibrate on, not the run's val",
     )
-    parser.add_argument("--calibrate", type=count, default=300, metavar="N", help="at most N pictures for int8 (default: 300)")
+    parser.add_argument("--calibrate", type=count, metavar="N", help="at most N pictures for int8 (default: 300)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: RUN/FORMAT, or RUN/FORMAT-int8")
 
 
@@ -58,12 +60,19 @@ def run(options: argparse.Namespace) -> int:
     from ctran.export.write import write
     from ctran.inference.tagger import Tagger
 
+    if options.calibrate is not None and not options.int8:
+        raise ValueError("--calibrate is for --int8; float32 formats need no calibration")
     tagger = Tagger.load(options.run)
     kind = f"{options.format}-int8" if options.int8 else options.format
     folder = options.run if options.run.name not in ("", "..") else options.run.resolve()
     beside = folder.with_name(f"{folder.name}-{kind}")
     out = options.output or (options.run / kind if (options.run / "recipe.yaml").is_file() else beside)
     pictures = pictures_for(options, tagger)
-    found = write(tagger, out, options.format, pictures, int8=options.int8, calibrate=options.calibrate)
+    calibrate = min(options.calibrate or CALIBRATE, len(pictures))
+    found = write(tagger, out, options.format, pictures, int8=options.int8, calibrate=calibrate)
+    if options.int8:
+        print(f"int8, calibrated on {calibrate} pictures")
+    if options.int8 and calibrate < FEW:
+        print(f"warning: with fewer than {FEW} pictures to calibrate on int8 may be far off on others", file=sys.stderr)
     print(f"{found}\nexported folder: {out}")
     return 0

@@ -61,9 +61,12 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from ctran.images import BrokenImageError
-    from ctran.inference.exported import load
+    from ctran.inference.exported import Exported, load
 
-    tagger = load(options.run).fast() if options.fast else load(options.run)
+    tagger = load(options.run)
+    if options.fast and isinstance(tagger, Exported):
+        raise ValueError(f"--fast: {options.run} is exported, so how fast it is was settled then (ctran export --int8)")
+    tagger = tagger.fast() if options.fast else tagger
     known = parse_known(options.known)
     tagger.labels.states(known)  # refuse a wrong name before the first picture
     failed = 0

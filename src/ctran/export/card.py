@@ -1,6 +1,7 @@
 """README.md of an exported folder: what it is, and how to use it without ctran."""
 
 from ctran.export.parity import Parity
+from ctran.images import Preprocessing
 from ctran.inference.exported import About
 from ctran.inference.predictor import Predictor
 
@@ -37,6 +38,19 @@ logits = predict(torch.from_numpy(states), *memory).numpy()
 }
 
 
+def fitting(prepared: Preprocessing) -> str:
+    """How a picture becomes square, in words."""
+    whole, size = round(prepared.size / prepared.centre), prepared.size
+    how = f"antialiased, {prepared.resample}"
+    first = {
+        "pad": f"Each is resized ({how}) until its longer side has {whole} px, and laid in the middle of a white square.",
+        "squash": f"Each is resized ({how}) to {whole} x {whole} px, whatever its shape.",
+        "crop": f"The largest square in the middle of each is resized ({how}) to {whole} px.",
+        "cut": f"Of each the middle {size} x {size} px are taken as they are, black beyond its edges.",
+    }[prepared.fit]
+    return first if whole == size or prepared.fit == "cut" else f"{first} Of that the middle {size} x {size} px are taken."
+
+
 def card(form: str, tagger: Predictor, about: About, parity: Parity) -> str:
     """Markdown."""
     prepared, count = tagger.preprocessing, len(tagger.labels)
@@ -52,16 +66,16 @@ Made by ctran {about.ctran}. Compared with the model: {parity}.
 
 States are 0 unknown, 1 known absent, 2 known present. Probabilities are `1 / (1 + exp(-logits))`{softmax}.
 
-Pictures are RGB, fit `{prepared.fit}` to {prepared.size} px, centre {prepared.centre:g}, {prepared.resample}. From values of
-0 to 1 the mean {prepared.mean} is taken, the rest divided by {prepared.std}. Each file
-says all this as JSON in its metadata, key `ctran`.
+Pictures are RGB (turned as EXIF says, transparency on white). {fitting(prepared)} Then, from values of 0 to 1, the mean
+{prepared.mean} is taken and the rest divided by {prepared.std}, channel by channel. Each file says all
+this as JSON in its metadata, key `ctran`; `checksums.json` says which files belong together.
 
 ```python
 import json
 
 import numpy as np
 {OPEN[form]}
-images = np.zeros((1, 3, {prepared.size}, {prepared.size}), np.float32)  # a picture, prepared as above
+images = np.zeros((1, 3, {prepared.size}, {prepared.size}), np.float32)  # in place of a picture, prepared as above
 states = np.zeros((1, 1, {count}), np.int64)
 states[0, 0, about["labels"]["names"].index({tagger.labels.names[0]!r})] = 2  # known to be present
 {ASK[form]}for name, logit in sorted(zip(about["labels"]["names"], logits[0, 0]), key=lambda pair: -pair[1])[:5]:

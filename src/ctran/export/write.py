@@ -16,7 +16,7 @@ from ctran.export.card import card
 from ctran.export.graphs import Programs, memory_of, programs
 from ctran.export.parity import Parity, likely_states, measure
 from ctran.export.pictures import Pictures
-from ctran.inference.exported import About, Exported
+from ctran.inference.exported import CHECKSUMS, About, Exported, digests
 from ctran.inference.folder import refuse_foreign, replacing
 from ctran.inference.runtimes import Arrays
 from ctran.inference.tagger import Tagger
@@ -44,7 +44,7 @@ class Samples:
 def files_of(form: str) -> set[str]:
     """Names of all files in an exported folder."""
     module = registry.find(formats, form)
-    return {name.format(graph) for graph in ("encode", "predict") for name in module.FILES} | {"README.md"}
+    return {name.format(graph) for graph in ("encode", "predict") for name in module.FILES} | {"README.md", CHECKSUMS}
 
 
 def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: bool = False, calibrate: int = 300) -> Parity:
@@ -101,6 +101,8 @@ def _about(tagger: Tagger, made: Programs) -> About:
 def _save(module: Any, graphs: Mapping[str, Any], about: About, folder: Path) -> None:
     for name, graph in graphs.items():
         module.save(graph, folder, name, json.dumps(asdict(replace(about, graph=name)), ensure_ascii=False))
+    names = [name.format(graph) for name in module.FILES for graph in graphs]
+    (folder / CHECKSUMS).write_text(json.dumps(digests(folder, names), indent=1) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()

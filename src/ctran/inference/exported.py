@@ -1,7 +1,8 @@
 """An exported folder in use: two graphs that say themselves what they are. ``load`` takes any folder that predicts."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
@@ -18,11 +19,12 @@ from ctran.inference.folder import ModelFolderError
 from ctran.inference.predictor import Predictor
 from ctran.inference.runtimes import READERS, Graph
 from ctran.inference.tagger import Tagger, tuples
-from ctran.labels import LabelSpace
+from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features, Method
 from ctran.version import __version__
 
 FORMAT = 1
+CHECKSUMS = "checksums.json"
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,9 @@ class About:
 class Graphs(Method):
     """The two calls of a method, computed by two exported graphs."""
 
-    def __init__(self, encode: Graph, predict: Graph, memory: tuple[str, ...]) -> None:
+    def __init__(self, encode: Graph, predict: Graph, memory: tuple[str, ...], num_labels: int) -> None:
         super().__init__()
+        self.num_labels = num_labels
         self.encode, self.predict, self.memory = encode.run, predict.run, memory
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
@@ -82,9 +85,9 @@ class Graphs(Method):
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
         assert features.memory is not None
-        rows = states.unflatten(0, (len(features), features.rows_each(states)))
+        rows = checked(states.numpy(), self.num_labels).reshape(len(features), features.rows_each(states), -1)
         memory = {name: tensor.numpy() for name, tensor in features.memory.items()}
-        return torch.from_numpy(self.predict({"states": rows.contiguous().numpy(), **memory})[0]).flatten(0, 1)
+        return torch.from_numpy(self.predict({"states": rows, **memory})[0]).flatten(0, 1)
 
 
 class Exported(Predictor):
@@ -115,8 +118,9 @@ class Exported(Predictor):
         (encode, told), (predict, also) = (_read(folder, name, part) for part in ("encode", "predict"))
         if replace(told, graph="") != replace(also, graph=""):  # the measured parity tells models of one kind apart
             raise ModelFolderError(f"{folder}: encode and predict are not of one export; export the model again")
+        check_digests(folder)
         labels, prepared = LabelSpace.from_dict(told.labels), Preprocessing(**tuples(told.preprocessing))
-        return cls(Graphs(encode, predict, told.memory), labels, prepared, told)
+        return cls(Graphs(encode, predict, told.memory, len(labels)), labels, prepared, told)
 
     def fast(self) -> "Exported":
         """Itself: how fast it is was settled when it was exported (``--int8``)."""
@@ -124,11 +128,29 @@ class Exported(Predictor):
 
     def encode(self, images: Float[np.ndarray, "B 3 H W"]) -> dict[str, np.ndarray]:
         """The slow half: what the model makes of normalised pictures (:attr:`preprocessing`), ``B`` entries each."""
+        if not np.isfinite(images).all():
+            raise ValueError("images: expected finite numbers, got NaN or infinity")
         return dict(zip(self.about.memory, self.graphs.encode({"images": images}), strict=True))
 
     def predict_labels(self, memory: Mapping[str, np.ndarray], states: Int[np.ndarray, "B S L"]) -> Float[np.ndarray, "B S L"]:
         """The fast half: logits, of ``S`` rows of :class:`~ctran.labels.LabelState` codes (int64) for each picture."""
-        return self.graphs.predict({"states": states, **memory})[0]
+        return self.graphs.predict({"states": checked(states, len(self.labels)), **memory})[0]
+
+
+def checked(states: np.ndarray, num_labels: int) -> np.ndarray:
+    """``states`` as the graphs take them: what a runtime makes of other codes, types and shapes is its own.
+
+    Raises:
+        ValueError: other codes than those of :class:`~ctran.labels.LabelState`, numbers that are not whole, or another number
+            of labels.
+    """
+    if not np.issubdtype(states.dtype, np.integer):
+        raise ValueError(f"states: expected whole numbers (0 unknown, 1 absent, 2 present), got {states.dtype}")
+    if states.ndim < 2 or states.shape[-1] != num_labels:
+        raise ValueError(f"states: expected {num_labels} labels in the last of several axes, got shape {states.shape}")
+    if states.size and not 0 <= states.min() <= states.max() <= max(LabelState):
+        raise ValueError(f"states: expected 0, 1 and 2, got {states.min()} to {states.max()}")
+    return np.ascontiguousarray(states, dtype=np.int64)
 
 
 def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
@@ -151,8 +173,45 @@ def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
 
 
 def format_of(folder: Path) -> str | None:
-    """Format of an exported folder; None where it is none."""
-    return next((name for name, (ending, _) in READERS.items() if (folder / f"encode{ending}").is_file()), None)
+    """Format of an exported folder; None where it is none.
+
+    Raises:
+        ModelFolderError: graphs of several formats.
+    """
+    found = [name for name, (ending, _) in READERS.items() if (folder / f"encode{ending}").is_file()]
+    if len(found) > 1:
+        raise ModelFolderError(f"{folder} holds graphs of {' and '.join(found)}; keep each export in a folder of its own")
+    return found[0] if found else None
+
+
+def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files, by name."""
+    found = {}
+    for name in sorted(names):
+        with (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def check_digests(folder: Path) -> None:
+    """Refuse files that are not those that were exported together.
+
+    Raises:
+        ModelFolderError: no ``checksums.json``, or a file that is missing or another.
+    """
+    path = folder / CHECKSUMS
+    try:
+        wanted = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in wanted if not (folder / name).is_file()]
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} not found: an exported folder has one; copy the whole folder") from None
+    except (ValueError, TypeError) as error:
+        raise ModelFolderError(f"{path} is damaged ({error}); export the model again") from None
+    if missing:
+        raise ModelFolderError(f"{folder / missing[0]} not found: an exported folder holds encode and predict")
+    for name, digest in digests(folder, wanted).items():
+        if digest != wanted[name]:
+            raise ModelFolderError(f"{folder / name} is not the file that was exported: damaged, or of another export")
 
 
 def load(folder: Path | str) -> Tagger | Exported:

@@ -16,6 +16,7 @@ from ctran.inference.calibration import Calibration
 from ctran.inference.folder import ModelFolderError, replacing
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
+from ctran.inference.runtimes import READERS
 from ctran.labels import LabelSpace
 from ctran.model import Method
 from ctran.version import __version__
@@ -60,6 +61,8 @@ class Tagger(Predictor):
         if (folder / "model" / "config.json").is_file():
             folder = folder / "model"
         missing = [f for f in FILES[:3] if not (folder / f).is_file()]
+        if any((folder / f"encode{ending}").is_file() for ending, _ in READERS.values()):
+            raise ModelFolderError(f"{folder} is an exported folder: name the run, or the model folder, that it was made of")
         if missing:
             raise ModelFolderError(f"{folder} is no model folder: {', '.join(missing)} not found")
         name = "config.json"

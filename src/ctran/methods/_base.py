@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from ctran.images import Fit, Preprocessing, Resample, Resizer
 from ctran.model.backbone import Backbone
 
+MOST_PIXELS = 8192
+"""Side of the largest input: beyond it no machine holds what a backbone makes of one picture."""
+
 
 @dataclass(frozen=True)
 class MethodConfig:
@@ -29,6 +32,8 @@ class MethodConfig:
     resizer: Resizer = "pillow"
 
     def __post_init__(self) -> None:
+        if not 1 <= self.image_size <= MOST_PIXELS:
+            raise ValueError(f"model.image_size must lie between 1 and {MOST_PIXELS} pixels, got {self.image_size}")
         if not 0 < self.centre <= 1:
             raise ValueError(f"model.centre must lie above 0 and not above 1, got {self.centre}")
 

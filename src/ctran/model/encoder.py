@@ -15,6 +15,10 @@ from ctran.model.layer import EncoderLayer
 __all__ = ["Encoder", "EncoderLayer", "Start", "StartTable"]
 
 
+MOST_LATENTS = 65_536
+"""More than there are labels in any data set: they are to be few."""
+
+
 class Start(NamedTuple):
     """Label tokens after the first LayerNorm, and what the first layer projects them to: all that is done label by label."""
 
@@ -80,6 +84,8 @@ class Encoder(nn.Module):
         num_latents: int = 64,
     ) -> None:
         super().__init__()
+        if not 1 <= num_latents <= MOST_LATENTS:
+            raise ValueError(f"num_latents must lie between 1 and {MOST_LATENTS:,}, got {num_latents:,}")
         self.num_heads, self.scheme, self.recompute = num_heads, attention, False
         self.norm = nn.LayerNorm(dim)
         options = {"num_heads": num_heads, "attention_dropout": attention_dropout, "orthogonal": orthogonal}
