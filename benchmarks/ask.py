@@ -314,11 +314,11 @@ def write_page(results: dict[str, Any]) -> None:
         draw(results["clipart"])
 
 
-PLANTED = """* {questions:,} questions. The computed gain differs from the enumerated one by at most {relative:.2g} % (asked: {limit:g} %,
+PLANTED = """* {questions:,} questions. The computed gain differs from the enumerated one by at most {relative:.2g} % (asked: {limit:g} %:
   {verdict}; of gains above 0.001 nats) and by {largest_difference:.1e} nats.
 * The sum over marginals is not the joint information gain: the mean gain is {mean_summed:.4f} nats by the sum and
-  {mean_joint:.4f} jointly ({more:+.0f} %), correlation {correlation_summed_joint:.3f}. The question that the sum ranks first has
-  {best_joint:.1f} % of the best joint gain, in the mean.
+  {mean_joint:.4f} jointly ({more:+.0f} %), correlation {correlation_summed_joint:.3f}. The question that the sum ranks first
+  has {best_joint:.1f} % of the best joint gain, in the mean.
 * The trained model in place of the exact answer (8,000 pictures): mean gain {mean_model:.4f}, correlation with the exact one
   {correlation_summed_model:.3f}; its first question has {best_model:.1f} % of the best exact gain, one at random
   {best_random:.1f} %."""

@@ -62,7 +62,7 @@ def test_thresholds_have_the_greatest_f1():
     rng = np.random.default_rng(0)
     p = rng.random((40, 6)).round(1)  # with ties
     true, counted = rng.random((40, 6)) < p, rng.random((40, 6)) < 0.8
-    for label, found in enumerate(fit_thresholds(p, true, counted)):
+    for label, found in enumerate(fit_thresholds(p, true, counted, prior=0)):
         here = counted[:, label]
         best = max(f1(p[here, label], true[here, label], t) for t in np.unique(p[here, label]))
         assert f1(p[here, label], true[here, label], found) == pytest.approx(best)
@@ -71,9 +71,17 @@ def test_thresholds_have_the_greatest_f1():
 def test_thresholds_have_the_wanted_precision_and_are_the_least():
     p, true = np.array([[0.9], [0.8], [0.7], [0.6], [0.5], [0.1]]), np.array([[1], [0], [1], [1], [0], [0]]) > 0
     everything = np.ones_like(true)
-    assert fit_thresholds(p, true, everything, precision=0.75) == [pytest.approx(0.55)]
-    assert fit_thresholds(p, true, everything, precision=1.0) == [pytest.approx(0.85)]
-    assert fit_thresholds(p[1:], true[1:], everything[1:], precision=0.9) == [1.0]
+    assert fit_thresholds(p, true, everything, precision=0.75, prior=0) == [pytest.approx(0.55)]
+    assert fit_thresholds(p, true, everything, precision=1.0, prior=0) == [pytest.approx(0.85)]
+    assert fit_thresholds(p[1:], true[1:], everything[1:], precision=0.9, prior=0) == [1.0]
+
+
+def test_few_positives_do_not_drag_a_threshold_down():
+    p = np.append(np.full(50, 0.9), np.append(np.full(500, 0.02), [0.021]))[:, None]
+    true = np.append(np.full(1, True), np.append(np.full(549, False), [True]))[:, None]
+    everything = np.ones_like(true)
+    (exact,), (mixed,) = fit_thresholds(p, true, everything, prior=0), fit_thresholds(p, true, everything)
+    assert exact < 0.03 and mixed == pytest.approx((0.9 + 0.021) / 2)
 
 
 def test_of_labels_without_a_positive_nothing_is_said():

@@ -18,6 +18,8 @@ from ctran.losses import label_loss
 FORMAT = 1
 BINS = 15
 """Of equal width, for the expected calibration error."""
+PRIOR = 20
+"""Positive entries of a label at which its annotation and the calibrated probabilities count the same for its threshold."""
 STEPS = 50
 """Of the fit of one temperature; it has converged long before."""
 
@@ -103,28 +105,34 @@ def fit_thresholds(
     counted: Bool[np.ndarray, "N L"],
     *,
     precision: float | None = None,
+    prior: float = PRIOR,
 ) -> list[float | None]:
     """For each label the threshold of the greatest F1, or the least one that has the wanted precision.
 
-    Thresholds lie half-way between two probabilities that were met.
+    Few positive entries say little: a threshold that fits five of them exactly is often far too low. Counts of positives are
+    therefore mixed with those that the probabilities, which must be calibrated, expect; with ``n`` positive entries the
+    annotation has the weight ``n / (n + prior)``. Thresholds lie half-way between two probabilities that were met.
 
     Args:
         precision: wanted share of true ones among those called present; None maximises F1.
+        prior: positive entries at which annotation and expectation count the same; 0 believes the annotation alone.
 
     Returns:
         None for labels without a positive entry, of which nothing can be said; 1 where the wanted precision is never reached.
     """
     found = list[float | None]()
     for p, true, here in zip(probabilities.T, positive.T, counted.T, strict=True):
-        found.append(_threshold(p[here].astype(float), true[here], precision))
+        found.append(_threshold(p[here].astype(float), true[here], precision, prior))
     return found
 
 
-def _threshold(p: np.ndarray, true: np.ndarray, precision: float | None) -> float | None:
+def _threshold(p: np.ndarray, true: np.ndarray, precision: float | None, prior: float) -> float | None:
     if not true.any():
         return None
     order = np.argsort(-p, kind="stable")
-    p, hits = p[order], np.cumsum(true[order])
+    weight = true.sum() / (true.sum() + prior)
+    p = p[order]
+    hits = np.cumsum(weight * true[order] + (1 - weight) * p)
     called = np.arange(1, len(p) + 1)
     last = np.append(p[1:] < p[:-1], True)  # a threshold cannot part equal probabilities
     if precision is None:

@@ -111,23 +111,33 @@ class Tagger(Predictor):
             api.create_repo(repository, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repository, folder_path=Path(folder) / "model"))
 
-    def save(self, folder: Path | str, *, card: str | None = None) -> None:
+    def save(self, folder: Path | str, *, card: str | None = None, dtype: torch.dtype | None = None) -> None:
         """Write the model folder; a model folder that is there is replaced only when the new one is complete.
 
         Args:
             card: text of the model card.
+            dtype: of most weights on disk, float16 for half the size; vectors, and convolutions of each channel by itself,
+                are few, matter more and stay as they are. :meth:`load` makes float32 of any. None keeps all.
 
         Raises:
             ModelFolderError: the folder holds something else.
         """
         with replacing(Path(folder), FILES) as part:
-            save_file({k: v.contiguous() for k, v in self.model.state_dict().items()}, part / "model.safetensors")
+            weights = self.model.state_dict()
+            if dtype is not None:
+                weights = {k: v.to(dtype) if _is_large(v) else v for k, v in weights.items()}
+            save_file({k: v.contiguous() for k, v in weights.items()}, part / "model.safetensors")
             (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
             self.labels.save(part / "labels.json")
             if self.calibration is not None:
                 text = json.dumps(self.calibration.as_dict(), indent=1, ensure_ascii=False)
                 (part / "calibration.json").write_text(text + "\n", encoding="utf-8")
             (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
+
+
+def _is_large(weight: torch.Tensor) -> bool:
+    """A matrix, or a convolution that mixes channels."""
+    return weight.is_floating_point() and weight.ndim > 1 and not (weight.ndim == 4 and weight.shape[1] == 1)
 
 
 def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
