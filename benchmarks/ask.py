@@ -276,6 +276,11 @@ their standard deviation.
 * whole set right: share of the pictures all of whose labels are right, told ones taken as answered, others from 50 % on.
 * wrong labels: mean number a picture, of the 96.
 
+How to read it: `information` counts what an answer says of the *other* labels and not the answer itself, so it leaves open what
+only its own question would settle. Uncertainty, which settles the most doubtful label first, makes whole sets right sooner;
+information leaves the labels that it does not ask about easier to rank than uncertainty does. Which is better depends on what
+the answers are for: a complete annotation asks by uncertainty, a few answers that are to improve all others by information.
+
 ## Whole label sets
 
 Log-likelihood of the annotated set of each of these pictures, told nothing, in nats a picture (higher is better), mean over
@@ -314,8 +319,8 @@ def write_page(results: dict[str, Any]) -> None:
         draw(results["clipart"])
 
 
-PLANTED = """* {questions:,} questions. The computed gain differs from the enumerated one by at most {relative:.2g} % (asked: {limit:g} %:
-  {verdict}; of gains above 0.001 nats) and by {largest_difference:.1e} nats.
+PLANTED = """* {questions:,} questions. The computed gain differs from the enumerated one by at most {relative:.2g} %
+  (asked: {limit:g} %: {verdict}; of gains above 0.001 nats) and by {largest_difference:.1e} nats.
 * The sum over marginals is not the joint information gain: the mean gain is {mean_summed:.4f} nats by the sum and
   {mean_joint:.4f} jointly ({more:+.0f} %), correlation {correlation_summed_joint:.3f}. The question that the sum ranks first
   has {best_joint:.1f} % of the best joint gain, in the mean.
@@ -385,7 +390,7 @@ def planted_text(found: dict[str, Any] | None) -> str:
 def draw(found: dict[str, Any]) -> None:
     """Curves over the number of answers, a band of one standard deviation."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    colours = dict(zip(POLICIES, (TOLD, INK, GREY), strict=True))
+    colours = dict[str, str](zip(POLICIES, (TOLD, INK, GREY), strict=True))
     for axes, (name, title) in zip(
         figure.subplots(1, 2),
         (("mAP", "mAP of untold labels (%)"), ("right", "pictures whose whole set is right (%)")),

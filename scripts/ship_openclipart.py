@@ -41,7 +41,7 @@ def main() -> None:
     part.mkdir(parents=True)
     tagger.save(part / "model", dtype=torch.float16)
     shipped = Tagger.load(part)
-    scores = {}
+    scores, fitted = dict[str, list[float]](), list[dict[str, float]]()
     for name, model in (("float32", tagger), ("float16", shipped)):
         truth, found = answers(model, tables["test"], SHARES, recipe.evaluation.seed, "test")
         measured = report(truth, found, model.labels)

@@ -27,13 +27,15 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_the_python_examples_run(checkout, capsys):
-    first, many = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, many, session = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(first.splitlines()) <= 12
     names: dict[str, Any] = {}
     exec(compile(first, "README.md", "exec"), names)
     assert "africa" in capsys.readouterr().out
     exec(compile(many, "README.md", "exec"), names)  # goes on from the first
     assert names["logits"].shape == (96, 96) and names["logits"].isfinite().all()
+    exec(compile(session, "README.md", "exec"), names)
+    assert names["session"].known == {"africa": True}
 
 
 def test_files_that_the_readme_points_to_exist():

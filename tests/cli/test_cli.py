@@ -181,3 +181,29 @@ def test_all_forms_name_the_same_label_of_an_exclusive_group(run, capsys, tmp_pa
     else:
         named = {r["label"] for r in csv.DictReader(io.StringIO(out)) if r["present"] == present}
     assert len(named & {"blue", "green", "red"}) == 1
+
+
+def test_calibrating_writes_into_the_model_folder_and_is_taken_back(run, capsys):
+    assert main(["calibrate", str(run[0]), "--known-share", "0", "50", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [row["known_share"] for row in json.loads(out)] == [0, 0.5]
+    path = run[0] / "model" / "calibration.json"
+    assert str(path) in err and json.loads(path.read_text())["known_shares"] == [0, 0.5]
+    assert main(["calibrate", str(run[0]), "--precision", "0.9"]) == 0
+    assert json.loads(path.read_text())["rule"] == "precision of at least 0.9"
+    assert main(["calibrate", str(run[0]), "--reset"]) == 0
+    assert not path.exists()
+    assert main(["calibrate", str(run[0]), "--known-share", "100"]) == 1
+
+
+def test_suspects_are_ranked_in_a_table_a_sheet_and_a_page(run, capsys, tmp_path):
+    stem = tmp_path / "look"
+    assert main(["suspects", str(run[0]), "--split", "train", "--output", str(stem), "--pictures", "3"]) == 0
+    rows = list(csv.DictReader(io.StringIO(stem.with_suffix(".csv").read_text())))
+    surprise = [float(row["surprise"]) for row in rows]
+    assert surprise == sorted(surprise, reverse=True) and {row["annotated"] for row in rows} == {"present", "absent"}
+    page = stem.with_suffix(".html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3 and rows[0]["label"] in page and "http" not in page
+    assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert rows[0]["id"] in capsys.readouterr().out
+    assert main(["suspects", str(run[0]), "--output", str(tmp_path / "gone" / "x")]) == 1

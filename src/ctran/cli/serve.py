@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     config = uvicorn.Config(app, options.host, options.port, log_level="warning", access_log=False, timeout_keep_alive=30)
     server = uvicorn.Server(config)
     socket = config.bind_socket()
+    socket.listen(config.backlog)  # before the address is told, so that who reads it may call
     host, port = socket.getsockname()[:2]
     address = f"http://{host}:{port}"
     print(f"serving {options.run} at {address} (API: {address}/docs); answers go to {annotations.folder}", file=sys.stderr)
