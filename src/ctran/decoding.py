@@ -49,7 +49,7 @@ def open_image(source: Source, *, name: str | None = None) -> Image.Image:
         return _rgb(_header(_content(source), label), label)
 
 
-def open_pixels(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> UInt8[Tensor, "H W 3"]:
+def open_pixels(source: Source, *, name: str | None = None, max_pixels: int | None = None) -> UInt8[Tensor, "H W 3"]:
     """What :func:`open_image` gives, as numbers.
 
     An upright colour JPEG is decoded without Pillow where simplejpeg is installed (the extra ``fast``): the same numbers, as
@@ -57,7 +57,7 @@ def open_pixels(source: Source, *, name: str | None = None, max_pixels: int = MA
 
     Args:
         source, name: as for :func:`open_image`.
-        max_pixels: larger pictures are refused.
+        max_pixels: larger pictures are refused; None takes :data:`MAX_PIXELS`.
 
     Raises:
         BrokenImageError: as :func:`open_image`.
@@ -92,8 +92,9 @@ def _content(source: Source) -> bytes | Image.Image:
     return source if isinstance(source, bytes | Image.Image) else Path(source).read_bytes()
 
 
-def _header(content: bytes | Image.Image, label: str, most: int = MAX_PIXELS) -> Image.Image:
+def _header(content: bytes | Image.Image, label: str, max_pixels: int | None = None) -> Image.Image:
     """A picture that is not decoded yet, and not too large to be."""
+    most = MAX_PIXELS if max_pixels is None else max_pixels
     picture = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
     if picture.width * picture.height > most:
         size = f"{picture.width} x {picture.height}"

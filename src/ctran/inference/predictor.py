@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ctran import exclusive, implications
-from ctran.decoding import MAX_PIXELS, Source, open_pixels
+from ctran.decoding import Source, open_pixels
 from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
 from ctran.inference.prediction import Prediction
@@ -84,7 +84,7 @@ class Predictor:
         """:meth:`look`, of what :meth:`square` gave."""
         return Session(self, self.encode_images(square[None]), square, resume=resume)
 
-    def square(self, image: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> UInt8[Tensor, "S S 3"]:
+    def square(self, image: Source, *, name: str | None = None, max_pixels: int | None = None) -> UInt8[Tensor, "S S 3"]:
         """What the model sees of a picture; arguments as of :func:`ctran.decoding.open_pixels`.
 
         Raises:
