@@ -188,3 +188,25 @@ def test_a_method_without_label_embeddings_is_refused(folder, tmp_path, capsys):
     build_tagger(recipe, build_tables(recipe)["train"].labels).save(tmp_path / "linear")
     assert main(["plot", "embeddings", str(tmp_path / "linear")]) == 1
     assert "method 'linear' has no label embeddings" in capsys.readouterr().err
+
+
+def test_influence_is_a_map_and_a_table_of_all_pairs(run, tmp_path, capsys):
+    assert main(["plot", "influence", str(run), "--count", "2", "--output", str(tmp_path / "i")]) == 0
+    rows = read(tmp_path / "i.csv")
+    assert len(rows) == 4 * 3 and {r["told"] for r in rows} == {"blue", "green", "red", "warm"}
+    assert any(abs(float(r["change of log-odds"])) > 1e-4 for r in rows)
+    assert "2 pictures; association, not cause" in capsys.readouterr().out
+    assert open_image(tmp_path / "i.png").size[0] > 200
+
+
+def test_attention_is_a_sheet_and_a_table_of_cells(run, folder, tmp_path, capsys):
+    picture = sorted(folder.glob("*.png"))[0]
+    command = ["plot", "attention", str(run), str(picture), "red", "warm", "--output", str(tmp_path / "a")]
+    assert main([*command, "--known", "blue=yes"]) == 0
+    rows = read(tmp_path / "a.csv")
+    session = Tagger.load(run).look(picture).tell({"blue": True})
+    for name in ("red", "warm"):
+        cells = [float(r["attention"]) for r in rows if r["label"] == name]
+        np.testing.assert_allclose(cells, session.attention(name).ravel(), atol=1e-5)
+    assert main([*command[:4], "rad", "--output", str(tmp_path / "a")]) == 1
+    assert "did you mean 'red'" in capsys.readouterr().err

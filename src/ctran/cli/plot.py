@@ -3,6 +3,8 @@
   ctran plot embeddings runs/lmt runs/no-lmt       t-SNE of the label embeddings, side by side (Fig. 4 of the paper)
   ctran plot examples runs/demo                    pictures, what the model says, what it says when 50 % of the labels are told
   ctran plot examples runs/cub --known-groups 10   ... when ten groups of extra labels are told
+  ctran plot influence runs/demo                   which labels go with which, in the eyes of the model
+  ctran plot attention runs/demo new.jpg flag map  where the model looks for a label, layer by layer
 
 Writes STEM.png and STEM.csv.
 """
@@ -33,6 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     examples.add_argument("--seed", type=int, help="of the pictures and of what is told (the recipe's evaluation.seed)")
     examples.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/examples")
 
+    influence = kinds.add_parser("influence", help="mean change of each label's log-odds when another is told")
+    influence.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    influence.add_argument("--count", type=number, default=100, help="pictures, drawn with the seed (100)")
+    influence.add_argument("--labels", type=number, default=30, help="on the map; the table has all (30)")
+    influence.add_argument("--split", choices=("train", "val", "test"), default="test")
+    influence.add_argument("--root", help="where the data are, if they have moved since training")
+    influence.add_argument("--seed", type=int, default=0, help="of the pictures (0)")
+    influence.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/influence")
+    attention = kinds.add_parser("attention", help="where in a picture the model looks for labels")
+    attention.add_argument("run", metavar="RUN", help="run folder, or model folder")
+    attention.add_argument("picture", type=Path, help="picture file")
+    attention.add_argument("labels", nargs="+", metavar="LABEL", help="names of labels")
+    attention.add_argument("--known", nargs="+", default=[], metavar="LABEL=yes|no", help="what is known")
+    attention.add_argument("--output", type=Path, metavar="STEM", help="default: attention, in this folder")
+
 
 def number(text: str) -> int:
     """A number from 1 on."""
@@ -52,7 +69,7 @@ def percent(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Draw one kind of picture."""
-    kinds = {"embeddings": embeddings, "examples": examples}
+    kinds = {"embeddings": embeddings, "examples": examples, "influence": influence, "attention": attention}
     return kinds[options.kind](options)
 
 
@@ -116,6 +133,55 @@ def examples(options: argparse.Namespace) -> int:
     example_sheet(found, tagger.labels, evidence, png)
     header = ("picture", "setting", "label", "probability", "told", "truth")
     save_rows(header, example_rows(found, tagger.labels, evidence), csv)
+    print(f"{png} and {csv.name}")
+    return 0
+
+
+def influence(options: argparse.Namespace) -> int:
+    """Which labels go with which."""
+    import numpy as np
+
+    from ctran.inference.influence import influence as measure
+    from ctran.inference.tagger import Tagger
+    from ctran.plots.heat import influence_map
+    from ctran.plots.style import save_rows
+    from ctran.training.pipeline import build_tables
+    from ctran.training.recipe import read_run
+
+    tagger = Tagger.load(options.run)
+    png, csv = files(options.output or options.run / "influence")
+    table = build_tables(read_run(options.run, ["--data.root", options.root] if options.root else []))[options.split]
+    rows = np.random.default_rng(options.seed).permutation(len(table))[: options.count].tolist()
+    matrix, names = measure(tagger, table, rows).numpy(), tagger.labels.names
+    influence_map(matrix, names, png, most=options.labels)
+    pairs = ((names[i], names[j], f"{matrix[i, j]:.5f}") for i in range(len(names)) for j in range(len(names)) if i != j)
+    save_rows(("told", "label", "change of log-odds"), pairs, csv)
+    print(f"{png} and {csv.name}: {len(rows)} pictures; association, not cause")
+    return 0
+
+
+def attention(options: argparse.Namespace) -> int:
+    """Where the model looks: a row of layers a label."""
+    from ctran.cli.predict import parse_known
+    from ctran.inference.tagger import Tagger
+    from ctran.plots.heat import attention_sheet
+    from ctran.plots.style import save_rows
+
+    png, csv = files(options.output or Path("attention"))
+    session = Tagger.load(options.run).look(options.picture).tell(parse_known(options.known))
+    try:
+        maps = {name: session.attention(name) for name in options.labels}
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    attention_sheet(session.square.numpy(), maps, png)
+    cells = (
+        (name, layer, y, x, f"{weight:.6f}")
+        for name, found in maps.items()
+        for layer, grid in enumerate(found, start=1)
+        for y, line in enumerate(grid)
+        for x, weight in enumerate(line)
+    )
+    save_rows(("label", "layer", "row", "column", "attention"), cells, csv)
     print(f"{png} and {csv.name}")
     return 0
 

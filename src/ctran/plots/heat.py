@@ -1,6 +1,6 @@
 """Heat maps: where in a picture the model looks, and which labels go with which."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,18 @@ def overlay(square: UInt8[np.ndarray, "S S 3"], weights: Float[np.ndarray, "h w"
     return Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
 
 
-def attention_sheet(square: UInt8[np.ndarray, "S S 3"], maps: Float[np.ndarray, "layers h w"], title: str, path: Path) -> None:
-    """The picture, then what each layer looks at."""
-    figure = Figure(figsize=(2.6 * (len(maps) + 1), 3), layout="constrained")
-    figure.suptitle(title, fontsize=9, parse_math=False)
-    for number, axes in enumerate(figure.subplots(1, len(maps) + 1, squeeze=False)[0]):
-        axes.set_axis_off()
-        axes.imshow(square if not number else overlay(square, maps[number - 1]))
-        share = "" if not number else f"layer {number}: {100 * maps[number - 1].sum():.0f} % on the picture"
-        axes.set_title(share, fontsize=8)
+def attention_sheet(
+    square: UInt8[np.ndarray, "S S 3"], maps: Mapping[str, Float[np.ndarray, "layers h w"]], path: Path
+) -> None:
+    """A row a label: the picture as the model sees it, then what each layer looks at."""
+    layers = len(next(iter(maps.values())))
+    figure = Figure(figsize=(2.6 * (layers + 1), 2.9 * len(maps)), layout="constrained")
+    for (name, found), row in zip(maps.items(), figure.subplots(len(maps), layers + 1, squeeze=False), strict=True):
+        for number, axes in enumerate(row):
+            axes.set_axis_off()
+            axes.imshow(square if not number else overlay(square, found[number - 1]))
+            share = name if not number else f"layer {number}: {100 * found[number - 1].sum():.1f} % on the picture"
+            axes.set_title(share, fontsize=8, parse_math=False)
     save_figure(figure, path)
 
 
