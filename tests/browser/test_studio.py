@@ -43,10 +43,9 @@ def test_a_picture_is_open_and_its_labels_are_ranked(page):
 def test_an_upload_is_looked_at(page):
     before = page.locator("#picture").get_attribute("src")
     page.set_input_files("#file", {"name": "mine.png", "mimeType": "image/png", "buffer": encoded(seed=7)})
-    page.wait_for_function("() => document.getElementById('caption').textContent === 'mine.png'")
+    page.wait_for_selector('#picture[alt="Picture mine.png, as the model sees it"]')
     assert page.locator("#picture").get_attribute("src") != before
-    assert page.locator("#picture").get_attribute("alt") == "Picture mine.png, as the model sees it"
-    assert page.evaluate("() => document.getElementById('picture').naturalWidth") == 64
+    page.wait_for_function("() => document.getElementById('picture').naturalWidth === 64")
     assert page.locator("#save").inner_text() == "Save"
 
 

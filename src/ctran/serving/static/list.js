@@ -29,6 +29,8 @@ export class LabelList {
     this.names = names
     this.spacer.style.height = `${names.length * HEIGHT}px`
     this.box.style.height = `${Math.min(names.length * HEIGHT, 2000)}px`
+    const most = Math.max(0, names.length * HEIGHT - this.box.clientHeight) // rows of before still reach further down
+    if (this.box.scrollTop > most) this.box.scrollTop = most
     this.draw(true)
   }
 

@@ -234,6 +234,7 @@ async function become(known, past) {
 
 const ask = attempt(async () => {
   const found = await api.ask(state.image.id, state.known, 1, work.signal)
+  if (!state.asking) return // stopped meanwhile
   state.question = found[0] ?? null
   const { question } = state
   $('question').hidden = false
