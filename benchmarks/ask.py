@@ -183,8 +183,10 @@ def planted_gains(predictor: Predictor, table: SampleTable, world: World, seed: 
             open_ = candidates(table.labels, states)
             p = joint(world, drawn[row], states.numpy())
             asked_for = (counts & (states == LabelState.UNKNOWN)).numpy()
-            computed = information(exact, states, open_, counts)
-            learned = information(session.marginals, states, open_, counts)
+            computed, learned = (
+                information(marginals, states, marginals(states[None])[0], open_, counts)
+                for marginals in (exact, session.marginals)
+            )
             for question, gain, guess in zip(open_, computed, learned, strict=True):
                 summed, joined = exact_gains(world, p, question.members[0], asked_for)
                 rows.append((row, told, gain, summed, joined, guess))

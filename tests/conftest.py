@@ -51,6 +51,15 @@ def labels() -> LabelSpace:
     return LabelSpace(("cat", "dog", "flag", "map", "ship", "star", "tree"))
 
 
+def stirred(tagger):
+    """The tagger, in whose own weights no one is 0 or 1 any more, as none is in a trained one."""
+    with torch.no_grad():
+        for key, value in tagger.model.named_parameters():
+            if not key.startswith("backbone"):
+                value.add_(0.3 * torch.randn(value.shape))
+    return tagger
+
+
 def draw(path: Path, colours: list[str], size: int = 48) -> None:
     """A white picture with one square a colour."""
     picture = Image.new("RGB", (size, size), "white")

@@ -74,6 +74,12 @@ def open_pixels(source: Source, *, name: str | None = None, max_pixels: int | No
         return as_pixels(_rgb(picture, label))
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """Files in a folder and below whose ending is that of a format that can be read, by name."""
+    endings = {ending for ending, form in Image.registered_extensions().items() if form in Image.OPEN}
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+
+
 def as_pixels(picture: Image.Image) -> UInt8[Tensor, "H W 3"]:
     """A copy of the values of an RGB picture."""
     return torch.from_numpy(np.array(picture))

@@ -1,11 +1,9 @@
 """Small models of every kind, and pictures for them."""
 
-import torch
-
 from ctran.export.pictures import Pictures, find_pictures
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
-from tests.conftest import TOY
+from tests.conftest import TOY, stirred
 
 MODELS = {
     "full": ["--model.num_layers", "2"],
@@ -30,12 +28,7 @@ TOY_LINEAR = TOY[:8]
 def build(name, labels):
     """A model in which no weight is 0 or 1, as none is in a trained one."""
     flags = TOY_LINEAR if name == "linear" else TOY
-    tagger = build_tagger(read_recipe(None, [*flags, *MODELS[name]]), labels)
-    with torch.no_grad():
-        for key, value in tagger.model.named_parameters():
-            if not key.startswith("backbone"):
-                value.add_(0.3 * torch.randn(value.shape))
-    return tagger
+    return stirred(build_tagger(read_recipe(None, [*flags, *MODELS[name]]), labels))
 
 
 def pictures_of(tagger, files):

@@ -17,7 +17,7 @@ from ctran.inference.suspects import left_out, suspects
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
-from tests.conftest import TOY
+from tests.conftest import TOY, stirred
 
 SPACE = LabelSpace(
     ("cat", "dog", "flag", "map", "ship", "star", "animal"),
@@ -28,12 +28,7 @@ SPACE = LabelSpace(
 
 
 def build(*flags):
-    tagger = build_tagger(read_recipe(None, [*TOY, *flags]), SPACE)
-    with torch.no_grad():
-        for key, value in tagger.model.named_parameters():
-            if not key.startswith("backbone"):
-                value.add_(0.3 * torch.randn(value.shape))
-    return tagger
+    return stirred(build_tagger(read_recipe(None, [*TOY, *flags]), SPACE))
 
 
 @pytest.fixture

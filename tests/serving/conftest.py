@@ -1,6 +1,7 @@
 """A small model behind the application, without a network."""
 
 import io
+import threading
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from ctran.serving.gallery import Gallery
 from ctran.serving.settings import Settings
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
-from tests.conftest import TOY
+from tests.conftest import TOY, stirred
 
 SPACE = LabelSpace(
     ("cat", "dog", "flag", "map", "ship", "star", "animal", "été/ü"),
@@ -34,12 +35,25 @@ def encoded(form="PNG", size=(40, 30), seed=0):
 
 @pytest.fixture
 def tagger():
-    tagger = build_tagger(read_recipe(None, [*TOY, "--model.num_layers", "2"]), SPACE)
-    with torch.no_grad():
-        for key, value in tagger.model.named_parameters():
-            if not key.startswith("backbone"):
-                value.add_(0.3 * torch.randn(value.shape))
-    return tagger
+    return stirred(build_tagger(read_recipe(None, [*TOY, "--model.num_layers", "2"]), SPACE))
+
+
+@pytest.fixture
+def held_up(tagger, monkeypatch):
+    """A model that looks at no picture until it may: events that say it has begun, and that let it go on."""
+    entered, leave = threading.Event(), threading.Event()
+    original = tagger.model.encode_images
+
+    def slow(images):
+        entered.set()
+        assert leave.wait(20)
+        return original(images)
+
+    def hold():
+        monkeypatch.setattr(tagger.model, "encode_images", slow)
+        return entered, leave
+
+    return hold
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -176,16 +175,8 @@ def test_calls_by_another_name_are_refused(serve):
     assert serve(hosts=("*",)).get("/healthz", headers={"Host": "any.example"}).status_code == 200
 
 
-def test_a_busy_server_says_when_to_come_again(serve, tagger, monkeypatch):
-    entered, leave = threading.Event(), threading.Event()
-    original = tagger.model.encode_images
-
-    def slow(images):
-        entered.set()
-        assert leave.wait(20)
-        return original(images)
-
-    monkeypatch.setattr(tagger.model, "encode_images", slow)
+def test_a_busy_server_says_when_to_come_again(serve, held_up):
+    entered, leave = held_up()
     client = serve(in_flight=1)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.post, "/v1/images", content=encoded())

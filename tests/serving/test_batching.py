@@ -1,6 +1,6 @@
 """Calls of many threads are answered together, each with its own answer."""
 
-import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -34,25 +34,18 @@ def test_answers_are_those_of_calls_alone(tagger, batched):
         assert said.probabilities == pytest.approx(session.predict(told).probabilities, abs=1e-5)
 
 
-def test_what_waits_is_taken_together_and_questions_come_first(tagger, batched, batches, monkeypatch):
+def test_what_waits_is_taken_together_and_questions_come_first(batched, batches, held_up):
     session = batched.look(encoded())
-    entered, leave = threading.Event(), threading.Event()
-    original = tagger.model.encode_images
-
-    def slow(images):
-        entered.set()
-        assert leave.wait(20)
-        return original(images)
-
-    monkeypatch.setattr(tagger.model, "encode_images", slow)
+    entered, leave = held_up()
     batches.clear()
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(batched.look, encoded(seed=1))
         assert entered.wait(20)
         others = [pool.submit(batched.look, encoded(seed=n)) for n in (2, 3)]
         asked = [pool.submit(session.given({}).predict) for _ in range(4)]
+        deadline = time.monotonic() + 20
         while batched._jobs.qsize() < 6:
-            pass
+            assert time.monotonic() < deadline
         leave.set()
         for future in (first, *others, *asked):
             future.result()

@@ -38,8 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
     from ctran.inference.calibrating import answers, fit_calibration, qualities, remove_calibration, write_calibration
     from ctran.inference.tagger import Tagger
-    from ctran.training.pipeline import build_tables
-    from ctran.training.recipe import read_run
+    from ctran.training.pipeline import tables_of_run
 
     shares = sorted(set(options.known_share))
     if bad := [s for s in shares if not 0 <= s < 100]:
@@ -49,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         path = remove_calibration(options.run)
         print(f"{path} is removed: logits as they are, thresholds of one half")
         return 0
-    tables = build_tables(read_run(options.run, ["--data.root", options.root] if options.root else []))
+    tables = tables_of_run(options.run, options.root)
     told = [s / 100 for s in shares]
     calibration = fit_calibration(
         *answers(tagger, tables["val"], told, options.seed, "val"), tagger.labels, precision=options.precision

@@ -41,15 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def pictures_for(options: argparse.Namespace, tagger: "Tagger") -> "Pictures":
     """The pictures named, or the run's ``val``."""
     from ctran.export.pictures import Pictures, find_pictures
-    from ctran.training.pipeline import build_tables
-    from ctran.training.recipe import read_run
+    from ctran.training.pipeline import tables_of_run
 
     if options.pictures:
         return Pictures(find_pictures(options.pictures), tagger.preprocessing)
     if not (options.run / "recipe.yaml").is_file():
         raise ValueError(f"{options.run} is a model without a recipe: name pictures to compare on with --pictures")
     try:
-        table = build_tables(read_run(options.run))["val"]
+        table = tables_of_run(options.run)["val"]
     except (ValueError, OSError) as error:
         raise ValueError(f"the run's pictures cannot be read ({error}); name others with --pictures") from error
     return Pictures(table, tagger.preprocessing)

@@ -145,12 +145,11 @@ def influence(options: argparse.Namespace) -> int:
     from ctran.inference.tagger import Tagger
     from ctran.plots.heat import influence_map
     from ctran.plots.style import save_rows
-    from ctran.training.pipeline import build_tables
-    from ctran.training.recipe import read_run
+    from ctran.training.pipeline import tables_of_run
 
     tagger = Tagger.load(options.run)
     png, csv = files(options.output or options.run / "influence")
-    table = build_tables(read_run(options.run, ["--data.root", options.root] if options.root else []))[options.split]
+    table = tables_of_run(options.run, options.root)[options.split]
     rows = np.random.default_rng(options.seed).permutation(len(table))[: options.count].tolist()
     matrix, names = measure(tagger, table, rows).numpy(), tagger.labels.names
     influence_map(matrix, names, png, most=options.labels)

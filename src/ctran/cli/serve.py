@@ -132,8 +132,7 @@ def faster(predictor: "Predictor") -> "Predictor":
 def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gallery":
     """The folder's pictures, else the first of the run's test set where that is at hand."""
     from ctran.serving.gallery import Gallery
-    from ctran.training.pipeline import build_tables
-    from ctran.training.recipe import read_run
+    from ctran.training.pipeline import tables_of_run
 
     if options.pictures:
         if not options.pictures.is_dir():
@@ -142,7 +141,7 @@ def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gall
     if not (options.run / "recipe.yaml").is_file():
         return Gallery([])
     try:
-        return Gallery.of_table(build_tables(read_run(options.run))["test"], SHOWN)
+        return Gallery.of_table(tables_of_run(options.run)["test"], SHOWN)
     except (ValueError, OSError) as error:
         print(f"no pictures to start with: {error}", file=sys.stderr)
         return Gallery([])

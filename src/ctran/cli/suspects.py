@@ -30,14 +30,13 @@ def run(options: argparse.Namespace) -> int:
     from ctran.inference.tagger import Tagger
     from ctran.plots.style import save_rows
     from ctran.plots.suspects import sentence, suspect_page, suspect_sheet
-    from ctran.training.pipeline import build_tables
-    from ctran.training.recipe import read_run
+    from ctran.training.pipeline import tables_of_run
 
     stem = options.output or options.run / f"suspects-{options.split}"
     if not stem.parent.is_dir():
         raise ValueError(f"--output {stem}: there is no folder {stem.parent}")
     tagger = Tagger.load(options.run)
-    table = build_tables(read_run(options.run, ["--data.root", options.root] if options.root else []))[options.split]
+    table = tables_of_run(options.run, options.root)[options.split]
     found = suspects(tagger, table, most=max(options.rows, options.pictures))
     if not found:
         raise ValueError(f"{options.split} has no annotation of a label that the model is asked for")

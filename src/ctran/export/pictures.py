@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from ctran.data.table import SampleTable
+from ctran.decoding import picture_files
 from ctran.images import Preprocessing, open_pixels
 
 
@@ -47,13 +47,11 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     Raises:
         ValueError: a path that is not there, or no picture at all.
     """
-    endings = {ending for ending, form in Image.registered_extensions().items() if form in Image.OPEN}
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise ValueError(f"--pictures: {path} not found")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings) if path.is_dir() else [path]
-        found.extend(inside)
+        found.extend(picture_files(path) if path.is_dir() else [path])
     if not found:
         raise ValueError(f"--pictures: no picture in {', '.join(map(str, paths))}")
     return found

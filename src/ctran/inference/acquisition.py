@@ -90,7 +90,11 @@ def _named(labels: LabelSpace, names: Sequence[str]) -> set[int]:
 
 
 def information(
-    marginals: Marginals, states: Int[Tensor, " L"], asked: Sequence[Candidate], counts: Bool[Tensor, " L"]
+    marginals: Marginals,
+    states: Int[Tensor, " L"],
+    before: Float[Tensor, " L"],
+    asked: Sequence[Candidate],
+    counts: Bool[Tensor, " L"],
 ) -> list[float]:
     r"""Expected information gain of each question over the labels beyond it, in nats.
 
@@ -100,9 +104,10 @@ def information(
     share more than once, so it is not the joint information gain (``docs/experiments/ask.md`` says how far apart they are).
 
     Args:
+        before: marginals of ``states``.
         counts: labels whose entropy counts.
     """
-    before = marginals(states[None])[0].double()
+    before = before.double()
     counts = counts & (states == LabelState.UNKNOWN)
     rows = torch.cat([_answered(states, question) for question in asked])
     after = torch.cat([entropy(marginals(part)) for part in rows.split(ROWS)])
@@ -110,7 +115,7 @@ def information(
     for question in asked:
         others = counts.clone()
         others[question.members] = False
-        chance = _chances(before, question)
+        chance = chances(before[question.members])
         expected = chance @ after[first : first + len(chance)][:, others].sum(dim=1)
         gains.append(float(entropy(before[others]).sum() - expected))
         first += len(chance)
@@ -123,15 +128,14 @@ def _answered(states: Int[Tensor, " L"], question: Candidate) -> Int[Tensor, "A 
     return rows
 
 
-def _chances(before: Float[Tensor, " L"], question: Candidate) -> Float[Tensor, " A"]:
-    """Probability of each answer."""
-    p = before[question.members]
+def chances(p: Float[Tensor, " M"]) -> Float[Tensor, " A"]:
+    """Probability of each outcome of what is asked as one: of a label absent, present; of a group each of its labels."""
     return torch.stack([1 - p[0], p[0]]) if len(p) == 1 else p / p.sum()
 
 
 def uncertainty(before: Float[Tensor, " L"], question: Candidate) -> float:
     """Entropy of the answer, in nats."""
-    chance = _chances(before.double(), question)
+    chance = chances(before[question.members].double())
     return float(-torch.xlogy(chance, chance).sum())
 
 
@@ -176,7 +180,7 @@ def ask(
         if policy == "information" and open_:
             order = _best(open_, scores, costs)[:most]
             open_ = [open_[i] for i in order]
-            scores = information(marginals, states, open_, labels.targets)
+            scores = information(marginals, states, before, open_, labels.targets)
     ranked = _best(open_, scores, costs)[:k]
     names = [tuple(labels.names[i] for i in open_[n].members) for n in ranked]
     return [

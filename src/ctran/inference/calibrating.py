@@ -1,6 +1,5 @@
 """Fit temperatures and thresholds of a model on one table, and say on another what they are worth."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +92,7 @@ def qualities(
     rows = list[Quality]()
     for answer in found:
         share = answer.evidence.share
-        temperature = float(np.interp(share, calibration.known_shares, calibration.temperatures))
+        temperature = float(calibration.temperature_at(np.array([share]))[0])
         before, positive, counts = _entries(truth, answer, labels, 1.0)
         after, *_ = _entries(truth, answer, labels, temperature)
         half = metrics.measure(before, positive, counts)
@@ -118,7 +117,5 @@ def remove_calibration(folder: Path) -> Path:
 def write_calibration(calibration: Calibration, folder: Path) -> Path:
     """Put it into a model folder, or the ``model`` folder of a run, in one step; returns the file."""
     path = calibration_file(folder)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(calibration.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    calibration.save(path)
     return path

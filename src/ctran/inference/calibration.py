@@ -3,8 +3,10 @@
 Plain data in the model folder (``calibration.json``), fitted on ``val`` by ``ctran calibrate``.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,8 +55,17 @@ class Calibration:
     def temperature_of(self, states: Int[Tensor, "R L"]) -> Float[Tensor, " R"]:
         """Temperature of each row, by the share of its labels that is told."""
         share = (states != LabelState.UNKNOWN).float().mean(dim=1).cpu().numpy()
-        found = np.interp(share, self.known_shares, self.temperatures)
-        return torch.from_numpy(found).to(states.device, torch.float32)
+        return torch.from_numpy(self.temperature_at(share)).to(states.device, torch.float32)
+
+    def temperature_at(self, known_share: Float[np.ndarray, " R"]) -> Float[np.ndarray, " R"]:
+        """Temperature at shares of known labels."""
+        return np.interp(known_share, self.known_shares, self.temperatures)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, in one step."""
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(path)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -221,7 +221,7 @@ class Session:
     def most_likely(self) -> LabelSet:
         """One whole label set, the surest label first; see :func:`ctran.inference.sets.most_likely`."""
         full, log = sets.most_likely(self.marginals, self.labels, self.states)
-        return self._set(full, float(log))
+        return self._set(full, log)
 
     def log_likelihood(self, present: Sequence[str], *, orders: int = 8, generator: torch.Generator) -> float:
         """Log-likelihood, in nats, that just these labels are present, given what is known; mean over random orders.

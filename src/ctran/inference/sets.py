@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.implications import settle
-from ctran.inference.acquisition import ROWS, Marginals
+from ctran.inference.acquisition import ROWS, Marginals, chances
 from ctran.labels import LabelSpace, LabelState
 
 LEAST = 1e-9
@@ -67,43 +67,41 @@ def _draw(states: Int[Tensor, " L"], found: Float[Tensor, " L"], unit: list[int]
     """Reveal one unit in place; log-probability of what was drawn."""
     p = found[unit] * (states[unit] == LabelState.UNKNOWN)  # of a group, labels that are still possible
     if len(unit) == 1:
-        present = bool(torch.rand((), generator=generator, dtype=torch.double) < p[0])
-        states[unit[0]] = LabelState.POSITIVE if present else LabelState.NEGATIVE
-        return float((p[0] if present else 1 - p[0]).clamp(min=LEAST).log())
-    best = int(torch.multinomial(p, 1, generator=generator))
+        outcome = int(torch.rand((), generator=generator, dtype=torch.double) < p[0])
+    else:
+        outcome = int(torch.multinomial(p, 1, generator=generator))
+    _reveal(states, unit, outcome)
+    return _log(chances(p)[outcome])
+
+
+def _reveal(states: Int[Tensor, " L"], unit: list[int], outcome: int) -> None:
+    """Tell one of the outcomes of :func:`~ctran.inference.acquisition.chances`, in place."""
     states[unit] = int(LabelState.NEGATIVE)
-    states[unit[best]] = LabelState.POSITIVE
-    return float((p[best] / p.sum()).clamp(min=LEAST).log())
+    if len(unit) > 1 or outcome:
+        states[unit[outcome if len(unit) > 1 else 0]] = LabelState.POSITIVE
 
 
-def most_likely(
-    marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " L"]
-) -> tuple[Int[Tensor, " L"], Float[Tensor, ""]]:
+def _log(chance: Float[Tensor, ""]) -> float:
+    """Nats."""
+    return float(chance.clamp(min=LEAST).log())
+
+
+def most_likely(marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " L"]) -> tuple[Int[Tensor, " L"], float]:
     """One whole set: the surest unit is revealed first, then all others are asked again.
 
     Greedy, so the likeliest set of all may be another. Returns its log-likelihood in that order, nats.
     """
     parts = units(labels)
-    told, log = settle(states[None], labels), torch.zeros((), dtype=torch.double)
+    told, log = settle(states[None], labels), 0.0
     while (left := open_units(told, parts)).any():
         found = marginals(told)[0].double()
-        sure, unit = max((_surest(found, parts[u]), u) for u in left[0].nonzero()[:, 0].tolist())
-        members = parts[unit]
-        if len(members) == 1:
-            told[0, members[0]] = LabelState.POSITIVE if found[members[0]] >= 0.5 else LabelState.NEGATIVE
-        else:
-            best = members[int(found[members].argmax())]
-            told[0, members] = int(LabelState.NEGATIVE)
-            told[0, best] = LabelState.POSITIVE
-        log += torch.tensor(sure).clamp(min=LEAST).log()
+        outcomes = {u: chances(found[parts[u]]) for u in left[0].nonzero()[:, 0].tolist()}
+        unit = max(outcomes, key=lambda u: (float(outcomes[u].max()), u))
+        chance = outcomes[unit]
+        _reveal(told[0], parts[unit], int(chance[1] >= chance[0]) if len(parts[unit]) == 1 else int(chance.argmax()))
+        log += _log(chance.max())
         told = settle(told, labels)
     return told[0], log
-
-
-def _surest(found: Float[Tensor, " L"], unit: list[int]) -> float:
-    """Probability of a unit's likeliest outcome."""
-    p = found[unit]
-    return float(torch.maximum(p[0], 1 - p[0]) if len(unit) == 1 else p.max() / p.sum())
 
 
 def contradicts(labels: LabelSpace, full: Int[Tensor, " L"]) -> bool:
@@ -146,13 +144,11 @@ def log_likelihood(
         if not rows:
             return 0.0
         found = torch.cat([marginals(part) for part in torch.stack(rows).split(ROWS)]).double()
-        logs.append(sum(_log(row, unit, full) for row, unit in zip(found, asked, strict=True)))
+        logs.append(sum(_log(_chance_of(full, unit, row)) for row, unit in zip(found, asked, strict=True)))
     return sum(logs) / len(logs)
 
 
-def _log(found: Float[Tensor, " L"], unit: list[int], full: Int[Tensor, " L"]) -> float:
-    """Log-probability of what ``full`` says of a unit."""
-    p = found[unit]
+def _chance_of(full: Int[Tensor, " L"], unit: list[int], found: Float[Tensor, " L"]) -> Float[Tensor, ""]:
+    """Probability of what ``full`` says of a unit."""
     present = full[unit] == LabelState.POSITIVE
-    chance = p[present][0] / p.sum() if len(unit) > 1 else torch.where(present, p, 1 - p)[0]
-    return float(chance.clamp(min=LEAST).log())
+    return chances(found[unit])[int(present[0]) if len(unit) == 1 else int(present.int().argmax())]

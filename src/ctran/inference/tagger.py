@@ -130,8 +130,7 @@ class Tagger(Predictor):
             (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
             self.labels.save(part / "labels.json")
             if self.calibration is not None:
-                text = json.dumps(self.calibration.as_dict(), indent=1, ensure_ascii=False)
-                (part / "calibration.json").write_text(text + "\n", encoding="utf-8")
+                self.calibration.save(part / "calibration.json")
             (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """A folder that gets labelled: pictures, and ``metadata.jsonl`` beside them, which ``ctran train`` reads."""
 
 import hashlib
+import io
 import json
 import os
 import threading
@@ -60,11 +61,6 @@ class Annotations:
         row = self._rows.get(file_name, {})
         return dict.fromkeys(row.get("labels") or [], True) | dict.fromkeys(row.get("negatives") or [], False)
 
-    def pictures(self) -> list[Path]:
-        """Picture files in the folder and below, by name."""
-        endings = {ending for ending, form in Image.registered_extensions().items() if form in Image.OPEN}
-        return sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
-
     def file_name(self, path: Path) -> str:
         """What the rows call a picture of the folder."""
         return path.relative_to(self.folder).as_posix()
@@ -96,8 +92,6 @@ class Annotations:
 
 def _ending(name: str, content: bytes) -> str:
     """Ending of a picture's file, by what it is."""
-    import io
-
     form = Image.open(io.BytesIO(content)).format or ""
     known = [ending for ending, of in Image.registered_extensions().items() if of == form]
     own = Path(name).suffix.lower()

@@ -35,7 +35,7 @@ from ctran.plots.heat import overlay
 from ctran.serving import schemas
 from ctran.serving.annotations import Annotations
 from ctran.serving.batching import BatchedPredictor, StoppingError
-from ctran.serving.gallery import Gallery
+from ctran.serving.gallery import Entry, Gallery
 from ctran.serving.metrics import Metrics
 from ctran.serving.middleware import RETRY_AFTER, Gate, TooLargeError
 from ctran.serving.settings import Settings
@@ -65,14 +65,9 @@ class State:
         self.predictor = BatchedPredictor(predictor, lambda kind, calls: self.metrics.batches.labels(kind).observe(calls))
         self.shows_attention = isinstance(predictor.model, CTran) and predictor.model.use_image
 
-    def look(self, content: bytes, name: str) -> Session:
-        """A session about a picture as it was sent."""
-        square = self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels)
-        return self.predictor.look_at(square)
-
     def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Session]:
         """Look, and keep what was seen; ``file_name`` where the picture is in the folder of annotations."""
-        session = self.look(content, name)
+        session = self.predictor.look_at(self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels))
         return self.store.add(Look(session, content, name, file_name)), session
 
 
@@ -290,9 +285,8 @@ def gallery(state: StateOf, offset: int = 0, limit: int = 50) -> list[dict[str, 
     """Pictures to start with: number, name, whether an annotation of it is saved."""
     if offset < 0 or not 1 <= limit <= 500:
         raise HTTPException(422, "expected offset from 0 on and limit from 1 to 500")
-    done = state.annotations
     entries = list(enumerate(state.gallery.entries))[offset : offset + limit]
-    return [{"number": n, "name": e.name, "saved": done is not None and (e.file_name or "") in done} for n, e in entries]
+    return [{"number": n, "name": e.name, "saved": _saved(state, e)} for n, e in entries]
 
 
 @router.get("/gallery/{number}/thumbnail", response_class=Response, responses=PICTURE)
@@ -309,13 +303,18 @@ def open_gallery(number: int, state: StateOf) -> schemas.Image:
     """Look at a picture of the gallery; what was saved of it before is told."""
     entry = _entry(state, number)
     name, session = state.keep(entry.read(), entry.name, entry.file_name)
-    known = state.annotations.known(entry.file_name) if state.annotations and entry.file_name else {}
-    known = {label: said for label, said in known.items() if label in state.predictor.labels.index_of}
-    saved = bool(state.annotations) and (entry.file_name or "") in (state.annotations or ())
+    saved = _saved(state, entry)
+    said = state.annotations.known(entry.file_name) if saved and state.annotations and entry.file_name else {}
+    known = {label: present for label, present in said.items() if label in state.predictor.labels.index_of}
     return schemas.Image(id=name, name=entry.name, saved=saved, **answer(session.given(known).predict()))
 
 
-def _entry(state: State, number: int) -> Any:
+def _saved(state: State, entry: Entry) -> bool:
+    """Whether there is an annotation of a picture."""
+    return state.annotations is not None and entry.file_name is not None and entry.file_name in state.annotations
+
+
+def _entry(state: State, number: int) -> Entry:
     if not 0 <= number < len(state.gallery):
         raise HTTPException(404, f"the gallery has {len(state.gallery)} pictures, there is no number {number}")
     return state.gallery.entries[number]

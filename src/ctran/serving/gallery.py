@@ -8,7 +8,7 @@ from functools import lru_cache
 from PIL import ImageOps
 
 from ctran.data.table import SampleTable
-from ctran.decoding import open_image
+from ctran.decoding import open_image, picture_files
 from ctran.serving.annotations import Annotations
 
 THUMB = 160
@@ -42,7 +42,7 @@ class Gallery:
     @classmethod
     def of_folder(cls, annotations: Annotations) -> "Gallery":
         """All pictures of a folder that is to be labelled."""
-        paths = [(annotations.file_name(path), path) for path in annotations.pictures()]
+        paths = [(annotations.file_name(path), path) for path in picture_files(annotations.folder)]
         return cls([Entry(name, path.read_bytes, name) for name, path in paths])
 
     @classmethod

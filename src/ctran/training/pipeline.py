@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from filelock import FileLock
@@ -24,7 +25,7 @@ from ctran.methods._base import preprocessing
 from ctran.model import Method
 from ctran.model.pretrained import load_weights
 from ctran.progress import bar
-from ctran.training.recipe import Recipe
+from ctran.training.recipe import Recipe, read_run
 from ctran.version import __version__
 
 WORTH_COMPILING = 20_000
@@ -66,6 +67,11 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
         _ = table.truth  # checks exclusive groups
     tables["train"].check_learnable()
     return tables
+
+
+def tables_of_run(run: Path, root: str | None = None) -> dict[str, SampleTable]:
+    """All splits of a run's data; ``root`` where they have moved since training."""
+    return build_tables(read_run(run, ["--data.root", root] if root else []))
 
 
 def build_tagger(recipe: Recipe, labels: LabelSpace) -> Tagger:
