@@ -45,7 +45,7 @@ from ctran.training.run_folder import write_json
 ANSWERS = 20
 EVERY = 3
 """Of the test pictures, so that the study takes an hour and not three."""
-POLICIES: tuple[Policy, ...] = ("information", "uncertainty", "random")
+POLICIES: tuple[Policy, ...] = ("information", "uncertainty", "total", "random")
 ORDERS = 4
 PLANTED_PICTURES = 200
 LIMIT = 0.02

@@ -64,6 +64,20 @@ def test_predict_as_csv_is_one_row_a_label(run, capsys):
     assert {r["label"] for r in rows} == {"blue", "green", "red", "warm"} and all(r["present"] == "1" for r in rows)
 
 
+def test_thresholds_of_a_model_are_used_unless_another_is_given(run, capsys, tmp_path):
+    from ctran import Tagger
+    from ctran.inference.calibration import Calibration
+
+    tagger = Tagger.load(run[0])
+    tagger.calibration = Calibration(thresholds=dict.fromkeys(tagger.labels.names, 0.0) | {"red": 1.0})
+    tagger.save(tmp_path / "m")
+    command = ["predict", str(tmp_path / "m"), str(run[1] / "00.png"), "--json"]
+    assert main(command) == 0
+    assert set(json.loads(capsys.readouterr().out)["labels"]) == {"blue", "green", "warm"}
+    assert main([*command, "--threshold", "0"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["labels"]) == {"blue", "green", "red", "warm"}
+
+
 def test_one_broken_picture_does_not_cost_the_others(run, capsys, tmp_path):
     (tmp_path / "bad.png").write_text("no picture")
     assert main(["predict", str(run[0]), str(tmp_path / "bad.png"), str(run[1] / "00.png"), "--json"]) == 1

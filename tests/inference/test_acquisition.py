@@ -146,6 +146,24 @@ def test_the_gain_does_not_count_labels_that_are_never_asked_for(world):
     assert gains[3] == pytest.approx(0, abs=1e-9) and gains[0] > 0
 
 
+def test_the_total_is_what_an_answer_says_of_the_others_and_of_itself(world):
+    states = torch.tensor([UNKNOWN, NEGATIVE, UNKNOWN, UNKNOWN])
+    gain, own, both = (
+        {q.name: q.score for q in ask(exact(world), SPACE, states, k=4, policy=policy)}
+        for policy in ("information", "uncertainty", "total")
+    )
+    assert both == pytest.approx({name: gain[name] + own[name] for name in gain}, abs=1e-6)
+    alone = ask(flat([0.5, 0.2, 0.9, 0.45]), SPACE, torch.zeros(4, dtype=torch.long), k=4, policy="total")
+    assert [q.name for q in alone] == ["a", "d", "b", "c"]  # nothing depends on them: the most open first
+
+
+def test_the_total_leaves_out_answers_that_nobody_asks_for(world):
+    space = LabelSpace(("a", "b", "c", "d"), extra=("a",))
+    nothing = torch.zeros(4, dtype=torch.long)
+    gain, both = ({q.name: q.score for q in ask(exact(world), space, nothing, k=4, policy=p)} for p in ("information", "total"))
+    assert both["a"] == pytest.approx(gain["a"]) and both["b"] > gain["b"]
+
+
 def test_entropy_of_what_is_certain_is_zero():
     assert entropy(torch.tensor([0.0, 1.0, 0.5])).tolist() == pytest.approx([0, 0, math.log(2)])
 
@@ -210,4 +228,4 @@ def test_sets_that_contradict_what_is_known_are_impossible(generator):
 
 
 def test_policies_are_those_that_are_documented():
-    assert set(acquisition.Policy.__args__) == {"information", "uncertainty", "random"}
+    assert set(acquisition.Policy.__args__) == {"information", "uncertainty", "total", "random"}

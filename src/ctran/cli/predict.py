@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="run, model folder, or folder of ctran export")
     parser.add_argument("images", type=Path, nargs="+", help="picture files")
     parser.add_argument("--known", nargs="+", action="extend", default=[], metavar="LABEL=yes|no", help="what is known")
-    parser.add_argument("--threshold", type=share, default=0.5, help="probability from which on a label counts as present")
+    parser.add_argument("--threshold", type=share, help="from where on a label is present (default: the model's own, else 0.5)")
     parser.add_argument("--fast", action="store_true", help="compute in bfloat16: faster where the processor has it")
     parser.add_argument("--top", type=count, default=5, help="labels a picture in the table")
     form = parser.add_mutually_exclusive_group()

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ctran.labels import LabelSpace, LabelState
 
-Policy = Literal["information", "uncertainty", "random"]
+Policy = Literal["information", "uncertainty", "total", "random"]
 """``information``: what the answer is expected to say of the other labels; ``uncertainty``: how open the answer itself is;
-``random``: any, to compare with."""
+``total``: both, by how much the summed entropy of all labels is expected to fall; ``random``: any, to compare with."""
 
 Marginals = Callable[[Int[Tensor, "R L"]], Float[Tensor, "R L"]]
 """States to the probability that each label is present: 0 or 1 for labels that are told."""
@@ -32,7 +32,7 @@ class Question:
     Args:
         name: of the label, or of the exclusive group of which one label is present.
         labels: that one label, or the group's labels that are still possible.
-        score: what the policy found: nats for ``information`` and ``uncertainty``, a random number for ``random``.
+        score: what the policy found: nats, or for ``random`` a random number.
         cost: of the answer; questions are ranked by score / cost.
     """
 
@@ -95,6 +95,8 @@ def information(
     before: Float[Tensor, " L"],
     asked: Sequence[Candidate],
     counts: Bool[Tensor, " L"],
+    *,
+    itself: bool = False,
 ) -> list[float]:
     r"""Expected information gain of each question over the labels beyond it, in nats.
 
@@ -106,6 +108,7 @@ def information(
     Args:
         before: marginals of ``states``.
         counts: labels whose entropy counts.
+        itself: the labels that are asked for count as well: how much the summed entropy is expected to fall in all.
     """
     before = before.double()
     counts = counts & (states == LabelState.UNKNOWN)
@@ -114,7 +117,7 @@ def information(
     gains, first = list[float](), 0
     for question in asked:
         others = counts.clone()
-        others[question.members] = False
+        others[question.members] &= itself
         chance = chances(before[question.members])
         expected = chance @ after[first : first + len(chance)][:, others].sum(dim=1)
         gains.append(float(entropy(before[others]).sum() - expected))
@@ -158,7 +161,8 @@ def ask(
         states: what is known of it.
         costs: of the answer to a label or group, greater than 0; 1 for those not named.
         within: names of labels and groups to choose from.
-        most: ``information`` looks at no more than so many candidates, those whose own answers are most open a cost.
+        most: ``information`` and ``total`` look at no more than so many candidates, those whose own answers are most open a
+            cost.
         generator: of ``random``, which needs it.
 
     Raises:
@@ -177,10 +181,10 @@ def ask(
     else:
         before = marginals(states[None])[0]
         scores = [uncertainty(before, question) for question in open_]
-        if policy == "information" and open_:
+        if policy != "uncertainty" and open_:
             order = _best(open_, scores, costs)[:most]
             open_ = [open_[i] for i in order]
-            scores = information(marginals, states, before, open_, labels.targets)
+            scores = information(marginals, states, before, open_, labels.targets, itself=policy == "total")
     ranked = _best(open_, scores, costs)[:k]
     names = [tuple(labels.names[i] for i in open_[n].members) for n in ranked]
     return [

@@ -1,8 +1,10 @@
 """What goes over the wire."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from ctran.inference.acquisition import Policy
 
 Known = Annotated[dict[str, StrictBool], Field(description="label -> present (true) or absent (false)")]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -30,7 +32,7 @@ class AskBody(Told):
     """What to ask next."""
 
     k: int = Field(5, ge=1, le=100)
-    policy: Literal["information", "uncertainty", "random"] = "information"
+    policy: Policy = "information"
     costs: dict[str, float] = {}
     within: list[str] | None = Field(None, description="labels and groups to choose from")
     seed: int = Field(0, description="of the policy 'random'")
