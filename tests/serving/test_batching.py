@@ -43,13 +43,45 @@ def test_what_waits_is_taken_together_and_questions_come_first(batched, batches,
         assert entered.wait(20)
         others = [pool.submit(batched.look, encoded(seed=n)) for n in (2, 3)]
         asked = [pool.submit(session.given({}).predict) for _ in range(4)]
-        deadline = time.monotonic() + 20
-        while batched._jobs.qsize() < 6:
-            assert time.monotonic() < deadline
+        wait_for(6, batched._jobs)
         leave.set()
         for future in (first, *others, *asked):
             future.result()
     assert batches == [("encode", 1), ("predict", 4), ("encode", 2)]
+
+
+def wait_for(count, queue):
+    deadline = time.monotonic() + 20
+    while queue.qsize() < count:
+        assert time.monotonic() < deadline
+
+
+def test_a_picture_has_its_turn_however_many_questions_there_are(batched, batches, held_up):
+    session = batched.look(encoded())
+    entered, leave = held_up()
+    batches.clear()
+    with ThreadPoolExecutor(16) as pool:
+        first = pool.submit(batched.look, encoded(seed=1))
+        assert entered.wait(20)
+        rows = torch.zeros(64, 8, dtype=torch.long)  # a batch of its own
+        asked = [pool.submit(batched.marginals, session.features, rows) for _ in range(10)]
+        wait_for(10, batched._jobs)
+        late = pool.submit(batched.look, encoded(seed=2))
+        wait_for(11, batched._jobs)
+        maps = pool.submit(session.attention, "flag")
+        wait_for(12, batched._jobs)
+        leave.set()
+        for future in (first, late, maps, *asked):
+            future.result()
+    assert [kind for kind, _ in batches[:6]] == ["encode", *["predict"] * 4, "encode"]
+    assert [kind for kind, _ in batches].index("attention") == 10
+
+
+def test_many_pictures_of_one_call_are_looked_at_a_few_at_a_time(tagger, batched, batches):
+    squares = torch.stack([tagger.square(encoded(seed=n)) for n in range(6)])
+    found = batched.encode_images(squares)
+    assert torch.allclose(found.tokens, tagger.encode_images(squares).tokens, atol=1e-5)
+    assert batches == [("encode", 1), ("encode", 1)]
 
 
 def test_an_error_reaches_the_one_who_asked_and_the_others_are_served(batched):

@@ -14,7 +14,7 @@ from ctran.inference.calibration import Calibration
 from ctran.inference.prediction import Prediction
 from ctran.inference.session import Session
 from ctran.labels import LabelSpace, LabelState
-from ctran.model import Features, Method
+from ctran.model import CTran, Features, Method
 from ctran.model.fast import fast
 
 
@@ -117,6 +117,24 @@ class Predictor:
         found = exclusive.probabilities(logits, states, self.labels.exclusive)
         found = torch.where(states == LabelState.UNKNOWN, found, (states == LabelState.POSITIVE).float())
         return implications.consistent(found, self.labels).cpu()
+
+    @torch.inference_mode()
+    def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:
+        """How each token of one picture attends to each, image tokens first: mean over the heads, layer by layer.
+
+        Raises:
+            TypeError: the model has no attention to a picture.
+        """
+        if not self.shows_attention:
+            raise TypeError("this model has no attention to the picture: train with method ctran, and not without image")
+        assert isinstance(self.model, CTran)
+        told = implications.settle(states[None], self.labels).to(self.device)
+        return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, told)]).float().cpu()
+
+    @property
+    def shows_attention(self) -> bool:
+        """Whether :meth:`attention` has an answer."""
+        return isinstance(self.model, CTran) and self.model.use_image
 
     def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: float | None = None) -> Prediction:
         """One row of :meth:`marginals` by name; labels that are never asked for are left out."""

@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from ctran.implications import settle
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, Question
 from ctran.inference.prediction import Prediction
 from ctran.labels import LabelSpace, LabelState
-from ctran.model import CTran, Features
+from ctran.model import Features
 
 if TYPE_CHECKING:
     from ctran.inference.predictor import Predictor
@@ -256,10 +255,5 @@ class Session:
         """Attention of each label token (row) to each label token, mean over the heads, layer by layer."""
         return self._maps()[:, -len(self.labels) :, -len(self.labels) :].numpy()
 
-    @torch.inference_mode()
     def _maps(self) -> Float[Tensor, "layers N N"]:
-        model = self.predictor.model
-        if not isinstance(model, CTran) or not model.use_image:
-            raise TypeError("this model has no attention to the picture: train with method ctran, and not without image")
-        states = settle(self.states[None], self.labels).to(self.predictor.device)
-        return torch.stack([layer[0].mean(dim=0) for layer in model.attention(self.features, states)]).float().cpu()
+        return self.predictor.attention(self.features, self.states)

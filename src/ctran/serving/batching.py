@@ -14,8 +14,10 @@ from torch import Tensor
 from ctran.inference.predictor import Predictor
 from ctran.model import Features
 
-ROWS, IMAGES = 64, 8
-"""Rows of states, and pictures, that the model takes at once when several requests wait."""
+MOST = {"predict": 64, "encode": 4, "attention": 1}
+"""Rows of states, pictures and attention maps that the model takes at once when several requests wait."""
+TURNS = 4
+"""Batches of questions after which a picture that waits has its turn."""
 
 
 class StoppingError(RuntimeError):
@@ -43,11 +45,12 @@ class BatchedPredictor(Predictor):
     """A predictor for many threads: one thread of its own runs the model, on all that has come in meanwhile.
 
     Nothing waits for company: when the model is free it takes what is there, so one client alone is served at once and many
-    are served together. Answers differ from those alone by rounding. Questions come before pictures, which take longer.
+    are served together. Answers differ from those alone by rounding. Questions come before pictures, which take longer, but
+    not for ever (:data:`TURNS`).
 
     Args:
         predictor: the model.
-        observe: is told of each batch its kind (``predict`` or ``encode``) and how many calls it held.
+        observe: is told of each batch its kind (``predict``, ``encode``, ``attention``) and how many calls it held.
     """
 
     def __init__(self, predictor: Predictor, observe: Callable[[str, int], None] = lambda kind, calls: None) -> None:
@@ -55,6 +58,7 @@ class BatchedPredictor(Predictor):
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._observe = observe
         self._lock, self._closed = threading.Lock(), False
+        self._turns = 0
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -71,8 +75,13 @@ class BatchedPredictor(Predictor):
         return self._ask(Job(kind, len(states), (features, states)))
 
     def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
-        """As :meth:`Predictor.encode_images`, together with the calls of other threads."""
-        return self._ask(Job(("encode",), len(squares), (squares,)))
+        """As :meth:`Predictor.encode_images`, together with the calls of other threads; many pictures a few at a time."""
+        parts = squares.split(MOST["encode"])
+        return Features.join([self._ask(Job(("encode",), len(part), (part,))) for part in parts])
+
+    def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:
+        """As :meth:`Predictor.attention`, in turn with the calls of other threads."""
+        return self._ask(Job(("attention",), 1, (features, states)))
 
     def _ask(self, job: Job) -> Any:
         with self._lock:
@@ -103,11 +112,14 @@ class BatchedPredictor(Predictor):
                 return False
             waiting.append(job)
 
-    @staticmethod
-    def _next(waiting: Sequence[Job]) -> list[Job]:
-        """The oldest question, or if there is none the oldest picture, and others of its kind as long as there is room."""
-        first = next((job for job in waiting if job.kind[0] == "predict"), waiting[0])
-        room = (ROWS if first.kind[0] == "predict" else IMAGES) - first.size
+    def _next(self, waiting: Sequence[Job]) -> list[Job]:
+        """The oldest call whose turn it is, and others of its kind as long as there is room."""
+        questions = (job for job in waiting if job.kind[0] == "predict")
+        others = (job for job in waiting if job.kind[0] != "predict")
+        first = next(others, None) if self._turns >= TURNS else next(questions, None)
+        first = first or waiting[0]  # nothing else waits
+        self._turns = self._turns + 1 if first.kind[0] == "predict" else 0
+        room = MOST[first.kind[0]] - first.size
         chosen = [first]
         for job in waiting:
             if job is not first and job.kind == first.kind and job.size <= room:
@@ -118,7 +130,7 @@ class BatchedPredictor(Predictor):
     def _run(self, jobs: Sequence[Job]) -> None:
         self._observe(jobs[0].kind[0], len(jobs))
         try:
-            answers = self._predict(jobs) if jobs[0].kind[0] == "predict" else self._encode(jobs)
+            answers = {"predict": self._predict, "encode": self._encode, "attention": self._attend}[jobs[0].kind[0]](jobs)
         except BaseException as error:  # whoever waits is told; the thread goes on
             for job in jobs:
                 job.answer.set_exception(error)
@@ -130,6 +142,9 @@ class BatchedPredictor(Predictor):
         features = Features.join([job.inputs[0] for job in jobs])
         found = super().marginals(features, torch.cat([job.inputs[1] for job in jobs]))
         return found.split([job.size for job in jobs])
+
+    def _attend(self, jobs: Sequence[Job]) -> list[Tensor]:
+        return [super(BatchedPredictor, self).attention(*job.inputs) for job in jobs]
 
     def _encode(self, jobs: Sequence[Job]) -> list[Features]:
         features, first, parts = super().encode_images(torch.cat([job.inputs[0] for job in jobs])), 0, list[Features]()

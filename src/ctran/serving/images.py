@@ -1,0 +1,124 @@
+"""The API: pictures are looked at once, then asked about by id; ``/v1/predict`` keeps nothing."""
+
+import base64
+import binascii
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import torch
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+
+from ctran.decoding import as_image
+from ctran.inference.session import LabelSet
+from ctran.plots.heat import overlay
+from ctran.serving import schemas
+from ctran.serving.state import PICTURE, LookOf, StateOf, answer, png
+
+router = APIRouter(prefix="/v1", tags=["v1"])
+
+
+async def sent(request: Request) -> tuple[bytes, str]:
+    """A picture, sent as the body itself or as the file of a form; and its name."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        try:
+            async with request.form(max_files=1) as form:
+                file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
+                if file is None:
+                    raise HTTPException(422, "the form holds no file; send one picture as a file field")
+                return await file.read(), file.filename or "picture"
+        except MultiPartException as error:
+            raise HTTPException(422, f"the form cannot be read: {error.message}") from None
+    content = await request.body()
+    if not content:
+        raise HTTPException(422, "the request is empty; send a picture as the body, or as the file of a form")
+    return content, unquote(request.headers.get("x-file-name", "")) or "picture"
+
+
+@router.post("/images", status_code=201)
+def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> schemas.Image:
+    """Look at a picture: the body of the request, or the file of a form. The id is good until the picture is forgotten."""
+    name, session = state.keep(*picture)
+    return schemas.Image(id=name, name=picture[1], **answer(session.predict()))
+
+
+@router.post("/images/{image}/predict")
+def predict(body: schemas.PredictBody, look: LookOf) -> schemas.Answer:
+    """What is in the picture, given what is known."""
+    return schemas.Answer(**answer(look.session.given(body.known).predict(threshold=body.threshold)))
+
+
+@router.post("/images/{image}/ask")
+def ask(body: schemas.AskBody, look: LookOf) -> list[schemas.AskedQuestion]:
+    """Which labels to verify next."""
+    generator = torch.Generator().manual_seed(body.seed)
+    found = look.session.given(body.known).ask(
+        body.k, policy=body.policy, costs=body.costs, within=body.within, generator=generator
+    )
+    return [schemas.AskedQuestion(name=q.name, labels=list(q.labels), score=q.score, cost=q.cost) for q in found]
+
+
+@router.post("/images/{image}/what-if")
+def what_if(body: schemas.WhatIfBody, look: LookOf) -> dict[str, schemas.Moved]:
+    """What an answer would change, the greatest change first."""
+    changes = look.session.given(body.known).what_if(body.label, body.present)
+    return {name: schemas.Moved(before=c.before, after=c.after) for name, c in changes.items()}
+
+
+@router.post("/images/{image}/sets")
+def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
+    """Whole label sets: the most likely one (greedily), and some that are drawn."""
+    if body.count > state.settings.max_sets:
+        raise HTTPException(422, f"count: at most {state.settings.max_sets} sets a request, got {body.count}")
+    session, generator = look.session.given(body.known), torch.Generator().manual_seed(body.seed)
+    drawn = session.sample(body.count, generator=generator, at_once=body.at_once) if body.count else []
+
+    def plain(found: LabelSet) -> schemas.DrawnSet:
+        return schemas.DrawnSet(labels=list(found.labels), log_likelihood=found.log_likelihood)
+
+    return schemas.Sets(most_likely=plain(session.most_likely()), drawn=[plain(each) for each in drawn])
+
+
+@router.get("/images/{image}/picture", response_class=Response, responses=PICTURE)
+def picture(look: LookOf) -> Response:
+    """The picture as the model sees it, PNG."""
+    return png(as_image(look.session.square))
+
+
+@router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)
+def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
+    """Where the model looks for a label, given what is known: the picture, lit up there; PNG.
+
+    Mean over the layers, or one of them, from 0 on.
+    """
+    if not state.predictor.shows_attention:
+        raise HTTPException(422, "this model has no attention to the picture")
+    maps = look.session.given(body.known).attention(label)
+    if layer is not None and not 0 <= layer < len(maps):
+        raise HTTPException(422, f"layer: expected 0 to {len(maps) - 1}, got {layer}")
+    return png(overlay(look.session.square.numpy(), maps.mean(axis=0) if layer is None else maps[layer]))
+
+
+@router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)
+def attention(label: str, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
+    """Where the model looks for a label when nothing is known."""
+    return attention_given(label, schemas.Told(), look, state, layer)
+
+
+@router.post("/predict")
+def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answer]:
+    """Several pictures at once, in base64, each with what is known of it; nothing is kept."""
+    if len(body.images) > state.settings.max_images:
+        raise HTTPException(422, f"images: at most {state.settings.max_images} a request, got {len(body.images)}")
+    predictor, squares, rows = state.predictor, list[Any](), list[Any]()
+    for number, image in enumerate(body.images):
+        try:
+            content = base64.b64decode(image.data, validate=True)
+        except (binascii.Error, ValueError):
+            raise HTTPException(422, f"images[{number}].data is no base64") from None
+        squares.append(predictor.square(content, name=f"images[{number}]", max_pixels=state.settings.max_pixels))
+        rows.append(predictor.labels.states(image.known))
+    found = predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows))
+    each = zip(found, body.images, strict=True)
+    return [schemas.Answer(**answer(predictor.prediction(p, i.known, threshold=body.threshold))) for p, i in each]

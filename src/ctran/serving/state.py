@@ -1,0 +1,72 @@
+"""What the endpoints share: one model, the pictures that were looked at, and how their answers are written."""
+
+import io
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+
+from ctran.inference.prediction import Prediction
+from ctran.inference.predictor import Predictor
+from ctran.inference.session import Session
+from ctran.serving.annotations import Annotations
+from ctran.serving.batching import BatchedPredictor
+from ctran.serving.gallery import Gallery
+from ctran.serving.metrics import Metrics
+from ctran.serving.settings import Settings
+from ctran.serving.store import Look, Store
+
+LOCAL = {"Cache-Control": "no-store"}
+
+
+class State:
+    """What the endpoints share.
+
+    Args:
+        predictor: the model.
+        gallery: pictures to start with.
+        annotations: where answers are saved; None saves none.
+    """
+
+    def __init__(
+        self, predictor: Predictor, settings: Settings, gallery: Gallery, annotations: Annotations | None = None
+    ) -> None:
+        self.settings, self.gallery, self.annotations = settings, gallery, annotations
+        self.store = Store(settings.cache_bytes)
+        self.metrics = Metrics(self.store)
+        self.predictor = BatchedPredictor(predictor, lambda kind, calls: self.metrics.batches.labels(kind).observe(calls))
+
+    def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Session]:
+        """Look, and keep what was seen; ``file_name`` where the picture is in the folder of annotations."""
+        session = self.predictor.look_at(self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels))
+        return self.store.add(Look(session, content, name, file_name)), session
+
+
+def state_of(request: Request) -> State:
+    """What the application holds."""
+    return request.app.state.ctran
+
+
+StateOf = Annotated[State, Depends(state_of)]
+
+
+def look_of(image: str, state: StateOf) -> Look:
+    """The picture of an id in the path."""
+    return state.store[image]
+
+
+LookOf = Annotated[Look, Depends(look_of)]
+
+
+def answer(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as JSON."""
+    return {"labels": prediction.labels, "probabilities": prediction.probabilities, "known": prediction.known}
+
+
+PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}, "image/png": {}}}}
+
+
+def png(image: Any) -> Response:
+    """A picture as an answer."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=3)
+    return Response(file.getvalue(), media_type="image/png", headers=LOCAL)

@@ -1,0 +1,96 @@
+"""What the page needs beside the API: itself, what the server can do, pictures to start with, and a folder to save to."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Response
+from fastapi.responses import FileResponse
+
+from ctran.serving import schemas
+from ctran.serving.gallery import Entry
+from ctran.serving.state import PICTURE, LookOf, State, StateOf, answer
+from ctran.version import __version__
+
+STATIC = Path(__file__).parent / "static"
+SECURITY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; object-src 'none'; base-uri 'none'"
+
+router = APIRouter(prefix="/v1", tags=["v1"])
+page = APIRouter()
+
+
+@page.get("/", include_in_schema=False)
+def studio() -> FileResponse:
+    """The studio."""
+    return FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": SECURITY, "Cache-Control": "no-cache"})
+
+
+@router.get("/model")
+def about(state: StateOf) -> schemas.About:
+    """Labels, groups, and what this server can do."""
+    labels, calibration = state.predictor.labels, state.predictor.calibration
+    plain = labels.as_dict()
+    return schemas.About(
+        ctran=__version__,
+        labels=plain["names"],
+        extra=plain["extra"],
+        groups=plain["groups"],
+        implications=plain["implications"],
+        thresholds=dict(calibration.thresholds) if calibration else {},
+        gallery=len(state.gallery),
+        saves=state.annotations is not None,
+        saved=0 if state.annotations is None else len(state.annotations),
+        attention=state.predictor.shows_attention,
+    )
+
+
+@router.post("/images/{image}/save")
+def save(body: schemas.Told, look: LookOf, state: StateOf) -> schemas.Saved:
+    """Write what is known of the picture to the server's folder."""
+    if state.annotations is None:
+        raise HTTPException(409, "this server saves nothing: start it with --save FOLDER")
+    look.session.given(body.known)  # refuses names and contradictions
+    if look.file_name is None:
+        name = state.annotations.save(look.name, body.known, look.content)
+    else:
+        name = state.annotations.save(look.file_name, body.known)
+    return schemas.Saved(file_name=name, count=len(state.annotations))
+
+
+@router.get("/gallery")
+def gallery(state: StateOf, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
+    """Pictures to start with: number, name, whether an annotation of it is saved."""
+    if offset < 0 or not 1 <= limit <= 500:
+        raise HTTPException(422, "expected offset from 0 on and limit from 1 to 500")
+    entries = list(enumerate(state.gallery.entries))[offset : offset + limit]
+    return [{"number": n, "name": e.name, "saved": _saved(state, e)} for n, e in entries]
+
+
+@router.get("/gallery/{number}/thumbnail", response_class=Response, responses=PICTURE)
+def thumbnail(number: int, state: StateOf) -> Response:
+    """A small picture, JPEG."""
+    _entry(state, number)
+    return Response(
+        state.gallery.thumbnail(number), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"}
+    )
+
+
+@router.post("/gallery/{number}", status_code=201)
+def open_gallery(number: int, state: StateOf) -> schemas.Image:
+    """Look at a picture of the gallery; what was saved of it before is told."""
+    entry = _entry(state, number)
+    name, session = state.keep(entry.read(), entry.name, entry.file_name)
+    saved = _saved(state, entry)
+    said = state.annotations.known(entry.file_name) if saved and state.annotations and entry.file_name else {}
+    known = {label: present for label, present in said.items() if label in state.predictor.labels.index_of}
+    return schemas.Image(id=name, name=entry.name, saved=saved, **answer(session.given(known).predict()))
+
+
+def _saved(state: State, entry: Entry) -> bool:
+    """Whether there is an annotation of a picture."""
+    return state.annotations is not None and entry.file_name is not None and entry.file_name in state.annotations
+
+
+def _entry(state: State, number: int) -> Entry:
+    if not 0 <= number < len(state.gallery):
+        raise HTTPException(404, f"the gallery has {len(state.gallery)} pictures, there is no number {number}")
+    return state.gallery.entries[number]
