@@ -3,11 +3,13 @@
   ctran serve runs/demo                              http://127.0.0.1:8000: the studio; /docs: the API
   ctran serve runs/mine --pictures photos            label a folder: answers go to photos/metadata.jsonl
   ctran serve runs/mine --host 0.0.0.0 --token-file token.txt
+  ctran serve runs/mine --label-studio http://localhost:8080     answers Label Studio (key: LABEL_STUDIO_API_KEY)
 
 Then: ctran train demo --source imagefolder --root photos --absent unknown
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -39,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in-flight", type=count, default=64, metavar="N", help="requests at once; others get 503 (64)")
     parser.add_argument("--cache", type=count, default=512, metavar="MIB", help="memory for image tokens (512)")
     parser.add_argument("--max-upload", type=count, default=32, metavar="MIB", help="size of a request (32)")
+    parser.add_argument("--label-studio", metavar="ADDRESS", help="fetch the pictures of its tasks there")
+    parser.add_argument("--pictures-from", nargs="+", default=[], metavar="ADDRESS", help="and may be fetched from these")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
@@ -62,6 +66,9 @@ def run(options: argparse.Namespace) -> int:
         max_bytes=options.max_upload * MIB,
         in_flight=options.in_flight,
         cache_bytes=options.cache * MIB,
+        label_studio=options.label_studio,
+        label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY") or None,
+        pictures_from=tuple(options.pictures_from),
     )
     annotations = Annotations(options.pictures or options.save or options.run / "annotations")
     app = create_app(
@@ -69,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
         settings,
         gallery=gallery_of(options, annotations),
         annotations=annotations,
+        version=version_of(options.run),
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=30))
     socket = listening(options.host, options.port)
@@ -81,6 +89,17 @@ def run(options: argparse.Namespace) -> int:
         webbrowser.open(f"{address}/#token={token}" if token else address)
     server.run(sockets=[socket])
     return 0
+
+
+def version_of(run: Path) -> str:
+    """Name and digest of a model's files: predictions that are kept elsewhere say by it which model made them."""
+    import hashlib
+
+    from ctran.inference.exported import digests
+
+    folder = run / "model" if (run / "model").is_dir() else run
+    found = digests(folder, (path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".md"))
+    return f"{run.resolve().name}-{hashlib.sha256(json.dumps(found).encode()).hexdigest()[:8]}"
 
 
 def listening(host: str, port: int) -> "Socket":

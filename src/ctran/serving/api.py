@@ -20,7 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ctran.decoding import BrokenImageError, NotAPictureError
 from ctran.inference.predictor import Predictor
 from ctran.labels import UnknownLabelError
-from ctran.serving import images, studio
+from ctran.serving import images, label_studio, studio
 from ctran.serving.annotations import Annotations
 from ctran.serving.batching import StoppingError
 from ctran.serving.gallery import Gallery
@@ -39,6 +39,7 @@ def create_app(
     *,
     gallery: Gallery | None = None,
     annotations: Annotations | None = None,
+    version: str = "ctran",
 ) -> FastAPI:
     """The application of one model.
 
@@ -46,19 +47,20 @@ def create_app(
         predictor: from :func:`ctran.load`.
         gallery: pictures that the page starts with.
         annotations: folder that saved answers go to.
+        version: which model this is, for those who keep its predictions.
     """
     settings = settings or Settings()
-    state = State(predictor, settings, gallery or Gallery([]), annotations)
+    state = State(predictor, settings, gallery or Gallery([]), annotations, version)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.in_flight + 8
         yield
-        await asyncio.to_thread(state.predictor.close)
+        await asyncio.to_thread(state.close)
 
     app = FastAPIOffline(title="ctran", version=__version__, description=__doc__ or "", lifespan=lifespan)
     app.state.ctran = state
-    for router in (images.router, studio.router, studio.page, upkeep):
+    for router in (images.router, studio.router, studio.page, label_studio.router, upkeep):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=studio.STATIC), name="static")
     for error, status in STATUS.items():

@@ -1,5 +1,7 @@
 """Around every request: who may ask, how much, how many at once; and what is counted."""
 
+import base64
+import binascii
 import hmac
 import json
 import time
@@ -23,6 +25,17 @@ class TooLargeError(ValueError):
 def is_open(path: str) -> bool:
     """Whether anybody may see it at any time."""
     return path in OPEN or path.startswith(("/static/", "/static-offline-docs/"))
+
+
+def presented(header: bytes) -> bytes:
+    """The token of an ``Authorization`` header: ``Bearer TOKEN``, or the password of ``Basic`` whatever the user's name."""
+    scheme, _, value = header.partition(b" ")
+    if scheme.lower() == b"basic":
+        try:
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return value if scheme.lower() == b"bearer" else b""
 
 
 class Gate:
@@ -61,9 +74,11 @@ class Gate:
             return
         headers = {name: value for name, value in scope["headers"] if name in (b"authorization", b"content-length")}
         wanted = self.settings.token
-        if wanted is not None and not hmac.compare_digest(headers.get(b"authorization", b""), f"Bearer {wanted}".encode()):
+        if wanted is not None and not hmac.compare_digest(presented(headers.get(b"authorization", b"")), wanted.encode()):
             say = {"WWW-Authenticate": "Bearer"}
-            await refuse(send, 401, "send the server's token as 'Authorization: Bearer TOKEN'", say)
+            await refuse(
+                send, 401, "send the server's token as 'Authorization: Bearer TOKEN', or as the password of Basic", say
+            )
             return
         if int(headers.get(b"content-length", b"0") or 0) > self.settings.max_bytes:
             await refuse(send, 413, self.too_large)

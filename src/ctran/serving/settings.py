@@ -1,6 +1,6 @@
 """What a server is told when it starts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MIB = 2**20
 
@@ -18,9 +18,12 @@ class Settings:
         max_sets: label sets in one answer.
         in_flight: requests that are worked on at once; others get 503 and are told when to come again.
         cache_bytes: for image tokens; the pictures that were used longest ago are forgotten first.
+        label_studio: address of a Label Studio whose tasks' pictures are fetched from there.
+        label_studio_key: an API key of it.
+        pictures_from: further addresses from which pictures of its tasks may be fetched.
     """
 
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     max_bytes: int = 32 * MIB
     max_pixels: int = 40_000_000
@@ -28,3 +31,6 @@ class Settings:
     max_sets: int = 100
     in_flight: int = 64
     cache_bytes: int = 512 * MIB
+    label_studio: str | None = None
+    label_studio_key: str | None = field(default=None, repr=False)
+    pictures_from: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from ctran.serving.gallery import Gallery
 from ctran.serving.metrics import Metrics
 from ctran.serving.settings import Settings
 from ctran.serving.store import Look, Store
+from ctran.serving.task_pictures import TaskPictures
 
 LOCAL = {"Cache-Control": "no-store"}
 
@@ -25,15 +26,29 @@ class State:
         predictor: the model.
         gallery: pictures to start with.
         annotations: where answers are saved; None saves none.
+        version: which model this is.
     """
 
     def __init__(
-        self, predictor: Predictor, settings: Settings, gallery: Gallery, annotations: Annotations | None = None
+        self,
+        predictor: Predictor,
+        settings: Settings,
+        gallery: Gallery,
+        annotations: Annotations | None = None,
+        version: str = "ctran",
     ) -> None:
-        self.settings, self.gallery, self.annotations = settings, gallery, annotations
+        self.settings, self.gallery, self.annotations, self.version = settings, gallery, annotations, version
+        self.pictures = TaskPictures(
+            settings.label_studio, settings.label_studio_key, settings.pictures_from, max_bytes=settings.max_bytes
+        )
         self.store = Store(settings.cache_bytes)
         self.metrics = Metrics(self.store)
         self.predictor = BatchedPredictor(predictor, lambda kind, calls: self.metrics.batches.labels(kind).observe(calls))
+
+    def close(self) -> None:
+        """Answer what waits, then refuse."""
+        self.predictor.close()
+        self.pictures.close()
 
     def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Session]:
         """Look, and keep what was seen; ``file_name`` where the picture is in the folder of annotations."""

@@ -1,0 +1,114 @@
+"""Label Studio's protocol for models (ML backend): ``/health``, ``/setup``, ``/predict``; ``docs/label-studio.md``.
+
+What people have ticked already is told to the model, and the rest is predicted given that.
+"""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, Field
+
+from ctran.serving.label_config import LabelConfig
+from ctran.serving.state import State, StateOf
+
+AT_ONCE = 8
+"""Tasks of one request that are fetched and looked at side by side."""
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["Label Studio"])
+
+
+class Task(BaseModel):
+    """One task, with what people have said of it; whatever else Label Studio sends of it is not read."""
+
+    id: int | None = None
+    data: dict[str, Any]
+    annotations: list[dict[str, Any]] | None = None
+    drafts: list[dict[str, Any]] | None = None
+
+    def said(self) -> list[dict[str, Any]]:
+        """Results of the annotation or draft that was changed last."""
+        found = [each for each in (*(self.annotations or ()), *(self.drafts or ())) if not each.get("was_cancelled")]
+        return max(found, key=lambda each: each.get("updated_at") or "", default={}).get("result") or []
+
+
+class PredictRequest(BaseModel):
+    """What Label Studio sends to ``/predict``."""
+
+    tasks: list[Task]
+    label_config: str
+    params: dict[str, Any] = Field({}, description="`context.result`: ticks of a person who is at it now")
+
+    def context(self) -> list[dict[str, Any]] | None:
+        """Ticks that are not saved yet; None if there are none."""
+        return (self.params.get("context") or {}).get("result")
+
+
+class SetupRequest(BaseModel):
+    """What Label Studio sends to ``/setup``."""
+
+    schema_: Annotated[str, Field(alias="schema")]
+
+
+@router.get("/health")
+def health() -> dict[str, str]:
+    """Whether the server answers."""
+    return {"status": "UP"}
+
+
+@router.post("/setup")
+def setup(body: SetupRequest, state: StateOf) -> dict[str, str]:
+    """Which model this is. Refuses a configuration that has nothing to do with it."""
+    try:
+        config = LabelConfig.parse(body.schema_, state.predictor.labels)
+    except ValueError as error:
+        log.warning("Label Studio: %s", error)  # it does not show people what it is answered
+        raise
+    for what in config.left_out:
+        log.warning("Label Studio: left out: %s", what)
+    return {"model_version": state.version}
+
+
+@router.post("/predict")
+def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
+    """Choices and scores for each task; an empty list, which Label Studio keeps nothing of, for one that cannot be answered.
+
+    Why it cannot is in the server's log, and in the answer's ``errors``.
+    """
+    config, context = LabelConfig.parse(body.label_config, state.predictor.labels), body.context()
+
+    def one(task: Task) -> tuple[Any, str | None]:
+        try:
+            return _predicted(task, task.said() if context is None else context, config, state), None
+        except ValueError as error:  # the others are still answered
+            return [], f"task {task.id}: {error}"
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(one, body.tasks))
+    errors = [error for _, error in found if error]
+    for error in errors:
+        log.warning("Label Studio: %s", error)
+    return {"results": [result for result, _ in found], "errors": errors}
+
+
+def _predicted(task: Task, results: Iterable[dict[str, Any]], config: LabelConfig, state: State) -> dict[str, Any]:
+    known, predictions = config.known(results), {}
+    for image in {choices.image for choices in config.choices}:
+        source = task.data.get(config.images[image])
+        if not isinstance(source, str):
+            raise ValueError(f"data[{config.images[image]!r}] is {source!r}, expected the address of a picture")
+        content = state.pictures.read(source, task.id)
+        square = state.predictor.square(content, name=source[:100], max_pixels=state.settings.max_pixels)
+        predictions[image] = state.predictor.look_at(square).tell(known[image]).predict()
+    return config.answer(predictions) | {"model_version": state.version}
+
+
+@router.post("/webhook")
+def webhook(body: dict[str, Any]) -> dict[str, str]:
+    """Label Studio tells of annotations, of which nothing is learnt here; refuses to train."""
+    if body.get("action") == "START_TRAINING":
+        raise HTTPException(501, "this server does not train: export the project from Label Studio, then ctran train")
+    return {"status": "not used"}

@@ -1,0 +1,286 @@
+"""Label Studio's protocol: ticks are known, the rest is predicted, pictures come from where they may."""
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ctran.serving.label_config import LabelConfig, LabelConfigError
+from ctran.serving.task_pictures import TaskPictureError, TaskPictures
+from tests.serving.conftest import SPACE, encoded
+
+CONFIG = """<View>
+  <Image name="image" value="$photo"/>
+  <Choices name="tags" toName="image" choice="multiple">
+    <Choice value="flag"/> <Choice value="Old map" predicted_values="map" alias="m"/> <Choice value="star"/>
+    <Choice value="tree"/>
+  </Choices>
+  <Choices name="kind" toName="image"><Choice value="cat"/><Choice value="dog"/><Choice value="ship"/></Choices>
+  <Choices name="not" toName="image" choice="multiple" model_state="absent">
+    <Choice value="flag"/> <Choice value="star"/>
+  </Choices>
+  <Choices name="parts" toName="image" perRegion="true"><Choice value="flag"/></Choices>
+</View>"""
+ONE = '<View><Image name="i" value="$i"/><Choices name="c" toName="i" {}><Choice value="flag"/></Choices></View>'
+INSIDE = "data:image/png;base64," + base64.b64encode(encoded()).decode()
+
+
+def ticks(name, *choices):
+    return {"from_name": name, "to_name": "image", "type": "choices", "value": {"choices": list(choices)}}
+
+
+def ask(client, *tasks, context=None, config=CONFIG):
+    params = {"login": None, "password": None, "context": context}
+    body = {"tasks": list(tasks), "project": "1.17", "label_config": config, "params": params}
+    return client.post("/predict", json=body)
+
+
+def choices_of(answer):
+    return {result["from_name"]: result["value"]["choices"] for result in answer["result"]}
+
+
+def test_it_says_that_it_is_up_and_which_model_it_is(client, caplog):
+    assert client.get("/health").json() == {"status": "UP"}
+    body = {"project": "1.17", "schema": CONFIG, "hostname": "http://x", "access_token": "t", "extra_params": None}
+    assert client.post("/setup", json=body).json() == {"model_version": "ctran"}
+    assert "unknown label 'tree'" in caplog.text and "perRegion is not supported" in caplog.text
+
+
+def test_choices_are_those_that_the_tagger_predicts(client, tagger):
+    expected = tagger.predict(encoded())
+    (found,) = ask(client, {"id": 3, "data": {"photo": INSIDE}}).json()["results"]
+    shown = {"flag": "flag", "map": "m", "star": "star"}
+    ticked = [shown[label] for label in shown if label in expected.labels]
+    assert choices_of(found).get("tags", []) == ticked
+    assert choices_of(found)["kind"] == [name for name in expected.labels if name in ("cat", "dog", "ship")]
+    assert "not" not in choices_of(found) and found["model_version"] == "ctran"
+    p = expected.probabilities
+    sure = [p[n] if n in expected.labels else 1 - p[n] for n in ("flag", "map", "star", "cat", "dog", "ship")]
+    assert found["score"] == pytest.approx(sum(sure) / 6, abs=1e-5)
+
+
+def test_ticks_and_crosses_are_known_and_the_rest_is_predicted_given_them(client, tagger):
+    said = [
+        ticks("tags", "m"),
+        ticks("not", "star"),
+        ticks("kind", "dog"),
+        {"from_name": "rating", "type": "rating", "value": {}},
+    ]
+    old = {"id": 1, "result": [ticks("tags", "star")], "updated_at": "2026-01-01T00:00:00Z"}
+    new = {"id": 2, "result": said, "updated_at": "2026-01-02T00:00:00Z"}
+    skipped = {"id": 3, "result": [ticks("tags", "flag")], "updated_at": "2026-01-03T00:00:00Z", "was_cancelled": True}
+    expected = tagger.predict(encoded(), {"map": True, "star": False, "dog": True})
+    task = {"id": 3, "data": {"photo": INSIDE}, "annotations": [new, old, skipped]}
+    (found,) = ask(client, task).json()["results"]
+    given = choices_of(found)
+    assert given["not"] == ["star"] and given["kind"] == ["dog"]
+    assert given["tags"] == (["flag"] if "flag" in expected.labels else []) + ["m"]
+    p = expected.probabilities["flag"]
+    assert found["score"] == pytest.approx((5 + max(p, 1 - p)) / 6, abs=1e-5)
+    draft = {"result": [ticks("tags", "star")], "updated_at": "2026-01-04T00:00:00Z"}
+    (found,) = ask(client, task | {"drafts": [draft]}).json()["results"]
+    assert "star" in choices_of(found)["tags"]
+    (found,) = ask(client, task | {"drafts": [draft]}, context={"result": [ticks("not", "star")]}).json()["results"]
+    assert choices_of(found)["not"] == ["star"]
+
+
+def test_a_task_that_cannot_be_answered_does_not_cost_the_others(client, caplog):
+    tasks = [
+        {"id": 1, "data": {"photo": INSIDE}},
+        {"id": 2, "data": {"photo": "data:image/png;base64,AAAA"}},
+        {"id": 3, "data": {"other": "x"}},
+        {"id": 4, "data": {"photo": INSIDE}, "annotations": [{"result": [ticks("tags", "star"), ticks("not", "star")]}]},
+        {"id": 5, "data": {"photo": "http://elsewhere.example/a.png"}},
+        {"id": 6, "data": {"photo": "/data/upload/1/a.png"}},
+        {"id": 7, "data": {"photo": INSIDE}},
+    ]
+    answer = ask(client, *tasks).json()
+    assert [bool(result) for result in answer["results"]] == [True, False, False, False, False, False, True]
+    said = [
+        "task 2: data:image/png;base64,AAAA: not a picture",
+        "task 3: data['photo'] is None, expected the address of a picture",
+        "task 4: 'star' is ticked as present and as absent",
+        "task 5: http://elsewhere.example/a.png: nothing is fetched from there unless ctran serve is told: --pictures-from",
+        "task 6: /data/upload/1/a.png: that is Label Studio's to resolve; start ctran serve with --label-studio ADDRESS",
+    ]
+    for error, wanted in zip(answer["errors"], said, strict=True):
+        assert error.startswith(wanted) and error in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("<View", "is no XML"),
+        ("<View/>", "no <Choices> at all"),
+        (
+            '<View><Image name="i" value="$i"/><Choices name="c" toName="i"><Choice value="flagg"/></Choices></View>',
+            "mean 'flag'",
+        ),
+        ('<View><Choices name="c" toName="i"><Choice value="flag"/></Choices></View>', "toName='i' is no <Image>"),
+        (ONE.format('allowNested="true"'), "allowNested is not supported"),
+        (ONE.format('value="$all"'), "come with each task"),
+        (ONE.format('model_state="gone"'), "expected 'present' or 'absent'"),
+        (ONE.format('model_state="absent"'), "found only crosses"),
+    ],
+)
+def test_a_configuration_that_the_model_cannot_serve_is_refused_with_what_was_found(client, config, message, caplog):
+    with pytest.raises(LabelConfigError, match=message):
+        LabelConfig.parse(config, SPACE)
+    answer = client.post("/setup", json={"project": "1.17", "schema": config})
+    assert answer.status_code == 422 and message in answer.json()["detail"] and message in caplog.text
+    assert ask(client, {"id": 1, "data": {"photo": INSIDE}}, config=config).status_code == 422
+
+
+def test_it_is_told_of_annotations_and_does_not_train(client):
+    assert client.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": {}}).json() == {"status": "not used"}
+    refused = client.post("/webhook", json={"action": "START_TRAINING", "project": {}})
+    assert refused.status_code == 501 and "ctran train" in refused.json()["detail"]
+
+
+def test_the_token_is_taken_as_the_password_of_basic(serve):
+    client = serve(token="s3cret")
+    body = {"project": "1.17", "schema": CONFIG}
+    assert client.get("/health").status_code == 200
+    assert client.post("/setup", json=body).status_code == 401
+    assert client.post("/setup", json=body, auth=("anybody", "wrong")).status_code == 401
+    assert client.post("/setup", json=body, headers={"Authorization": "Basic ?"}).status_code == 401
+    assert client.post("/setup", json=body, auth=("anybody", "s3cret")).status_code == 200
+
+
+# ------------------------------------------------------------------ pictures
+
+LEGACY, PERSONAL = "0123abcd", "head.body.sign"
+
+
+class LabelStudio(BaseHTTPRequestHandler):
+    """What of Label Studio's addresses pictures need, as version 1.23 answers; counts what is asked."""
+
+    def do_POST(self):
+        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        right = self.path == "/api/token/refresh/" and sent == {"refresh": PERSONAL}
+        self.server.accesses += right
+        self.say(200 if right else 401, json.dumps({"access": f"a{self.server.accesses}"}).encode())
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Authorization")))
+        allowed = (f"Token {LEGACY}", f"Bearer a{max(self.server.accesses, 1) if not self.server.expired else 2}")
+        where = base64.urlsafe_b64encode(b"s3://bucket/a.png").decode().replace("=", "%3D")
+        if self.path.startswith("/open/"):
+            self.say(200, encoded())
+        elif self.path == "/moved":
+            self.say(302, b"", Location="/open/a.png")
+        elif self.headers.get("Authorization") not in allowed:
+            self.say(401, b"")
+        elif self.path == f"/tasks/7/resolve/?fileuri={where}":
+            self.say(303, b"", Location=f"{self.server.storage}/open/a.png")
+        elif self.path == "/data/upload/1/a%20b.png":
+            self.say(200, encoded())
+        else:
+            self.say(404, b"")
+
+    def say(self, status, body, **headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def sites():
+    """Two servers: Label Studio, and a storage that it sends to."""
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), LabelStudio) for _ in range(2)]
+    for server in servers:
+        server.asked, server.accesses, server.expired = [], 0, False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers[0].storage = f"http://127.0.0.1:{servers[1].server_port}"
+    yield servers
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def reader(sites):
+    made = []
+
+    def make(key=LEGACY, others=(), max_bytes=10**6):
+        made.append(TaskPictures(f"http://127.0.0.1:{sites[0].server_port}/", key, others, max_bytes=max_bytes))
+        return made[-1]
+
+    yield make
+    for pictures in made:
+        pictures.close()
+
+
+@pytest.mark.parametrize(("key", "scheme"), [(LEGACY, f"Token {LEGACY}"), (PERSONAL, "Bearer a1")])
+def test_pictures_come_from_label_studio_with_either_kind_of_key(reader, sites, key, scheme):
+    assert reader(key).read("/data/upload/1/a b.png") == encoded()
+    assert sites[0].asked == [("/data/upload/1/a%20b.png", scheme)]
+
+
+def test_an_access_token_that_has_expired_is_fetched_anew(reader, sites):
+    pictures = reader(PERSONAL)
+    pictures.read("/data/upload/1/a b.png")
+    sites[0].expired = True
+    assert pictures.read("/data/upload/1/a b.png") == encoded() and sites[0].accesses == 2
+
+
+def test_label_studio_resolves_addresses_of_storages_which_never_see_the_key(reader, sites):
+    assert reader().read("s3://bucket/a.png", task=7) == encoded()
+    assert sites[1].asked == [("/open/a.png", None)]
+
+
+def test_other_sites_are_asked_only_if_told_so_and_without_the_key(reader, sites):
+    address = f"{sites[0].storage}/open/a.png"
+    with pytest.raises(TaskPictureError, match=f"--pictures-from {sites[0].storage}"):
+        reader().read(address)
+    with pytest.raises(TaskPictureError, match="nothing is fetched from there"):
+        reader().read(f"//127.0.0.1:{sites[1].server_port}/open/a.png".replace("//", "http://x@", 1))
+    assert sites[1].asked == []
+    pictures = reader(others=[sites[0].storage])
+    assert pictures.read(address) == encoded() and sites[1].asked == [("/open/a.png", None)]
+    with pytest.raises(TaskPictureError, match=r"302 Found to /open/a\.png"):
+        pictures.read(f"{sites[0].storage}/moved")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("/data/upload/1/gone.png", "gone.png: 404 Not Found"),
+        ("file:///etc/passwd", "expected http://... or https://"),
+        ("ftp://x/a.png", "expected http://... or https://"),
+        ("a.png", "is no address"),
+        ("http://", "is no address"),
+        ("data:image/png;base64,???", "no base64"),
+        ("data:image/png;base64," + "A" * 2000, "more than 1,000 bytes"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(reader, source, message):
+    with pytest.raises(TaskPictureError, match=message):
+        reader(max_bytes=1000).read(source)
+
+
+def test_a_picture_that_is_too_large_and_keys_that_are_wrong(reader, sites):
+    with pytest.raises(TaskPictureError, match="more than 100 bytes"):
+        reader(max_bytes=100).read("/open/a.png")
+    with pytest.raises(TaskPictureError, match="401 Unauthorized; is LABEL_STUDIO_API_KEY"):
+        reader("wrong").read("/data/upload/1/a b.png")
+    with pytest.raises(TaskPictureError, match=r"refuses the personal access token \(401\)"):
+        reader("not.that.one").read("/data/upload/1/a b.png")
+    sites[0].shutdown()
+    sites[0].server_close()
+    with pytest.raises(TaskPictureError, match=r"open/a\.png"):
+        reader().read("/open/a.png")
+
+
+def test_a_server_answers_for_pictures_of_label_studio(serve, sites, tagger):
+    client = serve(label_studio=f"http://127.0.0.1:{sites[0].server_port}", label_studio_key=LEGACY)
+    (found,) = ask(client, {"id": 7, "data": {"photo": "/data/upload/1/a b.png"}}).json()["results"]
+    kinds = ("cat", "dog", "ship")
+    assert choices_of(found)["kind"] == [name for name in tagger.predict(encoded()).labels if name in kinds]
