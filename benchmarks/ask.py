@@ -37,7 +37,7 @@ from ctran.inference.predictor import Predictor
 from ctran.inference.session import Session
 from ctran.inference.tagger import Tagger
 from ctran.labels import LabelState
-from ctran.plots.style import GREY, INK, TOLD, plain, save_figure
+from ctran.plots.style import GOOD, GREY, INK, TOLD, plain, save_figure
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
@@ -392,7 +392,7 @@ def planted_text(found: dict[str, Any] | None) -> str:
 def draw(found: dict[str, Any]) -> None:
     """Curves over the number of answers, a band of one standard deviation."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    colours = dict[str, str](zip(POLICIES, (TOLD, INK, GREY), strict=True))
+    colours = dict[str, str](zip(POLICIES, (TOLD, INK, GOOD, GREY), strict=True))
     for axes, (name, title) in zip(
         figure.subplots(1, 2),
         (("mAP", "mAP of untold labels (%)"), ("right", "pictures whose whole set is right (%)")),

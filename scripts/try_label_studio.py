@@ -48,7 +48,9 @@ class LabelStudio:
         return self.call("POST", "/api/projects", 201, json={"title": "ctran", "label_config": config})["id"]
 
     def act(self, action: str, project: int) -> None:
-        self.call("POST", f"/api/dm/actions?id={action}&project={project}", json={"selectedItems": {"all": True, "excluded": []}})
+        self.call(
+            "POST", f"/api/dm/actions?id={action}&project={project}", json={"selectedItems": {"all": True, "excluded": []}}
+        )
 
     def predictions(self, project: int) -> dict[int, dict[str, Any]]:
         found = self.call("GET", "/api/predictions", params={"project": project})

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from ctran.data.loading import Batch
-from ctran.evaluation import Answer, ask, predict, report
+from ctran.evaluation import Answer, Entries, ask, predict, report
 from ctran.exclusive import probabilities
+from ctran.images import Preprocessing
+from ctran.inference.predictor import Predictor
 from ctran.labels import Group, LabelSpace, LabelState
 from ctran.masking import Evidence
 from ctran.metrics import PRESETS, measure
@@ -49,6 +51,29 @@ def test_answers_are_those_of_the_model_when_it_is_told_so(model, batches):
     assert torch.equal(answer.logits, expected)
     told = answer.states != LabelState.UNKNOWN
     assert (told.sum(1) == 3).all() and (answer.states[told] == truth[told]).all()
+
+
+def test_what_follows_from_what_is_told_is_told_too_and_does_not_count(model, batches, images):
+    space = LabelSpace(NAMES, implications=(("cat", "flag"), ("star", "map")))
+    for batch in batches:
+        batch.truth[:, 2] = torch.where(batch.truth[:, 0] == LabelState.POSITIVE, LabelState.POSITIVE, batch.truth[:, 2])
+        batch.truth[:, 3] = torch.where(batch.truth[:, 5] == LabelState.POSITIVE, LabelState.POSITIVE, batch.truth[:, 3])
+    truth, (answer,) = predict(model, batches, IDS, space, [Evidence(0.5)])
+    followed = 0
+    for child, parent in ((0, 2), (5, 3)):
+        told = answer.states[:, child] == LabelState.POSITIVE
+        assert (answer.states[told, parent] == LabelState.POSITIVE).all()
+        followed += int(told.sum())
+    assert followed and (answer.states[answer.states > 0] == truth[answer.states > 0]).all()
+    found = Entries.of(truth, answer, space)
+    assert (found.hidden == (answer.states == 0).numpy()).all()
+    assert (found.probabilities[:, 2] >= found.probabilities[:, 0]).all()
+    preprocessing = Preprocessing(64)
+    predictor = Predictor(model, space, preprocessing)
+    with torch.no_grad():
+        features = model.encode_images(batches[0].inputs)
+    said = predictor.marginals(features, answer.states[:3].long()).numpy()
+    assert said[found.hidden[:3]] == pytest.approx(found.probabilities[:3][found.hidden[:3]], abs=1e-6)
 
 
 def test_order_and_batches_do_not_matter(model, batches):

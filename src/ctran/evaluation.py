@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ctran import metrics
+from ctran import implications, metrics
 from ctran.data.loading import Batch
 from ctran.exclusive import probabilities
 from ctran.labels import LabelSpace, LabelState
@@ -60,7 +60,7 @@ def ask(
             scores = model.predict_labels(features, torch.zeros_like(truth))
         for draw in range(draws if evidence.is_drawn else 1):
             known = known_labels(evidence, truth, ids, labels, seed=seed + draw, scores=scores)
-            states = tell(truth, known)
+            states = implications.complete(tell(truth, known), labels.implied)
             yield Answer(evidence, states, model.predict_labels(features, states).float())
 
 
@@ -105,7 +105,7 @@ class Entries:
         targets = labels.targets.numpy()
         states = answer.states.to(truth.device)
         return cls(
-            probabilities(answer.logits.double(), states, labels.exclusive).cpu().numpy(),
+            implications.consistent(probabilities(answer.logits.double(), states, labels.exclusive), labels).cpu().numpy(),
             (truth == LabelState.POSITIVE).cpu().numpy(),
             counted(truth, states).cpu().numpy() & targets,
             (truth != LabelState.UNKNOWN).cpu().numpy() & targets,

@@ -53,6 +53,23 @@ def test_a_table_without_any_negative_teaches_nothing():
     assert table([[0], [1]], [[], [0]], absent=U).check_learnable().absent == U
 
 
+IMPLYING = replace(PLAIN, implications=(("red", "green"),))
+
+
+def test_what_a_label_implies_is_present_although_nobody_listed_it():
+    assert table([[0], [2]], labels=IMPLYING).truth.dense().tolist() == [[P, P, N], [N, N, P]]
+    assert table([[0], [2]], absent=U).truth_for(IMPLYING).dense().tolist() == [[P, P, U], [U, U, P]]
+    assert table([[], []], [[1], []], IMPLYING, U).truth.dense().tolist() == [[N, N, U], [U, U, U]]
+
+
+def test_a_picture_that_breaks_an_implication_is_named():
+    message = r"picture 'p1' has 'red', which implies 'green', but 'green' is said to be absent \(2 such pictures\)"
+    with pytest.raises(DataError, match=message):
+        _ = table([[0], [0], [0]], [[], [1], [1, 2]], IMPLYING).truth
+    with pytest.raises(DataError, match=message):
+        table([[0], [0], [0]], [[], [1], [1]], absent=U).truth_for(IMPLYING)
+
+
 def test_where_one_of_a_group_is_positive_the_others_are_negative_also_in_other_label_spaces():
     colours = table([[0], []], [[], [2]], COLOURS, U)
     assert colours.truth.dense().tolist() == [[P, N, N], [U, U, N]]

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctran.data import truth as module
+from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
 from ctran.exclusive import ExclusiveError
-from ctran.labels import LabelState
+from ctran.labels import LabelState, closure
 from tests.data.truths import complete, sparse
 
 U, N, P = (int(s) for s in LabelState)
@@ -87,6 +88,43 @@ def test_over_other_labels_a_truth_is_the_dense_table_with_its_columns_moved(tab
 def test_a_positive_label_makes_the_others_of_its_group_negative():
     truth = sparse([[U, U, U, P, U], [U, U, U, N, U]], [[1, 3, 4]])
     assert truth.dense().tolist() == [[U, N, U, P, N], [U, U, U, N, U]]
+
+
+def follow(codes, pairs):
+    """The dense way to what follows from implications; names the first that is broken."""
+    found = codes.copy()
+    for row in range(len(codes)):
+        for child, parent in pairs:
+            if codes[row, child] == P and codes[row, parent] == N:
+                return child, parent
+            if codes[row, child] == P:
+                found[row, parent] = P
+            if codes[row, parent] == N:
+                found[row, child] = N
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=4))
+def test_what_is_implied_follows_and_a_contradiction_is_refused(seed, pairs):
+    rng = np.random.default_rng(seed)
+    codes = rng.choice([U, N, P], size=(5, 5), p=[0.6, 0.1, 0.3])
+    pairs = closure([pair for pair in pairs if pair[0] < pair[1]])
+    expected = follow(codes, pairs)
+    try:
+        found = sparse(codes, implied=pairs).dense().numpy()
+    except ImpliedError as error:
+        assert isinstance(expected, tuple) and (error.child, error.parent) in pairs
+        assert codes[error.row, error.child] == P and codes[error.row, error.parent] == N
+        return
+    assert (found == expected).all()
+
+
+def test_absence_that_nobody_stated_gives_way_to_what_is_implied():
+    truth = sparse([[P, N, N], [N, N, N]], absent=N, implied=[(0, 2)])
+    assert truth.dense().tolist() == [[P, N, P], [N, N, N]]
+    assert truth.counts().tolist() == [[0, 0, 0], [1, 2, 1], [1, 0, 1]]
+    assert truth.over(np.array([2, 0, -1]), implied=torch.tensor([[0, 2]])).dense().tolist() == [[P, P, P], [N, N, U]]
 
 
 @pytest.mark.parametrize(("row", "positives"), [([U, P, U, P, U], 2), ([P, N, U, N, N], 0)])

@@ -19,14 +19,18 @@ def column(codes: np.ndarray, state: LabelState) -> pa.ChunkedArray:
 
 
 def sparse(
-    codes: Sequence[Sequence[int]] | np.ndarray, exclusive: Sequence[Sequence[int]] = (), absent: int | Sequence[int] = 0
+    codes: Sequence[Sequence[int]] | np.ndarray,
+    exclusive: Sequence[Sequence[int]] = (),
+    absent: int | Sequence[int] = 0,
+    implied: Sequence[tuple[int, int]] = (),
 ) -> SparseTruth:
     """Truth with these codes; those that are ``absent`` (one code, or one a label) are in no list."""
     rows = np.array(codes)
     missing = np.broadcast_to(np.int8(absent), rows.shape[1]).copy()
     listed = np.where(rows == missing, -1, rows)
     lists = [Lists.from_arrow(column(listed, s), rows.shape[1]) for s in (LabelState.POSITIVE, LabelState.NEGATIVE)]
-    return SparseTruth(*lists, missing, [torch.tensor(m) for m in exclusive])
+    pairs = torch.tensor(implied, dtype=torch.long).reshape(-1, 2)
+    return SparseTruth(*lists, missing, [torch.tensor(m) for m in exclusive], pairs)
 
 
 def complete(truth: Tensor, groups: Sequence[Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
 from ctran.exclusive import ExclusiveError
@@ -90,11 +91,13 @@ class SampleTable:
     def truth(self) -> SparseTruth:
         """What is known of each label of each picture.
 
-        Where one label of an exclusive group is positive its others are negative, also where nobody said so.
+        Where one label of an exclusive group is positive its others are negative, and where a label is positive so is all that
+        it implies, also where nobody said so.
 
         Raises:
-            DataError: several labels of an exclusive group are positive, or all are negative; it names picture and group. Or
-                the lists hold an index that is no label's; it names the picture.
+            DataError: several labels of an exclusive group are positive, or all are negative; it names picture and group. A
+                label is positive and one that it implies is said to be negative; it names picture and labels. Or the lists hold
+                an index that is no label's; it names the picture.
         """
         try:
             columns = (self._column(name) for name in ("positives", "negatives"))
@@ -105,12 +108,12 @@ class SampleTable:
                 f"{len(self.labels) - 1}; were the table's rows made for other labels?"
             ) from None
         absent = np.full(len(self.labels), int(self.absent), dtype=np.int8)
-        with self._named_groups(self.labels):
-            return SparseTruth(yes, no, absent, self.labels.exclusive)
+        with self._named(self.labels):
+            return SparseTruth(yes, no, absent, self.labels.exclusive, self.labels.implied)
 
     @contextmanager
-    def _named_groups(self, labels: LabelSpace) -> Iterator[None]:
-        """Say which picture breaks which exclusive group."""
+    def _named(self, labels: LabelSpace) -> Iterator[None]:
+        """Say which picture breaks which exclusive group or implication."""
         try:
             yield
         except ExclusiveError as error:
@@ -120,6 +123,13 @@ class SampleTable:
             raise DataError(
                 f"picture {self.ids[error.row]!r} {what} of group {group.name!r}, which is exclusive: exactly one is expected"
                 f"{more}. Mend the annotation, add a label for 'none of these', or set exclusive: false"
+            ) from None
+        except ImpliedError as error:
+            child, parent = labels.names[error.child], labels.names[error.parent]
+            more = f" ({error.rows} such pictures)" if error.rows > 1 else ""
+            raise DataError(
+                f"picture {self.ids[error.row]!r} has {child!r}, which implies {parent!r}, but {parent!r} is said to be absent"
+                f"{more}. Mend the annotation, or leave the implication out"
             ) from None
 
     def picture(self, index: int) -> Image.Image:
@@ -153,11 +163,12 @@ class SampleTable:
         Raises:
             DataError: as :attr:`truth` does, of the groups of ``labels``.
         """
-        if labels.names == self.labels.names and labels.groups == self.labels.groups:
+        if replace(labels, extra=()) == replace(self.labels, extra=()):
             return self.truth
         known = self.labels.index_of
-        with self._named_groups(labels):
-            return self.truth.over(np.array([known.get(name, -1) for name in labels.names]), labels.exclusive)
+        with self._named(labels):
+            columns = np.array([known.get(name, -1) for name in labels.names])
+            return self.truth.over(columns, labels.exclusive, labels.implied)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from ctran.data.implied import completed
 from ctran.data.lists import Lists
 from ctran.exclusive import ExclusiveError
 from ctran.labels import LabelState
@@ -28,26 +29,34 @@ MOST_ROWS = 16_384
 class SparseTruth:
     """Truth of ``N`` pictures and ``L`` labels, one :class:`~ctran.labels.LabelState` code an entry.
 
-    An entry is ``POSITIVE`` or ``NEGATIVE`` where the lists say so (a label in both is positive), otherwise what its absence
-    means; and where one label of an exclusive group is positive, those of the others that are then unknown are negative.
+    An entry is ``POSITIVE`` or ``NEGATIVE`` where the lists (a label in both is positive) and the implications say so,
+    otherwise what its absence means; and where one label of an exclusive group is positive, those of the
+    others that are then unknown are negative.
 
     Args:
         positives, negatives: of each picture.
         absent: int8, for each label what it means to be in neither list, ``NEGATIVE`` or ``UNKNOWN``.
         exclusive: indices of the labels of each exclusive group; no label is in two.
+        implied: pairs (child, ancestor), closed.
 
     Raises:
         ExclusiveError: two labels of an exclusive group are positive, or all are negative.
+        ImpliedError: a child is positive and its ancestor is listed as negative.
     """
 
     positives: Lists
     negatives: Lists
     absent: Int[np.ndarray, " L"]
     exclusive: Sequence[Int[Tensor, "..."]] = ()
+    implied: Int[Tensor, "I 2"] | None = None
     _open: list[Int[np.ndarray, "..."]] = field(init=False, repr=False)
     """Groups of which something follows: with labels whose absence does not make them negative."""
 
     def __post_init__(self) -> None:
+        if self.implied is not None:
+            yes, no = completed(self.positives, self.negatives, self.implied.numpy(), self.num_labels)
+            object.__setattr__(self, "positives", yes)
+            object.__setattr__(self, "negatives", no)
         told = (self.absent == LabelState.UNKNOWN)[self.negatives.labels]  # elsewhere a negative says nothing new
         keys = self.negatives.keys(self.num_labels)[told]
         keys = keys[~_among(keys, self.positives.keys(self.num_labels))]
@@ -179,7 +188,12 @@ class SparseTruth:
 
     # ------------------------------------------------------- another label space
 
-    def over(self, columns: Int[np.ndarray, " M"], exclusive: Sequence[Int[Tensor, "..."]] = ()) -> "SparseTruth":
+    def over(
+        self,
+        columns: Int[np.ndarray, " M"],
+        exclusive: Sequence[Int[Tensor, "..."]] = (),
+        implied: Int[Tensor, "I 2"] | None = None,
+    ) -> "SparseTruth":
         """The same pictures over other labels.
 
         What follows from a group of this truth is kept; where the other labels hold that group as a whole in one of theirs it
@@ -188,9 +202,10 @@ class SparseTruth:
         Args:
             columns: for each of the other labels its index here, -1 where this truth knows nothing of it. None twice.
             exclusive: groups of the other labels.
+            implied: implications of the other labels.
 
         Raises:
-            ExclusiveError: as for a new truth.
+            ExclusiveError, ImpliedError: as for a new truth.
         """
         held = columns >= 0
         to = np.full(self.num_labels, -1)
@@ -198,15 +213,15 @@ class SparseTruth:
         absent = np.where(held, self.absent[columns], np.int8(LabelState.UNKNOWN))
         positives, negatives = (_moved(lists, to, len(columns)) for lists in (self.positives, self.negatives))
         wholes = [set(m.tolist()) for m in exclusive]
-        implied = [negatives]
+        followed = [negatives]
         for members in self._open:
             if any(set(to[members].tolist()) <= whole for whole in wholes):
                 continue
             rows, kept = self._rows_with(self.positives, members), to[members][to[members] >= 0]
-            implied.append((rows[:, None] * len(columns) + kept).ravel())
-        keys = (positives, np.unique(np.concatenate(implied)))
+            followed.append((rows[:, None] * len(columns) + kept).ravel())
+        keys = (positives, np.unique(np.concatenate(followed)))
         yes, no = (Lists.from_keys(each, len(self), len(columns)) for each in keys)
-        return SparseTruth(yes, no, absent, exclusive)
+        return SparseTruth(yes, no, absent, exclusive, implied)
 
 
 def _numbered(groups: Sequence[Int[np.ndarray, "..."]], num_labels: int) -> Int[np.ndarray, " L"]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ctran.data.loading import Batch, seed_of
 from ctran.evaluation import Answer, ask, features_of, report
+from ctran.implications import complete
 from ctran.labels import LabelSpace
 from ctran.losses import label_loss
 from ctran.masking import label_mask_training
@@ -109,6 +110,7 @@ class LabelTask(L.LightningModule):
             may_tell=~self.labels.targets if options.mask_over == "extra" else None,
             generator=self.generator,
         )
+        states = complete(states, self.labels.implied)
         features = features_of(self.model, batch)
         loss_options: dict[str, Any] = {
             "kind": options.loss,
