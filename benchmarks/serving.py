@@ -111,7 +111,7 @@ def measure(folder: Path, pictures: Sequence[bytes], seconds: float, soaked: flo
             seen, memory = asyncio.run(soak(address, pictures, names, psutil.Process(server.pid), soaked))
         finally:
             server.terminate()
-            server.wait(60)
+            server.communicate(timeout=60)
     long = {"seconds": soaked, "statuses": _plain(seen.statuses), "memory": memory}
     return {"loads": [_summary(each, seconds) for each in loads], "soak": long}
 

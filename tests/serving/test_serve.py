@@ -5,11 +5,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+import torch
+import uvicorn
 
 from ctran.cli.main import main
+from ctran.cli.serve import listening, version_of
+from ctran.serving.api import create_app
 from tests.serving.conftest import encoded
 
 
@@ -38,12 +45,37 @@ def test_the_program_serves_and_stops_gracefully(tagger, folder, tmp_path):
     server.stderr.close()
 
 
+def test_a_request_that_is_worked_on_when_the_server_stops_is_answered_and_a_later_one_refused(tagger, held_up):
+    server = uvicorn.Server(uvicorn.Config(create_app(tagger), log_level="error"))
+    socket = listening("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    thread.start()
+    address = f"http://127.0.0.1:{socket.getsockname()[1]}/v1/images"
+    entered, leave = held_up()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, address, content=encoded(), timeout=60)
+        assert entered.wait(20)
+        server.should_exit = True  # what SIGTERM does
+        deadline = time.monotonic() + 20
+        while socket.fileno() != -1:
+            assert time.monotonic() < deadline
+        with pytest.raises(httpx.ConnectError):
+            httpx.post(address, content=encoded())
+        assert thread.is_alive() and not asked.done()
+        leave.set()
+        assert asked.result(60).status_code == 201
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["/no/where"], "/no/where is no model folder"),
         (["{model}", "--pictures", "/no/where"], "--pictures /no/where: there is no such folder"),
         (["{model}", "--token-file", "{empty}"], "is empty"),
+        (["{model}", "--label-studio", "localhost:8080"], "'localhost:8080' is no address; expected http://"),
+        (["{model}", "--pictures-from", "example.org"], "'example.org' is no address; expected http://"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_one_line(tagger, tmp_path, flags, message, capsys):
@@ -53,3 +85,14 @@ def test_what_cannot_be_served_is_refused_in_one_line(tagger, tmp_path, flags, m
     assert main(["serve", *given]) == 1
     err = capsys.readouterr().err
     assert message in err and len(err.splitlines()) == 1
+
+
+def test_a_version_is_of_the_model_s_files_whatever_holds_them(tagger, tmp_path):
+    tagger.save(tmp_path / "run" / "model")
+    tagger.save(tmp_path / "copy")
+    first = version_of(tmp_path / "run")
+    assert first.startswith("run-") and first.partition("-")[2] == version_of(tmp_path / "copy").partition("-")[2]
+    with torch.no_grad():
+        next(tagger.model.parameters()).add_(1)
+    tagger.save(tmp_path / "copy")
+    assert first.partition("-")[2] != version_of(tmp_path / "copy").partition("-")[2]
