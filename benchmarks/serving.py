@@ -145,10 +145,10 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def growth(memory: Sequence[Sequence[float]], seconds: float) -> float:
-    """By how much the greatest memory after the first fifth is above the median around its end."""
-    first = seconds / 5
-    base = statistics.median(rss for at, rss in memory if first <= at <= 1.5 * first)
-    return max(rss for at, rss in memory if at >= first) / base - 1
+    """By how much the greatest memory after the first fifth is above the median of the next tenth."""
+    later = [(at, rss) for at, rss in memory if at >= seconds / 5]
+    base = statistics.median([rss for at, rss in later if at <= 0.3 * seconds] or [later[0][1]])
+    return max(rss for _, rss in later) / base - 1
 
 
 def table(result: dict[str, Any]) -> str:
