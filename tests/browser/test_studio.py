@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import studio_click
 from ctran.serving.api import create_app
 from ctran.serving.gallery import Entry, Gallery
 from ctran.training.pipeline import build_tagger
@@ -297,3 +298,11 @@ def test_two_thousand_labels_stay_smooth(browser):
         assert page.locator(".row .name").all_inner_texts() == ["label 1999"]
         assert page.locator("#save").is_hidden()
         page.close()
+
+
+def test_a_click_is_timed_until_the_bars_have_come_to_rest(page):
+    times = studio_click.clicks(page, 3)
+    assert all(0 < a < b < c for a, b, c in zip(*times.values(), strict=True))
+    result = {"clicks": times, "many": times, "scroll": page.evaluate(studio_click.SCROLL, 5), "search": [0.01]}
+    assert len(result["scroll"]) == 5 and page.evaluate(studio_click.SEARCH, "cat") > 0
+    assert "at most 100 ms" in studio_click.table(result)
