@@ -68,7 +68,7 @@ def fit_calibration(
     temperatures = [fit_temperature(a.logits, truth, a.states, labels.exclusive) for a in found]
     p, hits, counts = (
         np.concatenate(parts)
-        for parts in zip(*(_entries(truth, a, labels, t) for a, t in zip(found, temperatures, strict=True)), strict=True)
+        for parts in zip(*(entries(truth, a, labels, t) for a, t in zip(found, temperatures, strict=True)), strict=True)
     )
     fitted = fit_thresholds(p, hits, counts, precision=precision)
     one_of = {name for group in labels.groups if group.exclusive for name in group.labels}
@@ -77,7 +77,7 @@ def fit_calibration(
     return Calibration(tuple(a.evidence.share for a in found), tuple(temperatures), chosen, rule)
 
 
-def _entries(
+def entries(
     truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace, temperature: float
 ) -> tuple[Float[np.ndarray, "N L"], Bool[np.ndarray, "N L"], Bool[np.ndarray, "N L"]]:
     """Probabilities, which are positive, and which count: hidden target labels that somebody looked for."""
@@ -94,8 +94,8 @@ def qualities(
     for answer in found:
         share = answer.evidence.share
         temperature = float(calibration.temperature_at(np.array([share]))[0])
-        before, positive, counts = _entries(truth, answer, labels, 1.0)
-        after, *_ = _entries(truth, answer, labels, temperature)
+        before, positive, counts = entries(truth, answer, labels, 1.0)
+        after, *_ = entries(truth, answer, labels, temperature)
         half = metrics.measure(before, positive, counts)
         fitted = metrics.measure(after - own + 0.5, positive, counts)  # moves each label's threshold to one half
         worse, better = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
