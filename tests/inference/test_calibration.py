@@ -145,6 +145,12 @@ def test_a_model_folder_keeps_its_calibration_and_predicts_with_it(tagger, pictu
     assert last in said.labels and first not in said.labels
     assert again.predict(picture, threshold=0.0).labels == list(said.probabilities)
     assert again.fast().predict(picture).labels == said.labels
+    mine = again.predict(picture, threshold={first: 0.0}).labels
+    assert {first, last} <= set(mine)  # named ones as given, others as fitted
+    with pytest.raises(UnknownLabelError, match="unknown label 'horse'"):
+        again.predict(picture, threshold={"horse": 0.5})
+    with pytest.raises(ValueError, match=f"threshold of '{first}': expected a probability from 0 to 1, got 2"):
+        again.look(picture).predict(threshold={first: 2})
     again.save(tmp_path / "copy")
     assert ctran.load(tmp_path / "copy").calibration == again.calibration
     remove_calibration(tmp_path / "model")

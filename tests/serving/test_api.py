@@ -39,8 +39,10 @@ def test_what_is_known_changes_the_answer_and_the_server_remembers_none_of_it(cl
     assert found["known"] == known and found["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
     again = client.post(f"/v1/images/{image}/predict", json={}).json()
     assert again["probabilities"] == pytest.approx(tagger.predict(encoded()).probabilities, abs=1e-5)
-    everything = client.post(f"/v1/images/{image}/predict", json={"threshold": 0}).json()
+    everything = client.post(f"/v1/images/{image}/predict", json={"thresholds": 0}).json()
     assert set(SPACE.names) - set(everything["labels"]) <= {"cat", "dog", "ship"}
+    some = client.post(f"/v1/images/{image}/predict", json={"thresholds": {"flag": 0, "map": 1, "star": 1}}).json()["labels"]
+    assert "flag" in some and not {"map", "star"} & set(some)
 
 
 def test_questions_what_ifs_and_sets_are_those_of_a_session(client, image, tagger):
@@ -89,7 +91,10 @@ def test_several_pictures_are_predicted_in_one_request_and_none_is_kept(client, 
         ("predict", {"unknown": {}}, 422, "Extra inputs"),
         ("predict", {"known": {"cat": True, "dog": True}}, 422, "cannot both be present"),
         ("predict", {"known": {"cat": True, "animal": False}}, 422, "implies"),
-        ("predict", {"threshold": 2}, 422, "less than or equal to 1"),
+        ("predict", {"thresholds": 2}, 422, "less than or equal to 1"),
+        ("predict", {"thresholds": {"flag": -1}}, 422, "greater than or equal to 0"),
+        ("predict", {"thresholds": {"flagg": 0.5}}, 422, "did you mean 'flag'"),
+        ("predict", {"threshold": 0.5}, 422, "Extra inputs are not permitted"),
         ("predict", [], 422, "dictionary"),
         ("ask", {"k": 0}, 422, "greater than or equal"),
         ("ask", {"policy": "magic"}, 422, "'information', 'uncertainty', 'total' or 'random'"),

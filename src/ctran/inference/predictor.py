@@ -17,6 +17,9 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.model import CTran, Features, Method
 from ctran.model.fast import fast
 
+Threshold = float | Mapping[str, float] | None
+"""From where on a label counts as present: one number for all labels, some by name, or what the model came with."""
+
 
 class Predictor:
     """A model in use, with its labels and its preprocessing.
@@ -41,14 +44,15 @@ class Predictor:
         """A copy that predicts faster, in bfloat16 (:func:`ctran.model.fast.fast`); logits differ by rounding."""
         return Predictor(fast(self.model), self.labels, self.preprocessing, self.calibration)
 
-    def predict(self, image: Source, known: Mapping[str, bool] | None = None, *, threshold: float | None = None) -> Prediction:
+    def predict(self, image: Source, known: Mapping[str, bool] | None = None, *, threshold: Threshold = None) -> Prediction:
         """Labels of one picture, given what is known of it.
 
         Args:
             image: path, encoded bytes or Pillow image.
             known: label name -> present or absent; labels not named are asked for.
-            threshold: probability from which on a label counts as present; None takes the model's own thresholds, which
-                ``ctran calibrate`` fits, and without those one half, as the paper does.
+            threshold: probability from which on a label counts as present, or such a probability for some labels by name; None,
+                and for labels that are not named, takes the model's own thresholds, which ``ctran calibrate`` fits, and
+                without those one half, as the paper does.
 
         Raises:
             BrokenImageError: the picture cannot be read.
@@ -58,7 +62,7 @@ class Predictor:
         return self.predict_all([image], known, threshold=threshold)[0]
 
     def predict_all(
-        self, images: Sequence[Source], known: Mapping[str, bool] | None = None, *, threshold: float | None = None
+        self, images: Sequence[Source], known: Mapping[str, bool] | None = None, *, threshold: Threshold = None
     ) -> list[Prediction]:
         """:meth:`predict` for several pictures of which the same is known, in one batch."""
         known = dict(known or {})
@@ -136,11 +140,16 @@ class Predictor:
         """Whether :meth:`attention` has an answer."""
         return isinstance(self.model, CTran) and self.model.use_image
 
-    def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: float | None = None) -> Prediction:
+    def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: Threshold = None) -> Prediction:
         """One row of :meth:`marginals` by name; labels that are never asked for are left out."""
         order = [i for i in row.argsort(descending=True, stable=True).tolist() if self.labels.targets[i]]
         names = [(self.labels.names[i], i) for i in order]
-        own = self.calibration.thresholds if self.calibration is not None and threshold is None else {}
+        own = dict(self.calibration.thresholds) if self.calibration is not None else {}
+        if isinstance(threshold, Mapping):
+            own |= self._thresholds(threshold)
+            threshold = None
+        elif threshold is not None:
+            own = {}
         return Prediction(
             {name: float(row[i]) for name, i in names if name not in known},
             dict(known),
@@ -149,3 +158,10 @@ class Predictor:
             own,
             self.labels.implied_names,
         )
+
+    def _thresholds(self, given: Mapping[str, float]) -> dict[str, float]:
+        for name, value in given.items():
+            self.labels.index(name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"threshold of {name!r}: expected a probability from 0 to 1, got {value}")
+        return dict(given)

@@ -17,7 +17,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features
 
 if TYPE_CHECKING:
-    from ctran.inference.predictor import Predictor
+    from ctran.inference.predictor import Predictor, Threshold
 
 FORMAT = 1
 
@@ -169,7 +169,7 @@ class Session:
         """Probability of each label in each row of states."""
         return self.predictor.marginals(self.features, states)
 
-    def predict(self, known: Mapping[str, bool] | None = None, *, threshold: float | None = None) -> Prediction:
+    def predict(self, known: Mapping[str, bool] | None = None, *, threshold: "Threshold" = None) -> Prediction:
         """What the model says, given what has been told and, for this once, ``known`` as well.
 
         Args:

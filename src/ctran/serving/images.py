@@ -46,7 +46,7 @@ def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: State
 @router.post("/images/{image}/predict")
 def predict(body: schemas.PredictBody, look: LookOf) -> schemas.Answer:
     """What is in the picture, given what is known."""
-    return schemas.Answer(**answer(look.session.given(body.known).predict(threshold=body.threshold)))
+    return schemas.Answer(**answer(look.session.given(body.known).predict(threshold=body.thresholds)))
 
 
 @router.post("/images/{image}/ask")
@@ -121,4 +121,4 @@ def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answe
         rows.append(predictor.labels.states(image.known))
     found = predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows))
     each = zip(found, body.images, strict=True)
-    return [schemas.Answer(**answer(predictor.prediction(p, i.known, threshold=body.threshold))) for p, i in each]
+    return [schemas.Answer(**answer(predictor.prediction(p, i.known, threshold=body.thresholds))) for p, i in each]

@@ -8,6 +8,10 @@ from ctran.inference.acquisition import Policy
 
 Known = Annotated[dict[str, StrictBool], Field(description="label -> present (true) or absent (false)")]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Thresholds = Annotated[
+    Probability | dict[str, Probability] | None,
+    Field(description="from where on a label is present: one for all, or some by name; else the model's own, or one half"),
+]
 
 
 class Body(BaseModel):
@@ -25,7 +29,7 @@ class Told(Body):
 class PredictBody(Told):
     """A question about one picture."""
 
-    threshold: Probability | None = Field(None, description="for all labels; without it the model's own, else one half")
+    thresholds: Thresholds = None
 
 
 class AskBody(Told):
@@ -64,7 +68,7 @@ class BatchBody(Body):
     """Several pictures at once, of which nothing is kept."""
 
     images: list[Encoded] = Field(min_length=1)
-    threshold: Probability | None = None
+    thresholds: Thresholds = None
 
 
 class Answer(BaseModel):

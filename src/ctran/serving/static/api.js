@@ -53,7 +53,7 @@ export const upload = (file) =>
   json('/v1/images', { method: 'POST', body: file, headers: { 'Content-Type': file.type || 'application/octet-stream', 'X-File-Name': encodeURIComponent(file.name) } })
 export const picture = (id) => url(request(`${image(id)}/picture`))
 export const predict = async (id, known, signal) => (await post(`${image(id)}/predict`, { known }, signal)).json()
-export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k }, signal)).json()
+export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k, policy: 'total' }, signal)).json()
 export const attention = (id, label, known, signal) =>
   url(post(`${image(id)}/attention/${encodeURIComponent(label)}`, { known }, signal))
 export const save = async (id, known) => (await post(`${image(id)}/save`, { known })).json()

@@ -259,7 +259,7 @@ const ask = attempt(async () => {
   $('answers').append(skip)
   const p = state.said.probabilities[question.name]
   const likely = p === undefined ? '' : `The model thinks ${percent(p)}. `
-  $('question-why').textContent = `${likely}The answer is expected to say ${question.score.toFixed(2)} nats about the other labels.`
+  $('question-why').textContent = `${likely}The answer is expected to leave ${question.score.toFixed(2)} nats less in doubt, of this label and the others.`
 })
 
 async function setAsking(on) {
