@@ -45,7 +45,9 @@ def test_it_says_that_it_is_up_and_which_model_it_is(client, caplog):
     assert client.get("/health").json() == {"status": "UP"}
     body = {"project": "1.17", "schema": CONFIG, "hostname": "http://x", "access_token": "t", "extra_params": None}
     assert client.post("/setup", json=body).json() == {"model_version": "ctran"}
-    assert "unknown label 'tree'" in caplog.text and "perRegion is not supported" in caplog.text
+    assert (
+        "<Choices name='tags'>: no labels of the model: 'tree'" in caplog.text and "perRegion is not supported" in caplog.text
+    )
 
 
 def test_choices_are_those_that_the_tagger_predicts(client, tagger):
@@ -119,6 +121,7 @@ def test_a_task_that_cannot_be_answered_does_not_cost_the_others(client, caplog)
             "mean 'flag'",
         ),
         ('<View><Choices name="c" toName="i"><Choice value="flag"/></Choices></View>', "toName='i' is no <Image>"),
+        (ONE.format("").replace('value="flag"/>', "/>" + "".join(f'<Choice value="{n}"/>' for n in range(9))), "and 2 more"),
         (ONE.format('allowNested="true"'), "allowNested is not supported"),
         (ONE.format('value="$all"'), "come with each task"),
         (ONE.format('model_state="gone"'), "expected 'present' or 'absent'"),

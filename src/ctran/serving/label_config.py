@@ -7,7 +7,10 @@ from statistics import fmean
 from typing import Any
 
 from ctran.inference.prediction import Prediction
-from ctran.labels import LabelSpace, UnknownLabelError
+from ctran.labels import LabelSpace, nearest
+
+SHOWN = 8
+"""Choices that are no labels, named in messages."""
 
 
 class LabelConfigError(ValueError):
@@ -91,14 +94,15 @@ class LabelConfig:
             if why := _refusal(tag, images):
                 left_out.append(f"<Choices name={tag.get('name')!r}>: {why}")
                 continue
-            known = dict[str, str]()
+            known, unknown = dict[str, str](), list[str]()
             for choice in tag.iter("Choice"):
                 label = choice.get("predicted_values") or choice.get("value", "")
-                try:
-                    labels.index(label)
+                if label in labels.index_of:
                     known[choice.get("alias") or choice.get("value", "")] = label
-                except UnknownLabelError as error:
-                    left_out.append(f"<Choices name={tag.get('name')!r}>: {error}")
+                else:
+                    unknown.append(label)
+            if unknown:
+                left_out.append(f"<Choices name={tag.get('name')!r}>: {_unknown(unknown, labels)}")
             if known:
                 multiple, absent = tag.get("choice") == "multiple", tag.get("model_state") == "absent"
                 found.append(Choices(tag.get("name", ""), tag.get("toName", ""), known, multiple, absent))
@@ -145,6 +149,12 @@ class LabelConfig:
                 one = {"id": f"{choices.image}-{choices.name}", "from_name": choices.name, "to_name": choices.image}
                 results.append({**one, "type": "choices", "value": {"choices": ticked}, "score": fmean(sure)})
         return {"result": results, "score": fmean(sureness)}
+
+
+def _unknown(names: Sequence[str], labels: LabelSpace) -> str:
+    """That these are no labels of the model, with what the first may have meant."""
+    few = ", ".join(map(repr, names[:SHOWN])) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return f"no labels of the model: {few}{nearest(names[0], labels.names)}"
 
 
 def _refusal(tag: ElementTree.Element, images: Mapping[str, str]) -> str | None:

@@ -64,7 +64,7 @@ class TaskPictures:
         self.base = None if label_studio is None else _address(label_studio.rstrip("/"))
         self.others = {_origin(_address(other)) for other in others}
         self.max_bytes = max_bytes
-        self._client = httpx.Client(timeout=SECONDS)
+        self._client = httpx.Client(timeout=SECONDS, headers={"Accept-Encoding": "identity"})  # what comes is what is counted
         self._account = Account(key, httpx.URL(f"{self.base}/api/token/refresh/")) if key and self.base else None
 
     def close(self) -> None:
