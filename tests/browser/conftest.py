@@ -54,20 +54,24 @@ def browser():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Three pictures to label."""
-    for number in range(3):
+def folder(tmp_path, request):
+    """Three pictures to label, or as many as a test asks for."""
+    for number in range(getattr(request, "param", 3)):
         (tmp_path / f"{number}.png").write_bytes(encoded(seed=number))
     return tmp_path
+
+
+def application(folder):
+    """A small model over the folder."""
+    annotations = Annotations(folder)
+    tagger = build_tagger(read_recipe(None, TOY), SPACE)
+    return create_app(tagger, gallery=Gallery.of_folder(annotations), annotations=annotations)
 
 
 @pytest.fixture
 def studio(folder):
     """A server of a small model over the folder: its address, what stops it, the folder."""
-    annotations = Annotations(folder)
-    tagger = build_tagger(read_recipe(None, TOY), SPACE)
-    app = create_app(tagger, gallery=Gallery.of_folder(annotations), annotations=annotations)
-    with serving(app) as (address, stop):
+    with serving(application(folder)) as (address, stop):
         yield address, stop, folder
 
 

@@ -9,7 +9,7 @@ from ctran.serving.api import create_app
 from ctran.serving.gallery import Entry, Gallery
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
-from tests.browser.conftest import serving
+from tests.browser.conftest import application, serving
 from tests.conftest import TOY
 from tests.serving.conftest import encoded
 
@@ -154,6 +154,28 @@ def test_saving_writes_the_row_and_goes_on(page, studio):
     assert "saved" in page.locator("#strip button").first.get_attribute("class")
     page.locator("#strip button").first.click()
     expect_told(page, "flag", "map")
+
+
+@pytest.mark.parametrize("folder", [250], indirect=True)
+def test_a_long_strip_grows_as_it_is_looked_through(page):
+    assert page.locator("#strip button").count() == 200
+    page.locator("#strip button").last.scroll_into_view_if_needed()
+    page.wait_for_function("() => document.querySelectorAll('#strip button').length === 250")
+    page.locator("#strip button").last.click()
+    page.wait_for_function("() => document.getElementById('caption').textContent === '99.png'")  # the last by name
+
+
+@pytest.mark.parametrize("folder", [250], indirect=True)
+def test_a_folder_is_gone_on_with_where_it_was_left(folder, browser):
+    rows = [{"file_name": f"{n}.png", "labels": ["flag"], "negatives": []} for n in range(250) if n != 99]
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serving(application(folder)) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector(".row")
+        assert page.locator("#caption").inner_text() == "99.png"
+        assert page.locator("#strip button.saved").count() == page.locator("#strip button").count() - 1
+        page.close()
 
 
 def test_leaving_unsaved_answers_is_asked_about(page):

@@ -237,6 +237,7 @@ def test_a_folder_is_labelled_and_can_be_trained_on(client, folder):
         opened = client.post(f"/v1/gallery/{number}").json()
         saved = client.post(f"/v1/images/{opened['id']}/save", json={"known": known}).json()
         assert saved == {"file_name": names[number]["name"], "count": number + 1}
+        assert client.get("/v1/model").json()["start"] == (number + 1) % 3
     assert [e["saved"] for e in client.get("/v1/gallery").json()] == [True] * 3
     assert client.post("/v1/gallery/1").json()["known"] == {"cat": True}
     rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]

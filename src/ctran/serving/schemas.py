@@ -134,6 +134,7 @@ class About(BaseModel):
     implications: list[list[str]]
     thresholds: dict[str, float]
     gallery: int
+    start: int = Field(description="number of the first picture of the gallery without an annotation; 0 if all have one")
     saves: bool
     saved: int
     attention: bool

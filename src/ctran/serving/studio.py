@@ -37,6 +37,7 @@ def about(state: StateOf) -> schemas.About:
         implications=plain["implications"],
         thresholds=dict(calibration.thresholds) if calibration else {},
         gallery=len(state.gallery),
+        start=next((n for n, entry in enumerate(state.gallery.entries) if not _saved(state, entry)), 0),
         saves=state.annotations is not None,
         saved=0 if state.annotations is None else len(state.annotations),
         attention=state.predictor.shows_attention,

@@ -4,6 +4,7 @@ import * as api from './api.js'
 import { LabelList } from './list.js'
 
 const $ = (id) => document.getElementById(id)
+const PAGE = 200 // pictures that the strip asks for at once
 const percent = (p) => (p > 0.995 && p < 1 ? '> 99 %' : p > 0 && p < 0.005 ? '< 1 %' : `${Math.round(100 * p)} %`)
 
 const state = {
@@ -74,6 +75,7 @@ const openFile = attempt(async (file) => {
 
 const openNumber = attempt(async (number) => {
   if (number < 0 || number >= state.about.gallery || number === state.at || !leave()) return
+  while (number >= state.entries.length) await more()
   const image = await api.openGallery(number)
   state.at = number
   await opened(image)
@@ -109,15 +111,24 @@ function marked() {
   }
 }
 
-async function strip() {
-  state.entries = await api.gallery(0, 500)
-  const seen = new IntersectionObserver((found) => {
-    for (const { target, isIntersecting } of found.filter((f) => f.isIntersecting)) {
-      seen.unobserve(target)
-      api.thumbnail(target.dataset.number).then((src) => (target.firstChild.src = src)).catch(() => target.classList.add('broken'))
-    }
-  })
-  for (const entry of state.entries) {
+const seen = new IntersectionObserver((found) => {
+  for (const { target } of found.filter((f) => f.isIntersecting)) {
+    seen.unobserve(target)
+    api.thumbnail(target.dataset.number).then((src) => (target.firstChild.src = src)).catch(() => target.classList.add('broken'))
+    if (Number(target.dataset.number) === state.entries.length - 1 && state.entries.length < state.about.gallery) attempt(more)()
+  }
+})
+
+let coming = null // pictures of the strip that are on their way
+
+/** The next pictures of the strip: it grows as it is looked through. */
+const more = () => (coming ??= addEntries().finally(() => (coming = null)))
+
+async function addEntries() {
+  const entries = await api.gallery(state.entries.length, PAGE)
+  if (!entries.length) throw new Error('The server has fewer pictures than before. Load the page again.')
+  state.entries.push(...entries)
+  for (const entry of entries) {
     const button = document.createElement('button')
     button.type = 'button'
     button.dataset.number = entry.number
@@ -421,6 +432,5 @@ await attempt(async () => {
   for (const [name, group] of Object.entries(groups)) if (group.exclusive) for (const label of group.labels) state.groups.set(label, name)
   $('model').textContent = `${labels.length.toLocaleString()} labels`
   $('save').hidden = !saves
-  await strip()
-  if (state.about.gallery) await openNumber(0)
+  if (state.about.gallery) await openNumber(state.about.start)
 })()
