@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from ctran.data.planted_world import World
 from ctran.inference import acquisition, sets
@@ -229,3 +230,21 @@ def test_sets_that_contradict_what_is_known_are_impossible(generator):
 
 def test_policies_are_those_that_are_documented():
     assert set(acquisition.Policy.__args__) == {"information", "uncertainty", "total", "random"}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, s, g: ask(m, SPACE, s, k=0), "k: expected a whole number from 1 on, got 0"),
+        (lambda m, s, g: ask(m, SPACE, s, most=-1), "most: expected a whole number from 1 on, got -1"),
+        (lambda m, s, g: ask(m, SPACE, s, k=2.5), "2.5"),  # beartype sees some first in the tests
+        (lambda m, s, g: ask(m, SPACE, s, policy="magic"), "magic"),
+        (lambda m, s, g: ask(m, SPACE, s, within="a"), "expected a list of names, got the text 'a'"),
+        (lambda m, s, g: sets.sample(m, SPACE, s, count=0, generator=g), "count: expected"),
+        (lambda m, s, g: sets.sample(m, SPACE, s, count=1, at_once=0, generator=g), "at_once: expected"),
+        (lambda m, s, g: sets.log_likelihood(m, SPACE, s, s + 1, orders=0, generator=g), "orders: expected"),
+    ],
+)
+def test_numbers_and_names_that_ask_for_nothing_are_refused(call, message, generator):
+    with pytest.raises((ValueError, TypeError, TypeCheckError), match=message):
+        call(flat([0.5] * 4), torch.zeros(4, dtype=torch.long), generator)

@@ -6,7 +6,7 @@ are ranked by the same code.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -49,6 +49,13 @@ class Candidate:
     name: str
     members: list[int]
     answers: Int[Tensor, "A M"]
+
+
+def at_least(least: int, **numbers: int) -> None:
+    """Refuse numbers that are not whole, or less."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"{name}: expected a whole number from {least} on, got {number!r}")
 
 
 def entropy(probabilities: Float[Tensor, "*R L"]) -> Float[Tensor, "*R L"]:
@@ -167,8 +174,14 @@ def ask(
 
     Raises:
         UnknownLabelError: a name in ``costs`` or ``within`` that is neither a label nor a group.
-        ValueError: a cost that is not greater than 0; ``random`` without a generator.
+        ValueError: a cost that is not greater than 0; ``k`` or ``most`` below 1; no such policy; ``random`` without a
+            generator.
     """
+    at_least(1, k=k, most=most)
+    if policy not in get_args(Policy):
+        raise ValueError(f"policy: expected {', '.join(get_args(Policy))}, got {policy!r}")
+    if isinstance(within, str):
+        raise TypeError(f"within: expected a list of names, got the text {within!r}")
     costs = dict(costs or {})
     _named(labels, list(costs))
     if bad := [(name, cost) for name, cost in costs.items() if not 0 < cost < float("inf")]:

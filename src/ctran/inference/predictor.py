@@ -149,6 +149,8 @@ class Predictor:
             own |= self._thresholds(threshold)
             threshold = None
         elif threshold is not None:
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"threshold: expected a probability from 0 to 1, got {threshold}")
             own = {}
         return Prediction(
             {name: float(row[i]) for name, i in names if name not in known},

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.implications import settle
-from ctran.inference.acquisition import ROWS, Marginals, chances
+from ctran.inference.acquisition import ROWS, Marginals, at_least, chances
 from ctran.labels import LabelSpace, LabelState
 
 LEAST = 1e-9
@@ -47,7 +47,11 @@ def sample(
     Args:
         states: what is known.
         at_once: units revealed in one pass; more than 1 is faster, and takes them for independent of each other.
+
+    Raises:
+        ValueError: ``count`` or ``at_once`` below 1.
     """
+    at_least(1, count=count, at_once=at_once)
     parts = units(labels)
     told = settle(states.repeat(count, 1), labels)
     turn = torch.rand(count, len(parts), generator=generator)
@@ -125,7 +129,11 @@ def log_likelihood(
     group or an implication, or differs from what is known.
 
     Source of the mean over orders: Uria et al., A deep and tractable density estimator, ICML 2014, Eq. 9.
+
+    Raises:
+        ValueError: ``orders`` below 1.
     """
+    at_least(1, orders=orders)
     told = states != LabelState.UNKNOWN
     if contradicts(labels, full) or (full[told] != states[told]).any():
         return float("-inf")
