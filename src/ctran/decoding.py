@@ -19,6 +19,9 @@ except ImportError:  # the extra `fast`
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before they are decoded (decompression bombs)."""
 
+STUBS = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF")
+"""Formats that Pillow knows by name, but does not decode by itself."""
+
 ORIENTATION = 0x0112
 """EXIF's tag of how the camera was held; 1 is upright."""
 
@@ -75,9 +78,20 @@ def open_pixels(source: Source, *, name: str | None = None, max_pixels: int | No
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Files in a folder and below whose ending is that of a format that can be read, by name."""
-    endings = {ending for ending, form in Image.registered_extensions().items() if form in Image.OPEN}
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    """Files in a folder and below whose ending is that of a format that can be read, by name; hidden ones are left out."""
+    endings = {ending for ending, form in Image.registered_extensions().items() if form in Image.OPEN and form not in STUBS}
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def pixels_in(source: Source) -> int:
+    """Number of pixels that a picture's header speaks of; 0 where it cannot be read, which decoding then says."""
+    try:
+        with _named_errors("picture"):
+            picture = _header(_content(source), "picture")
+            return picture.width * picture.height
+    except BrokenImageError:
+        return 0
 
 
 def as_pixels(picture: Image.Image) -> UInt8[Tensor, "H W 3"]:

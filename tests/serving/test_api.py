@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -61,6 +62,21 @@ def test_questions_what_ifs_and_sets_are_those_of_a_session(client, image, tagge
     assert sets["most_likely"]["labels"] == list(session.most_likely().labels)
 
 
+def test_numbers_that_json_does_not_have_are_refused_by_name(client, image):
+    answer = client.post(
+        f"/v1/images/{image}/predict", content='{"thresholds": NaN}', headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422 and "thresholds" in answer.text and "input" not in answer.text
+
+
+def test_the_picture_itself_is_shown_as_large_as_is_asked_for(client):
+    image = client.post("/v1/images", content=encoded(size=(300, 200))).json()["id"]
+    sizes = {side: client.get(f"/v1/images/{image}/picture?side={side}") for side in (100, 4000)}
+    found = {side: Image.open(io.BytesIO(answer.content)).size for side, answer in sizes.items()}
+    assert found == {100: (100, 67), 4000: (300, 200)}
+    assert client.get(f"/v1/images/{image}/picture?side=0").status_code == 422
+
+
 def test_the_picture_and_where_the_model_looks_are_pictures(client, image):
     plain = client.get(f"/v1/images/{image}/picture")
     told = client.post(f"/v1/images/{image}/attention/flag", json={"known": {"map": True}})
@@ -97,6 +113,8 @@ def test_several_pictures_are_predicted_in_one_request_and_none_is_kept(client, 
         ("predict", {"threshold": 0.5}, 422, "Extra inputs are not permitted"),
         ("predict", [], 422, "dictionary"),
         ("ask", {"k": 0}, 422, "greater than or equal"),
+        ("ask", {"k": True}, 422, "valid integer"),
+        ("ask", {"seed": 2**64}, 422, "seed"),
         ("ask", {"policy": "magic"}, 422, "'information', 'uncertainty', 'total' or 'random'"),
         ("ask", {"costs": {"flag": -1}}, 422, "greater than 0"),
         ("ask", {"within": ["nothing"]}, 422, "unknown label 'nothing'"),
@@ -134,6 +152,9 @@ def test_a_form_without_a_file_and_a_broken_form_are_refused(client):
     assert plain.status_code == 422 and "holds no file" in plain.json()["detail"]
     broken = client.post("/v1/images", content=b"xx", headers={"Content-Type": "multipart/form-data; boundary=q"})
     assert broken.status_code in (400, 422)
+    capitals = {"Content-Type": "Multipart/Form-Data; boundary=q"}
+    form = b'--q\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n' + encoded() + b"\r\n--q--\r\n"
+    assert client.post("/v1/images", content=form, headers=capitals).json()["name"] == "a.png"
 
 
 def test_unknown_ids_and_numbers_are_not_found(client, image):
@@ -160,7 +181,8 @@ def test_requests_of_too_many_bytes_are_refused_whether_they_say_so_or_not(serve
     client = serve(max_bytes=1000)
     said = client.post("/v1/images", content=b"x" * 1001)
     silent = client.post("/v1/images", content=iter([b"x" * 600, b"x" * 600]))
-    for response in (said, silent):
+    as_json = client.post("/v1/predict", content=iter([b"{" * 600, b"x" * 600]), headers={"Content-Type": "application/json"})
+    for response in (said, silent, as_json):
         assert response.status_code == 413 and "1,000 bytes" in response.json()["detail"]
 
 
@@ -172,6 +194,34 @@ def test_a_token_is_asked_for_where_one_is_set(serve):
     assert (
         client.get("/healthz").status_code == client.get("/").status_code == client.get("/static/studio.js").status_code == 200
     )
+    assert "HTTPBearer" in client.get("/openapi.json").json()["components"]["securitySchemes"]  # so /docs can send it
+
+
+def test_the_page_cannot_be_framed_and_answers_to_head(client):
+    assert "frame-ancestors 'none'" in client.head("/").headers["content-security-policy"]
+
+
+def test_many_large_pictures_are_decoded_one_after_the_other(client, monkeypatch):
+    state, at_once, lock = client.app.state.ctran, [], threading.Lock()
+    decode, running = state.predictor.square, 0
+
+    def counted(*given, **options):
+        nonlocal running
+        with lock:
+            running += 1
+            at_once.append(running)
+        try:
+            return decode(*given, **options)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(state.predictor, "square", counted)
+    file = io.BytesIO()
+    Image.new("L", (6000, 4000)).save(file, "PNG", compress_level=1)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: client.post("/v1/images", content=file.getvalue()).status_code, range(4)))
+    assert answers == [201] * 4 and max(at_once) == 1
 
 
 def test_calls_by_another_name_are_refused(serve):

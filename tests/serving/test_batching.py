@@ -1,5 +1,8 @@
 """Calls of many threads are answered together, each with its own answer."""
 
+import json
+import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +11,8 @@ import torch
 
 from ctran.serving.annotations import AnnotationError, Annotations
 from ctran.serving.batching import BatchedPredictor, StoppingError
+from ctran.serving.budget import Budget
+from ctran.serving.gallery import Gallery
 from tests.serving.conftest import encoded
 
 
@@ -114,7 +119,75 @@ def test_rows_that_are_there_are_kept_with_all_their_columns(tmp_path):
     again = Annotations(tmp_path)
     assert len(again) == 2 and again.known("x.png") == {"b": True, "a": False}
     assert '"note": "mine"' in (tmp_path / "metadata.jsonl").read_text()
-    assert list(tmp_path.iterdir()) == [tmp_path / "metadata.jsonl"]
+    assert {path.name for path in tmp_path.iterdir()} == {"metadata.jsonl", ".metadata.lock"}
+
+
+def test_labels_that_the_model_does_not_have_stay_in_their_rows(tmp_path):
+    rows = [
+        {"file_name": "x.png", "labels": ["a", "mine"], "negatives": ["yours"]},
+        {"file_name": "y.png", "labels": "a, mine,b", "negatives": ["a"]},
+    ]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    annotations = Annotations(tmp_path, ("a", "b"))
+    assert annotations.known("x.png") == {"a": True} and annotations.known("y.png") == {"a": True, "b": True}
+    annotations.save("x.png", {"b": False})
+    annotations.save("y.png", {"b": True})
+    found = [json.loads(line) for line in (tmp_path / "metadata.jsonl").read_text().splitlines()]
+    assert found == [
+        {"file_name": "x.png", "labels": ["mine"], "negatives": ["yours", "b"]},
+        {"file_name": "y.png", "labels": ["mine", "b"], "negatives": []},
+    ]
+
+
+def test_rows_that_were_written_meanwhile_are_kept_and_seen(tmp_path):
+    one, other = Annotations(tmp_path), Annotations(tmp_path)
+    one.save("x.png", {"a": True})
+    other.save("y.png", {"a": False})
+    with (tmp_path / "metadata.jsonl").open("a") as file:
+        file.write('{"file_name": "z.png", "labels": ["a"]}\n')
+    assert one.known("z.png") == {"a": True} and one.known("y.png") == {"a": False}
+    one.save("x.png", {})
+    assert len(Annotations(tmp_path)) == 3
+
+
+def test_names_with_odd_separators_come_back(tmp_path):
+    annotations = Annotations(tmp_path)
+    for name in ("a\u2028b.png", "a\x85b.png", "a\nb.png", 'a"b.png'):
+        annotations.save(name, {"a": True})
+        assert Annotations(tmp_path).known(name) == {"a": True}
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.parquet"])
+def test_a_folder_whose_rows_are_in_another_file_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("file_name,labels\n")
+    with pytest.raises(AnnotationError, match=rf"{name}: answers are saved as metadata\.jsonl"):
+        Annotations(tmp_path)
+
+
+def test_files_whose_names_are_no_text_and_hidden_ones_are_left_out(tmp_path):
+    for name in (b"caf\xe9.png", b"ok.png", b"._ok.png", b"video.mpg", b".cache/x.png"):
+        path = tmp_path / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded())
+    gallery = Gallery.of_folder(Annotations(tmp_path))
+    assert [entry.name for entry in gallery.entries] == ["ok.png"] and gallery.left_out == ["'caf\\udce9.png'"]
+
+
+def test_what_is_taken_at_once_is_bounded_and_the_largest_is_taken_alone():
+    budget, most, lock = Budget(10), [], threading.Lock()
+
+    def work(amount):
+        with budget.take(amount):
+            with lock:
+                most.append(budget.taken)
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [3, 4, 5, 100, 1, 0, 7, 10] * 5))
+    assert max(most) == 10 and budget.taken == 0
+    with pytest.raises(KeyError), budget.take(4):
+        raise KeyError
+    assert budget.taken == 0
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"labels": []}', "3"])

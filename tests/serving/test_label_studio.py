@@ -111,6 +111,37 @@ def test_a_task_that_cannot_be_answered_does_not_cost_the_others(client, caplog)
         assert error.startswith(wanted) and error in caplog.text
 
 
+ODD = [
+    {"type": "choices", "from_name": "tags"},
+    {"type": "choices", "from_name": "tags", "value": None},
+    {"type": "choices", "from_name": "tags", "value": {"choices": None}},
+    {"type": "choices", "from_name": "tags", "value": {"choices": [{}]}},
+    {"type": "choices", "from_name": ["tags"], "value": {"choices": ["flag"]}},
+    "abc",
+    3,
+]
+
+
+@pytest.mark.parametrize("result", [*[[odd] for odd in ODD], "abc", {}])
+def test_odd_annotations_do_not_cost_the_other_tasks(client, result):
+    odd = {"id": 1, "data": {"photo": INSIDE}, "annotations": [{"result": result, "updated_at": None}]}
+    answer = ask(client, odd, {"id": 2, "data": {"photo": INSIDE}})
+    assert answer.status_code == 200 and answer.json()["results"][1]
+    assert all(error.startswith("task 1: ") for error in answer.json()["errors"])
+
+
+@pytest.mark.parametrize("odd", ["x", None, [], {"id": "a" * 99}, {"id": 1, "data": []}, {"data": {"photo": [INSIDE] * 3}}])
+def test_odd_tasks_do_not_cost_the_others_and_are_named_in_short(client, odd):
+    answer = ask(client, odd, {"id": 2, "data": {"photo": INSIDE}}).json()
+    assert answer["results"][0] == [] and answer["results"][1]
+    assert len(answer["errors"][0]) < 200
+
+
+@pytest.mark.parametrize("context", ["x", [1], {"result": "x"}])
+def test_an_odd_context_is_refused(client, context):
+    assert ask(client, {"id": 1, "data": {"photo": INSIDE}}, context=context).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -257,6 +288,10 @@ def test_other_sites_are_asked_only_if_told_so_and_without_the_key(reader, sites
     [
         ("/data/upload/1/gone.png", "gone.png: 404 Not Found"),
         ("file:///etc/passwd", "expected http://... or https://"),
+        ("/api/projects", "expected a file of Label Studio's, below /data/"),
+        ("/data/../api/users", "expected a file of Label Studio's, below /data/"),
+        ("/data/%2e%2e/api/users", "expected a file of Label Studio's, below /data/"),
+        ("/", "expected a file of Label Studio's, below /data/"),
         ("ftp://x/a.png", "expected http://... or https://"),
         ("a.png", "is no address"),
         ("http://", "is no address"),
@@ -271,15 +306,15 @@ def test_what_cannot_be_read_is_refused_by_name(reader, source, message):
 
 def test_a_picture_that_is_too_large_and_keys_that_are_wrong(reader, sites):
     with pytest.raises(TaskPictureError, match="more than 100 bytes"):
-        reader(max_bytes=100).read("/open/a.png")
+        reader(max_bytes=100).read("/data/upload/1/a b.png")
     with pytest.raises(TaskPictureError, match="401 Unauthorized; is LABEL_STUDIO_API_KEY"):
         reader("wrong").read("/data/upload/1/a b.png")
     with pytest.raises(TaskPictureError, match=r"refuses the personal access token \(401\)"):
         reader("not.that.one").read("/data/upload/1/a b.png")
     sites[0].shutdown()
     sites[0].server_close()
-    with pytest.raises(TaskPictureError, match=r"open/a\.png"):
-        reader().read("/open/a.png")
+    with pytest.raises(TaskPictureError, match=r"upload/1/a%20b\.png"):
+        reader().read("/data/upload/1/a b.png")
 
 
 def test_a_server_answers_for_pictures_of_label_studio(serve, sites, tagger):

@@ -87,6 +87,13 @@ def test_what_cannot_be_served_is_refused_in_one_line(tagger, tmp_path, flags, m
     assert message in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_ports_that_there_are_not_are_refused(tmp_path, port, capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", str(tmp_path), "--port", port])
+    assert f"expected 0 to 65535, got {port}" in capsys.readouterr().err
+
+
 def test_a_version_is_of_the_model_s_files_whatever_holds_them(tagger, tmp_path):
     tagger.save(tmp_path / "run" / "model")
     tagger.save(tmp_path / "copy")

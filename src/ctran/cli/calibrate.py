@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        table = Table("known", "temperature", "ECE before", "after", "CF1 at 1/2", "own", "OF1 at 1/2", "own")
+        table = Table("known", "T", "ECE before", "after", "CF1 at 1/2", "own", "OF1 at 1/2", "own")
         for row in rows:
             errors = (f"{100 * row.ece_before:.2f} %", f"{100 * row.ece_after:.2f} %")
             scores = (f"{score:.1f}" for score in (row.CF1_half, row.CF1_own, row.OF1_half, row.OF1_own))

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("run", type=Path, metavar="RUN", help="run, model folder, or folder of ctran export")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes any free one (default: 8000)")
+    parser.add_argument("--port", type=port, default=8000, help="0 takes any free one (default: 8000)")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="label these; answers go to FOLDER/metadata.jsonl")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="where answers go without --pictures (RUN/annotations)")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="clients must send this token (or: CTRAN_TOKEN)")
@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
+def port(text: str) -> int:
+    """A number from 0 to 65535."""
+    if not 0 <= (value := int(text)) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text}")
+    return value
+
+
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; what is in flight is finished."""
     try:
@@ -54,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
         from ctran.serving.api import create_app
     except ImportError as error:
         raise ValueError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
+    from ipaddress import ip_address
+
     from ctran.inference.exported import load
     from ctran.serving.annotations import Annotations
     from ctran.serving.settings import MIB, Settings
@@ -70,11 +79,14 @@ def run(options: argparse.Namespace) -> int:
         label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY") or None,
         pictures_from=tuple(options.pictures_from),
     )
-    annotations = Annotations(options.pictures or options.save or options.run / "annotations")
+    annotations = Annotations(options.pictures or options.save or options.run / "annotations", predictor.labels.names)
+    gallery = gallery_of(options, annotations)
+    if gallery.left_out:
+        print(f"left out, as their names are not UTF-8: {', '.join(gallery.left_out)}; rename them", file=sys.stderr)
     app = create_app(
         predictor if options.exact else faster(predictor),
         settings,
-        gallery=gallery_of(options, annotations),
+        gallery=gallery,
         annotations=annotations,
         version=version_of(options.run),
     )
@@ -82,11 +94,14 @@ def run(options: argparse.Namespace) -> int:
     socket = listening(options.host, options.port)
     host, port = socket.getsockname()[:2]
     address = f"http://{host}:{port}"
+    if token is None and not ip_address(host).is_loopback:
+        print(f"anybody who reaches {host} may ask and save: give --token-file to change that", file=sys.stderr)
     print(f"serving {options.run} at {address} (API: {address}/docs); answers go to {annotations.folder}", file=sys.stderr)
     if options.open:
         import webbrowser
+        from urllib.parse import quote
 
-        webbrowser.open(f"{address}/#token={token}" if token else address)
+        webbrowser.open(f"{address}/#token={quote(token, safe='')}" if token else address)
     server.run(sockets=[socket])
     return 0
 
@@ -125,7 +140,10 @@ def token_of(options: argparse.Namespace) -> str | None:
     """The token that clients must send."""
     if options.token_file is None:
         return os.environ.get("CTRAN_TOKEN") or None
-    token = options.token_file.read_text(encoding="utf-8").strip()
+    try:
+        token = options.token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--token-file {options.token_file}: cannot be read ({error})") from None
     if not token:
         raise ValueError(f"--token-file {options.token_file} is empty")
     return token

@@ -67,6 +67,8 @@ class Predictor:
         """:meth:`predict` for several pictures of which the same is known, in one batch."""
         known = dict(known or {})
         told = self.labels.states(known)
+        if not images:
+            return []
         features = self.encode_images(torch.stack([self.square(image) for image in images]))
         found = self.marginals(features, told.expand(len(images), -1))
         return [self.prediction(row, known, threshold=threshold) for row in found]

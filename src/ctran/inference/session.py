@@ -149,7 +149,9 @@ class Session:
         return {"format": FORMAT, **self._digests(), "known": self.known, "past": [dict(p) for p in self._past]}
 
     def _resume(self, content: Mapping[str, Any]) -> None:
-        if content.get("format") != FORMAT:
+        if not isinstance(content, Mapping) or not {"format", "known", "past"} <= set(content):
+            raise ValueError("resume: expected what Session.as_dict gave, with format, known and past")
+        if content["format"] != FORMAT:
             raise ValueError(f"a session of format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
         for what, digest in self._digests().items():
             if content.get(what) != digest:

@@ -5,13 +5,16 @@ import io
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from PIL import Image
 
-FILE = "metadata.jsonl"
+from ctran.data.sources.imagefolder import names_of
+
+FILE, LOCK = "metadata.jsonl", ".metadata.lock"
 
 
 class AnnotationError(ValueError):
@@ -21,26 +24,48 @@ class AnnotationError(ValueError):
 class Annotations:
     """Rows ``{"file_name", "labels", "negatives"}`` by file name, in the layout of Hugging Face's imagefolder.
 
-    Labels that nobody answered are in neither list: train with ``--absent unknown``. Rows that are there already are kept, with
-    all their columns. For many threads of one process.
+    Labels that nobody answered are in neither list: train with ``--absent unknown``. What is there already is kept: rows with
+    all their columns, and labels that the model does not have. The file may change meanwhile: it is read again before each
+    save, under a lock that other servers of the folder wait for. For many threads.
 
     Args:
         folder: made when the first annotation is saved.
+        names: labels of the model; other labels are neither shown nor touched. None takes all for the model's.
 
     Raises:
-        AnnotationError: the folder's ``metadata.jsonl`` is damaged; it names the line.
+        AnnotationError: the folder's ``metadata.jsonl`` is damaged, it names the line; or its rows are in another file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, names: Collection[str] | None = None) -> None:
+        self.folder, self.names = folder, None if names is None else frozenset(names)
         self._lock = threading.Lock()
+        if other := [name for name in ("metadata.csv", "metadata.parquet") if (folder / name).is_file()]:
+            raise AnnotationError(
+                f"{folder / other[0]}: answers are saved as {FILE}, and a folder has one file of rows; turn it into {FILE}, or "
+                f"move it away"
+            )
+        self._seen = self._stamp()
         self._rows = self._read()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Changes when the file does."""
+        try:
+            stat = (self.folder / FILE).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
+    def _fresh(self) -> dict[str, dict[str, Any]]:
+        """Rows as they are on the disk now."""
+        if (now := self._stamp()) != self._seen:
+            self._rows, self._seen = self._read(), now
+        return self._rows
 
     def _read(self) -> dict[str, dict[str, Any]]:
         path, rows = self.folder / FILE, dict[str, dict[str, Any]]()
         if not path.is_file():
             return rows
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
             if not line.strip():
                 continue
             try:
@@ -57,9 +82,15 @@ class Annotations:
         return file_name in self._rows
 
     def known(self, file_name: str) -> dict[str, bool]:
-        """What was said of a picture."""
-        row = self._rows.get(file_name, {})
-        return dict.fromkeys(row.get("labels") or [], True) | dict.fromkeys(row.get("negatives") or [], False)
+        """What was said of a picture, in labels of the model; one in both lists is present, as it is for training."""
+        with self._lock:
+            row = self._fresh().get(file_name, {})
+        said = dict.fromkeys(self._listed(row, "negatives"), False) | dict.fromkeys(self._listed(row, "labels"), True)
+        return {name: present for name, present in said.items() if self.names is None or name in self.names}
+
+    def _listed(self, row: Mapping[str, Any], column: str) -> tuple[str, ...]:
+        """Names of a cell, read as training reads them."""
+        return names_of(row.get(column), ",", f"{self.folder / FILE}, {row.get('file_name')}")
 
     def file_name(self, path: Path) -> str:
         """What the rows call a picture of the folder."""
@@ -76,18 +107,27 @@ class Annotations:
         Returns:
             The file name of the row.
         """
-        with self._lock:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock, FileLock(self.folder / LOCK):
             if content is not None:
                 file_name = hashlib.sha256(content).hexdigest()[:24] + _ending(file_name, content)
                 if not (self.folder / file_name).exists():
                     _write(self.folder / file_name, content)
-            lists = {"labels": [n for n, yes in known.items() if yes], "negatives": [n for n, yes in known.items() if not yes]}
-            rows = self._rows | {file_name: {**self._rows.get(file_name, {"file_name": file_name}), **lists}}
+            rows = self._fresh()
+            row = rows.get(file_name, {"file_name": file_name})
+            lists = {
+                column: [*self._foreign(row, column), *(name for name, yes in known.items() if yes == present)]
+                for column, present in (("labels", True), ("negatives", False))
+            }
+            rows = rows | {file_name: {**row, **lists}}
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values())
             _write(self.folder / FILE, text.encode())
-            self._rows = rows
+            self._rows, self._seen = rows, self._stamp()
         return file_name
+
+    def _foreign(self, row: Mapping[str, Any], column: str) -> list[str]:
+        """Labels of a cell that the model does not have."""
+        return [name for name in self._listed(row, column) if self.names is not None and name not in self.names]
 
 
 def _ending(name: str, content: bytes) -> str:

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -60,9 +62,11 @@ def create_app(
 
     app = FastAPIOffline(title="ctran", version=__version__, description=__doc__ or "", lifespan=lifespan)
     app.state.ctran = state
+    secured = [] if settings.token is None else [Security(HTTPBearer(auto_error=False))]  # Gate checks it; this tells /docs
     for router in (images.router, studio.router, studio.page, label_studio.router, upkeep):
-        app.include_router(router)
+        app.include_router(router, dependencies=secured)
     app.mount("/static", StaticFiles(directory=studio.STATIC), name="static")
+    app.add_exception_handler(RequestValidationError, _invalid)
     for error, status in STATUS.items():
         app.add_exception_handler(error, _handler(status))
     app.add_middleware(Gate, settings=settings, metrics=state.metrics)
@@ -82,10 +86,17 @@ STATUS: dict[type[Exception], int] = {
 }
 
 
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """What is wrong where, without what was sent, which may be large or no JSON (NaN)."""
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"detail": [{name: each[name] for name in ("loc", "msg", "type")} for each in error.errors()]}, 422)
+
+
 def _handler(status: int) -> Any:
     async def handle(request: Request, error: Exception) -> JSONResponse:
         headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
-        return JSONResponse({"detail": str(error)}, status, headers)
+        text = str(error).encode("utf-8", "backslashreplace").decode()  # names in it may be half a character
+        return JSONResponse({"detail": text}, status, headers)
 
     return handle
 

@@ -33,17 +33,28 @@ class Entry:
 
 
 class Gallery:
-    """Pictures by number."""
+    """Pictures by number.
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries = entries
+    Args:
+        left_out: names of files that are no text in UTF-8, for people; no row could name them.
+    """
+
+    def __init__(self, entries: Sequence[Entry], left_out: Sequence[str] = ()) -> None:
+        self.entries, self.left_out = entries, left_out
         self.thumbnail = lru_cache(KEPT)(self._thumbnail)
 
     @classmethod
     def of_folder(cls, annotations: Annotations) -> "Gallery":
         """All pictures of a folder that is to be labelled."""
-        paths = [(annotations.file_name(path), path) for path in picture_files(annotations.folder)]
-        return cls([Entry(name, path.read_bytes, name) for name, path in paths])
+        entries, left_out = list[Entry](), list[str]()
+        for path in picture_files(annotations.folder):
+            name = annotations.file_name(path)
+            try:
+                name.encode()
+                entries.append(Entry(name, path.read_bytes, name))
+            except UnicodeEncodeError:
+                left_out.append(ascii(name))
+        return cls(entries, left_out)
 
     @classmethod
     def of_table(cls, table: SampleTable, count: int) -> "Gallery":

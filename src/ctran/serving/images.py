@@ -6,9 +6,8 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 import torch
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 
 from ctran.decoding import as_image
 from ctran.inference.session import LabelSet
@@ -21,15 +20,12 @@ router = APIRouter(prefix="/v1", tags=["v1"])
 
 async def sent(request: Request) -> tuple[bytes, str]:
     """A picture, sent as the body itself or as the file of a form; and its name."""
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        try:
-            async with request.form(max_files=1) as form:
-                file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
-                if file is None:
-                    raise HTTPException(422, "the form holds no file; send one picture as a file field")
-                return await file.read(), file.filename or "picture"
-        except MultiPartException as error:
-            raise HTTPException(422, f"the form cannot be read: {error.message}") from None
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        async with request.form(max_files=1) as form:
+            file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
+            if file is None:
+                raise HTTPException(422, "the form holds no file; send one picture as a file field")
+            return await file.read(), file.filename or "picture"
     content = await request.body()
     if not content:
         raise HTTPException(422, "the request is empty; send a picture as the body, or as the file of a form")
@@ -81,9 +77,9 @@ def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
 
 
 @router.get("/images/{image}/picture", response_class=Response, responses=PICTURE)
-def picture(look: LookOf) -> Response:
-    """The picture as the model sees it, PNG."""
-    return png(as_image(look.session.square))
+def picture(look: LookOf, state: StateOf, side: Annotated[int | None, Query(ge=1, le=4096)] = None) -> Response:
+    """The picture as the model sees it, PNG; or with ``side`` the picture itself, upright, its longer side at most so long."""
+    return png(as_image(look.session.square) if side is None else state.original(look.content, look.name, side))
 
 
 @router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)
@@ -117,7 +113,7 @@ def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answe
             content = base64.b64decode(image.data, validate=True)
         except (binascii.Error, ValueError):
             raise HTTPException(422, f"images[{number}].data is no base64") from None
-        squares.append(predictor.square(content, name=f"images[{number}]", max_pixels=state.settings.max_pixels))
+        squares.append(state.square(content, f"images[{number}]"))
         rows.append(predictor.labels.states(image.known))
     found = predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows))
     each = zip(found, body.images, strict=True)

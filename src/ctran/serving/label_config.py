@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from pydantic import BaseModel
+
 from ctran.inference.prediction import Prediction
 from ctran.labels import LabelSpace, nearest
 
@@ -15,6 +17,14 @@ SHOWN = 8
 
 class LabelConfigError(ValueError):
     """A configuration that asks for nothing this model can say; the message says what was looked for."""
+
+
+class Result(BaseModel):
+    """One result of an annotation: what was said with one tag."""
+
+    from_name: str | None = None
+    type: str | None = None
+    value: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class LabelConfig:
             )
         return cls(images, tuple(found), tuple(left_out))
 
-    def known(self, results: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
+    def known(self, results: Iterable[Result]) -> dict[str, dict[str, bool]]:
         """What the ticks and crosses of an annotation say, for each image.
 
         Raises:
@@ -123,10 +133,12 @@ class LabelConfig:
         said: dict[str, dict[str, bool]] = {image: {} for image in self.images}
         tags = {choices.name: choices for choices in self.choices}
         for result in results:
-            choices = tags.get(result.get("from_name", ""))
-            if choices is None or result.get("type") != "choices":
+            choices = tags.get(result.from_name or "")
+            if choices is None or result.type != "choices":
                 continue
-            for choice in result["value"].get("choices", ()):
+            for choice in result.value.get("choices") or ():
+                if not isinstance(choice, str):
+                    raise ValueError(f"a choice in {result.from_name!r} is no text")
                 if (label := choices.labels.get(choice)) is None:
                     continue
                 if said[choices.image].setdefault(label, not choices.absent) == choices.absent:

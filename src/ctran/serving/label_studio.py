@@ -6,12 +6,13 @@ What people have ticked already is told to the model, and the rest is predicted 
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from textwrap import shorten
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from ctran.serving.label_config import LabelConfig
+from ctran.serving.label_config import LabelConfig, Result
 from ctran.serving.state import State, StateOf
 
 AT_ONCE = 8
@@ -21,30 +22,44 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["Label Studio"])
 
 
+class Said(BaseModel):
+    """An annotation or a draft."""
+
+    result: list[Result] | None = None
+    updated_at: str | None = None
+    was_cancelled: bool | None = None
+
+
 class Task(BaseModel):
     """One task, with what people have said of it; whatever else Label Studio sends of it is not read."""
 
     id: int | None = None
     data: dict[str, Any]
-    annotations: list[dict[str, Any]] | None = None
-    drafts: list[dict[str, Any]] | None = None
+    annotations: list[Said] | None = None
+    drafts: list[Said] | None = None
 
-    def said(self) -> list[dict[str, Any]]:
+    def said(self) -> list[Result]:
         """Results of the annotation or draft that was changed last."""
-        found = [each for each in (*(self.annotations or ()), *(self.drafts or ())) if not each.get("was_cancelled")]
-        return max(found, key=lambda each: each.get("updated_at") or "", default={}).get("result") or []
+        found = [each for each in (*(self.annotations or ()), *(self.drafts or ())) if not each.was_cancelled]
+        return max(found, key=lambda each: each.updated_at or "", default=Said()).result or []
+
+
+class Params(BaseModel):
+    """What comes along; ``context`` holds the ticks of a person who is at it now."""
+
+    context: Said | None = None
 
 
 class PredictRequest(BaseModel):
     """What Label Studio sends to ``/predict``."""
 
-    tasks: list[Task]
+    tasks: list[Any] = Field(description="each with id, data, annotations and drafts; read one by one")
     label_config: str
-    params: dict[str, Any] = Field({}, description="`context.result`: ticks of a person who is at it now")
+    params: Params | None = None
 
-    def context(self) -> list[dict[str, Any]] | None:
+    def context(self) -> list[Result] | None:
         """Ticks that are not saved yet; None if there are none."""
-        return (self.params.get("context") or {}).get("result")
+        return self.params.context.result if self.params and self.params.context else None
 
 
 class SetupRequest(BaseModel):
@@ -80,11 +95,15 @@ def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
     """
     config, context = LabelConfig.parse(body.label_config, state.predictor.labels), body.context()
 
-    def one(task: Task) -> tuple[Any, str | None]:
+    def one(raw: Any) -> tuple[Any, str | None]:
         try:
+            task = Task.model_validate(raw)
             return _predicted(task, task.said() if context is None else context, config, state), None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            return [], f"task {_number(raw)}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         except ValueError as error:  # the others are still answered
-            return [], f"task {task.id}: {error}"
+            return [], f"task {_number(raw)}: {error}"
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(one, body.tasks))
@@ -94,15 +113,21 @@ def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
     return {"results": [result for result, _ in found], "errors": errors}
 
 
-def _predicted(task: Task, results: Iterable[dict[str, Any]], config: LabelConfig, state: State) -> dict[str, Any]:
+def _number(raw: Any) -> Any:
+    return shorten(repr(raw.get("id")), 20) if isinstance(raw, dict) else "?"
+
+
+def _predicted(task: Task, results: Iterable[Result], config: LabelConfig, state: State) -> dict[str, Any]:
     known, predictions = config.known(results), {}
     for image in {choices.image for choices in config.choices}:
         source = task.data.get(config.images[image])
         if not isinstance(source, str):
-            raise ValueError(f"data[{config.images[image]!r}] is {source!r}, expected the address of a picture")
+            raise ValueError(
+                f"data[{config.images[image]!r}] is {shorten(repr(source), 80)}, expected the address of a picture"
+            )
         content = state.pictures.read(source, task.id)
-        square = state.predictor.square(content, name=source[:100], max_pixels=state.settings.max_pixels)
-        predictions[image] = state.predictor.look_at(square).tell(known[image]).predict()
+        session = state.predictor.look_at(state.square(content, source[:100]))
+        predictions[image] = session.tell(known[image]).predict()
     return config.answer(predictions) | {"model_version": state.version}
 
 

@@ -93,7 +93,7 @@ class Gate:
         self.in_flight += 1
         self.metrics.in_flight.set(self.in_flight)
         try:
-            await self.app(scope, self._limited(receive), send)
+            await self._limited(scope, receive, send)
         finally:
             self.in_flight -= 1
             self.metrics.in_flight.set(self.in_flight)
@@ -102,10 +102,11 @@ class Gate:
     def too_large(self) -> str:
         return f"the request has more than {self.settings.max_bytes:,} bytes, which is the limit; send less"
 
-    def _limited(self, receive: Receive) -> Receive:
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Counts the bytes that come; whatever the application makes of a request that is cut off, the answer is 413."""
         left = self.settings.max_bytes
 
-        async def limited() -> Message:
+        async def counting() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
@@ -113,7 +114,17 @@ class Gate:
                 raise TooLargeError(self.too_large)
             return message
 
-        return limited
+        async def answering(message: Message) -> None:
+            if left >= 0:
+                await send(message)
+
+        try:
+            await self.app(scope, counting, answering)
+        except TooLargeError:
+            if left >= 0:
+                raise
+        if left < 0:
+            await refuse(send, 413, self.too_large)
 
 
 async def refuse(send: Send, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from ctran.inference.acquisition import Policy
 
 Known = Annotated[dict[str, StrictBool], Field(description="label -> present (true) or absent (false)")]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True, description="of what is drawn")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Thresholds = Annotated[
     Probability | dict[str, Probability] | None,
@@ -35,11 +36,11 @@ class PredictBody(Told):
 class AskBody(Told):
     """What to ask next."""
 
-    k: int = Field(5, ge=1, le=100)
+    k: int = Field(5, ge=1, le=100, strict=True)
     policy: Policy = "information"
     costs: dict[str, float] = {}
     within: list[str] | None = Field(None, description="labels and groups to choose from")
-    seed: int = Field(0, description="of the policy 'random'")
+    seed: Seed = 0
 
 
 class WhatIfBody(Told):
@@ -52,9 +53,11 @@ class WhatIfBody(Told):
 class SetsBody(Told):
     """Whole label sets."""
 
-    count: int = Field(5, ge=0, description="sets that are drawn, beside the most likely one")
-    seed: int = 0
-    at_once: int = Field(1, ge=1, description="labels revealed in one pass; more is faster and takes them for independent")
+    count: int = Field(5, ge=0, strict=True, description="sets that are drawn, beside the most likely one")
+    seed: Seed = 0
+    at_once: int = Field(
+        1, ge=1, strict=True, description="labels revealed in one pass; more is faster and takes them for independent"
+    )
 
 
 class Encoded(Body):

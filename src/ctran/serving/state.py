@@ -4,12 +4,16 @@ import io
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
+from PIL import Image, ImageOps
+from torch import Tensor
 
+from ctran.decoding import open_image, pixels_in
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
 from ctran.inference.session import Session
 from ctran.serving.annotations import Annotations
 from ctran.serving.batching import BatchedPredictor
+from ctran.serving.budget import Budget
 from ctran.serving.gallery import Gallery
 from ctran.serving.metrics import Metrics
 from ctran.serving.settings import Settings
@@ -41,6 +45,7 @@ class State:
         self.pictures = TaskPictures(
             settings.label_studio, settings.label_studio_key, settings.pictures_from, max_bytes=settings.max_bytes
         )
+        self.decoding = Budget(settings.max_pixels)
         self.store = Store(settings.cache_bytes)
         self.metrics = Metrics(self.store)
         self.predictor = BatchedPredictor(predictor, lambda kind, calls: self.metrics.batches.labels(kind).observe(calls))
@@ -52,8 +57,19 @@ class State:
 
     def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Session]:
         """Look, and keep what was seen; ``file_name`` where the picture is in the folder of annotations."""
-        session = self.predictor.look_at(self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels))
+        session = self.predictor.look_at(self.square(content, name))
         return self.store.add(Look(session, content, name, file_name)), session
+
+    def square(self, content: bytes, name: str) -> Tensor:
+        """What the model sees of a picture; those that are decoded at once have no more pixels together than one may have."""
+        with self.decoding.take(pixels_in(content)):
+            return self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels)
+
+    def original(self, content: bytes, name: str, side: int) -> Image.Image:
+        """A picture itself, at most so large."""
+        with self.decoding.take(pixels_in(content)):
+            picture = open_image(content, name=name)
+            return picture if max(picture.size) <= side else ImageOps.contain(picture, (side, side))
 
 
 def state_of(request: Request) -> State:

@@ -12,13 +12,14 @@ from ctran.serving.state import PICTURE, LookOf, State, StateOf, answer
 from ctran.version import __version__
 
 STATIC = Path(__file__).parent / "static"
-SECURITY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; object-src 'none'; base-uri 'none'"
+SECURITY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; object-src 'none'; base-uri 'none'; "
+SECURITY += "frame-ancestors 'none'"
 
 router = APIRouter(prefix="/v1", tags=["v1"])
 page = APIRouter()
 
 
-@page.get("/", include_in_schema=False)
+@page.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 def studio() -> FileResponse:
     """The studio."""
     return FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": SECURITY, "Cache-Control": "no-cache"})
@@ -81,8 +82,7 @@ def open_gallery(number: int, state: StateOf) -> schemas.Image:
     entry = _entry(state, number)
     name, session = state.keep(entry.read(), entry.name, entry.file_name)
     saved = _saved(state, entry)
-    said = state.annotations.known(entry.file_name) if saved and state.annotations and entry.file_name else {}
-    known = {label: present for label, present in said.items() if label in state.predictor.labels.index_of}
+    known = state.annotations.known(entry.file_name) if saved and state.annotations and entry.file_name else {}
     return schemas.Image(id=name, name=entry.name, saved=saved, **answer(session.given(known).predict()))
 
 

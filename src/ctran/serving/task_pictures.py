@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import posixpath
 from collections.abc import Generator, Sequence
 from urllib.parse import quote, unquote_to_bytes
 
@@ -86,11 +87,19 @@ class TaskPictures:
             return self._inside(source)
         url = self._url(source, task)
         own = self.base is not None and _origin(url) == _origin(self.base)
+        if own and not source.startswith(tuple(f"{scheme}://" for scheme in STORAGES)):
+            self._check_file(url)
         if not own and _origin(url) not in self.others:
             raise TaskPictureError(
                 f"{url}: nothing is fetched from there unless ctran serve is told: --pictures-from {_site(url)}"
             )
         return self._fetch(url, own)
+
+    def _check_file(self, url: httpx.URL) -> None:
+        """Refuse addresses of Label Studio that are not a task's data: the key opens more than that."""
+        assert self.base is not None
+        if not posixpath.normpath(url.path).startswith(f"{self.base.path.rstrip('/')}/data/"):
+            raise TaskPictureError(f"{url}: expected a file of Label Studio's, below /data/")
 
     def _url(self, source: str, task: int | None) -> httpx.URL:
         scheme = source.partition("://")[0]
