@@ -31,8 +31,9 @@ BIG = 3
 CLICK = """name => new Promise(resolve => {
   const frame = () => new Promise(requestAnimationFrame)
   const start = performance.now()
-  const told = document.getElementById('told')
+  const labels = document.getElementById('labels')
   const seen = new MutationObserver(async () => {
+    if (labels.getAttribute('aria-busy') === 'true') return // the model is asked
     seen.disconnect()
     const set = performance.now() - start
     await frame()
@@ -41,7 +42,7 @@ CLICK = """name => new Promise(resolve => {
     await Promise.all(document.getAnimations().map(a => a.finished.catch(() => null)))
     resolve({ set, shown, rest: performance.now() - start })
   })
-  seen.observe(told, { childList: true })
+  seen.observe(labels, { attributeFilter: ['aria-busy'] })
   document.querySelector(`.row[data-name="${CSS.escape(name)}"]`).click()
 })"""
 """Milliseconds from a click: until values are set, until they are on the screen, until the bars have come to rest."""

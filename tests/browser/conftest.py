@@ -86,5 +86,6 @@ def page(browser, studio):
     page.goto(studio[0])
     page.wait_for_selector(".row")
     yield page
+    page.unroute_all(behavior="ignoreErrors")
     context.close()
     assert not errors

@@ -1,15 +1,18 @@
 """What a person does in the studio, as the person sees it."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 
 from benchmarks import studio_click
+from ctran.labels import LabelSpace
 from ctran.serving.api import create_app
 from ctran.serving.gallery import Entry, Gallery
+from ctran.serving.settings import Settings
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
-from tests.browser.conftest import application, serving
+from tests.browser.conftest import SPACE, application, serving
 from tests.conftest import TOY
 from tests.serving.conftest import encoded
 
@@ -44,9 +47,9 @@ def test_a_picture_is_open_and_its_labels_are_ranked(page):
 def test_an_upload_is_looked_at(page):
     before = page.locator("#picture").get_attribute("src")
     page.set_input_files("#file", {"name": "mine.png", "mimeType": "image/png", "buffer": encoded(seed=7)})
-    page.wait_for_selector('#picture[alt="Picture mine.png, as the model sees it"]')
+    page.wait_for_selector('#picture[alt="Picture mine.png"]')
     assert page.locator("#picture").get_attribute("src") != before
-    page.wait_for_function("() => document.getElementById('picture').naturalWidth === 64")
+    page.wait_for_function("() => document.getElementById('picture').naturalWidth === 40")
     assert page.locator("#save").inner_text() == "Save"
 
 
@@ -75,7 +78,7 @@ def test_a_click_says_yes_then_no_then_unknown_and_bars_move(page):
 def test_what_moved_is_shown_with_its_direction(page):
     before = {r.get_attribute("data-name"): r.locator(".value").inner_text() for r in page.locator(".row").all()}
     row(page, "cat").click()
-    expect_told(page, "cat")
+    page.wait_for_selector("#labels[aria-busy=false] .row.yes")
     for name in ("dog", "ship"):
         label = row(page, name).get_attribute("aria-label")
         assert "down" in label and before[name] not in label
@@ -257,7 +260,7 @@ def test_a_server_that_is_gone_is_told_and_nothing_said_is_lost(page, studio):
     row(page, "map").click()
     page.wait_for_selector("#problem:not([hidden])")
     assert "server does not answer" in page.locator("#problem").inner_text()
-    expect_told(page, "flag")
+    expect_told(page, "flag", "map")  # what was said stays, and goes along with the next answer
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
@@ -303,8 +306,6 @@ CONTRAST = """() => {
 
 
 def test_two_thousand_labels_stay_smooth(browser):
-    from ctran.labels import LabelSpace
-
     labels = LabelSpace(tuple(f"label {n}" for n in range(2000)))
     tagger = build_tagger(read_recipe(None, TOY), labels)
     app = create_app(tagger, gallery=Gallery([Entry("noise", encoded)]))
@@ -328,3 +329,103 @@ def test_a_click_is_timed_until_the_bars_have_come_to_rest(page):
     result = {"clicks": times, "many": times, "scroll": page.evaluate(studio_click.SCROLL, 5), "search": [0.01]}
     assert len(result["scroll"]) == 5 and page.evaluate(studio_click.SEARCH, "cat") > 0
     assert "at most 100 ms" in studio_click.table(result)
+
+
+def slowly(page, path, milliseconds=400):
+    """Answers from this path come late."""
+
+    def late(route):
+        page.wait_for_timeout(milliseconds)
+        route.continue_()
+
+    page.route(path, late)
+
+
+def test_answers_that_come_fast_add_up_and_are_taken_back_one_by_one(page):
+    slowly(page, "**/predict", 100)
+    page.evaluate("for (const n of ['flag', 'map', 'tree']) document.querySelector(`.row[data-name=${n}]`).click()")
+    expect_told(page, "flag", "map", "tree")
+    page.wait_for_function("() => !document.querySelector('.row.yes .moved').textContent")
+    page.keyboard.press("z")
+    page.keyboard.press("z")
+    expect_told(page, "flag")
+
+
+def test_what_is_said_is_saved_before_the_model_has_answered(page, studio):
+    slowly(page, "**/predict")
+    row(page, "flag").click()
+    page.keyboard.press("s")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
+    (saved,) = map(json.loads, (studio[2] / "metadata.jsonl").read_text().splitlines())
+    assert saved == {"file_name": "0.png", "labels": ["flag"], "negatives": []}
+    expect_told(page)
+
+
+def test_a_late_answer_stays_with_its_own_picture(page, studio):
+    slowly(page, "**/predict")
+    row(page, "flag").click()
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
+    page.wait_for_timeout(800)
+    expect_told(page)
+    assert "not saved" in asked[0]
+    page.keyboard.press("s")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '2.png'")
+    assert "flag" not in (studio[2] / "metadata.jsonl").read_text()
+
+
+def test_a_broken_picture_can_be_passed_by(page, studio):
+    (studio[2] / "1.png").write_bytes(b"no picture")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.locator("#caption").inner_text() == "1.png cannot be shown." and page.locator("#panel").is_hidden()
+    for key in ("y", "s", "c", "l", "ArrowDown"):
+        page.keyboard.press(key)  # say nothing of it
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '2.png'")
+    assert page.locator("#problem").is_hidden() and page.locator("#panel").is_visible()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#problem:not([hidden])")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '0.png'")
+
+
+def test_labels_may_have_any_name(browser):
+    names = ("10", "2", "constructor", "__proto__", "toString", "c, d", '"quoted"')
+    app = create_app(build_tagger(read_recipe(None, TOY), LabelSpace(names)), gallery=Gallery([Entry("noise", encoded)]))
+    with serving(app) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector(".row")
+        shown = page.locator(".row").evaluate_all(
+            "rows => rows.sort((a, b) => parseInt(a.style.top) - parseInt(b.style.top))"
+            ".map(r => [r.dataset.name, r.lastChild.textContent])"
+        )
+        assert {name for name, _ in shown} == set(names)
+        assert [int(p.strip("<> %")) for _, p in shown] == sorted((int(p.strip("<> %")) for _, p in shown), reverse=True)
+        for name in names:
+            page.evaluate("name => [...document.querySelectorAll('.row')].find(r => r.dataset.name === name).click()", name)
+        expect_told(page, *names)
+        page.wait_for_function("() => document.querySelectorAll('.row.yes').length === 7")
+        assert page.locator("#problem").is_hidden()
+        page.close()
+
+
+def test_a_token_is_asked_for_or_comes_with_the_address(browser):
+    token = "a+b&c%41"
+    app = create_app(build_tagger(read_recipe(None, TOY), SPACE), Settings(token=token), gallery=Gallery([Entry("x", encoded)]))
+    with serving(app) as (address, _):
+        for way in ("asked", "given"):
+            page = browser.new_page()
+            page.goto(address if way == "asked" else f"{address}/#token={quote(token, safe='')}")
+            if way == "asked":
+                page.fill("#token-text", "wrong")
+                page.keyboard.press("Enter")
+                page.wait_for_selector("#token-text")
+                page.fill("#token-text", token)
+                page.click("#token button")
+            page.wait_for_selector(".row")
+            assert "token" not in page.url
+            page.close()

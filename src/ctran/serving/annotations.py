@@ -85,7 +85,8 @@ class Annotations:
         """What was said of a picture, in labels of the model; one in both lists is present, as it is for training."""
         with self._lock:
             row = self._fresh().get(file_name, {})
-        said = dict.fromkeys(self._listed(row, "negatives"), False) | dict.fromkeys(self._listed(row, "labels"), True)
+        said = dict.fromkeys(self._listed(row, "labels"), True)
+        said |= {name: False for name in self._listed(row, "negatives") if name not in said}
         return {name: present for name, present in said.items() if self.names is None or name in self.names}
 
     def _listed(self, row: Mapping[str, Any], column: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ctran.decoding import as_image
 from ctran.inference.session import LabelSet
 from ctran.plots.heat import overlay
 from ctran.serving import schemas
-from ctran.serving.state import PICTURE, LookOf, StateOf, answer, png
+from ctran.serving.state import PICTURE, LookOf, StateOf, answer, jpeg, png
 
 router = APIRouter(prefix="/v1", tags=["v1"])
 
@@ -78,8 +78,9 @@ def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
 
 @router.get("/images/{image}/picture", response_class=Response, responses=PICTURE)
 def picture(look: LookOf, state: StateOf, side: Annotated[int | None, Query(ge=1, le=4096)] = None) -> Response:
-    """The picture as the model sees it, PNG; or with ``side`` the picture itself, upright, its longer side at most so long."""
-    return png(as_image(look.session.square) if side is None else state.original(look.content, look.name, side))
+    """The picture as the model sees it, PNG; or with ``side`` the picture itself, JPEG, upright, its longer side at most so
+    long."""
+    return png(as_image(look.session.square)) if side is None else jpeg(state.original(look.content, look.name, side))
 
 
 @router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)

@@ -96,8 +96,17 @@ def answer(prediction: Prediction) -> dict[str, Any]:
 PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}, "image/png": {}}}}
 
 
-def png(image: Any) -> Response:
+def png(image: Image.Image) -> Response:
     """A picture as an answer."""
+    return _file(image, "PNG", compress_level=3)
+
+
+def jpeg(image: Image.Image) -> Response:
+    """A photograph as an answer."""
+    return _file(image, "JPEG", quality=90)
+
+
+def _file(image: Image.Image, form: str, **options: int) -> Response:
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=3)
-    return Response(file.getvalue(), media_type="image/png", headers=LOCAL)
+    image.save(file, form, **options)
+    return Response(file.getvalue(), media_type=f"image/{form.lower()}", headers=LOCAL)

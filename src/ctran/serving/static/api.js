@@ -1,6 +1,17 @@
-// The server's API. The token, if the server wants one, comes with the address: http://server/#token=...
+// The server's API. The token, if the server wants one, comes with the address (http://server/#token=...), or is asked for.
 
-const token = new URLSearchParams(location.hash.slice(1)).get('token')
+const KEY = 'ctran-token'
+if (location.hash.startsWith('#token=')) {
+  sessionStorage.setItem(KEY, decodeURIComponent(location.hash.slice(7)))
+  history.replaceState(null, '', location.pathname) // not for others to see
+}
+let token = sessionStorage.getItem(KEY)
+
+/** Send this token from now on, as long as the window is open. */
+export function authorise(text) {
+  token = text
+  sessionStorage.setItem(KEY, text)
+}
 
 /** The server answered with an error, or not at all (status 0). */
 export class Refused extends Error {
@@ -48,10 +59,10 @@ const image = (id) => `/v1/images/${encodeURIComponent(id)}`
 export const about = () => json('/v1/model')
 export const gallery = (offset, limit) => json(`/v1/gallery?offset=${offset}&limit=${limit}`)
 export const thumbnail = (number) => url(request(`/v1/gallery/${number}/thumbnail`))
-export const openGallery = (number) => json(`/v1/gallery/${number}`, { method: 'POST' })
-export const upload = (file) =>
-  json('/v1/images', { method: 'POST', body: file, headers: { 'Content-Type': file.type || 'application/octet-stream', 'X-File-Name': encodeURIComponent(file.name) } })
-export const picture = (id) => url(request(`${image(id)}/picture`))
+export const openGallery = (number, signal) => json(`/v1/gallery/${number}`, { method: 'POST', signal })
+export const upload = (file, signal) =>
+  json('/v1/images', { method: 'POST', body: file, signal, headers: { 'Content-Type': file.type || 'application/octet-stream', 'X-File-Name': encodeURIComponent(file.name) } })
+export const picture = (id, signal) => url(request(`${image(id)}/picture?side=1400`, { signal }))
 export const predict = async (id, known, signal) => (await post(`${image(id)}/predict`, { known }, signal)).json()
 export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k, policy: 'total' }, signal)).json()
 export const attention = (id, label, known, signal) =>

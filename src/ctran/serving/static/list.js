@@ -67,7 +67,7 @@ export class LabelList {
     row.dataset.name = name
     row.tabIndex = -1
     row.innerHTML =
-      '<span class="fill" aria-hidden="true"></span><span class="mark" aria-hidden="true"></span><span class="name"></span>' +
+      '<span class="fill" aria-hidden="true"></span><span class="line" aria-hidden="true"></span><span class="mark" aria-hidden="true"></span><span class="name"></span>' +
       '<span class="moved"></span><span class="value"></span>'
     row.addEventListener('click', () => this.on.answer(name))
     row.addEventListener('pointerenter', () => this.on.look(name))

@@ -1,5 +1,6 @@
 // The studio: a person and the model label a picture together.
 
+import { Answers } from './answers.js'
 import * as api from './api.js'
 import { LabelList } from './list.js'
 
@@ -11,18 +12,18 @@ const state = {
   about: null, // labels, groups and abilities of the server
   entries: [], // pictures to start with
   at: null, // number of the one that is open
-  image: null, // {id, name}
-  known: {}, // label -> true or false
-  past: [], // earlier `known`
-  said: null, // probabilities and labels of the last answer
-  moved: {}, // label -> change of its probability by the last step
+  image: null, // {id, name}; null while one is opened
+  answers: null, // what was said of it
+  said: null, // of the last answer: probabilities by label, the most probable first, and a set of labels that are present
+  moved: new Map(), // label -> change of its probability by the last step
   groups: new Map(), // label -> name of its exclusive group
+  rivals: new Map(), // label -> labels of its exclusive group
   asking: false,
   question: null,
-  saved: true, // nothing to lose
 }
 
 let work = new AbortController() // of the question that is open; a newer one makes it pointless
+let opening = new AbortController() // of the picture that is opened
 
 // ------------------------------------------------------------------ messages
 
@@ -63,43 +64,58 @@ function show(id, src) {
 }
 
 function leave() {
-  return state.saved || confirm('What you said of this picture is not saved. Leave it?')
+  return !state.image || state.answers.saved || confirm('What you said of this picture is not saved. Leave it?')
+}
+
+/** Ask for a picture. Until it is there nothing can be said, as it would be said of another. */
+async function open(number, name, get) {
+  const before = { at: state.at, image: state.image }
+  work.abort()
+  work = new AbortController()
+  opening.abort()
+  opening = new AbortController()
+  const { signal } = opening
+  Object.assign(state, { at: number, image: null, question: null })
+  hideHeat()
+  $('panel').inert = true
+  marked()
+  try {
+    const image = await get(signal)
+    const src = await api.picture(image.id, signal)
+    state.image = { id: image.id, name: name ?? image.name }
+    state.answers = new Answers(image.known, state.rivals)
+    state.said = null
+    show('picture', src)
+    $('picture').alt = `Picture ${state.image.name}`
+    $('pick').hidden = true
+    $('caption').textContent = state.image.name
+    $('panel').hidden = $('panel').inert = false
+    hear(image)
+    $('labels').scrollTop = 0
+  } catch (error) {
+    if (error.name === 'AbortError') throw error // another is opened
+    if (number === null) {
+      Object.assign(state, before) // what was open stays
+      $('panel').inert = false
+      marked()
+    } else {
+      $('picture').hidden = $('panel').hidden = true
+      $('caption').textContent = `${state.entries[number].name} cannot be shown.`
+    }
+    throw error
+  }
+  if (state.asking) await ask()
 }
 
 const openFile = attempt(async (file) => {
-  if (!file || !leave()) return
-  const image = await api.upload(file)
-  state.at = null
-  await opened({ ...image, name: file.name })
+  if (file && leave()) await open(null, file.name, (signal) => api.upload(file, signal))
 })
 
 const openNumber = attempt(async (number) => {
   if (number < 0 || number >= state.about.gallery || number === state.at || !leave()) return
   while (number >= state.entries.length) await more()
-  const image = await api.openGallery(number)
-  state.at = number
-  await opened(image)
+  await open(number, null, (signal) => api.openGallery(number, signal))
 })
-
-async function opened(image) {
-  state.image = image
-  state.known = { ...image.known }
-  state.past = []
-  state.saved = true
-  state.said = null
-  state.moved = {}
-  state.question = null
-  hideHeat()
-  show('picture', await api.picture(image.id))
-  $('picture').alt = `Picture ${image.name}, as the model sees it`
-  $('pick').hidden = true
-  $('caption').textContent = image.name
-  $('panel').hidden = false
-  marked()
-  hear(image)
-  $('labels').scrollTop = 0
-  if (state.asking) await ask()
-}
 
 function marked() {
   for (const button of $('strip').children) {
@@ -144,32 +160,36 @@ async function addEntries() {
 // -------------------------------------------------------------------- labels
 
 /** Take in what the model says. */
-function hear(said) {
-  const before = state.said?.probabilities ?? {}
-  state.moved = {}
-  for (const [name, p] of Object.entries(said.probabilities)) {
-    if (name in before && Math.abs(p - before[name]) >= 0.005) state.moved[name] = p - before[name]
+function hear({ probabilities, labels }) {
+  const before = state.said?.probabilities
+  const place = state.places
+  const pairs = Object.entries(probabilities).sort(([a, p], [b, q]) => q - p || place.get(a) - place.get(b))
+  state.said = { probabilities: new Map(pairs), labels: new Set(labels) }
+  state.moved = new Map()
+  for (const [name, p] of pairs) {
+    const was = before?.get(name)
+    if (was !== undefined && Math.abs(p - was) >= 0.005) state.moved.set(name, p - was)
   }
-  state.said = said
   render()
+  $('labels').setAttribute('aria-busy', 'false')
 }
 
 function render() {
-  const told = Object.keys(state.known)
+  const { known, past } = state.answers
   const wanted = $('search').value.trim().toLowerCase()
-  const names = [...told, ...Object.keys(state.said.probabilities).filter((n) => !(n in state.known))]
-  const extra = state.about.extra.filter((n) => !(n in state.known))
-  list.show([...names, ...extra].filter((n) => n.toLowerCase().includes(wanted)))
+  const rest = [...state.said.probabilities.keys(), ...state.about.extra, ...state.about.labels]
+  const names = [...known.keys(), ...new Set(rest.filter((name) => !known.has(name)))]
+  list.show(names.filter((name) => name.toLowerCase().includes(wanted)))
   $('empty').hidden = list.names.length > 0
   $('empty').textContent = `No label has “${wanted}” in it.`
-  $('undo').disabled = !state.past.length
-  $('clear').disabled = !told.length
-  $('told').replaceChildren(...told.map(chip))
+  $('undo').disabled = !past.length
+  $('clear').disabled = !known.size
+  $('told').replaceChildren(...[...known.keys()].map(chip))
   $('save').textContent = state.at === null ? 'Save' : 'Save and next'
 }
 
 function chip(name) {
-  const yes = state.known[name]
+  const yes = state.answers.known.get(name)
   const button = document.createElement('button')
   button.type = 'button'
   button.className = `chip ${yes ? 'yes' : 'no'}`
@@ -182,13 +202,15 @@ function chip(name) {
 }
 
 function fill(row, name) {
-  const known = state.known[name]
-  const p = state.said.probabilities[name]
-  const moved = state.moved[name]
+  const known = state.answers.known.get(name)
+  const p = state.said.probabilities.get(name)
+  const moved = state.moved.get(name)
   const kind = known === true ? 'yes' : known === false ? 'no' : ''
   const group = state.groups.get(name)
-  row.className = `row ${kind}${state.said.labels.includes(name) ? ' present' : ''}`
-  const [bar, mark, title, change, value] = row.children
+  row.className = `row ${kind}${state.said.labels.has(name) ? ' present' : ''}`
+  const [bar, line, mark, title, change, value] = row.children
+  line.hidden = known !== undefined || !state.thresholds.has(name)
+  line.style.left = `${100 * (state.thresholds.get(name) ?? 0.5)}%`
   bar.style.transform = `scaleX(${known === true ? 1 : known === false ? 0 : (p ?? 0)})`
   mark.textContent = known === true ? '✓' : known === false ? '✕' : ''
   title.textContent = name
@@ -204,39 +226,55 @@ function fill(row, name) {
 
 /** Yes, then no, then unknown. In an exclusive group a label is chosen, or left open. */
 function next(name) {
-  const now = state.known[name]
+  const now = state.answers.known.get(name)
   if (state.groups.has(name)) return now === true ? null : true
   return now === undefined ? true : now === true ? false : null
 }
 
-const tell = (name, said) => told({ [name]: said })
+const tell = (name, said) => told([[name, said]])
 
 /** Add answers (null: unknown), and hear what the model says then. */
-const told = attempt(async (answers) => {
-  const known = { ...state.known }
-  for (const [name, said] of Object.entries(answers)) {
-    delete known[name]
-    if (said === null) continue
-    const group = said ? state.groups.get(name) : undefined
-    if (group) for (const other of state.about.groups[group].labels) if (known[other]) delete known[other]
-    known[name] = said
-  }
-  await become(known, [...state.past, state.known])
+const told = attempt(async (pairs) => {
+  if (!state.image) return
+  state.answers.tell(pairs)
+  await said()
 })
 
 const undo = attempt(async () => {
-  if (state.past.length) await become(state.past.at(-1), state.past.slice(0, -1))
+  if (state.image && state.answers.undo()) await said()
 })
 
-async function become(known, past) {
+const clear = attempt(async () => {
+  if (!state.image) return
+  state.answers.clear()
+  await said()
+})
+
+/** What was said shows at once; what the model makes of it follows. */
+async function said() {
   work.abort()
   work = new AbortController()
+  $('question').inert = true // it is answered; the next one comes
+  $('labels').setAttribute('aria-busy', 'true')
+  render()
   const { signal } = work
-  const said = await api.predict(state.image.id, known, signal)
-  state.known = known
-  state.past = past
-  state.saved = false
-  hear(said)
+  const { image, answers } = state
+  const { now } = answers
+  try {
+    const heard = await api.predict(image.id, answers.plain, signal)
+    answers.took(now)
+    hear(heard)
+  } catch (error) {
+    if (error.status === 422) {
+      answers.refused() // it contradicts itself
+      render()
+    }
+    if (error.name !== 'AbortError') {
+      $('question').inert = false
+      $('labels').setAttribute('aria-busy', 'false')
+    }
+    throw error
+  }
   if (state.asking) await ask()
   if (looking) look(looking)
 }
@@ -244,11 +282,11 @@ async function become(known, past) {
 // ----------------------------------------------------------------- questions
 
 const ask = attempt(async () => {
-  const found = await api.ask(state.image.id, state.known, 1, work.signal)
+  const found = await api.ask(state.image.id, state.answers.plain, 1, work.signal)
   if (!state.asking) return // stopped meanwhile
   state.question = found[0] ?? null
   const { question } = state
-  $('question').hidden = false
+  $('question').hidden = $('question').inert = false
   $('answers').replaceChildren()
   if (!question) {
     $('question-text').textContent = 'Nothing is left to ask.'
@@ -258,8 +296,8 @@ const ask = attempt(async () => {
   const group = question.labels.length > 1
   $('question-text').textContent = group ? `Which ${question.name}?` : `Is there “${question.name}”?`
   const answers = group
-    ? question.labels.map((name) => [name, { [name]: true }])
-    : [['Yes', { [question.name]: true }], ['No', { [question.name]: false }]]
+    ? question.labels.map((name) => [name, [[name, true]]])
+    : [['Yes', [[question.name, true]]], ['No', [[question.name, false]]]]
   for (const [text, answer] of answers) {
     const button = Object.assign(document.createElement('button'), { type: 'button', textContent: text })
     button.addEventListener('click', () => told(answer))
@@ -268,9 +306,9 @@ const ask = attempt(async () => {
   const skip = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Stop asking' })
   skip.addEventListener('click', () => setAsking(false))
   $('answers').append(skip)
-  const p = state.said.probabilities[question.name]
+  const p = state.said.probabilities.get(question.name)
   const likely = p === undefined ? '' : `The model thinks ${percent(p)}. `
-  $('question-why').textContent = `${likely}The answer is expected to leave ${question.score.toFixed(2)} nats less in doubt, of this label and the others.`
+  $('question-why').textContent = `${likely}The answer is expected to leave ${Math.max(0, question.score).toFixed(2)} nats less in doubt, of this label and the others.`
 })
 
 async function setAsking(on) {
@@ -278,7 +316,7 @@ async function setAsking(on) {
   $('ask').setAttribute('aria-pressed', String(on))
   $('question').hidden = !on
   state.question = null
-  if (on) await ask()
+  if (on && state.image) await ask()
 }
 
 // -------------------------------------------------------------- where it looks
@@ -304,7 +342,7 @@ function look(name) {
   const { signal } = lookWork
   pause = setTimeout(async () => {
     try {
-      const src = await api.attention(state.image.id, name, state.known, signal)
+      const src = await api.attention(state.image.id, name, state.answers.plain, signal)
       if (looking !== name) return URL.revokeObjectURL(src)
       show('heat', src)
       $('heat').alt = `Where the model looks for ${name}`
@@ -320,13 +358,14 @@ function look(name) {
 // ------------------------------------------------------------- save and copy
 
 function annotation() {
-  const by = (said) => Object.keys(state.known).filter((n) => state.known[n] === said)
+  const { known } = state.answers
+  const by = (said) => [...known.keys()].filter((name) => known.get(name) === said)
   return {
     file_name: state.image.name,
     labels: by(true),
     negatives: by(false),
-    predicted: state.said.labels.filter((n) => !(n in state.known)),
-    probabilities: state.said.probabilities,
+    predicted: [...state.said.labels].filter((name) => !known.has(name)),
+    probabilities: Object.fromEntries(state.said.probabilities),
   }
 }
 
@@ -336,13 +375,15 @@ const copy = attempt(async () => {
 })
 
 const save = attempt(async () => {
-  const { count } = await api.save(state.image.id, state.known)
-  state.saved = true
+  const { image, answers, at } = state
+  const { known } = answers
+  const { count } = await api.save(image.id, answers.plain)
+  answers.kept = known
   say(`Saved; ${count} annotated.`)
-  if (state.at === null) return
-  state.entries[state.at].saved = true
+  if (at === null) return
+  state.entries[at].saved = true
   marked()
-  if (state.at + 1 < state.about.gallery) await openNumber(state.at + 1)
+  if (state.at === at && at + 1 < state.about.gallery) await openNumber(at + 1)
 })
 
 // ------------------------------------------------------------------ the page
@@ -403,7 +444,7 @@ for (const [id, action] of Object.entries({
   another: () => $('file').click(),
   ask: () => setAsking(!state.asking),
   undo,
-  clear: () => attempt(() => become({}, [...state.past, state.known]))(),
+  clear,
   copy,
   save,
   'help-open': () => $('help').showModal(),
@@ -423,14 +464,35 @@ for (const kind of ['dragover', 'dragleave', 'drop']) {
 }
 document.addEventListener('paste', (event) => openFile([...event.clipboardData.files][0]))
 window.addEventListener('beforeunload', (event) => {
-  if (!state.saved) event.preventDefault()
+  if (state.image && !state.answers.saved) event.preventDefault()
 })
 
-await attempt(async () => {
-  state.about = await api.about()
-  const { labels, groups, saves } = state.about
-  for (const [name, group] of Object.entries(groups)) if (group.exclusive) for (const label of group.labels) state.groups.set(label, name)
+const start = attempt(async () => {
+  try {
+    state.about = await api.about()
+  } catch (error) {
+    if (error.status !== 401) throw error
+    $('token').showModal()
+    return
+  }
+  const { labels, groups, saves, thresholds } = state.about
+  state.places = new Map(labels.map((name, place) => [name, place]))
+  state.thresholds = new Map(Object.entries(thresholds))
+  for (const [name, group] of Object.entries(groups)) {
+    if (!group.exclusive) continue
+    for (const label of group.labels) {
+      state.groups.set(label, name)
+      state.rivals.set(label, group.labels)
+    }
+  }
   $('model').textContent = `${labels.length.toLocaleString()} labels`
   $('save').hidden = !saves
   if (state.about.gallery) await openNumber(state.about.start)
-})()
+})
+
+$('token').addEventListener('close', () => {
+  api.authorise($('token-text').value)
+  start()
+})
+
+await start()
