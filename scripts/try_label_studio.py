@@ -15,6 +15,7 @@ import httpx
 
 from ctran.data.sources import openclipart
 from ctran.data.table import SampleTable
+from ctran.serving.task_pictures import Account
 
 CONFIG = """<View>
   <Image name="image" value="$image" maxWidth="380px"/>
@@ -37,7 +38,7 @@ class LabelStudio:
     """The calls of its API that are needed."""
 
     def __init__(self, address: str, key: str) -> None:
-        self.http = httpx.Client(base_url=address, timeout=60, headers={"Authorization": f"Token {key}"})
+        self.http = httpx.Client(base_url=address, timeout=60, auth=Account(key, httpx.URL(f"{address}/api/token/refresh/")))
 
     def call(self, method: str, path: str, expected: int = 200, **content: Any) -> Any:
         answer = self.http.request(method, path, **content)
