@@ -24,6 +24,7 @@ from ctran.training.pipeline import build_tables
 from ctran.training.run_folder import write_json
 
 FEW = 20
+FIGURES = ("F1_half", "F1_own", "CF1_half", "CF1_own", "OF1_half", "OF1_own")
 SHARES = (0.0, 0.25, 0.5, 0.75)
 OUT = Path(__file__).parents[1] / "docs" / "experiments" / "calibration.json"
 
@@ -39,9 +40,17 @@ def study(seed: int, runs: Path) -> dict[str, Any]:
         for name, temperature in (("before", 1.0), ("after", row["temperature"])):
             p, positive, counts = entries(truth, answer, tagger.labels, temperature)
             row[f"reliability_{name}"] = reliability(p[counts], positive[counts])
+            limits = np.array([fitted.thresholds.get(label, 0.5) if name == "after" else 0.5 for label in tagger.labels.names])
+            row["F1_own" if name == "after" else "F1_half"] = mean_f1(p >= limits, positive, counts)
     pictures = tables["val"].truth.counts()[LabelState.POSITIVE]
     few = sum(int(pictures[tagger.labels.index(name)]) < FEW for name in fitted.thresholds)
     return {"rows": rows, "thresholds": sorted(fitted.thresholds.values()), "few": few}
+
+
+def mean_f1(called: np.ndarray, positive: np.ndarray, counts: np.ndarray) -> float:
+    """Mean over the labels of F1, in percent; labels that are nowhere there are left out."""
+    hits, all_called, there = (np.sum(each & counts, axis=0) for each in (called & positive, called, positive))
+    return float(100 * (2 * hits / np.maximum(all_called + there, 1))[there > 0].mean())
 
 
 def reliability(p: np.ndarray, positive: np.ndarray) -> list[list[float]]:
@@ -76,13 +85,19 @@ about that probability.
 
 ## Thresholds
 
-| known | CF1 at one half | own thresholds | OF1 at one half | own thresholds |
-|---|---|---|---|---|
+| known | mean F1 at one half | own thresholds | CF1 at one half | own thresholds | OF1 at one half | own thresholds |
+|---|---|---|---|---|---|---|
 {thresholds}
 
-Thresholds are fitted for the greatest F1 of each label, on all shares together; the median is {median:.2f}. Of the {labels}
-labels that have one, {few} have fewer than 20 pictures in val, too few to place a threshold well (`fit_thresholds` mixes counts
-with what the probabilities expect).
+Mean F1 is the mean over the labels of their F1. That is what thresholds are fitted for, on all shares together; the best
+threshold of calibrated probabilities is half the F1 that it reaches, so it lies below one half (the median is {median:.2f}).
+CF1 (of mean precision and mean recall) and OF1 (of all entries as one) have other best thresholds.
+
+They are no gain for everything: they help where nothing is known, and harm where half of the labels are, whose middling
+probabilities are said too high (the figure) and which one threshold a label does not follow. OF1 is always better off with one
+half. Of the {labels} labels that have a threshold, {few} have fewer than 20 pictures in val, too few to place it well;
+`fit_thresholds` therefore mixes counts with what the probabilities expect. `ctran calibrate --precision 0.9` asks for a
+precision instead, and prints these figures for your own run before you rely on them.
 """
 
 
@@ -96,10 +111,10 @@ def write_page(found: dict[str, Any]) -> None:
         def cell(name: str, form: str, scale: float = 1, rows: list[dict[str, Any]] = rows) -> str:
             return spread([scale * row[name] for row in rows], form)
 
-        head = f"| {share:.0%} | "
+        head = f"| {100 * share:g} % | "
         cells = (cell("temperature", ".2f"), cell("ece_before", ".2f", 100), cell("ece_after", ".2f", 100))
         temperatures.append(head + " | ".join(cells) + " |")
-        thresholds.append(head + " | ".join(cell(f, ".1f") for f in ("CF1_half", "CF1_own", "OF1_half", "OF1_own")) + " |")
+        thresholds.append(head + " | ".join(cell(f, ".1f") for f in FIGURES) + " |")
     median = float(np.median([t for run in runs for t in run["thresholds"]]))
     tables = {"temperatures": "\n".join(temperatures), "thresholds": "\n".join(thresholds)}
     tables |= {"labels": len(runs[0]["thresholds"]), "few": runs[0]["few"]}
@@ -118,7 +133,7 @@ def draw(runs: list[dict[str, Any]]) -> None:
             at = counts >= 20
             said, there = ((bins[..., 0] * bins[..., k]).sum(axis=0)[at] / counts[at] for k in (1, 2))
             axes.plot(said, there, color=colour, marker="o", ms=3, label=name)
-        axes.set(title=f"{SHARES[n]:.0%} known", xlabel="probability that is said", xlim=(0, 1), ylim=(0, 1))
+        axes.set(title=f"{100 * SHARES[n]:g} % known", xlabel="probability that is said", xlim=(0, 1), ylim=(0, 1))
         plain(axes)
     figure.axes[0].set_ylabel("share that is there")
     figure.axes[0].legend(frameon=False, fontsize=8)
