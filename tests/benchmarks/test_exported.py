@@ -9,7 +9,10 @@ from benchmarks.literal import paper_model
 from ctran.inference.exported import Graphs
 from tests.benchmarks.test_benchmarks import check_table, through_json
 
-pytestmark = pytest.mark.filterwarnings("ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg"),
+]
 
 
 def test_the_benchmark_of_exported_models_runs_and_writes_its_table():

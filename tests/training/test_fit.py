@@ -288,6 +288,7 @@ def test_cached_features_train_as_the_backbone_itself_would(recipe, tmp_path):
     assert moved == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(pipeline.compiler() is None, reason="needs a C++ compiler")
 def test_a_compiled_backbone_gives_the_same_tokens(recipe, monkeypatch):
     frozen = change(recipe, backbone_learning_rate=0.0, feature_views=1)
