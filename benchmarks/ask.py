@@ -3,7 +3,7 @@
     python -m benchmarks.ask [--parts clipart sets planted] [--seeds 0 1 2] [--runs runs]
     python -m benchmarks.ask --page-only
 
-* ``clipart``: 0 to 20 answers about every third test picture of the clip-art library, by three policies.
+* ``clipart``: 0 to 20 answers about every third test picture of the clip-art library, by four policies.
 * ``sets``: log-likelihood of whole label sets of these pictures, by the demo's recipe and by one trained at every share.
 * ``planted``: gains with exact conditionals against enumeration, and against the joint information gain.
 
@@ -266,8 +266,8 @@ Written by `python -m benchmarks.ask`; raw figures in [ask.json](ask.json).
 
 Every third test picture of the clip-art library ({pictures} of them), recipe `demo`, three seeds. The model is told nothing,
 then asks one label after the other and gets the annotation's answer: by `information` (expected information gain over the
-other labels), by `uncertainty` (the label whose own probability is most open), or at `random`. Means over the seeds with
-their standard deviation.
+other labels), by `uncertainty` (the label whose own probability is most open), by `total` (the sum of both: by how much the
+summed entropy of all labels is expected to fall), or at `random`. Means over the seeds with their standard deviation.
 
 ![mAP and right sets against the number of answers](ask.png)
 
@@ -280,8 +280,10 @@ their standard deviation.
 
 How to read it: `information` counts what an answer says of the *other* labels and not the answer itself, so it leaves open what
 only its own question would settle. Uncertainty, which settles the most doubtful label first, makes whole sets right sooner;
-information leaves the labels that it does not ask about easier to rank than uncertainty does. Which is better depends on what
-the answers are for: a complete annotation asks by uncertainty, a few answers that are to improve all others by information.
+information leaves the labels that it does not ask about easier to rank than uncertainty does. In `total` the answer's own
+entropy outweighs what it says of the others, so here it asks nearly as uncertainty does, at the price of information; it is the
+one to take where labels depend on each other more. Which is better depends on what the answers are for: a complete annotation
+asks by uncertainty or total (as the studio does), a few answers that are to improve all others by information.
 
 ## Whole label sets
 
@@ -431,7 +433,7 @@ def main() -> None:
 
 
 def study_answers(seed: int, runs: Path) -> None:
-    """Three policies with the model of one seed."""
+    """All policies with the model of one seed."""
     left: list[Policy] = [policy for policy in POLICIES if not done("clipart", policy, str(seed))]
     if not left:
         return
