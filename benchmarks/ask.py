@@ -344,7 +344,7 @@ def spread(values: list[float], form: str) -> str:
 def answers_table(found: dict[str, Any] | None) -> str:
     if not found:
         return MISSING
-    shown = (0, 1, 2, 5, 10, 20)
+    shown, found = (0, 1, 2, 5, 10, 20), {policy: found[policy] for policy in POLICIES if policy in found}
     lines = []
     for name, (title, form) in COLUMNS.items():
         heads = " | ".join(map(str, shown))
