@@ -6,7 +6,7 @@ export CTRAN_CACHE := $(CURDIR)/.cache/ctran
 export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo check test test-main test-export test-all test-browser studio lock clean
+.PHONY: demo check test test-most test-others test-all test-browser studio lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
@@ -22,14 +22,15 @@ APART := $(addprefix --ignore ,$(EXPORT) tests/browser)
 
 # Tests of exports run in a process of their own: after other runtimes were loaded, starting a program from the long-lived
 # process of the other tests has crashed.
-test: check ## and the tests, those of exports beside the others
-	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-main test-export
+test: check ## and the tests, in two processes side by side
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-most test-others
 
-test-main:
-	$(BIN)/python -m pytest $(APART)
+test-most:
+	$(BIN)/python -m pytest $(APART) --ignore tests/training
 
-test-export:
+test-others:
 	$(BIN)/python -m pytest $(EXPORT)
+	$(BIN)/python -m pytest tests/training
 
 test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)
 	$(BIN)/python -m pytest -m "slow or not slow" $(APART)
