@@ -8,6 +8,7 @@ from ctran.data.loading import Batch
 from ctran.evaluation import Answer, Entries, ask, predict, report
 from ctran.exclusive import probabilities
 from ctran.images import Preprocessing
+from ctran.inference.calibrating import entries
 from ctran.inference.predictor import Predictor
 from ctran.labels import Group, LabelSpace, LabelState
 from ctran.masking import Evidence
@@ -67,13 +68,23 @@ def test_what_follows_from_what_is_told_is_told_too_and_does_not_count(model, ba
     assert followed and (answer.states[answer.states > 0] == truth[answer.states > 0]).all()
     found = Entries.of(truth, answer, space)
     assert (found.hidden == (answer.states == 0).numpy()).all()
-    assert (found.probabilities[:, 2] >= found.probabilities[:, 0]).all()
+    both = found.hidden[:, 0] & found.hidden[:, 2]
+    assert both.any() and (found.probabilities[both, 2] >= found.probabilities[both, 0]).all()
     preprocessing = Preprocessing(64)
     predictor = Predictor(model, space, preprocessing)
     with torch.no_grad():
         features = model.encode_images(batches[0].inputs)
     said = predictor.marginals(features, answer.states[:3].long()).numpy()
     assert said[found.hidden[:3]] == pytest.approx(found.probabilities[:3][found.hidden[:3]], abs=1e-6)
+
+
+def test_what_a_model_says_of_a_label_that_is_told_reaches_no_other():
+    space = LabelSpace(("poodle", "dog"), implications=(("poodle", "dog"),))
+    logits, states = torch.tensor([[3.0, -3.0]]), torch.tensor([[int(LabelState.NEGATIVE), 0]])
+    found = Entries.of(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space)
+    assert found.probabilities[0, 1] == pytest.approx(torch.tensor(-3.0).sigmoid().item())
+    p, _, _ = entries(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space, 2.0)
+    assert p[0, 1] == pytest.approx(torch.tensor(-1.5).sigmoid().item())
 
 
 def test_order_and_batches_do_not_matter(model, batches):

@@ -104,8 +104,11 @@ class Entries:
         """Entries of target labels whose truth is known (``known``) and that were not told (``hidden``)."""
         targets = labels.targets.numpy()
         states = answer.states.to(truth.device)
+        p = probabilities(answer.logits.double(), states, labels.exclusive)
+        if len(labels.implied):  # published evaluators count told entries by what the model says of them
+            p = torch.where(states == LabelState.UNKNOWN, implications.settled(p, states, labels), p)
         return cls(
-            implications.consistent(probabilities(answer.logits.double(), states, labels.exclusive), labels).cpu().numpy(),
+            p.cpu().numpy(),
             (truth == LabelState.POSITIVE).cpu().numpy(),
             counted(truth, states).cpu().numpy() & targets,
             (truth != LabelState.UNKNOWN).cpu().numpy() & targets,

@@ -40,6 +40,15 @@ def consistent(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float
     return found
 
 
+def settled(probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
+    """Probabilities given ``states``: 0 or 1 for labels that are told, and consistent with them.
+
+    What a model says of a label that it is told means nothing, so it must not reach the label's parents either.
+    """
+    told = torch.where(states == LabelState.UNKNOWN, probabilities, (states == LabelState.POSITIVE).to(probabilities))
+    return consistent(told, labels)
+
+
 def settle(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]:
     """``states`` with all that follows from implications and exclusive groups.
 

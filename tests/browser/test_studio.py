@@ -392,6 +392,30 @@ def test_a_broken_picture_can_be_passed_by(page, studio):
     page.wait_for_function("() => document.getElementById('caption').textContent === '0.png'")
 
 
+def test_a_bad_drop_leaves_what_was_open_as_it_was(page):
+    slowly(page, "**/predict", 300)
+    page.on("dialog", lambda dialog: dialog.accept())
+    row(page, "flag").click()
+    page.set_input_files("#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a picture"})
+    page.wait_for_selector("#problem:not([hidden])")
+    page.wait_for_selector("#labels[aria-busy=false]")
+    expect_told(page, "flag")
+    row(page, "map").click()
+    page.wait_for_selector("#labels[aria-busy=false]")
+    expect_told(page, "flag", "map")
+    page.hover("header")
+    page.wait_for_function("() => document.getElementById('caption').textContent === '0.png'")
+
+
+def test_a_picture_that_failed_can_be_tried_again(page, studio):
+    (studio[2] / "1.png").write_bytes(b"no picture")
+    page.locator("#strip button").nth(1).click()
+    page.wait_for_selector("#problem:not([hidden])")
+    (studio[2] / "1.png").write_bytes(encoded())
+    page.locator("#strip button").nth(1).click()
+    page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
+
+
 def test_labels_may_have_any_name(browser):
     names = ("10", "2", "constructor", "__proto__", "toString", "c, d", '"quoted"')
     app = create_app(build_tagger(read_recipe(None, TOY), LabelSpace(names)), gallery=Gallery([Entry("noise", encoded)]))

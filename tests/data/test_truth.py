@@ -120,6 +120,12 @@ def test_what_is_implied_follows_and_a_contradiction_is_refused(seed, pairs):
     assert (found == expected).all()
 
 
+def test_a_label_in_both_lists_is_present_and_its_children_stay_open():
+    lists = Lists.from_arrow(arrow([[1], [0, 1]]), 2), Lists.from_arrow(arrow([[1], [0, 1]]), 2)
+    found = SparseTruth(*lists, np.int8([U, U]), implied=torch.tensor([[0, 1]]))
+    assert found.dense().tolist() == [[U, P], [P, P]]
+
+
 def test_absence_that_nobody_stated_gives_way_to_what_is_implied():
     truth = sparse([[P, N, N], [N, N, N]], absent=N, implied=[(0, 2)])
     assert truth.dense().tolist() == [[P, N, P], [N, N, N]]

@@ -279,6 +279,27 @@ def test_the_latest_picture_stays_whatever_its_size(tagger):
 # --------------------------------------------------------------- labelling
 
 
+def test_a_picture_that_is_gone_and_a_folder_that_is_full_are_said(client, image, folder, monkeypatch):
+    (folder / "a.png").unlink()
+    for answer in (client.post("/v1/gallery/0"), client.get("/v1/gallery/0/thumbnail")):
+        assert answer.status_code == 422 and "a.png cannot be read (No such file" in answer.json()["detail"]
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ctran.serving.annotations._write", full)
+    answer = client.post(f"/v1/images/{image}/save", json={"known": {"flag": True}})
+    assert answer.status_code == 507 and "No space left on device" in answer.json()["detail"]
+
+
+def test_answers_that_were_written_meanwhile_are_told(client, folder):
+    row = {"file_name": "a.png", "labels": ["flag"], "negatives": ["map"]}
+    (folder / "metadata.jsonl").write_text(json.dumps(row) + "\n")
+    assert client.get("/v1/model").json()["start"] == 1 and client.get("/v1/gallery").json()[0]["saved"]
+    opened = client.post("/v1/gallery/0").json()
+    assert opened["saved"] and opened["known"] == {"flag": True, "map": False}
+
+
 def test_a_folder_is_labelled_and_can_be_trained_on(client, folder):
     names = client.get("/v1/gallery").json()
     assert [(e["name"], e["saved"]) for e in names] == [("a.png", False), ("b.jpg", False), ("more/c.png", False)]

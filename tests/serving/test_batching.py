@@ -55,10 +55,14 @@ def test_what_waits_is_taken_together_and_questions_come_first(batched, batches,
     assert batches == [("encode", 1), ("predict", 4), ("encode", 2)]
 
 
-def wait_for(count, queue):
+def wait_until(condition):
     deadline = time.monotonic() + 20
-    while queue.qsize() < count:
+    while not condition():
         assert time.monotonic() < deadline
+
+
+def wait_for(count, queue):
+    wait_until(lambda: queue.qsize() >= count)
 
 
 def test_a_picture_has_its_turn_however_many_questions_there_are(batched, batches, held_up):
@@ -146,6 +150,7 @@ def test_rows_that_were_written_meanwhile_are_kept_and_seen(tmp_path):
     with (tmp_path / "metadata.jsonl").open("a") as file:
         file.write('{"file_name": "z.png", "labels": ["a"]}\n')
     assert one.known("z.png") == {"a": True} and one.known("y.png") == {"a": False}
+    assert len(other) == 3 and set(other.saved()) == {"x.png", "y.png", "z.png"}
     one.save("x.png", {})
     assert len(Annotations(tmp_path)) == 3
 
@@ -185,6 +190,19 @@ def test_what_is_taken_at_once_is_bounded_and_the_largest_is_taken_alone():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, [3, 4, 5, 100, 1, 0, 7, 10] * 5))
     assert max(most) == 10 and budget.taken == 0
+    held, order = budget.take(10), []
+    held.__enter__()
+    with ThreadPoolExecutor(3) as pool:
+        for number, amount in enumerate((10, 1, 1)):
+
+            def in_turn(number=number, amount=amount):
+                with budget.take(amount):
+                    order.append(number)
+
+            pool.submit(in_turn)
+            wait_until(lambda number=number: len(budget._waiting) == number + 1)
+        held.__exit__(None, None, None)
+    assert order[0] == 0  # small ones do not pass it by
     with pytest.raises(KeyError), budget.take(4):
         raise KeyError
     assert budget.taken == 0

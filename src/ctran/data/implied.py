@@ -1,9 +1,11 @@
 """What follows from the listed labels of many pictures by implications (``child => parent``)."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Int
 
-from ctran.data.lists import Lists
+from ctran.data.lists import Lists, among
 
 
 class ImpliedError(ValueError):
@@ -26,11 +28,22 @@ def completed(positives: Lists, negatives: Lists, implied: Int[np.ndarray, "I 2"
     if not len(implied):
         return positives, negatives
     present, absent = (np.unique(lists.keys(num_labels)) for lists in (positives, negatives))
-    for child, parent in implied:
-        have = present[present % num_labels == child] - child + parent
-        if len(broken := np.intersect1d(have, np.setdiff1d(absent, present))):
-            raise ImpliedError(int(broken[0] // num_labels), int(child), int(parent), len(broken))
-    more = [present[present % num_labels == child] - child + parent for child, parent in implied]
-    less = [absent[absent % num_labels == parent] - parent + child for child, parent in implied]
-    yes, no = (np.unique(np.concatenate([own, *found])) for own, found in ((present, more), (absent, less)))
+    absent = absent[~among(absent, present)]  # a label in both lists is present
+    rows_with, rows_without = _rows(present, num_labels), _rows(absent, num_labels)
+    more, less = [present], [absent]
+    for child, parent in implied.tolist():
+        have = rows_with(child) * num_labels + parent
+        if len(broken := have[among(have, absent)]):
+            raise ImpliedError(int(broken.min() // num_labels), child, parent, len(broken))
+        more.append(have)
+        less.append(rows_without(parent) * num_labels + child)
+    yes, no = (np.unique(np.concatenate(keys)) for keys in (more, less))
     return Lists.from_keys(yes, len(positives), num_labels), Lists.from_keys(no, len(positives), num_labels)
+
+
+def _rows(keys: Int[np.ndarray, " K"], num_labels: int) -> Callable[[int], Int[np.ndarray, "..."]]:
+    """Rows of the entries of one label, found without looking at those of the others."""
+    rows, labels = np.divmod(keys, num_labels)
+    order = np.argsort(labels, kind="stable")
+    rows, labels = rows[order], labels[order]
+    return lambda label: rows[slice(*np.searchsorted(labels, (label, label + 1)))]

@@ -11,11 +11,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from ctran.data.implied import completed
-from ctran.data.lists import Lists
+from ctran.data.lists import Lists, among
 from ctran.exclusive import ExclusiveError
 from ctran.labels import LabelState
 
@@ -59,7 +59,7 @@ class SparseTruth:
             object.__setattr__(self, "negatives", no)
         told = (self.absent == LabelState.UNKNOWN)[self.negatives.labels]  # elsewhere a negative says nothing new
         keys = self.negatives.keys(self.num_labels)[told]
-        keys = keys[~_among(keys, self.positives.keys(self.num_labels))]
+        keys = keys[~among(keys, self.positives.keys(self.num_labels))]
         if len(keys) < len(told):
             object.__setattr__(self, "negatives", Lists.from_keys(keys, len(self), self.num_labels))
         holes = self.absent == LabelState.UNKNOWN
@@ -141,7 +141,7 @@ class SparseTruth:
             answered = np.sort(_pairs(self.positives, group, size))  # pictures in which a label of the group is positive
             times = np.bincount(answered // size, minlength=len(self._open))
             implied = np.where(group >= 0, times[group] - positive, 0)
-            twice = (group[listed] >= 0) & _among(group[listed] * size + self.negatives.rows, answered)  # listed and implied
+            twice = (group[listed] >= 0) & among(group[listed] * size + self.negatives.rows, answered)  # listed and implied
             listed = listed[~twice]
         negative = np.bincount(listed, minlength=labels) + implied
         negative = np.where(self.absent == LabelState.NEGATIVE, size - positive, negative)
@@ -176,7 +176,7 @@ class SparseTruth:
         wrong[there[times > 1] // size] = True
         wrong |= (silent == members) & (np.bincount(there // size, minlength=len(members)) < size)
         full = refused[(silent[refused // size] + of) == members[refused // size]]
-        wrong[full[~_among(full, there)] // size] = True
+        wrong[full[~among(full, there)] // size] = True
         if not wrong.any():
             return
         first = int(wrong.argmax())
@@ -230,13 +230,6 @@ def _numbered(groups: Sequence[Int[np.ndarray, "..."]], num_labels: int) -> Int[
     for number, members in enumerate(groups):
         found[members] = number
     return found
-
-
-def _among(keys: Int[np.ndarray, " K"], held: Int[np.ndarray, " M"]) -> Bool[np.ndarray, " K"]:
-    """Which keys are in a sorted array; ``numpy.isin`` takes a second for a million keys that lie far apart."""
-    if not len(held):
-        return np.zeros(len(keys), dtype=bool)
-    return held[np.searchsorted(held, keys).clip(max=len(held) - 1)] == keys
 
 
 def _pairs(lists: Lists, group: Int[np.ndarray, " L"], size: int) -> Int[np.ndarray, " K"]:

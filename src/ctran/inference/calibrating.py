@@ -13,7 +13,7 @@ from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
 from ctran.evaluation import Answer, predict
 from ctran.exclusive import probabilities
-from ctran.implications import consistent
+from ctran.implications import settled
 from ctran.inference.calibration import Calibration, expected_calibration_error, fit_temperature, fit_thresholds
 from ctran.inference.tagger import Tagger
 from ctran.labels import LabelSpace, LabelState
@@ -81,7 +81,7 @@ def entries(
     truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace, temperature: float
 ) -> tuple[Float[np.ndarray, "N L"], Bool[np.ndarray, "N L"], Bool[np.ndarray, "N L"]]:
     """Probabilities, which are positive, and which count: hidden target labels that somebody looked for."""
-    p = consistent(probabilities(answer.logits.double() / temperature, answer.states, labels.exclusive), labels)
+    p = settled(probabilities(answer.logits.double() / temperature, answer.states, labels.exclusive), answer.states, labels)
     return p.numpy(), (truth == LabelState.POSITIVE).numpy(), (counted(truth, answer.states) & labels.targets).numpy()
 
 

@@ -13,7 +13,7 @@ from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
 from ctran.inference.prediction import Prediction
 from ctran.inference.session import Session
-from ctran.labels import LabelSpace, LabelState
+from ctran.labels import LabelSpace
 from ctran.model import CTran, Features, Method
 from ctran.model.fast import fast
 
@@ -116,13 +116,11 @@ class Predictor:
         """
         if states.shape[1] != len(self.labels):
             raise ValueError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
-        states = implications.complete(states, self.labels.implied).to(self.device)
-        logits = self.model.predict_labels(features, states).float()
-        if self.calibration is not None:
-            logits = logits / self.calibration.temperature_of(states)[:, None]
-        found = exclusive.probabilities(logits, states, self.labels.exclusive)
-        found = torch.where(states == LabelState.UNKNOWN, found, (states == LabelState.POSITIVE).float())
-        return implications.consistent(found, self.labels).cpu()
+        told = implications.complete(states, self.labels.implied).to(self.device)
+        logits = self.model.predict_labels(features, told).float()
+        if self.calibration is not None:  # by the share that people told, as it was fitted, not by what follows from it
+            logits = logits / self.calibration.temperature_of(states)[:, None].to(logits.device)
+        return implications.settled(exclusive.probabilities(logits, told, self.labels.exclusive), told, self.labels).cpu()
 
     @torch.inference_mode()
     def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:

@@ -36,13 +36,18 @@ class Suspect:
     surprise: float
 
 
-def left_out(truth: Int[Tensor, " L"], asked: list[int], groups: list[list[int]]) -> Int[Tensor, "A L"]:
-    """A row of states for each label of ``asked``: the truth without it, and without the other labels of its exclusive group,
-    which would give it away."""
+def left_out(
+    truth: Int[Tensor, " L"], asked: list[int], groups: list[list[int]], implied: Int[Tensor, "I 2"] | None = None
+) -> Int[Tensor, "A L"]:
+    """A row of states for each label of ``asked``: the truth without it, without the other labels of its exclusive group, and
+    without what it implies, all of which would give it away."""
     together = {i: members for members in groups for i in members}
     rows = truth.repeat(len(asked), 1)
     for row, label in zip(rows, asked, strict=True):
         row[together.get(label, [label])] = int(LabelState.UNKNOWN)
+        if implied is not None:
+            here, there = (0, 1) if truth[label] == LabelState.POSITIVE else (1, 0)
+            row[implied[implied[:, here] == label, there]] = int(LabelState.UNKNOWN)
     return rows
 
 
@@ -67,7 +72,7 @@ def _of(predictor: Predictor, table: SampleTable, row: int) -> Iterator[Suspect]
     if not asked:
         return
     square = predictor.preprocessing.pixels(table.pixels(row))
-    states = left_out(truth, asked, [members.tolist() for members in labels.exclusive])
+    states = left_out(truth, asked, [members.tolist() for members in labels.exclusive], labels.implied)
     p = predictor.marginals(predictor.encode_images(square[None]), states)
     for number, label in enumerate(asked):
         present = bool(truth[label] == LabelState.POSITIVE)

@@ -76,10 +76,12 @@ class Annotations:
         return rows
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.saved())
 
-    def __contains__(self, file_name: str) -> bool:
-        return file_name in self._rows
+    def saved(self) -> Collection[str]:
+        """File names of all rows, as they are now."""
+        with self._lock:
+            return self._fresh().keys()
 
     def known(self, file_name: str) -> dict[str, bool]:
         """What was said of a picture, in labels of the model; one in both lists is present, as it is for training."""

@@ -1,12 +1,15 @@
 """A bound on what is in work at once."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Budget:
     """Amounts that are taken at the same time sum to no more than a limit; what is larger than all of it is taken alone.
+
+    Who comes first is served first, so that a large amount does not wait for ever while small ones come and go.
 
     Args:
         limit: of the sum.
@@ -15,14 +18,18 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit, self.taken = limit, 0
         self._changed = threading.Condition()
+        self._waiting = deque[object]()
 
     @contextmanager
     def take(self, amount: int) -> Iterator[None]:
         """Wait until there is room, and hold it until the block ends."""
-        amount = min(amount, self.limit)
+        amount, turn = min(amount, self.limit), object()
         with self._changed:
-            self._changed.wait_for(lambda: self.taken + amount <= self.limit)
+            self._waiting.append(turn)
+            self._changed.wait_for(lambda: self._waiting[0] is turn and self.taken + amount <= self.limit)
+            self._waiting.popleft()
             self.taken += amount
+            self._changed.notify_all()
         try:
             yield
         finally:

@@ -8,11 +8,14 @@ from functools import lru_cache
 from PIL import ImageOps
 
 from ctran.data.table import SampleTable
-from ctran.decoding import open_image, picture_files
+from ctran.decoding import BrokenImageError, open_image, picture_files, pixels_in
 from ctran.serving.annotations import Annotations
+from ctran.serving.budget import Budget
 
 THUMB = 160
 """Longest side of a small picture."""
+AT_ONCE = 40_000_000
+"""Pixels of pictures that are made small at the same time."""
 KEPT = 512
 """Small pictures in memory."""
 
@@ -31,6 +34,17 @@ class Entry:
     read: Callable[[], bytes]
     file_name: str | None = None
 
+    def content(self) -> bytes:
+        """Its file.
+
+        Raises:
+            BrokenImageError: it is gone, or may not be read.
+        """
+        try:
+            return self.read()
+        except OSError as error:
+            raise BrokenImageError(f"{self.name} cannot be read ({error.strerror})") from None
+
 
 class Gallery:
     """Pictures by number.
@@ -41,6 +55,7 @@ class Gallery:
 
     def __init__(self, entries: Sequence[Entry], left_out: Sequence[str] = ()) -> None:
         self.entries, self.left_out = entries, left_out
+        self._decoding = Budget(AT_ONCE)
         self.thumbnail = lru_cache(KEPT)(self._thumbnail)
 
     @classmethod
@@ -72,6 +87,8 @@ class Gallery:
             BrokenImageError: the picture cannot be read.
         """
         entry, file = self.entries[number], io.BytesIO()
-        small = ImageOps.contain(open_image(entry.read(), name=entry.name), (THUMB, THUMB))
+        content = entry.content()
+        with self._decoding.take(pixels_in(content)):
+            small = ImageOps.contain(open_image(content, name=entry.name), (THUMB, THUMB))
         small.save(file, "JPEG", quality=85)
         return file.getvalue()

@@ -53,8 +53,10 @@ class Choices:
         return found if self.multiple else sorted(found, key=lambda c: -chance(prediction, self.labels[c]))[:1]
 
     def sureness(self, prediction: Prediction, ticked: Sequence[str]) -> list[float]:
-        """Probability that what is said of each choice is right; 1 for what people said."""
-        p = {choice: chance(prediction, label) for choice, label in self.labels.items()}
+        """Probability that what is said of each choice is right; 1 for what people said. Labels that are never asked for, and
+        of which nothing was said, are left out."""
+        said = {choice: label for choice, label in self.labels.items() if label in prediction.known | prediction.probabilities}
+        p = {choice: chance(prediction, label) for choice, label in said.items()}
         if self.absent:
             return [1.0] * len(ticked)
         return [each if choice in ticked else 1 - each for choice, each in p.items()]
@@ -116,8 +118,10 @@ class LabelConfig:
             if known:
                 multiple, absent = tag.get("choice") == "multiple", tag.get("model_state") == "absent"
                 found.append(Choices(tag.get("name", ""), tag.get("toName", ""), known, multiple, absent))
-        if all(choices.absent for choices in found):
-            tried = "; ".join(left_out) or ("only crosses" if found else "no <Choices> at all")
+        if not any(labels.targets[labels.index(label)] for c in found if not c.absent for label in c.labels.values()):
+            tried = "; ".join(left_out) or (
+                "only crosses, or labels that are never asked for" if found else "no <Choices> at all"
+            )
             raise LabelConfigError(
                 "expected <Choices> about an <Image>, with a <Choice> of the name of a label of the model "
                 f"(or predicted_values={labels.names[0]!r}); found {tried}"

@@ -1,5 +1,6 @@
 """What the page needs beside the API: itself, what the server can do, pictures to start with, and a folder to save to."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def studio() -> FileResponse:
 def about(state: StateOf) -> schemas.About:
     """Labels, groups, and what this server can do."""
     labels, calibration = state.predictor.labels, state.predictor.calibration
-    plain = labels.as_dict()
+    plain, saved = labels.as_dict(), _saved(state)
     return schemas.About(
         ctran=__version__,
         labels=plain["names"],
@@ -38,9 +39,9 @@ def about(state: StateOf) -> schemas.About:
         implications=plain["implications"],
         thresholds=dict(calibration.thresholds) if calibration else {},
         gallery=len(state.gallery),
-        start=next((n for n, entry in enumerate(state.gallery.entries) if not _saved(state, entry)), 0),
+        start=next((n for n, entry in enumerate(state.gallery.entries) if entry.file_name not in saved), 0),
         saves=state.annotations is not None,
-        saved=0 if state.annotations is None else len(state.annotations),
+        saved=len(saved),
         attention=state.predictor.shows_attention,
     )
 
@@ -51,10 +52,15 @@ def save(body: schemas.Told, look: LookOf, state: StateOf) -> schemas.Saved:
     if state.annotations is None:
         raise HTTPException(409, "this server saves nothing: start it with --save FOLDER")
     look.session.given(body.known)  # refuses names and contradictions
-    if look.file_name is None:
-        name = state.annotations.save(look.name, body.known, look.content)
-    else:
-        name = state.annotations.save(look.file_name, body.known)
+    try:
+        if look.file_name is None:
+            name = state.annotations.save(look.name, body.known, look.content)
+        else:
+            name = state.annotations.save(look.file_name, body.known)
+    except OSError as error:
+        raise HTTPException(
+            507, f"{state.annotations.folder} cannot be written to ({error.strerror}); nothing is saved"
+        ) from None
     return schemas.Saved(file_name=name, count=len(state.annotations))
 
 
@@ -63,8 +69,8 @@ def gallery(state: StateOf, offset: int = 0, limit: int = 50) -> list[dict[str, 
     """Pictures to start with: number, name, whether an annotation of it is saved."""
     if offset < 0 or not 1 <= limit <= 500:
         raise HTTPException(422, "expected offset from 0 on and limit from 1 to 500")
-    entries = list(enumerate(state.gallery.entries))[offset : offset + limit]
-    return [{"number": n, "name": e.name, "saved": _saved(state, e)} for n, e in entries]
+    saved, entries = _saved(state), state.gallery.entries[offset : offset + limit]
+    return [{"number": n, "name": e.name, "saved": e.file_name in saved} for n, e in enumerate(entries, start=offset)]
 
 
 @router.get("/gallery/{number}/thumbnail", response_class=Response, responses=PICTURE)
@@ -80,15 +86,15 @@ def thumbnail(number: int, state: StateOf) -> Response:
 def open_gallery(number: int, state: StateOf) -> schemas.Image:
     """Look at a picture of the gallery; what was saved of it before is told."""
     entry = _entry(state, number)
-    name, session = state.keep(entry.read(), entry.name, entry.file_name)
-    saved = _saved(state, entry)
-    known = state.annotations.known(entry.file_name) if saved and state.annotations and entry.file_name else {}
+    name, session = state.keep(entry.content(), entry.name, entry.file_name)
+    saved = entry.file_name in _saved(state)
+    known = state.annotations.known(entry.file_name) if state.annotations and entry.file_name else {}
     return schemas.Image(id=name, name=entry.name, saved=saved, **answer(session.given(known).predict()))
 
 
-def _saved(state: State, entry: Entry) -> bool:
-    """Whether there is an annotation of a picture."""
-    return state.annotations is not None and entry.file_name is not None and entry.file_name in state.annotations
+def _saved(state: State) -> Collection[str | None]:
+    """File names of pictures that have an annotation."""
+    return () if state.annotations is None else state.annotations.saved()
 
 
 def _entry(state: State, number: int) -> Entry:

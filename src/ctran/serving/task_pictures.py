@@ -46,7 +46,12 @@ class Account(httpx.Auth):
         response.read()
         if response.is_error:
             raise TaskPictureError(f"{self.refresh} refuses the personal access token ({response.status_code}); make a new one")
-        self._access = response.json()["access"]
+        try:
+            self._access = str(response.json()["access"])
+        except (ValueError, KeyError, TypeError):
+            raise TaskPictureError(
+                f"{self.refresh} does not answer as Label Studio does; is --label-studio its address?"
+            ) from None
 
 
 class TaskPictures:

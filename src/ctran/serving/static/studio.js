@@ -69,7 +69,7 @@ function leave() {
 
 /** Ask for a picture. Until it is there nothing can be said, as it would be said of another. */
 async function open(number, name, get) {
-  const before = { at: state.at, image: state.image }
+  const { at, image: old } = state
   work.abort()
   work = new AbortController()
   opening.abort()
@@ -94,13 +94,14 @@ async function open(number, name, get) {
     $('labels').scrollTop = 0
   } catch (error) {
     if (error.name === 'AbortError') throw error // another is opened
-    if (number === null) {
-      Object.assign(state, before) // what was open stays
+    if (number === null && old) {
+      Object.assign(state, { at, image: old }) // what was open stays, and what was asked of it is asked again
       $('panel').inert = false
       marked()
+      attempt(said)().then(() => problem(error))
     } else {
       $('picture').hidden = $('panel').hidden = true
-      $('caption').textContent = `${state.entries[number].name} cannot be shown.`
+      $('caption').textContent = `${name ?? state.entries[number]?.name ?? `Picture ${number + 1}`} cannot be shown.`
     }
     throw error
   }
@@ -112,19 +113,21 @@ const openFile = attempt(async (file) => {
 })
 
 const openNumber = attempt(async (number) => {
-  if (number < 0 || number >= state.about.gallery || number === state.at || !leave()) return
-  while (number >= state.entries.length) await more()
+  if (number < 0 || number >= state.about.gallery || (number === state.at && state.image) || !leave()) return
+  if (number >= state.entries.length) attempt(reach)(number)
   await open(number, null, (signal) => api.openGallery(number, signal))
 })
 
 function marked() {
-  for (const button of $('strip').children) {
-    const entry = state.entries[Number(button.dataset.number)]
-    button.classList.toggle('saved', entry.saved)
-    button.setAttribute('aria-current', String(entry.number === state.at))
-    button.setAttribute('aria-label', `${entry.name}${entry.saved ? ', saved' : ''}`)
-    if (entry.number === state.at) button.scrollIntoView({ block: 'nearest', inline: 'center' })
-  }
+  for (const button of $('strip').children) mark(button)
+}
+
+function mark(button) {
+  const entry = state.entries[Number(button.dataset.number)]
+  button.classList.toggle('saved', entry.saved)
+  button.setAttribute('aria-current', String(entry.number === state.at))
+  button.setAttribute('aria-label', `${entry.name}${entry.saved ? ', saved' : ''}`)
+  if (entry.number === state.at) button.scrollIntoView({ block: 'nearest', inline: 'center' })
 }
 
 const seen = new IntersectionObserver((found) => {
@@ -140,6 +143,11 @@ let coming = null // pictures of the strip that are on their way
 /** The next pictures of the strip: it grows as it is looked through. */
 const more = () => (coming ??= addEntries().finally(() => (coming = null)))
 
+/** Let the strip grow until it has this picture. */
+async function reach(number) {
+  while (number >= state.entries.length) await more()
+}
+
 async function addEntries() {
   const entries = await api.gallery(state.entries.length, PAGE)
   if (!entries.length) throw new Error('The server has fewer pictures than before. Load the page again.')
@@ -152,9 +160,9 @@ async function addEntries() {
     button.append(Object.assign(document.createElement('img'), { alt: '' }))
     button.addEventListener('click', () => openNumber(entry.number))
     $('strip').append(button)
+    mark(button)
     seen.observe(button)
   }
-  marked()
 }
 
 // -------------------------------------------------------------------- labels
@@ -381,7 +389,7 @@ const save = attempt(async () => {
   answers.kept = known
   say(`Saved; ${count} annotated.`)
   if (at === null) return
-  state.entries[at].saved = true
+  if (state.entries[at]) state.entries[at].saved = true
   marked()
   if (state.at === at && at + 1 < state.about.gallery) await openNumber(at + 1)
 })
