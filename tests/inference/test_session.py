@@ -208,6 +208,14 @@ def test_a_label_is_left_out_with_its_rivals():
     assert rows.tolist() == [[0, 0, 2, 1, 0, 0, 2], [2, 1, 0, 1, 1, 0, 2]]
 
 
+def test_what_a_label_implies_is_left_out_with_it():
+    implied = torch.tensor([[0, 1], [2, 1]])  # poodle and beagle are dogs
+    poodle = left_out(torch.tensor([2, 2, 0, 1]), [0, 1], [], implied)
+    assert poodle.tolist() == [[0, 0, 0, 1], [2, 0, 0, 1]]  # the dog that is there only as a poodle does not speak for it
+    nothing = left_out(torch.tensor([1, 1, 1, 2]), [1, 3], [], implied)
+    assert nothing.tolist() == [[0, 0, 0, 2], [1, 1, 1, 0]]
+
+
 def table_of(truth):
     """Two grey pictures with these codes."""
     pictures = []
