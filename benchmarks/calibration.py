@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.ask import clipart_run, spread
 from ctran.inference.calibrating import answers, entries, fit_calibration, qualities
-from ctran.inference.calibration import BINS
+from ctran.inference.calibration import binned
 from ctran.labels import LabelState
 from ctran.plots.style import BAD, GOOD, GREY, plain, save_figure
 from ctran.training.pipeline import build_tables
@@ -55,11 +55,9 @@ def mean_f1(called: np.ndarray, positive: np.ndarray, counts: np.ndarray) -> flo
 
 def reliability(p: np.ndarray, positive: np.ndarray) -> list[list[float]]:
     """Of each bin of probabilities: number of entries, mean probability, share that is there."""
-    at = np.minimum((p * BINS).astype(int), BINS - 1)
-    counts = np.bincount(at, minlength=BINS)
+    counts, said, there = binned(p, positive).T
     held = np.maximum(counts, 1)
-    columns = (counts, np.bincount(at, p, BINS) / held, np.bincount(at, positive, BINS) / held)
-    return np.stack(columns, axis=1).tolist()
+    return np.stack([counts, said / held, there / held], axis=1).tolist()
 
 
 PAGE = """# Calibration

@@ -7,7 +7,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ CLICKS = 10
 """Labels that a client sets before it sends its next picture."""
 MODEL = Path(__file__).parents[1] / "models" / "openclipart"
 GROWTH = 0.05
+TOY = ["--model.backbone", "test_resnet", "--model.image_size", "64", "--model.token_dim", "16", "--model.num_heads", "2"]
 CACHE = 64
 """MiB for image tokens, so that it is full before the first minute is over."""
 
@@ -94,24 +96,29 @@ async def soak(address: str, pictures: Sequence[bytes], names: Sequence[str], pr
     return await running, memory
 
 
+@contextmanager
+def served(folder: Path, *flags: str) -> Iterator[tuple[str, psutil.Process]]:
+    """``ctran serve`` on a free port: its address, its process."""
+    command = [sys.executable, "-m", "ctran", "serve", str(folder), "--port", "0", *flags]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        yield server.stderr.readline().partition(" at ")[2].partition(" ")[0], psutil.Process(server.pid)
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
 def measure(folder: Path, pictures: Sequence[bytes], seconds: float, soaked: float) -> dict[str, Any]:
     """Start ``ctran serve``, load it."""
     names = Tagger.load(folder).labels.names
-    with tempfile.TemporaryDirectory() as save:
-        command = [sys.executable, "-m", "ctran", "serve", str(folder), "--port", "0", "--save", save, "--cache", str(CACHE)]
-        server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        try:
-            assert server.stderr is not None
-            address = server.stderr.readline().partition(" at ")[2].partition(" ")[0]
-            loads = []
-            for clients in CLIENTS:
-                seen = asyncio.run(load(clients, address, pictures, names, seconds))
-                loads.append({"clients": clients, "seconds": seen.seconds, "statuses": _plain(seen.statuses)})
-                say(f"  {clients} clients: {sum(map(len, seen.seconds.values())) / seconds:.0f} requests a second")
-            seen, memory = asyncio.run(soak(address, pictures, names, psutil.Process(server.pid), soaked))
-        finally:
-            server.terminate()
-            server.communicate(timeout=60)
+    with tempfile.TemporaryDirectory() as save, served(folder, "--save", save, "--cache", str(CACHE)) as (address, process):
+        loads = []
+        for clients in CLIENTS:
+            seen = asyncio.run(load(clients, address, pictures, names, seconds))
+            loads.append({"clients": clients, "seconds": seen.seconds, "statuses": _plain(seen.statuses)})
+            say(f"  {clients} clients: {sum(map(len, seen.seconds.values())) / seconds:.0f} requests a second")
+        seen, memory = asyncio.run(soak(address, pictures, names, process, soaked))
     long = {"seconds": soaked, "statuses": _plain(seen.statuses), "memory": memory}
     return {"loads": [_summary(each, seconds) for each in loads], "soak": long}
 
@@ -138,9 +145,8 @@ def run(options: Options) -> dict[str, Any]:
     if not options.tiny:
         return measure(MODEL, pictures, SECONDS, SOAK)
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["--model.backbone", "test_resnet", "--model.weights", "none", "--model.image_size", "64"]
         labels = LabelSpace(tuple(f"label {n}" for n in range(12)))
-        build_tagger(read_recipe(None, [*flags, "--model.token_dim", "16", "--model.num_heads", "2"]), labels).save(folder)
+        build_tagger(read_recipe(None, ["--model.weights", "none", *TOY]), labels).save(folder)
         return measure(Path(folder), pictures, 1, 3)
 
 

@@ -2,11 +2,7 @@
 
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.harness import Options, say, verdict
+from benchmarks.serving import MODEL, TOY, served
 from ctran.data.sources import openclipart
 from ctran.labels import LabelSpace
 from ctran.training.pipeline import build_tagger
@@ -21,7 +18,6 @@ from ctran.training.recipe import find_recipe, read_recipe
 
 TITLE = "A click in the studio"
 TARGET = "On the demo's model every change updates all bars in under 100 ms; a list of 2,000 labels stays smooth."
-MODEL = Path(__file__).parents[1] / "models" / "openclipart"
 CLICKS, FRAMES = 100, 120
 LIMIT = 0.1
 MANY = 2000
@@ -70,19 +66,6 @@ SEARCH = """async text => {
 }"""
 
 
-@contextmanager
-def served(folder: Path, pictures: Path) -> Iterator[str]:
-    """``ctran serve`` on a free port; its address."""
-    command = [sys.executable, "-m", "ctran", "serve", str(folder), "--port", "0", "--pictures", str(pictures)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        yield server.stderr.readline().partition(" at ")[2].partition(" ")[0]
-    finally:
-        server.terminate()
-        server.communicate(timeout=60)
-
-
 def opened(browser: Browser, address: str) -> Page:
     """The page with its first picture open."""
     page = browser.new_page(viewport={"width": 1280, "height": 860})
@@ -105,10 +88,10 @@ def clicks(page: Page, count: int) -> dict[str, list[float]]:
 def measure(folder: Path, many: Path, pictures: Path, count: int, frames: int) -> dict[str, Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        with served(folder, pictures) as address:
+        with served(folder, "--pictures", str(pictures)) as (address, _):
             found: dict[str, Any] = {"clicks": clicks(opened(browser, address), count)}
         say(f"  a click: {1e3 * statistics.median(found['clicks']['shown']):.0f} ms")
-        with served(many, pictures) as address:
+        with served(many, "--pictures", str(pictures)) as (address, _):
             page = opened(browser, address)
             found["many"] = clicks(page, count // 5)
             found["scroll"] = [t / 1e3 for t in page.evaluate(SCROLL, frames)]
@@ -124,10 +107,7 @@ def run(options: Options) -> dict[str, Any]:
         pictures.mkdir()
         for row in range(BIG):
             (pictures / f"{row}.png").write_bytes(table.content(row))
-        flags = ["--model.weights", "none"]
-        if options.tiny:
-            flags += ["--model.backbone", "test_resnet", "--model.image_size", "64", "--model.token_dim", "16"]
-            flags += ["--model.num_heads", "2"]
+        flags = ["--model.weights", "none", *(TOY if options.tiny else [])]
         labels = LabelSpace(tuple(f"label {n}" for n in range(100 if options.tiny else MANY)))
         build_tagger(read_recipe(find_recipe("demo"), flags), labels).save(many)
         count, frames = (5, 5) if options.tiny else (CLICKS, FRAMES)

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from benchmarks import calibration
+from ctran.inference.calibration import BINS
 
 
 def test_mean_f1_is_that_of_scikit_learn_over_labels_that_are_somewhere(rng):
@@ -22,7 +23,7 @@ def test_mean_f1_is_that_of_scikit_learn_over_labels_that_are_somewhere(rng):
 
 def test_bins_hold_what_was_said_and_what_was_there():
     bins = calibration.reliability(np.array([0.0, 0.01, 0.5, 1.0]), np.array([False, True, True, True]))
-    assert len(bins) == calibration.BINS and [row[0] for row in bins if row[0]] == [2, 1, 1]
+    assert len(bins) == BINS and [row[0] for row in bins if row[0]] == [2, 1, 1]
     assert bins[0] == [2, pytest.approx(0.005), 0.5] and bins[-1] == [1, 1.0, 1.0]
 
 

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 
 import pytest
 import torch
@@ -31,6 +32,12 @@ def encoded(form="PNG", size=(40, 30), seed=0):
     pixels = torch.randint(0, 256, (size[1], size[0], 3), dtype=torch.uint8, generator=generator)
     Image.fromarray(pixels.numpy()).save(file, form)
     return file.getvalue()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 @pytest.fixture

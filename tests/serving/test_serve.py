@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +16,7 @@ import uvicorn
 from ctran.cli.main import main
 from ctran.cli.serve import listening, version_of
 from ctran.serving.api import create_app
-from tests.serving.conftest import encoded
+from tests.serving.conftest import encoded, wait_until
 
 
 @pytest.mark.slow
@@ -56,9 +55,7 @@ def test_a_request_that_is_worked_on_when_the_server_stops_is_answered_and_a_lat
         asked = pool.submit(httpx.post, address, content=encoded(), timeout=60)
         assert entered.wait(20)
         server.should_exit = True  # what SIGTERM does
-        deadline = time.monotonic() + 20
-        while socket.fileno() != -1:
-            assert time.monotonic() < deadline
+        wait_until(lambda: socket.fileno() == -1)
         with pytest.raises(httpx.ConnectError):
             httpx.post(address, content=encoded())
         assert thread.is_alive() and not asked.done()

@@ -9,11 +9,14 @@ Then: ctran train demo --source imagefolder --root photos --absent unknown
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from ctran.cli.predict import count
 
@@ -61,8 +64,6 @@ def run(options: argparse.Namespace) -> int:
         from ctran.serving.api import create_app
     except ImportError as error:
         raise ValueError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
-    from ipaddress import ip_address
-
     from ctran.inference.exported import load
     from ctran.serving.annotations import Annotations
     from ctran.serving.settings import MIB, Settings
@@ -99,7 +100,6 @@ def run(options: argparse.Namespace) -> int:
     print(f"serving {options.run} at {address} (API: {address}/docs); answers go to {annotations.folder}", file=sys.stderr)
     if options.open:
         import webbrowser
-        from urllib.parse import quote
 
         webbrowser.open(f"{address}/#token={quote(token, safe='')}" if token else address)
     server.run(sockets=[socket])
@@ -108,8 +108,6 @@ def run(options: argparse.Namespace) -> int:
 
 def version_of(run: Path) -> str:
     """Name and digest of a model's files: predictions that are kept elsewhere say by it which model made them."""
-    import hashlib
-
     from ctran.inference.exported import digests
 
     folder = run / "model" if (run / "model").is_dir() else run

@@ -118,18 +118,16 @@ class SampleTable:
             yield
         except ExclusiveError as error:
             group = [g for g in labels.groups if g.exclusive][error.group]
-            more = f" ({error.rows} such pictures)" if error.rows > 1 else ""
             what = f"has {error.positives} labels" if error.positives else "has none of the labels"
             raise DataError(
                 f"picture {self.ids[error.row]!r} {what} of group {group.name!r}, which is exclusive: exactly one is expected"
-                f"{more}. Mend the annotation, add a label for 'none of these', or set exclusive: false"
+                f"{_such(error.rows)}. Mend the annotation, add a label for 'none of these', or set exclusive: false"
             ) from None
         except ImpliedError as error:
             child, parent = labels.names[error.child], labels.names[error.parent]
-            more = f" ({error.rows} such pictures)" if error.rows > 1 else ""
             raise DataError(
                 f"picture {self.ids[error.row]!r} has {child!r}, which implies {parent!r}, but {parent!r} is said to be absent"
-                f"{more}. Mend the annotation, or leave the implication out"
+                f"{_such(error.rows)}. Mend the annotation, or leave the implication out"
             ) from None
 
     def picture(self, index: int) -> Image.Image:
@@ -185,3 +183,8 @@ class SampleTable:
                     stat = Path(cell["path"]).stat()
                     digest.update(f"{cell['path']}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
         return digest.hexdigest()
+
+
+def _such(rows: int) -> str:
+    """How many pictures an error is about, if it is more than the one that it names."""
+    return f" ({rows} such pictures)" if rows > 1 else ""

@@ -158,6 +158,12 @@ def _threshold(p: np.ndarray, true: np.ndarray, precision: float | None, prior: 
     return float((p[best] + below) / 2)
 
 
+def binned(probabilities: Float[np.ndarray, " N"], positive: Bool[np.ndarray, " N"], *, bins: int = BINS) -> np.ndarray:
+    """Of each bin of equal width (rows): number of entries, sum of their probabilities, number that are positive."""
+    at = np.minimum((probabilities * bins).astype(int), bins - 1)
+    return np.stack([np.bincount(at, weights, bins) for weights in (np.ones(len(at)), probabilities, positive)], axis=1)
+
+
 def expected_calibration_error(
     probabilities: Float[np.ndarray, " N"], positive: Bool[np.ndarray, " N"], *, bins: int = BINS
 ) -> float:
@@ -165,6 +171,5 @@ def expected_calibration_error(
     equal width (Guo et al., ICML 2017, Eq. 3). NaN of no entries."""
     if not len(probabilities):
         return float("nan")
-    at = np.minimum((probabilities * bins).astype(int), bins - 1)
-    apart = np.bincount(at, probabilities, bins) - np.bincount(at, positive, bins)
-    return float(np.abs(apart).sum() / len(probabilities))
+    _, said, there = binned(probabilities, positive, bins=bins).T
+    return float(np.abs(said - there).sum() / len(probabilities))

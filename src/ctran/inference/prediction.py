@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+Threshold = float | Mapping[str, float] | None
+"""From where on a label counts as present: one number for all labels, some by name, or what the model came with."""
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -11,14 +11,11 @@ from ctran import exclusive, implications
 from ctran.decoding import Source, open_pixels
 from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
-from ctran.inference.prediction import Prediction
+from ctran.inference.prediction import Prediction, Threshold
 from ctran.inference.session import Session
 from ctran.labels import LabelSpace
 from ctran.model import CTran, Features, Method
 from ctran.model.fast import fast
-
-Threshold = float | Mapping[str, float] | None
-"""From where on a label counts as present: one number for all labels, some by name, or what the model came with."""
 
 
 class Predictor:

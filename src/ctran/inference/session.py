@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, Question
-from ctran.inference.prediction import Prediction
+from ctran.inference.prediction import Prediction, Threshold
 from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features
 
 if TYPE_CHECKING:
-    from ctran.inference.predictor import Predictor, Threshold
+    from ctran.inference.predictor import Predictor
 
 FORMAT = 1
 
@@ -171,7 +171,7 @@ class Session:
         """Probability of each label in each row of states."""
         return self.predictor.marginals(self.features, states)
 
-    def predict(self, known: Mapping[str, bool] | None = None, *, threshold: "Threshold" = None) -> Prediction:
+    def predict(self, known: Mapping[str, bool] | None = None, *, threshold: Threshold = None) -> Prediction:
         """What the model says, given what has been told and, for this once, ``known`` as well.
 
         Args:

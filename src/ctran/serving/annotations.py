@@ -42,7 +42,7 @@ class Annotations:
         if other := [name for name in ("metadata.csv", "metadata.parquet") if (folder / name).is_file()]:
             raise AnnotationError(
                 f"{folder / other[0]}: answers are saved as {FILE}, and a folder has one file of rows; turn it into {FILE}, or "
-                f"move it away"
+                "move it away"
             )
         self._seen = self._stamp()
         self._rows = self._read()

@@ -28,17 +28,18 @@ class Account(httpx.Auth):
     def __init__(self, key: str, refresh: httpx.URL) -> None:
         self.key, self.refresh = key, refresh
         self.personal = key.count(".") == 2  # a JSON web token
+        self._scheme = "Bearer" if self.personal else "Token"
         self._access = "" if self.personal else key
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sends the key; a personal one is exchanged first, and again when what it was exchanged for has expired."""
         if not self._access:
             yield from self._exchange()
-        request.headers["Authorization"] = f"{'Bearer' if self.personal else 'Token'} {self._access}"
+        request.headers["Authorization"] = f"{self._scheme} {self._access}"
         response = yield request
         if response.status_code == 401 and self.personal:
             yield from self._exchange()
-            request.headers["Authorization"] = f"Bearer {self._access}"
+            request.headers["Authorization"] = f"{self._scheme} {self._access}"
             yield request
 
     def _exchange(self) -> Generator[httpx.Request, httpx.Response, None]:
@@ -90,34 +91,32 @@ class TaskPictures:
         """
         if source.startswith("data:"):
             return self._inside(source)
-        url = self._url(source, task)
+        if source.partition("://")[0] in STORAGES:
+            uri = quote(base64.urlsafe_b64encode(source.encode()).decode())
+            return self._fetch(httpx.URL(f"{self._base_for(source)}/tasks/{task}/resolve/?fileuri={uri}"), own=True)
+        url = _address(f"{self._base_for(source)}{source}" if source.startswith("/") else source)
         own = self.base is not None and _origin(url) == _origin(self.base)
-        if own and not source.startswith(tuple(f"{scheme}://" for scheme in STORAGES)):
+        if own:
             self._check_file(url)
-        if not own and _origin(url) not in self.others:
+        elif _origin(url) not in self.others:
             raise TaskPictureError(
                 f"{url}: nothing is fetched from there unless ctran serve is told: --pictures-from {_site(url)}"
             )
         return self._fetch(url, own)
+
+    def _base_for(self, source: str) -> httpx.URL:
+        """Label Studio's address, which the source needs."""
+        if self.base is None:
+            raise TaskPictureError(
+                f"{source}: that is Label Studio's to resolve; start ctran serve with --label-studio ADDRESS"
+            )
+        return self.base
 
     def _check_file(self, url: httpx.URL) -> None:
         """Refuse addresses of Label Studio that are not a task's data: the key opens more than that."""
         assert self.base is not None
         if not posixpath.normpath(url.path).startswith(f"{self.base.path.rstrip('/')}/data/"):
             raise TaskPictureError(f"{url}: expected a file of Label Studio's, below /data/")
-
-    def _url(self, source: str, task: int | None) -> httpx.URL:
-        scheme = source.partition("://")[0]
-        if not source.startswith("/") and scheme not in STORAGES:
-            return _address(source)
-        if self.base is None:
-            raise TaskPictureError(
-                f"{source}: that is Label Studio's to resolve; start ctran serve with --label-studio ADDRESS"
-            )
-        if source.startswith("/"):
-            return _address(f"{self.base}{source}")
-        uri = quote(base64.urlsafe_b64encode(source.encode()).decode())
-        return httpx.URL(f"{self.base}/tasks/{task}/resolve/?fileuri={uri}")
 
     def _fetch(self, url: httpx.URL, own: bool) -> bytes:
         """Redirects are followed where Label Studio sends them, as it does to its storages."""

@@ -16,10 +16,18 @@ const state = {
   answers: null, // what was said of it
   said: null, // of the last answer: probabilities by label, the most probable first, and a set of labels that are present
   moved: new Map(), // label -> change of its probability by the last step
+  places: new Map(), // label -> its place in the label space
+  thresholds: new Map(), // label -> from where on it is present, where the model has its own
   groups: new Map(), // label -> name of its exclusive group
   rivals: new Map(), // label -> labels of its exclusive group
   asking: false,
   question: null,
+}
+
+/** Stop what is on its way, and start afresh. */
+function anew(controller) {
+  controller.abort()
+  return new AbortController()
 }
 
 let work = new AbortController() // of the question that is open; a newer one makes it pointless
@@ -70,10 +78,8 @@ function leave() {
 /** Ask for a picture. Until it is there nothing can be said, as it would be said of another. */
 async function open(number, name, get) {
   const { at, image: old } = state
-  work.abort()
-  work = new AbortController()
-  opening.abort()
-  opening = new AbortController()
+  work = anew(work)
+  opening = anew(opening)
   const { signal } = opening
   Object.assign(state, { at: number, image: null, question: null })
   hideHeat()
@@ -260,8 +266,7 @@ const clear = attempt(async () => {
 
 /** What was said shows at once; what the model makes of it follows. */
 async function said() {
-  work.abort()
-  work = new AbortController()
+  work = anew(work)
   $('question').inert = true // it is answered; the next one comes
   $('labels').setAttribute('aria-busy', 'true')
   render()
@@ -343,10 +348,9 @@ function hideHeat() {
 
 function look(name) {
   clearTimeout(pause)
-  lookWork.abort()
   if (name === null || !state.about.attention || !state.image) return hideHeat()
   looking = name
-  lookWork = new AbortController()
+  lookWork = anew(lookWork)
   const { signal } = lookWork
   pause = setTimeout(async () => {
     try {
