@@ -11,6 +11,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ctran.errors import UserError
+
 try:
     import simplejpeg
 except ImportError:  # the extra `fast`
@@ -29,7 +31,7 @@ Source = Path | str | bytes | Image.Image
 """A path, encoded bytes, or a Pillow image."""
 
 
-class BrokenImageError(ValueError):
+class BrokenImageError(UserError):
     """A file that is missing, no picture, truncated or too large; the message names it and says which."""
 
 

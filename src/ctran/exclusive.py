@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.labels import LabelState
 
 
@@ -58,7 +59,7 @@ def cross_entropy(
     return z.masked_fill(~told, lowest).logsumexp(dim=1) - z.masked_fill(~true, lowest).logsumexp(dim=1)
 
 
-class ExclusiveError(ValueError):
+class ExclusiveError(UserError):
     """Truth that breaks an exclusive group: its number, the first such row, its positive labels there, how many such rows."""
 
     def __init__(self, group: int, row: int, positives: int, rows: int) -> None:

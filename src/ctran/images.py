@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import v2
 
 from ctran.decoding import BrokenImageError, as_image, as_pixels, open_image, open_pixels
+from ctran.errors import UserError
 
 __all__ = ["Augmentation", "BrokenImageError", "Fit", "Preprocessing", "Resample", "Resizer"]
 __all__ += ["augmentation", "cutout", "open_image", "open_pixels"]
@@ -168,7 +169,7 @@ def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transfo
     if name == "cub299":
         jitter = v2.ColorJitter(brightness=32 / 255, saturation=(0.5, 1.5))
         return v2.Compose([jitter, v2.RandomResizedCrop(size, interpolation=method), flip])
-    raise ValueError(f"unknown augmentation {name!r}, expected one of {', '.join(get_args(Augmentation))}")
+    raise UserError(f"unknown augmentation {name!r}, expected one of {', '.join(get_args(Augmentation))}")
 
 
 def _squashed(picture: Image.Image, side: int, preprocessing: Preprocessing) -> Image.Image:

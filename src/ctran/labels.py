@@ -1,6 +1,5 @@
 """Labels: what is known of each (:class:`LabelState`) and what they are called (:class:`LabelSpace`)."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+from ctran.errors import UserError, UserTypeError, nearest
 
 
 class LabelState(IntEnum):
@@ -25,17 +26,11 @@ class LabelState(IntEnum):
     POSITIVE = 2
 
 
-class UnknownLabelError(KeyError):
+class UnknownLabelError(UserError, KeyError):
     """A label name that is not in the label space; the message suggests near ones."""
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """``"; did you mean 'flag'?"`` for the nearest of ``names``, or an empty string where none is near."""
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def closure(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -81,7 +76,7 @@ class Group:
     def __post_init__(self) -> None:
         if len(self.labels) < 1 + self.exclusive:
             kind = "an exclusive group needs at least two labels" if self.exclusive else "a group needs at least one label"
-            raise ValueError(f"{kind}, group {self.name!r} has {len(self.labels)}")
+            raise UserError(f"{kind}, group {self.name!r} has {len(self.labels)}")
 
 
 @dataclass(frozen=True)
@@ -102,16 +97,16 @@ class LabelSpace:
 
     def __post_init__(self) -> None:
         if not self.names:
-            raise ValueError("a label space needs at least one label, got none")
+            raise UserError("a label space needs at least one label, got none")
         if blank := [i for i, n in enumerate(self.names) if not n.strip()]:
-            raise ValueError(f"label names must not be empty, got an empty one at position {blank[0]}")
+            raise UserError(f"label names must not be empty, got an empty one at position {blank[0]}")
         if len(self.index_of) != len(self.names):
             twice = next(n for i, n in enumerate(self.names) if self.index_of[n] != i)
-            raise ValueError(f"label names must be distinct, got {twice!r} twice")
+            raise UserError(f"label names must be distinct, got {twice!r} twice")
         for name in self.extra:
             self.index(name)
         if len(set(self.extra)) == len(self.names):
-            raise ValueError("every label is extra, so nothing is asked for; at least one must be a target")
+            raise UserError("every label is extra, so nothing is asked for; at least one must be a target")
         self._check_groups()
         self._check_implications()
 
@@ -120,15 +115,15 @@ class LabelSpace:
         named, extra = set[str](), set(self.extra)
         for group in self.groups:
             if group.name in named:
-                raise ValueError(f"groups must have distinct names, got {group.name!r} twice")
+                raise UserError(f"groups must have distinct names, got {group.name!r} twice")
             named.add(group.name)
             for name in group.labels:
                 self.index(name)
                 if name in seen:
-                    raise ValueError(f"label {name!r} is in group {seen[name]!r} and in group {group.name!r}; one is allowed")
+                    raise UserError(f"label {name!r} is in group {seen[name]!r} and in group {group.name!r}; one is allowed")
                 seen[name] = group.name
             if group.exclusive and 0 < sum(name in extra for name in group.labels) < len(group.labels):
-                raise ValueError(f"exclusive group {group.name!r} must be extra as a whole, or not at all")
+                raise UserError(f"exclusive group {group.name!r} must be extra as a whole, or not at all")
 
     def _check_implications(self) -> None:
         try:
@@ -137,11 +132,11 @@ class LabelSpace:
             raise
         except ValueError as error:
             circle = " => ".join(repr(self.names[i]) for i in (*error.args, error.args[0]))
-            raise ValueError(f"implications must not go round in a circle: {circle}") from None
+            raise UserError(f"implications must not go round in a circle: {circle}") from None
         one_of = {name: g.name for g in self.groups if g.exclusive for name in g.labels}
         for child, parent in ((self.names[c], self.names[p]) for c, p in pairs):
             if child in one_of and one_of[child] == one_of.get(parent):
-                raise ValueError(f"{child!r} implies {parent!r}, but only one label of group {one_of[child]!r} is present")
+                raise UserError(f"{child!r} implies {parent!r}, but only one label of group {one_of[child]!r} is present")
 
     @cached_property
     def implied(self) -> Int[Tensor, "I 2"]:
@@ -231,18 +226,18 @@ class LabelSpace:
         states = torch.full((len(self),), LabelState.UNKNOWN, dtype=torch.long)
         for name, present in known.items():
             if not isinstance(present, bool):
-                raise TypeError(f"known[{name!r}] must be True or False, got {present!r}")
+                raise UserTypeError(f"known[{name!r}] must be True or False, got {present!r}")
             states[self.index(name)] = LabelState.POSITIVE if present else LabelState.NEGATIVE
         for group in (g for g in self.groups if g.exclusive):
             present = [name for name in group.labels if known.get(name)]
             if len(present) > 1:
-                raise ValueError(f"group {group.name!r} is exclusive: {present[0]!r} and {present[1]!r} cannot both be present")
+                raise UserError(f"group {group.name!r} is exclusive: {present[0]!r} and {present[1]!r} cannot both be present")
             if all(known.get(name) is False for name in group.labels):
-                raise ValueError(f"group {group.name!r} is exclusive: one of its labels is present, all were said to be absent")
+                raise UserError(f"group {group.name!r} is exclusive: one of its labels is present, all were said to be absent")
         for child, parent in self.implied[(states[self.implied[:, 0]] == LabelState.POSITIVE)].tolist():
             if states[parent] == LabelState.NEGATIVE:
                 child, parent = self.names[child], self.names[parent]
-                raise ValueError(f"{child!r} implies {parent!r}: the one cannot be present and the other absent")
+                raise UserError(f"{child!r} implies {parent!r}: the one cannot be present and the other absent")
         return states
 
     def as_dict(self) -> dict[str, Any]:
@@ -271,5 +266,5 @@ class LabelSpace:
         """Read what :meth:`save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise TypeError(f"expected an object with names, extra and groups, got a {type(content).__name__}")
+            raise UserTypeError(f"expected an object with names, extra and groups, got a {type(content).__name__}")
         return cls.from_dict(content)

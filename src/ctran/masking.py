@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 
 
@@ -49,13 +50,13 @@ def label_mask_training(
         return torch.zeros_like(truth).index_copy(1, inside.to(truth.device), told)
     low, high = unknown_share
     if not 0 <= low <= high <= 1:
-        raise ValueError(f"unknown_share must satisfy 0 <= low <= high <= 1, got [{low}, {high}]")
+        raise UserError(f"unknown_share must satisfy 0 <= low <= high <= 1, got [{low}, {high}]")
     batch = len(truth)
     labels = truth.shape[1] if units is None else int(units.max()) + 1
     least, most = math.ceil(low * labels), math.floor(high * labels)
     if least > most:
         kind = "labels" if units is None else "units (groups, and labels without one)"
-        raise ValueError(f"unknown_share [{low}, {high}] admits no whole number of {labels} {kind}")
+        raise UserError(f"unknown_share [{low}, {high}] admits no whole number of {labels} {kind}")
     count = torch.randint(least, most + 1, (batch, 1), generator=generator)
     nothing = torch.rand(batch, 1, generator=generator) < all_unknown
     count = torch.where(nothing, labels, count)
@@ -88,11 +89,11 @@ class Evidence:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise ValueError(f"a known share lies between 0 and 1, got {self.share}")
+            raise UserError(f"a known share lies between 0 and 1, got {self.share}")
         if self.groups is not None and self.groups < 0:
-            raise ValueError(f"a number of known groups is at least 0, got {self.groups}")
+            raise UserError(f"a number of known groups is at least 0, got {self.groups}")
         if self.groups is not None and (self.share or self.reveal != "random"):
-            raise ValueError("groups of extra labels are told as a whole and drawn at random: no share, no other reveal")
+            raise UserError("groups of extra labels are told as a whole and drawn at random: no share, no other reveal")
 
     def __str__(self) -> str:
         if self.groups is not None:
@@ -157,7 +158,7 @@ def _extra_groups(labels: LabelSpace, wanted: int | None) -> list[Int[Tensor, ".
         return []
     found = [((labels.units == unit) & ~labels.targets).nonzero()[:, 0] for unit in labels.units[~labels.targets].unique()]
     if wanted > len(found):
-        raise ValueError(f"{wanted} groups were to be told, the label space has {len(found)} groups of extra labels")
+        raise UserError(f"{wanted} groups were to be told, the label space has {len(found)} groups of extra labels")
     return found
 
 

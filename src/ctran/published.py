@@ -6,6 +6,7 @@ from importlib import resources
 
 import msgspec
 
+from ctran.errors import UserError
 from ctran.labels import nearest
 
 
@@ -144,5 +145,5 @@ def find(name: str) -> PublishedTable:
     """
     known = list(tables())
     if name not in known:
-        raise ValueError(f"no table {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
+        raise UserError(f"no table {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
     return tables()[name]

@@ -4,7 +4,7 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
-from ctran.labels import nearest
+from ctran.errors import UserError, nearest
 
 
 def names(package: ModuleType) -> list[str]:
@@ -13,9 +13,9 @@ def names(package: ModuleType) -> list[str]:
 
 
 def find(package: ModuleType, name: str) -> ModuleType:
-    """The module ``name`` of ``package``; ValueError with the nearest name where there is none."""
+    """The module ``name`` of ``package``; UserError with the nearest name where there is none."""
     known = names(package)
     if name not in known:
         kind = package.__name__.rpartition(".")[2].rstrip("s")
-        raise ValueError(f"unknown {kind} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
+        raise UserError(f"unknown {kind} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
     return import_module(f"{package.__name__}.{name}")

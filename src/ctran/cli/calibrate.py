@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ctran.cli.predict import share
+from ctran.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
     shares = sorted(set(options.known_share))
     if bad := [s for s in shares if not 0 <= s < 100]:
-        raise ValueError(f"--known-share takes percentages from 0 to below 100, got {bad[0]:g}")
+        raise UserError(f"--known-share takes percentages from 0 to below 100, got {bad[0]:g}")
     tagger = Tagger.load(options.run)
     if options.reset:
         path = remove_calibration(options.run)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctran.cli.predict import count
+from ctran.errors import UserError
 
 if TYPE_CHECKING:
     from ctran.inference.tagger import Tagger
@@ -131,7 +132,7 @@ print(ctran.load("path/of/this/folder").predict("picture.png").top(5))
 def run(options: argparse.Namespace) -> int:
     """Convert, and say what was converted."""
     if options.out.is_file():
-        raise ValueError(f"{options.out} is a file; name a folder that is new, or a model folder to replace")
+        raise UserError(f"{options.out} is a file; name a folder that is new, or a model folder to replace")
     tagger, checkpoint = convert(options)
     text = report(options, tagger, checkpoint)
     tagger.save(options.out, card=card(options, text))

@@ -12,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.errors import UserError
+
 if TYPE_CHECKING:
     from ctran.data.description import Pairs
     from ctran.data.table import SampleTable
@@ -37,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
     if words[:1] == ["show"] and len(words) == 2:
         return show(words[1], options)
     if words[:1] == ["show"] or len(words) > 1:
-        raise ValueError(f"expected 'ctran datasets show NAME --root DIR', got 'ctran datasets {' '.join(words)}'")
+        raise UserError(f"expected 'ctran datasets show NAME --root DIR', got 'ctran datasets {' '.join(words)}'")
     if options.keys:
-        raise ValueError(f"{options.keys[0]} belongs to 'ctran datasets show NAME', the name first")
+        raise UserError(f"{options.keys[0]} belongs to 'ctran datasets show NAME', the name first")
     if words:
         explain(words[0])
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctran.cli.predict import count
+from ctran.errors import UserError
 
 if TYPE_CHECKING:
     from ctran.export.pictures import Pictures
@@ -46,11 +47,11 @@ def pictures_for(options: argparse.Namespace, tagger: "Tagger") -> "Pictures":
     if options.pictures:
         return Pictures(find_pictures(options.pictures), tagger.preprocessing)
     if not (options.run / "recipe.yaml").is_file():
-        raise ValueError(f"{options.run} is a model without a recipe: name pictures to compare on with --pictures")
+        raise UserError(f"{options.run} is a model without a recipe: name pictures to compare on with --pictures")
     try:
         table = tables_of_run(options.run)["val"]
     except (ValueError, OSError) as error:
-        raise ValueError(f"the run's pictures cannot be read ({error}); name others with --pictures") from error
+        raise UserError(f"the run's pictures cannot be read ({error}); name others with --pictures") from error
     return Pictures(table, tagger.preprocessing)
 
 
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from ctran.inference.tagger import Tagger
 
     if options.calibrate is not None and not options.int8:
-        raise ValueError("--calibrate is for --int8; float32 formats need no calibration")
+        raise UserError("--calibrate is for --int8; float32 formats need no calibration")
     tagger = Tagger.load(options.run)
     kind = f"{options.format}-int8" if options.int8 else options.format
     folder = options.run if options.run.name not in ("", "..") else options.run.resolve()

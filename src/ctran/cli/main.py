@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 import ctran.cli
 from ctran import registry
-from ctran.images import BrokenImageError
-from ctran.inference.tagger import ModelFolderError
-from ctran.labels import UnknownLabelError, nearest
+from ctran.errors import nearest
 from ctran.version import __version__
 
 TAKE_KEYS = ("train", "evaluate", "datasets")
@@ -55,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return modules[options.command].run(options)
     except KeyboardInterrupt:
         return 130
-    except (ValueError, BrokenImageError, ModelFolderError, UnknownLabelError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         if isinstance(error, RuntimeError) and type(error) is RuntimeError:
             raise  # a bug, or torch: the trace helps
         message = str(error)

@@ -13,6 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ctran.errors import UserError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
@@ -76,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 def files(stem: Path) -> tuple[Path, Path]:
     """PNG and CSV file of a stem, whose folder must exist."""
     if not stem.parent.is_dir():
-        raise ValueError(f"--output {stem}: there is no folder {stem.parent}")
+        raise UserError(f"--output {stem}: there is no folder {stem.parent}")
     return stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
 
 
@@ -171,7 +173,7 @@ def attention(options: argparse.Namespace) -> int:
     try:
         maps = {name: session.attention(name) for name in options.labels}
     except TypeError as error:
-        raise ValueError(str(error)) from None
+        raise UserError(str(error)) from None
     attention_sheet(session.square.numpy(), maps, png)
     cells = (
         (name, layer, y, x, f"{weight:.6f}")
@@ -190,5 +192,5 @@ def find(name: str, ids: list[str], split: str) -> int:
     from ctran.labels import nearest
 
     if name not in ids:
-        raise ValueError(f"{split} has no picture {name!r}{nearest(name, ids)}")
+        raise UserError(f"{split} has no picture {name!r}{nearest(name, ids)}")
     return ids.index(name)

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from ctran.errors import UserError
+
 ANSWERS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -47,10 +49,10 @@ def parse_known(pairs: Iterable[str]) -> dict[str, bool]:
     for pair in pairs:
         name, equals, answer = pair.rpartition("=")
         if not equals or answer.strip().lower() not in ANSWERS:
-            raise ValueError(f"--known takes LABEL=yes or LABEL=no, got {pair!r}")
+            raise UserError(f"--known takes LABEL=yes or LABEL=no, got {pair!r}")
         name, present = name.strip(), ANSWERS[answer.strip().lower()]
         if known.setdefault(name, present) != present:
-            raise ValueError(f"--known says both yes and no of {name!r}")
+            raise UserError(f"--known says both yes and no of {name!r}")
     return known
 
 
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
     tagger = load(options.run)
     if options.fast and isinstance(tagger, Exported):
-        raise ValueError(f"--fast: {options.run} is exported, so how fast it is was settled then (ctran export --int8)")
+        raise UserError(f"--fast: {options.run} is exported, so how fast it is was settled then (ctran export --int8)")
     tagger = tagger.fast() if options.fast else tagger
     known = parse_known(options.known)
     tagger.labels.states(known)  # refuse a wrong name before the first picture

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ctran.cli.predict import count
+from ctran.errors import UserError
 
 if TYPE_CHECKING:
     from socket import socket as Socket
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
         from ctran.serving.api import create_app
     except ImportError as error:
-        raise ValueError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
+        raise UserError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
     from ctran.inference.exported import load
     from ctran.serving.annotations import Annotations
     from ctran.serving.settings import MIB, Settings
@@ -129,7 +130,7 @@ def listening(host: str, port: int) -> "Socket":
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
     except (OSError, OverflowError) as error:
-        raise ValueError(f"--host {host} --port {port}: cannot listen there ({error}); --port 0 takes any free one") from None
+        raise UserError(f"--host {host} --port {port}: cannot listen there ({error}); --port 0 takes any free one") from None
     made.listen(2048)
     return made
 
@@ -141,9 +142,9 @@ def token_of(options: argparse.Namespace) -> str | None:
     try:
         token = options.token_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--token-file {options.token_file}: cannot be read ({error})") from None
+        raise UserError(f"--token-file {options.token_file}: cannot be read ({error})") from None
     if not token:
-        raise ValueError(f"--token-file {options.token_file} is empty")
+        raise UserError(f"--token-file {options.token_file} is empty")
     return token
 
 
@@ -171,7 +172,7 @@ def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gall
 
     if options.pictures:
         if not options.pictures.is_dir():
-            raise ValueError(f"--pictures {options.pictures}: there is no such folder")
+            raise UserError(f"--pictures {options.pictures}: there is no such folder")
         return Gallery.of_folder(annotations)
     if not (options.run / "recipe.yaml").is_file():
         return Gallery([])

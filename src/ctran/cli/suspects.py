@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from ctran.cli.predict import count
+from ctran.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +35,12 @@ def run(options: argparse.Namespace) -> int:
 
     stem = options.output or options.run / f"suspects-{options.split}"
     if not stem.parent.is_dir():
-        raise ValueError(f"--output {stem}: there is no folder {stem.parent}")
+        raise UserError(f"--output {stem}: there is no folder {stem.parent}")
     tagger = Tagger.load(options.run)
     table = tables_of_run(options.run, options.root)[options.split]
     found = suspects(tagger, table, most=max(options.rows, options.pictures))
     if not found:
-        raise ValueError(f"{options.split} has no annotation of a label that the model is asked for")
+        raise UserError(f"{options.split} has no annotation of a label that the model is asked for")
     names = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "html")}
     header = ("id", "label", "annotated", "probability", "surprise")
     rows = ((s.id, s.label, "present" if s.annotated else "absent", f"{s.probability:.6f}", f"{s.surprise:.4f}") for s in found)

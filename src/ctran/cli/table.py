@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.errors import UserError
+
 if TYPE_CHECKING:
     from ctran.training.comparison import Comparison, Ours
 
@@ -137,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
 
     table = find(options.table)
     if options.runs is not None and not options.runs.is_dir():
-        raise ValueError(f"--runs {options.runs}: there is no such folder")
+        raise UserError(f"--runs {options.runs}: there is no such folder")
     found = compare(table, *(find_runs(options.runs) if options.runs else ([], [])))
     notes = Notes()
     lines = lines_of(found, notes)

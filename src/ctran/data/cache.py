@@ -18,12 +18,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ctran.errors import UserError
+
 CHUNK = 64
 LAYOUT = 2
 """Of a cache folder, part of its key; the first had no ``key.json``."""
 
 
-class StaleCacheError(ValueError):
+class StaleCacheError(UserError):
     """A cache folder of something else than what is wanted; the message says what differs and what to do."""
 
 

@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Int
 
 from ctran.data.lists import Lists, among
+from ctran.errors import UserError
 
 
-class ImpliedError(ValueError):
+class ImpliedError(UserError):
     """A child is present and its parent said to be absent: the picture's row, both labels, how many pictures break this one."""
 
     def __init__(self, row: int, child: int, parent: int, rows: int) -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int
 
+from ctran.errors import UserError
 
-class LabelRangeError(ValueError):
+
+class LabelRangeError(UserError):
     """A label index that the label space does not have: the picture's row, the index."""
 
     def __init__(self, row: int, label: int) -> None:
@@ -40,7 +42,7 @@ class Lists:
         offsets = array.offsets.to_numpy()
         values = array.values.slice(offsets[0], offsets[-1] - offsets[0])
         if array.null_count or values.null_count:
-            raise ValueError("label lists must not be null; a picture without labels has an empty list")
+            raise UserError("label lists must not be null; a picture without labels has an empty list")
         found = cls(offsets - offsets[0] if offsets[0] else offsets, values.to_numpy())
         if len(wrong := np.flatnonzero((found.labels < 0) | (found.labels >= num_labels))):
             raise LabelRangeError(int(found.rows_of(wrong[:1])[0]), int(found.labels[wrong[0]]))

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ctran.errors import UserError
 from ctran.labels import LabelState
 
 IMPOSSIBLE = -1e4
@@ -36,11 +37,11 @@ class World:
 
     def __post_init__(self) -> None:
         if len(self.field) > 16:
-            raise ValueError(f"the exact answer enumerates 2^L states: expected at most 16 labels, got {len(self.field)}")
+            raise UserError(f"the exact answer enumerates 2^L states: expected at most 16 labels, got {len(self.field)}")
         if (self.coupling != self.coupling.T).any() or np.diag(self.coupling).any():
-            raise ValueError("expected a symmetric coupling with diagonal 0")
+            raise UserError("expected a symmetric coupling with diagonal 0")
         if ((self.drawn_share < 0) | (self.drawn_share >= 1)).any():
-            raise ValueError(f"expected probabilities of being drawn in [0, 1), got {self.drawn_share.tolist()}")
+            raise UserError(f"expected probabilities of being drawn in [0, 1), got {self.drawn_share.tolist()}")
 
     @cached_property
     def all_states(self) -> Float[np.ndarray, "S L"]:
@@ -78,7 +79,7 @@ class World:
             ValueError: something is drawn that is known to be absent, or that is never drawn.
         """
         if (drawn & ((states == LabelState.NEGATIVE) | (self.drawn_share == 0))).any():
-            raise ValueError("no state of the world agrees: a label is drawn that is known to be absent or is never drawn")
+            raise UserError("no state of the world agrees: a label is drawn that is known to be absent or is never drawn")
         present = np.where(states == LabelState.NEGATIVE, IMPOSSIBLE, np.where(drawn, 0.0, np.log1p(-self.drawn_share)))
         absent = np.where((states == LabelState.POSITIVE) | drawn, IMPOSSIBLE, 0.0)  # log P(d_i, k_i | y_i), up to a constant
         evidence = present @ self.all_states.T + absent @ (1 - self.all_states).T  # (N, S)

@@ -18,6 +18,7 @@ from torch import Tensor
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
+from ctran.errors import UserError
 from ctran.exclusive import ExclusiveError
 from ctran.images import open_image, open_pixels
 from ctran.labels import LabelSpace, LabelState
@@ -26,7 +27,7 @@ FEW = 256
 """Pictures whose files are in memory at once while they are read for the digest."""
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Data that cannot be used as they are; the message names file and row, what was expected, and what to do."""
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ctran.data.table import SampleTable
 from ctran.decoding import picture_files
+from ctran.errors import UserError
 from ctran.images import Preprocessing, open_pixels
 
 
@@ -50,8 +51,8 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise ValueError(f"--pictures: {path} not found")
+            raise UserError(f"--pictures: {path} not found")
         found.extend(picture_files(path) if path.is_dir() else [path])
     if not found:
-        raise ValueError(f"--pictures: no picture in {', '.join(map(str, paths))}")
+        raise UserError(f"--pictures: no picture in {', '.join(map(str, paths))}")
     return found

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ctran import registry
+from ctran.errors import UserError
 from ctran.export import formats
 from ctran.export.card import card
 from ctran.export.graphs import Programs, memory_of, programs
@@ -29,7 +30,7 @@ QUESTIONS = 64
 """Pictures on whose questions the fast half is calibrated; each may take megabytes."""
 
 
-class ParityError(ValueError):
+class ParityError(UserError):
     """An exported model that does not answer as the model does."""
 
 
@@ -66,7 +67,7 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
     module, own = registry.find(formats, form), files_of(form)
     if int8 and not module.INT8:
         can = [name for name in registry.names(formats) if registry.find(formats, name).INT8]
-        raise ValueError(f"int8 is made for {' and '.join(can)}; {form} stays in float32")
+        raise UserError(f"int8 is made for {' and '.join(can)}; {form} stays in float32")
     refuse_foreign(folder, own)  # before the work, not after it
     made = programs(tagger)
     graphs = {name: module.convert(getattr(made, name), *made.ports(name)) for name in ("encode", "predict")}

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.errors import UserError, UserTypeError
 from ctran.labels import LabelSpace, LabelState
 
 Policy = Literal["information", "uncertainty", "total", "random"]
@@ -55,7 +56,7 @@ def at_least(least: int, **numbers: int) -> None:
     """Refuse numbers that are not whole, or less."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ValueError(f"{name}: expected a whole number from {least} on, got {number!r}")
+            raise UserError(f"{name}: expected a whole number from {least} on, got {number!r}")
 
 
 def entropy(probabilities: Float[Tensor, "*R L"]) -> Float[Tensor, "*R L"]:
@@ -179,17 +180,17 @@ def ask(
     """
     at_least(1, k=k, most=most)
     if policy not in get_args(Policy):
-        raise ValueError(f"policy: expected {', '.join(get_args(Policy))}, got {policy!r}")
+        raise UserError(f"policy: expected {', '.join(get_args(Policy))}, got {policy!r}")
     if isinstance(within, str):
-        raise TypeError(f"within: expected a list of names, got the text {within!r}")
+        raise UserTypeError(f"within: expected a list of names, got the text {within!r}")
     costs = dict(costs or {})
     _named(labels, list(costs))
     if bad := [(name, cost) for name, cost in costs.items() if not 0 < cost < float("inf")]:
-        raise ValueError(f"a cost is a number greater than 0, got {bad[0][1]} for {bad[0][0]!r}")
+        raise UserError(f"a cost is a number greater than 0, got {bad[0][1]} for {bad[0][0]!r}")
     open_ = candidates(labels, states, within)
     if policy == "random":
         if generator is None:
-            raise ValueError("the policy 'random' draws from a generator, and none was given")
+            raise UserError("the policy 'random' draws from a generator, and none was given")
         scores = torch.rand(len(open_), generator=generator).tolist()
     else:
         before = marginals(states[None])[0]

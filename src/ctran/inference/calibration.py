@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 from ctran.losses import label_loss
 
@@ -44,13 +45,13 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if len(self.known_shares) != len(self.temperatures) or not self.known_shares:
-            raise ValueError(f"expected a temperature a share, got {len(self.known_shares)} and {len(self.temperatures)}")
+            raise UserError(f"expected a temperature a share, got {len(self.known_shares)} and {len(self.temperatures)}")
         if any(a >= b for a, b in zip(self.known_shares, self.known_shares[1:], strict=False)):
-            raise ValueError(f"known shares must increase, got {list(self.known_shares)}")
+            raise UserError(f"known shares must increase, got {list(self.known_shares)}")
         if bad := [t for t in self.temperatures if not 0 < t < float("inf")]:
-            raise ValueError(f"a temperature is greater than 0, got {bad[0]}")
+            raise UserError(f"a temperature is greater than 0, got {bad[0]}")
         if wrong := [(name, t) for name, t in self.thresholds.items() if not 0 <= t <= 1]:
-            raise ValueError(f"a threshold lies between 0 and 1, got {wrong[0][1]} for {wrong[0][0]!r}")
+            raise UserError(f"a threshold lies between 0 and 1, got {wrong[0][1]} for {wrong[0][0]!r}")
 
     def temperature_of(self, states: Int[Tensor, "R L"]) -> Float[Tensor, " R"]:
         """Temperature of each row, by the share of its labels that is told."""
@@ -79,7 +80,7 @@ class Calibration:
             ValueError: another format; :class:`~ctran.labels.UnknownLabelError` for a threshold of no label.
         """
         if content.get("format") != FORMAT:
-            raise ValueError(f"calibration has format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
+            raise UserError(f"calibration has format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
         for name in content["thresholds"]:
             labels.index(name)
         shares, temperatures = tuple(content["known_shares"]), tuple(content["temperatures"])

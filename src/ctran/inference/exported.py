@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
 from ctran.inference.folder import ModelFolderError
@@ -129,7 +130,7 @@ class Exported(Predictor):
     def encode(self, images: Float[np.ndarray, "B 3 H W"]) -> dict[str, np.ndarray]:
         """The slow half: what the model makes of normalised pictures (:attr:`preprocessing`), ``B`` entries each."""
         if not np.isfinite(images).all():
-            raise ValueError("images: expected finite numbers, got NaN or infinity")
+            raise UserError("images: expected finite numbers, got NaN or infinity")
         return dict(zip(self.about.memory, self.graphs.encode({"images": images}), strict=True))
 
     def predict_labels(self, memory: Mapping[str, np.ndarray], states: Int[np.ndarray, "B S L"]) -> Float[np.ndarray, "B S L"]:
@@ -145,11 +146,11 @@ def checked(states: np.ndarray, num_labels: int) -> np.ndarray:
             of labels.
     """
     if not np.issubdtype(states.dtype, np.integer):
-        raise ValueError(f"states: expected whole numbers (0 unknown, 1 absent, 2 present), got {states.dtype}")
+        raise UserError(f"states: expected whole numbers (0 unknown, 1 absent, 2 present), got {states.dtype}")
     if states.ndim < 2 or states.shape[-1] != num_labels:
-        raise ValueError(f"states: expected {num_labels} labels in the last of several axes, got shape {states.shape}")
+        raise UserError(f"states: expected {num_labels} labels in the last of several axes, got shape {states.shape}")
     if states.size and not 0 <= states.min() <= states.max() <= max(LabelState):
-        raise ValueError(f"states: expected 0, 1 and 2, got {states.min()} to {states.max()}")
+        raise UserError(f"states: expected 0, 1 and 2, got {states.min()} to {states.max()}")
     return np.ascontiguousarray(states, dtype=np.int64)
 
 

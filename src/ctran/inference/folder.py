@@ -5,8 +5,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ctran.errors import UserError
 
-class ModelFolderError(ValueError):
+
+class ModelFolderError(UserError):
     """A folder that holds no model, or one of another format; the message says what was expected."""
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ctran import exclusive, implications
 from ctran.decoding import Source, open_pixels
+from ctran.errors import UserError, UserTypeError
 from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
 from ctran.inference.prediction import Prediction, Threshold
@@ -112,7 +113,7 @@ class Predictor:
             ValueError: states of another number of labels.
         """
         if states.shape[1] != len(self.labels):
-            raise ValueError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
+            raise UserError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
         told = implications.complete(states, self.labels.implied).to(self.device)
         logits = self.model.predict_labels(features, told).float()
         if self.calibration is not None:  # by the share that people told, as it was fitted, not by what follows from it
@@ -127,7 +128,7 @@ class Predictor:
             TypeError: the model has no attention to a picture.
         """
         if not self.shows_attention:
-            raise TypeError("this model has no attention to the picture: train with method ctran, and not without image")
+            raise UserTypeError("this model has no attention to the picture: train with method ctran, and not without image")
         assert isinstance(self.model, CTran)
         told = implications.settle(states[None], self.labels).to(self.device)
         return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, told)]).float().cpu()
@@ -147,7 +148,7 @@ class Predictor:
             threshold = None
         elif threshold is not None:
             if not 0 <= threshold <= 1:
-                raise ValueError(f"threshold: expected a probability from 0 to 1, got {threshold}")
+                raise UserError(f"threshold: expected a probability from 0 to 1, got {threshold}")
             own = {}
         return Prediction(
             {name: float(row[i]) for name, i in names if name not in known},
@@ -162,5 +163,5 @@ class Predictor:
         for name, value in given.items():
             self.labels.index(name)
             if not 0 <= value <= 1:
-                raise ValueError(f"threshold of {name!r}: expected a probability from 0 to 1, got {value}")
+                raise UserError(f"threshold of {name!r}: expected a probability from 0 to 1, got {value}")
         return dict(given)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, Question
 from ctran.inference.prediction import Prediction, Threshold
@@ -74,7 +75,7 @@ class Session:
         resume: Mapping[str, Any] | None = None,
     ) -> None:
         if len(features) != 1:
-            raise ValueError(f"a session is about one picture, got features of {len(features)}")
+            raise UserError(f"a session is about one picture, got features of {len(features)}")
         self.predictor, self.features, self.square = predictor, features, square
         self._known: dict[str, bool] = {}
         self._past: list[dict[str, bool]] = []
@@ -150,12 +151,12 @@ class Session:
 
     def _resume(self, content: Mapping[str, Any]) -> None:
         if not isinstance(content, Mapping) or not {"format", "known", "past"} <= set(content):
-            raise ValueError("resume: expected what Session.as_dict gave, with format, known and past")
+            raise UserError("resume: expected what Session.as_dict gave, with format, known and past")
         if content["format"] != FORMAT:
-            raise ValueError(f"a session of format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
+            raise UserError(f"a session of format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
         for what, digest in self._digests().items():
             if content.get(what) != digest:
-                raise ValueError(f"the session is about another {what}: {content.get(what)!r}, this one's is {digest!r}")
+                raise UserError(f"the session is about another {what}: {content.get(what)!r}, this one's is {digest!r}")
         past = [dict(step) for step in content["past"]]
         for step in (*past, content["known"]):
             self.labels.states(step)

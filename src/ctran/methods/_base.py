@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ctran.errors import UserError
 from ctran.images import Fit, Preprocessing, Resample, Resizer
 from ctran.model.backbone import Backbone
 
@@ -33,9 +34,9 @@ class MethodConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.image_size <= MOST_PIXELS:
-            raise ValueError(f"model.image_size must lie between 1 and {MOST_PIXELS} pixels, got {self.image_size}")
+            raise UserError(f"model.image_size must lie between 1 and {MOST_PIXELS} pixels, got {self.image_size}")
         if not 0 < self.centre <= 1:
-            raise ValueError(f"model.centre must lie above 0 and not above 1, got {self.centre}")
+            raise UserError(f"model.centre must lie above 0 and not above 1, got {self.centre}")
 
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:

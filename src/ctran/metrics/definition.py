@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
+from ctran.errors import UserError
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -38,7 +40,7 @@ class Definition:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(Definition).items():
             if (value := getattr(self, name)) not in get_args(hint):
-                raise ValueError(f"{name} of a definition of metrics is one of {', '.join(get_args(hint))}, got {value!r}")
+                raise UserError(f"{name} of a definition of metrics is one of {', '.join(get_args(hint))}, got {value!r}")
 
 
 PRESETS: dict[str, Definition] = {

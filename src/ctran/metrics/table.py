@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
+from ctran.errors import UserError
 from ctran.metrics.counting import Counts, accuracies, answers, mean_over_labels, precision_recall
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import area, places, roc_area
@@ -81,7 +82,7 @@ def sheet(
             "probabilities, positive, mask and everything"
         )
     if not np.isfinite(probabilities).all():
-        raise ValueError("probabilities must be finite, got NaN or infinity")
+        raise UserError("probabilities must be finite, got NaN or infinity")
     if everything is not None and (mask & ~everything).any():
         raise ValueError(f"everything must contain mask, but lacks {(mask & ~everything).sum()} of its entries")
     labels = np.flatnonzero(known.any(axis=0))

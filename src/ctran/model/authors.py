@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.images import Preprocessing
 from ctran.labels import LabelSpace
 from ctran.model.ctran import CTran
@@ -81,7 +82,7 @@ class Released:
         for group in labels.groups if self is CUB else ():
             first = min(labels.index(name) for name in group.labels)
             if len(group.labels) == CLASSES and first != ATTRIBUTES:
-                raise ValueError(
+                raise UserError(
                     f"the released order is {ATTRIBUTES} attributes, then {CLASSES} classes, but group {group.name!r} starts "
                     f"at position {first}; give the names in the released order"
                 )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ctran.errors import UserError
 from ctran.labels import nearest
 
 
@@ -82,7 +83,7 @@ class Backbone(nn.Module):
     def __init__(self, name: str, image_size: int | None = None) -> None:
         super().__init__()
         if not timm.is_model(name):
-            raise ValueError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
+            raise UserError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
         self.name = name
         built_for = timm.get_pretrained_cfg(name)
         fixed = image_size is not None and built_for is not None and built_for.fixed_input_size
@@ -97,7 +98,7 @@ class Backbone(nn.Module):
         """Image tokens, in the precision of the weights."""
         maps = self.network.forward_features(images.to(next(self.parameters()).dtype))
         if not isinstance(maps, Tensor) or self.channels not in maps.shape[1:]:
-            raise ValueError(
+            raise UserError(
                 f"backbone {self.name} gives no single map or row of {self.channels}-channel tokens; choose another"
             )
         if maps.ndim == 3:  # patch tokens, after class and register tokens

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ctran.errors import UserError
 from ctran.labels import LabelState
 from ctran.model.attention import Attention, spread
 from ctran.model.backbone import Backbone, Features
@@ -91,7 +92,7 @@ class CTran(Method):
     ) -> None:
         super().__init__()
         if soft_states and not anchored:
-            raise ValueError("soft_states needs anchored: without an anchor there is no probability to be the state")
+            raise UserError("soft_states needs anchored: without an anchor there is no probability to be the state")
         dim = token_dim or backbone.channels
         self.backbone, self.positions = backbone, positions
         self.use_image, self.use_states, self.anchored = use_image, use_states, anchored

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ctran.errors import UserError
 from ctran.model.attention import Attention, Source, spread, weights
 from ctran.model.layer import EncoderLayer
 
@@ -85,7 +86,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         if not 1 <= num_latents <= MOST_LATENTS:
-            raise ValueError(f"num_latents must lie between 1 and {MOST_LATENTS:,}, got {num_latents:,}")
+            raise UserError(f"num_latents must lie between 1 and {MOST_LATENTS:,}, got {num_latents:,}")
         self.num_heads, self.scheme, self.recompute = num_heads, attention, False
         self.norm = nn.LayerNorm(dim)
         options = {"num_heads": num_heads, "attention_dropout": attention_dropout, "orthogonal": orthogonal}

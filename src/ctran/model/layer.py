@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ctran.errors import UserError
 from ctran.model.attention import Source, attend
 
 
@@ -29,7 +30,7 @@ class EncoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         if num_heads < 1 or dim % num_heads:
-            raise ValueError(f"token width {dim} must be a multiple of the number of heads, got {num_heads} heads")
+            raise UserError(f"token width {dim} must be a multiple of the number of heads, got {num_heads} heads")
         self.num_heads, self.dropout = num_heads, dropout
         self.attention_dropout = dropout if attention_dropout else 0.0
         self.qkv = nn.Linear(dim, 3 * dim)

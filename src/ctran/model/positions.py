@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ctran.errors import UserError
+
 Positions = Literal["none", "sine"]
 
 
@@ -24,7 +26,7 @@ def sine(grid: tuple[int, int], dim: int) -> Float[Tensor, "P D"]:
     Source: Vaswani et al., NeurIPS 2017, Sec. 3.5, for two axes as in Parmar et al., Image transformer, ICML 2018.
     """
     if dim % 4:
-        raise ValueError(f"sine positions need a token width that is a multiple of 4, got {dim}")
+        raise UserError(f"sine positions need a token width that is a multiple of 4, got {dim}")
     rate = 10000 ** (-4 * torch.arange(dim // 4) / dim)
     axes = []
     for length in grid:

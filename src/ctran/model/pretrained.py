@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.model.backbone import Backbone
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
-class WeightsError(RuntimeError):
+class WeightsError(UserError, RuntimeError):
     """Backbone weights that cannot be had or do not fit; the message says what to do."""
 
 

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
+from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.model import CTran
 from ctran.plots.style import GREY, INK, save_figure
@@ -79,7 +80,7 @@ def label_embeddings(tagger: "Tagger") -> Float[Tensor, "L D"]:
         ValueError: the model has none.
     """
     if not isinstance(tagger.model, CTran):
-        raise ValueError(f"method {tagger.config['method']!r} has no label embeddings; ctran has")
+        raise UserError(f"method {tagger.config['method']!r} has no label embeddings; ctran has")
     return tagger.model.labels.label.weight.detach().cpu().float()
 
 
@@ -100,9 +101,9 @@ def tsne(vectors: Float[Tensor, "L D"], *, seed: int = 0) -> Float[Tensor, "L 2"
     try:
         from sklearn.manifold import TSNE
     except ImportError:
-        raise ValueError("t-SNE is scikit-learn's, which is not installed: pip install 'ctran[plots]'") from None
+        raise UserError("t-SNE is scikit-learn's, which is not installed: pip install 'ctran[plots]'") from None
     if len(vectors) < LEAST:
-        raise ValueError(f"a map needs at least {LEAST} labels, the model has {len(vectors)}")
+        raise UserError(f"a map needs at least {LEAST} labels, the model has {len(vectors)}")
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     made = TSNE(perplexity=perplexity, metric="cosine", init="pca", method="exact", random_state=seed)
     return torch.from_numpy(made.fit_transform(vectors.double().numpy())).float()

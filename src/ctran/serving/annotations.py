@@ -13,11 +13,12 @@ from filelock import FileLock
 from PIL import Image
 
 from ctran.data.sources.imagefolder import names_of
+from ctran.errors import UserError
 
 FILE, LOCK = "metadata.jsonl", ".metadata.lock"
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """A ``metadata.jsonl`` that cannot be gone on with."""
 
 

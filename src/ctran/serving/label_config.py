@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ctran.errors import UserError
 from ctran.inference.prediction import Prediction
 from ctran.labels import LabelSpace, nearest
 
@@ -15,7 +16,7 @@ SHOWN = 8
 """Choices that are no labels, named in messages."""
 
 
-class LabelConfigError(ValueError):
+class LabelConfigError(UserError):
     """A configuration that asks for nothing this model can say; the message says what was looked for."""
 
 
@@ -142,11 +143,11 @@ class LabelConfig:
                 continue
             for choice in result.value.get("choices") or ():
                 if not isinstance(choice, str):
-                    raise ValueError(f"a choice in {result.from_name!r} is no text")
+                    raise UserError(f"a choice in {result.from_name!r} is no text")
                 if (label := choices.labels.get(choice)) is None:
                     continue
                 if said[choices.image].setdefault(label, not choices.absent) == choices.absent:
-                    raise ValueError(f"{label!r} is ticked as present and as absent")
+                    raise UserError(f"{label!r} is ticked as present and as absent")
         return said
 
     def answer(self, predictions: Mapping[str, Prediction]) -> dict[str, Any]:

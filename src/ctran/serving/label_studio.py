@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, ValidationError
 
+from ctran.errors import UserError
 from ctran.serving.label_config import LabelConfig, Result
 from ctran.serving.state import State, StateOf
 
@@ -122,9 +123,7 @@ def _predicted(task: Task, results: Iterable[Result], config: LabelConfig, state
     for image in {choices.image for choices in config.choices}:
         source = task.data.get(config.images[image])
         if not isinstance(source, str):
-            raise ValueError(
-                f"data[{config.images[image]!r}] is {shorten(repr(source), 80)}, expected the address of a picture"
-            )
+            raise UserError(f"data[{config.images[image]!r}] is {shorten(repr(source), 80)}, expected the address of a picture")
         content = state.pictures.read(source, task.id)
         session = state.predictor.look_at(state.square(content, source[:100]))
         predictions[image] = session.tell(known[image]).predict()

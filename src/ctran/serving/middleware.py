@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ctran.errors import UserError
 from ctran.serving.metrics import Metrics
 from ctran.serving.settings import Settings
 
@@ -18,7 +19,7 @@ RETRY_AFTER = 1
 """Seconds."""
 
 
-class TooLargeError(ValueError):
+class TooLargeError(UserError):
     """A request of more bytes than are accepted."""
 
 

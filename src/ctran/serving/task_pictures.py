@@ -8,12 +8,14 @@ from urllib.parse import quote, unquote_to_bytes
 
 import httpx
 
+from ctran.errors import UserError
+
 STORAGES = ("s3", "s3s", "gs", "azure-blob", "azure_spi", "dbfs", "redis")
 """Schemes of addresses that Label Studio itself resolves."""
 SECONDS = 30.0
 
 
-class TaskPictureError(ValueError):
+class TaskPictureError(UserError):
     """A picture that may not be fetched, or could not; the message names its address."""
 
 

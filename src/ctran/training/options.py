@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ctran.errors import UserError
 from ctran.images import Augmentation
 from ctran.labels import Group, LabelSpace
 from ctran.losses import Kind
@@ -132,26 +133,26 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "devices"):
             if getattr(self, name) < 1:
-                raise ValueError(f"training.{name} must be at least 1, got {getattr(self, name)}")
+                raise UserError(f"training.{name} must be at least 1, got {getattr(self, name)}")
         rates = ("learning_rate", "backbone_learning_rate", "anchor_learning_rate", "apart_learning_rate")
         amounts = ("weight_decay", "anchor_weight_decay", "clip_norm", "feature_views", "patience", "workers")
         for name in (*rates, *amounts):
             if (getattr(self, name) or 0) < 0:
-                raise ValueError(f"training.{name} must not be negative, got {getattr(self, name)}")
+                raise UserError(f"training.{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.unknown_share[0] <= self.unknown_share[1] <= 1:
-            raise ValueError(f"training.unknown_share must be two shares, 0 <= least <= most <= 1, got {self.unknown_share}")
+            raise UserError(f"training.unknown_share must be two shares, 0 <= least <= most <= 1, got {self.unknown_share}")
         for name in ("all_unknown", "hide_image", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"training.{name} must lie between 0 and 1, got {getattr(self, name)}")
+                raise UserError(f"training.{name} must lie between 0 and 1, got {getattr(self, name)}")
         if self.anchor_folds < 0 or self.anchor_folds == 1:
-            raise ValueError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
+            raise UserError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
         if not 0 <= self.apart_epochs <= self.epochs:
-            raise ValueError(
+            raise UserError(
                 f"training.apart_epochs must lie between 0 and training.epochs, got {self.apart_epochs} of {self.epochs}: "
                 "they are the first of the epochs; set both"
             )
         if self.feature_views and self.backbone_learning_rate != 0:
-            raise ValueError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
+            raise UserError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
 
 
 @dataclass(frozen=True)
@@ -177,15 +178,15 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         if not self.known_share or not all(0 <= share <= 1 for share in self.known_share):
-            raise ValueError(f"evaluation.known_share must be shares between 0 and 1, got {list(self.known_share)}")
+            raise UserError(f"evaluation.known_share must be shares between 0 and 1, got {list(self.known_share)}")
         for name in ("known_share", "known_groups"):
             values = getattr(self, name)
             if twice := [v for i, v in enumerate(values) if v in values[:i]]:
-                raise ValueError(f"evaluation.{name} has {twice[0]:g} twice; to draw it several times: evaluation.draws")
+                raise UserError(f"evaluation.{name} has {twice[0]:g} twice; to draw it several times: evaluation.draws")
         if self.draws < 1:
-            raise ValueError(f"evaluation.draws must be at least 1, got {self.draws}")
+            raise UserError(f"evaluation.draws must be at least 1, got {self.draws}")
         if unknown := [p for p in self.presets if p not in PRESETS]:
-            raise ValueError(f"evaluation.presets: unknown preset {unknown[0]!r} (there are: {', '.join(PRESETS)})")
+            raise UserError(f"evaluation.presets: unknown preset {unknown[0]!r} (there are: {', '.join(PRESETS)})")
         self.settings()
 
     def settings(self) -> list[Evidence]:

@@ -18,6 +18,7 @@ from ctran.data.cache import LAYOUT, FeatureCache, default_root, key_of
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth
+from ctran.errors import UserError
 from ctran.images import augmentation
 from ctran.inference.tagger import FORMAT, Tagger
 from ctran.labels import LabelSpace, UnknownLabelError
@@ -112,7 +113,7 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     if new.config["method"] != old.config["method"]:
         other.insert(0, f"method {new.config['method']!r} here, {old.config['method']!r} there")
     if other:
-        raise ValueError(f"training.init_from: the model's options must be those of the folder it starts from: {other[0]}")
+        raise UserError(f"training.init_from: the model's options must be those of the folder it starts from: {other[0]}")
     theirs, ours = old.model.state_dict(), new.model.state_dict()
     rows = [(new.labels.index_of[n], old.labels.index_of[n]) for n in new.labels.names if n in old.labels.index_of]
     to, at = torch.tensor([r[0] for r in rows], dtype=torch.long), torch.tensor([r[1] for r in rows], dtype=torch.long)

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ctran import methods, recipes, registry
 from ctran.data import sources
+from ctran.errors import UserError
 from ctran.labels import nearest
 from ctran.methods._base import MethodConfig
 from ctran.training.options import Evaluation, Labels, Training
@@ -44,7 +45,7 @@ class Recipe:
         path.write_text(text, encoding="utf-8")
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError):
     """A recipe or flag that cannot be used; the message names the key and what was expected."""
 
 

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ctran import plots, registry
 from ctran.data import sources
 from ctran.data.table import SampleTable
+from ctran.errors import UserError
 from ctran.inference.tagger import Tagger
 from ctran.report import Report, no_nan
 from ctran.training.recipe import Recipe
@@ -26,7 +27,7 @@ from ctran.training.task import LabelTask
 VERSIONED = ("torch", "torchvision", "timm", "lightning", "datasets", "numpy", "pillow")
 
 
-class RunFolderError(ValueError):
+class RunFolderError(UserError):
     """A run folder that is in the way, or whose data are others now."""
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ctran.data.loading import Batch, seed_of
+from ctran.errors import UserError
 from ctran.evaluation import Answer, ask, features_of, report
 from ctran.implications import complete
 from ctran.labels import LabelSpace
@@ -50,10 +51,10 @@ class LabelTask(L.LightningModule):
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
         if recipe.training.apart_epochs and not (isinstance(model, CTran) and model.anchored):
-            raise ValueError("training.apart_epochs needs model.anchored true: there are no two parts to train apart")
+            raise UserError("training.apart_epochs needs model.anchored true: there are no two parts to train apart")
         if recipe.training.recompute:
             if not isinstance(model, CTran):
-                raise ValueError(f"training.recompute needs an encoder, which method {recipe.method} has not; set it to false")
+                raise UserError(f"training.recompute needs an encoder, which method {recipe.method} has not; set it to false")
             model.encoder.recompute = True
         self.crossfit = self._crossfit() if recipe.training.anchor_folds else None
 
@@ -61,7 +62,7 @@ class LabelTask(L.LightningModule):
         """Copies of the anchor; a model without image has none."""
         options = self.recipe.training
         if not options.apart_epochs or options.anchor_learning_rate != 0:
-            raise ValueError("training.anchor_folds needs apart_epochs, which train the folds, and anchor_learning_rate 0")
+            raise UserError("training.anchor_folds needs apart_epochs, which train the folds, and anchor_learning_rate 0")
         assert isinstance(self.model, CTran)
         if self.model.anchor is None:
             return None

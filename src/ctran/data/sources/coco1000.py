@@ -25,6 +25,7 @@ from ctran.data import captions, coco, official
 from ctran.data.names import read_labels
 from ctran.data.plain_pickle import unpickle
 from ctran.data.table import DataError, SampleTable
+from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.progress import track
 
@@ -91,7 +92,7 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("words", "val", "test"):
             if getattr(self, name) < 1:
-                raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
+                raise UserError(f"data.{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

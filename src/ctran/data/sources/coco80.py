@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ctran.data import coco, official
 from ctran.data.table import DataError, SampleTable
+from ctran.errors import UserError
 from ctran.labels import Group, LabelSpace
 from ctran.progress import track
 
@@ -64,7 +65,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.min_area < 0:
-            raise ValueError(f"data.min_area must not be negative, got {self.min_area}")
+            raise UserError(f"data.min_area must not be negative, got {self.min_area}")
 
 
 def label_space(path: Path, categories: list[coco.Category]) -> LabelSpace:

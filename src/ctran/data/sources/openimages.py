@@ -19,6 +19,7 @@ from jaxtyping import Int
 from ctran.data import official
 from ctran.data.open_images import Verified, read_descriptions, read_verified
 from ctran.data.table import DataError, SampleTable
+from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState, nearest
 
 SUMMARY = "Open Images V7, or the part of it that is on disk: labels verified by people, present or absent; the rest is unknown"
@@ -59,7 +60,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.min_positives < 1:
-            raise ValueError(f"data.min_positives must be at least 1, got {self.min_positives}")
+            raise UserError(f"data.min_positives must be at least 1, got {self.min_positives}")
 
 
 def find_file(root: Path, names: Sequence[str], rest: str) -> Path:

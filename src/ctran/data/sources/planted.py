@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from ctran.data.planted_world import World
 from ctran.data.sources import openclipart
 from ctran.data.table import DataError, SampleTable
+from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 
 SUMMARY = "made up: clip art on a canvas, hidden objects follow known couplings; the exact answer is known"
@@ -80,9 +81,9 @@ class Config:
 
     def __post_init__(self) -> None:
         if not 2 <= self.objects <= len(FOLDERS):
-            raise ValueError(f"data.objects must lie between 2 and {len(FOLDERS)}, got {self.objects}")
+            raise UserError(f"data.objects must lie between 2 and {len(FOLDERS)}, got {self.objects}")
         if not 0 < self.drawing[0] <= self.drawing[1] <= 1:
-            raise ValueError(f"data.drawing must be two shares, 0 < least <= greatest <= 1, got {self.drawing}")
+            raise UserError(f"data.drawing must be two shares, 0 < least <= greatest <= 1, got {self.drawing}")
 
 
 def label_space(config: Config) -> LabelSpace:

@@ -1,0 +1,44 @@
+import ast
+from pathlib import Path
+
+import ctran
+from ctran.errors import UserError, UserTypeError, nearest
+from ctran.labels import UnknownLabelError
+from ctran.model.pretrained import WeightsError
+
+SOURCE = Path(ctran.__file__).parent
+INTERNAL = {
+    "errors.py": "the base class itself",
+    "labels.py": "closure hands the labels of a circle to its caller",
+    "model/backbone.py": "shapes that only this package can get wrong",
+    "model/embeddings.py": "shapes that only this package can get wrong",
+    "model/encoder.py": "shapes that only this package can get wrong",
+    "model/method.py": "a method of somebody's own that lacks a function",
+    "published.py": "the shipped file of published figures, checked",
+    "metrics/bootstrap.py": "shapes that only this package can get wrong",
+    "metrics/table.py": "shapes that only this package can get wrong",
+}
+"""Files that raise a plain ValueError or TypeError: faults of the program, not of its input."""
+
+
+def test_a_refusal_of_input_is_a_user_error_in_every_module():
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            call = node.exc if isinstance(node, ast.Raise) else None
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in {"ValueError", "TypeError", "Exception"}:
+                found.setdefault(path.relative_to(SOURCE).as_posix(), []).append(node.lineno)
+    assert not {name: lines for name, lines in found.items() if name not in INTERNAL}
+
+
+def test_readable_errors_stay_what_they_were_for_code_that_catches_builtin_errors():
+    assert issubclass(UserError, ValueError)
+    assert issubclass(UserTypeError, TypeError)
+    assert issubclass(UnknownLabelError, KeyError) and issubclass(UnknownLabelError, UserError)
+    assert issubclass(WeightsError, RuntimeError) and issubclass(WeightsError, UserError)
+    assert str(UnknownLabelError("unknown label 'x'")) == "unknown label 'x'"
+
+
+def test_the_nearest_name_is_suggested_and_a_far_one_is_not():
+    assert nearest("flga", ["flag", "toy"]) == "; did you mean 'flag'?"
+    assert nearest("zebra", ["flag", "toy"]) == ""
