@@ -256,3 +256,15 @@ def test_influence_is_the_mean_of_what_ifs(tagger):
         odds.append(np.log(p[0] / (1 - p[0])) - np.log(p[1] / (1 - p[1])))
     assert float(matrix[SPACE.index("map"), SPACE.index("flag")]) == pytest.approx(np.mean(odds), abs=1e-4)
     assert (matrix.diagonal() == 0).all()
+
+
+@pytest.mark.parametrize("known", [{}, {"cat": True}, {"dog": False}, {"cat": False, "dog": False}, {"animal": False}])
+def test_attention_is_computed_with_the_states_of_the_prediction(known, picture, monkeypatch):
+    session, seen = build().look(picture), []
+    model = session.predictor.model
+    for name in ("attention", "predict_labels"):
+        inner = getattr(model, name)
+        monkeypatch.setattr(model, name, lambda features, states, inner=inner: seen.append(states) or inner(features, states))
+    session.tell(known).predict()
+    session.attention("flag")
+    assert len(seen) == 2 and torch.equal(*seen)

@@ -130,7 +130,7 @@ class Predictor:
         if not self.shows_attention:
             raise UserTypeError("this model has no attention to the picture: train with method ctran, and not without image")
         assert isinstance(self.model, CTran)
-        told = implications.settle(states[None], self.labels).to(self.device)
+        told = implications.complete(states[None], self.labels.implied).to(self.device)  # the states of the prediction
         return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, told)]).float().cpu()
 
     @property
