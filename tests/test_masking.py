@@ -1,9 +1,12 @@
+from fractions import Fraction
+from math import ceil, floor
+
 import numpy as np
 import pytest
 import torch
 
 from ctran.labels import Group, LabelSpace, LabelState
-from ctran.masking import Evidence, counted, known_labels, label_mask_training, tell
+from ctran.masking import Evidence, counted, known_labels, label_mask_training, tell, whole_numbers
 
 TRUTH = torch.randint(1, 3, (4000, 20), generator=torch.Generator().manual_seed(1))
 
@@ -56,6 +59,24 @@ def test_a_share_between_two_whole_numbers_is_refused(generator):
         label_mask_training(TRUTH, unknown_share=(0.51, 0.54), generator=generator)
 
 
+def test_whole_per_cents_of_any_number_of_labels_are_counted_exactly():
+    for count in range(1, 301):
+        for low in range(101):
+            exact = ceil(Fraction(low, 100) * count), floor(Fraction(low, 100) * count)
+            assert whole_numbers(low / 100, 1.0, count) == (exact[0], count)
+            assert whole_numbers(0.0, low / 100, count) == (0, exact[1])
+            assert whole_numbers(low / 100, low / 100, count) == exact
+
+
+@pytest.mark.parametrize("percent", [7, 14, 28, 55, 56])
+def test_training_hides_exactly_the_share_that_was_asked_for(percent, generator):
+    truth = torch.randint(1, 3, (4, 100), generator=generator)
+    states = label_mask_training(truth, unknown_share=(percent / 100, percent / 100), generator=generator)
+    assert ((states == LabelState.UNKNOWN).sum(1) == percent).all()
+    assert (known(1 - percent / 100, ids=["a"], truth=truth[:1], labels=HUNDRED).sum(1) == 100 - percent).all()
+
+
+HUNDRED = LabelSpace(tuple(map(str, range(100))))
 IDS = [f"picture {i}" for i in range(300)]
 NAMES = LabelSpace(tuple("abcdefghijklm"))
 SOME = torch.randint(0, 3, (300, 13), generator=torch.Generator().manual_seed(2))

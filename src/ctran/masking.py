@@ -17,6 +17,9 @@ from torch import Tensor
 from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 
+ROUNDING = 1e-9
+"""More than the error of the product of a share and a number of labels, less than any share of one label that is meant."""
+
 
 def label_mask_training(
     truth: Int[Tensor, "B L"],
@@ -53,7 +56,7 @@ def label_mask_training(
         raise UserError(f"unknown_share must satisfy 0 <= low <= high <= 1, got [{low}, {high}]")
     batch = len(truth)
     labels = truth.shape[1] if units is None else int(units.max()) + 1
-    least, most = math.ceil(low * labels), math.floor(high * labels)
+    least, most = whole_numbers(low, high, labels)
     if least > most:
         kind = "labels" if units is None else "units (groups, and labels without one)"
         raise UserError(f"unknown_share [{low}, {high}] admits no whole number of {labels} {kind}")
@@ -64,6 +67,14 @@ def label_mask_training(
     hidden = rank < count
     hidden = (hidden if units is None else hidden[:, units]).to(truth.device)
     return torch.where(hidden, int(LabelState.UNKNOWN), truth)
+
+
+def whole_numbers(low: float, high: float, count: int) -> tuple[int, int]:
+    """The least and the greatest whole number within ``[low * count, high * count]``; the least is greater where there is none.
+
+    The products of shares such as 0.07 and 100 are inexact in binary, so a little tolerance goes to both ends.
+    """
+    return math.ceil(low * count - ROUNDING), math.floor(high * count + ROUNDING)
 
 
 Reveal = Literal["random", "positives", "confident"]
@@ -142,7 +153,7 @@ def known_labels(
             order = _permutation(name, seed, len(labels))
         if evidence.reveal != "random":
             order = order[positive[row, order]]
-        known[row, order[: int(evidence.share * len(order) + 1e-9)]] = True  # 0.29 * 100 is a little less than 29
+        known[row, order[: whole_numbers(0, evidence.share, len(order))[1]]] = True
     return known.to(truth.device)
 
 
