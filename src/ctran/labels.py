@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ctran.errors import UserError, UserTypeError, nearest
+from ctran.files import write_text
 
 
 class LabelState(IntEnum):
@@ -259,7 +260,7 @@ class LabelSpace:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "LabelSpace":

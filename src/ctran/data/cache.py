@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ctran.errors import UserError
+from ctran.files import atomic, remove_leftovers, write_text
 
 CHUNK = 64
 LAYOUT = 2
@@ -64,10 +65,10 @@ class FeatureCache:
             self._check_parts(json.loads(_text(parts)))
         else:
             self.progress_file.unlink(missing_ok=True)
-            _write(folder / "key.json", _text(parts))
-            part = folder / "tokens.part"
-            np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
-            part.replace(path)  # whole from its first moment
+            remove_leftovers(folder)
+            write_text(folder / "key.json", _text(parts))
+            with atomic(path) as part:  # whole from its first moment
+                np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
         self.tokens = np.lib.format.open_memmap(path, mode="r+")
         if self.tokens.shape != shape or self.tokens.dtype != np.float16:
             held = f"{self.tokens.dtype} of shape {self.tokens.shape}"
@@ -120,19 +121,13 @@ class FeatureCache:
                 numbers = [row % pictures for row in rows if row // pictures == view]
                 self.tokens[view, numbers] = make(view, numbers).to(torch.float16).cpu().numpy()
             self.tokens.flush()
-            _write(self.progress_file, json.dumps({"rows": rows.stop}))
+            write_text(self.progress_file, json.dumps({"rows": rows.stop}))
             step(len(rows))
         return self
 
     def read(self, views: np.ndarray, pictures: np.ndarray) -> Float[Tensor, "B P C"]:
         """float32 tokens of picture ``pictures[b]`` in view ``views[b]``."""
         return torch.from_numpy(self.tokens[views, pictures].astype(np.float32))
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
 
 
 def _differing(held: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> Iterator[str]:

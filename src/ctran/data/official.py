@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ from filelock import FileLock
 
 from ctran.data.cache import default_root, key_of
 from ctran.data.table import DataError, SampleTable
+from ctran.files import atomic_folder
 from ctran.labels import LabelSpace, LabelState
 from ctran.version import __version__
 
@@ -206,9 +206,11 @@ def _lock(folder: Path) -> FileLock:
 
 
 def _store(tables: dict[str, SampleTable], folder: Path) -> None:
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
+    with atomic_folder(folder) as part:
+        _write_tables(tables, part)
+
+
+def _write_tables(tables: dict[str, SampleTable], part: Path) -> None:
     splits: dict[str, dict[str, Any]] = {}
     for split, table in tables.items():
         same = next((s for s in splits if tables[s] is table), None)  # select_on: test gives one table two names
@@ -218,7 +220,6 @@ def _store(tables: dict[str, SampleTable], folder: Path) -> None:
         splits[split] = {"file": f"{same or split}.parquet", "absent": int(table.absent)}
     (part / "splits.json").write_text(json.dumps(splits))
     (part / "said.json").write_text(json.dumps(_said.get()))
-    part.rename(folder)
 
 
 def _load(folder: Path) -> dict[str, SampleTable]:

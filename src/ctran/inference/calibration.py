@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.errors import UserError
+from ctran.files import write_text
 from ctran.labels import LabelSpace, LabelState
 from ctran.losses import label_loss
 
@@ -64,9 +65,7 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write as JSON, in one step."""
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

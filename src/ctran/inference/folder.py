@@ -1,11 +1,11 @@
 """Folders that hold a model: refused by name, replaced only when the new one is complete."""
 
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ctran.errors import UserError
+from ctran.files import atomic_folder, is_leftover
 
 
 class ModelFolderError(UserError):
@@ -13,10 +13,11 @@ class ModelFolderError(UserError):
 
 
 def refuse_foreign(folder: Path, own: Collection[str]) -> None:
-    """Refuse a file, and a folder with anything but the files ``own``."""
+    """Refuse a file, and a folder with anything but the files ``own`` and what killed saves left behind."""
     if folder.is_file():
         raise ModelFolderError(f"{folder} is a file; name a folder that is new, or one to replace")
-    if folder.exists() and (foreign := sorted(p.name for p in folder.iterdir() if p.name not in own)):
+    names = [p.name for p in folder.iterdir()] if folder.exists() else []
+    if foreign := sorted(name for name in names if name not in own and not is_leftover(name)):
         raise ModelFolderError(f"{folder} holds {foreign[0]!r}, which is no part of a model: give another folder")
 
 
@@ -31,20 +32,5 @@ def replacing(folder: Path, own: Collection[str]) -> Iterator[Path]:
         ModelFolderError: the folder holds something else.
     """
     refuse_foreign(folder, own)
-    folder = folder.resolve()  # "." has no name
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as part:
         yield part
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    if folder.exists():
-        old = folder.with_name(folder.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-        part.rename(folder)
-        shutil.rmtree(old)
-    else:
-        part.rename(folder)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from ctran.files import atomic
 from ctran.labels import LabelState
 
 INK, GOOD, BAD, GREY, TOLD = "#22272e", "#1a7f4b", "#b3372f", "#8a8f98", "#2a5db0"
@@ -17,19 +18,16 @@ HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#bfe0cd", GOOD, IN
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write as PNG in one step: readers see the old picture or the new one."""
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, dpi=110, format="png", bbox_inches="tight")
-    part.replace(path)
+    with atomic(path) as part:
+        figure.savefig(part, dpi=110, format="png", bbox_inches="tight")
 
 
 def save_rows(header: Sequence[str], rows: Iterable[Sequence[object]], path: Path) -> None:
     """Write as CSV in one step, UTF-8, a header first."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-    part.replace(path)
 
 
 def plain(axes: Axes) -> None:

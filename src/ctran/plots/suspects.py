@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps
 
 from ctran.data.table import SampleTable
+from ctran.files import write_text
 from ctran.plots.sheets import grid
 from ctran.plots.style import BAD, INK, save_figure, write
 
@@ -66,9 +67,7 @@ def suspect_page(suspects: Sequence["Suspect"], table: SampleTable, path: Path, 
         f"<small>{html.escape(s.id)}</small></li>"
         for s in suspects
     )
-    part = path.with_name(path.name + ".part")
-    part.write_text(PAGE.format(title=html.escape(title), about=ABOUT, items=items), encoding="utf-8")
-    part.replace(path)
+    write_text(path, PAGE.format(title=html.escape(title), about=ABOUT, items=items))
 
 
 def _inline(picture: Image.Image) -> str:

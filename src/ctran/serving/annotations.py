@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 
 from ctran.data.sources.imagefolder import names_of
 from ctran.errors import UserError
+from ctran.files import write_bytes
 
 FILE, LOCK = "metadata.jsonl", ".metadata.lock"
 
@@ -116,7 +116,7 @@ class Annotations:
             if content is not None:
                 file_name = hashlib.sha256(content).hexdigest()[:24] + _ending(file_name, content)
                 if not (self.folder / file_name).exists():
-                    _write(self.folder / file_name, content)
+                    write_bytes(self.folder / file_name, content)
             rows = self._fresh()
             row = rows.get(file_name, {"file_name": file_name})
             lists = {
@@ -125,7 +125,7 @@ class Annotations:
             }
             rows = rows | {file_name: {**row, **lists}}
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values())
-            _write(self.folder / FILE, text.encode())
+            write_bytes(self.folder / FILE, text.encode())
             self._rows, self._seen = rows, self._stamp()
         return file_name
 
@@ -140,13 +140,3 @@ def _ending(name: str, content: bytes) -> str:
     known = [ending for ending, of in Image.registered_extensions().items() if of == form]
     own = Path(name).suffix.lower()
     return own if own in known else min(known, key=len, default=".img")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """In one step, and on the disk before it counts."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

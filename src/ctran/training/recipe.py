@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from ctran import methods, recipes, registry
 from ctran.data import sources
 from ctran.errors import UserError
+from ctran.files import write_text
 from ctran.labels import nearest
 from ctran.methods._base import MethodConfig
 from ctran.training.options import Evaluation, Labels, Training
@@ -42,7 +43,7 @@ class Recipe:
     def save(self, path: Path) -> None:
         """Write as YAML that :func:`read_recipe` reads; paths become absolute, so that it works from any folder."""
         text = yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False, allow_unicode=True)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
 
 
 class RecipeError(UserError):

@@ -19,6 +19,7 @@ from ctran import plots, registry
 from ctran.data import sources
 from ctran.data.table import SampleTable
 from ctran.errors import UserError
+from ctran.files import write_text
 from ctran.inference.tagger import Tagger
 from ctran.report import Report, no_nan
 from ctran.training.recipe import Recipe
@@ -79,9 +80,7 @@ class RunFolder(Callback):
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON in one step: readers see the old file or the new one, never half of one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(no_nan(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(no_nan(content), indent=1, allow_nan=False) + "\n")
 
 
 def versions() -> dict[str, str]:
@@ -163,4 +162,4 @@ def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:
 def write_metrics(report: Report, stem: Path) -> None:
     """``stem.json`` and ``stem.md``."""
     write_json(stem.with_name(stem.name + ".json"), report.as_dict())
-    stem.with_name(stem.name + ".md").write_text(report.markdown() + "\n", encoding="utf-8")
+    write_text(stem.with_name(stem.name + ".md"), report.markdown() + "\n")
