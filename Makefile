@@ -17,7 +17,7 @@ check: $(VENV)/ready ## lint, types, import contracts
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 
-EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py
+EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py tests/documents
 APART := $(addprefix --ignore ,$(EXPORT) tests/browser)
 
 # Tests of exports run in a process of their own: after other runtimes were loaded, starting a program from the long-lived

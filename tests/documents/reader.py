@@ -1,0 +1,149 @@
+"""A reader of a page who does what it says, block by block, in a folder that has what the page takes for granted.
+
+Commands of ``ctran`` run as printed; those that train get flags added that make them small, and those that serve are visited
+and then stopped, as a person would stop them.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import ctran
+from ctran.cli.main import main
+from ctran.serving.label_config import LabelConfig
+from tests.conftest import TOY
+from tests.documents.blocks import ROOT, Block, commands_in
+
+SMALL = [
+    *(flag for flag in TOY if flag not in ("--model.fit", "pad")),
+    *("--training.epochs", "2"),
+    *("--training.workers", "0"),
+    *("--training.precision", "32-true"),
+]
+DEMO = ["--training.apart_epochs", "1", "--training.anchor_folds", "2", "--training.feature_views", "1"]
+"""For recipes with options of the anchored model."""
+
+ELSEWHERE = {
+    "python -m venv": "installs another program",
+    "studio/bin/": "starts that program",
+    "export": "sets a variable of the environment for what follows",
+    ".venv/bin/python scripts/try_label_studio.py": "needs a running Label Studio; the script must exist",
+}
+"""Beginnings of commands that are not run here, and why."""
+
+
+class Reader:
+    """Runs blocks in the current folder.
+
+    Args:
+        visit: called with the address of a server that a command started, before it is stopped.
+        small: flags for a training, by the recipe that it starts from.
+    """
+
+    def __init__(self, visit: Callable[[str], None], small: Mapping[str, list[str]]) -> None:
+        self.visit, self.small = visit, small
+        self.names: dict[str, Any] = {}
+        self.ran: list[str] = []
+
+    def do(self, block: Block) -> None:
+        """What the block says."""
+        if block.language == "sh":
+            for where, command in commands_in(block):
+                self.command(where, command)
+        elif block.language == "python":
+            exec(compile("\n" * (block.line - 1) + block.text, block.page, "exec"), self.names)
+        elif block.language == "yaml":
+            Path("mine.yaml").write_text(block.text)
+        elif block.language == "csv":
+            self.table(block)
+        elif block.language == "xml":
+            assert not LabelConfig.parse(block.text, ctran.load(ROOT / "models/openclipart").labels).left_out
+        else:
+            assert block.language == "text", f"{block.where}: a block of language {block.language!r}, which nobody runs"
+        self.ran.append(block.where)
+
+    def table(self, block: Block) -> None:
+        """The rows of the page are the first of the table; the others, of the same form, stand in the folder already."""
+        path = Path("pictures/metadata.csv")
+        head, *rows = block.text.splitlines()
+        assert path.read_text().splitlines()[0] == head
+        path.write_text("\n".join([head, *rows, *path.read_text().splitlines()[1:]]) + "\n")
+
+    def command(self, where: str, command: str) -> None:
+        if any(command.startswith(start) for start in ELSEWHERE):
+            for name in re.findall(r"scripts/\w+\.py", command):
+                assert (ROOT / name).is_file(), f"{where}: no {name}"
+            return
+        words = shlex.split(command)
+        if words[0] == "make":
+            done = subprocess.run(["make", "-n", "-C", str(ROOT), *words[1:]], capture_output=True, text=True)
+            assert done.returncode == 0, f"{where}: {done.stderr}"
+            return
+        assert words[0] == "ctran", f"{where}: {words[0]!r} is a program that this test does not know"
+        arguments = words[1:]
+        status = self.serve(arguments) if arguments[0] == "serve" else main([*arguments, *self.smaller(arguments)])
+        assert status == 0, f"{where}: {command} ended with {status}"
+
+    def smaller(self, arguments: list[str]) -> list[str]:
+        """Flags that make a training small."""
+        if arguments[0] != "train" or "--resume" in arguments:
+            return []
+        recipe = Path(arguments[1]).stem if "/" not in arguments[1] else arguments[1]
+        own = [] if "--source" in arguments else self.small.get(recipe, [])
+        return [*SMALL, *([] if "/" in arguments[1] else DEMO), *own]
+
+    def serve(self, arguments: list[str]) -> int:
+        """Start, wait until it answers, visit, stop by Ctrl-C."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        address = f"http://127.0.0.1:{port}"
+        failures: list[BaseException] = []
+
+        def visitor() -> None:
+            try:
+                wait_for(address)
+                self.visit(address)
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=visitor)
+        thread.start()
+        try:
+            status = main([*arguments, "--port", str(port)])
+        finally:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return 0 if status == 130 else status
+
+
+def wait_for(address: str, seconds: float = 60) -> None:
+    """Until a server accepts calls."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            assert httpx.get(f"{address}/healthz").status_code == 200
+            return
+        except httpx.TransportError:
+            if time.monotonic() > end:
+                raise
+            threading.Event().wait(0.05)
+
+
+def shipped_run(folder: str) -> None:
+    """The shipped model, where a page expects a run that was trained."""
+    shutil.copytree(ROOT / "models/openclipart", folder)

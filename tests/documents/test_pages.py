@@ -1,0 +1,157 @@
+"""Every shell, Python, YAML, CSV and XML block of README and docs runs, in order, in a folder of its own."""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from ctran import methods, registry
+from ctran.cli.main import COMMANDS, TAKE_KEYS, main
+from ctran.data import sources
+from ctran.training.recipe import recipe_parser, shipped
+from tests.conftest import draw
+from tests.data.miniatures import coco80
+from tests.documents.blocks import PAGES, ROOT, blocks_of, inline_commands
+from tests.documents.reader import Reader, shipped_run
+from tests.model.released_code import logged, released
+
+
+def pictures(folder: Path) -> None:
+    """Pictures with the labels that the README speaks of: one place, one animal or none, a sea at every beach."""
+    folder.mkdir()
+    chance = random.Random(0)
+    lines = ["file_name,labels"]
+    for name in ["beach.jpg", "street.jpg", *(f"{number:02}.jpg" for number in range(40))]:
+        place, animal = chance.choice(["beach", "street", "forest"]), chance.choice(["cat", "dog", "none"])
+        draw(folder / name, [c for c in ("red", "green", "blue") if chance.random() < 0.5])
+        rest = [label for label in ("people", "car") if chance.random() < 0.5]
+        if name[0].isdigit():
+            lines.append(f'{name},"{",".join([place, animal, *rest, *["sea"] * (place == "beach")])}"')
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+
+
+def readme() -> dict[str, list[str]]:
+    shipped_run("runs/demo")
+    pictures(Path("pictures"))
+    Path("photos").mkdir()
+    for number in range(30):
+        draw(Path(f"photos/{number:02}.png"), [c for c in ("red", "green", "blue") if number % 7 < 4 or c == "red"])
+    draw(Path("new.jpg"), ["red"])
+    options = coco80.make(Path("COCO"))
+    clipart = Path("clipart")
+    clipart.mkdir()
+    for split in ("train", "val", "test"):
+        table = pq.read_table(ROOT / f"data/openclipart/{split}.parquet")
+        pq.write_table(table.slice(0, 60), clipart / f"{split}.parquet")
+    published = [word for key, value in options.items() for word in (f"--data.{key}", json.dumps(value))]
+    return {"demo": ["--root", "clipart"], "paper/coco80": published, "modern/coco80": published}
+
+
+def authors_checkpoints() -> dict[str, list[str]]:
+    oracle = released("coco")
+    torch.save(logged({f"module.{name}": tensor for name, tensor in oracle.state_dict().items()}), "best_model.pt")
+    Path("names.txt").write_text("\n".join(["cat", "dog", "flag", "map", "ship"]) + "\n")
+    draw(Path("picture.png"), ["red"])
+    return {}
+
+
+def export() -> dict[str, list[str]]:
+    shipped_run("runs/demo")
+    shipped_run("models/coco")
+    pictures(Path("photos"))
+    draw(Path("picture.png"), ["red"])
+    return {}
+
+
+def label_studio() -> dict[str, list[str]]:
+    shipped_run("models/openclipart")
+    return {}
+
+
+STAGES: dict[str, Callable[[], dict[str, list[str]]]] = {
+    "README.md": readme,
+    "docs/authors-checkpoints.md": authors_checkpoints,
+    "docs/export.md": export,
+    "docs/label-studio.md": label_studio,
+}
+"""What a page takes for granted, made in the current folder; gives flags that make its trainings small, by recipe."""
+
+WITH_COMMANDS = [page for page in PAGES if any(block.language != "text" for block in blocks_of(page))]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh folder, with what of the checkout a page names."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "none")
+    yield tmp_path
+
+
+def annotate_all(address: str) -> None:
+    """A person who labels every picture of the folder: two labels, by turns there and absent."""
+    with httpx.Client(base_url=address, timeout=60) as client:
+        assert client.get("/").status_code == 200
+        names = client.get("/v1/model").json()
+        for number in range(names["gallery"]):
+            opened = client.post(f"/v1/gallery/{number}").json()
+            known = {name: (number + place) % 2 == 0 for place, name in enumerate(names["labels"][:4])}
+            if names["groups"] == [] and names["saves"]:
+                assert client.post(f"/v1/images/{opened['id']}/save", json={"known": known}).status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_every_block_of_a_page_runs_in_order(page, desk):
+    assert page in STAGES, f"{page} has blocks; say in STAGES what its reader has at hand"
+    reader = Reader(annotate_all, STAGES[page]())
+    blocks = [block for block in blocks_of(page) if block.language != "text"]
+    for block in blocks:
+        reader.do(block)
+    assert reader.ran == [block.where for block in blocks]
+
+
+def test_a_command_that_fails_is_named_by_its_place(desk):
+    reader = Reader(annotate_all, {})
+    [*_, first] = [block for block in blocks_of("README.md") if "ctran predict" in block.text][:1]
+    with pytest.raises(AssertionError, match=r"README\.md:\d+: ctran .* ended with 1"):
+        reader.do(first)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_block_names_its_language(page):
+    for block in blocks_of(page):
+        assert block.language in ("sh", "python", "yaml", "csv", "xml", "text"), f"{block.where}: {block.language!r}"
+
+
+def keys() -> set[str]:
+    """Every key that some recipe has."""
+    found = set()
+    for method in registry.names(methods):
+        for source in registry.names(sources):
+            found |= {action.dest for action in recipe_parser(method, source)._actions}
+    return found
+
+
+def test_commands_within_the_text_name_commands_recipes_and_flags_that_exist(capsys):
+    known = keys()
+    for page in PAGES:
+        for command in inline_commands(page):
+            _, name, *words = command.split()
+            assert name in COMMANDS, f"{page}: {command}"
+            with pytest.raises(SystemExit):
+                main([name, "--help"])
+            flags = set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out)) | {"--keys"}
+            for word in words:
+                if word.startswith("--"):
+                    key = word.partition("=")[0]
+                    takes_key = name in TAKE_KEYS and key.removeprefix("--") in known
+                    assert key in flags or takes_key, f"{page}: {command}: no {key}"
+            if name == "train" and words and re.fullmatch(r"[a-z0-9/-]+", words[0]) and not words[0].startswith("-"):
+                assert words[0] in shipped(), f"{page}: {command}: no such recipe"
