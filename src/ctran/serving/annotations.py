@@ -1,7 +1,6 @@
 """A folder that gets labelled: pictures, and ``metadata.jsonl`` beside them, which ``ctran train`` reads."""
 
 import hashlib
-import io
 import json
 import threading
 from collections.abc import Collection, Mapping
@@ -9,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from PIL import Image
 
 from ctran.data.sources.imagefolder import names_of
+from ctran.decoding import ending_of
 from ctran.errors import UserError
 from ctran.files import write_bytes
 
@@ -114,7 +113,7 @@ class Annotations:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock, FileLock(self.folder / LOCK):
             if content is not None:
-                file_name = hashlib.sha256(content).hexdigest()[:24] + _ending(file_name, content)
+                file_name = hashlib.sha256(content).hexdigest()[:24] + ending_of(content, file_name)
                 if not (self.folder / file_name).exists():
                     write_bytes(self.folder / file_name, content)
             rows = self._fresh()
@@ -132,11 +131,3 @@ class Annotations:
     def _foreign(self, row: Mapping[str, Any], column: str) -> list[str]:
         """Labels of a cell that the model does not have."""
         return [name for name in self._listed(row, column) if self.names is not None and name not in self.names]
-
-
-def _ending(name: str, content: bytes) -> str:
-    """Ending of a picture's file, by what it is."""
-    form = Image.open(io.BytesIO(content)).format or ""
-    known = [ending for ending, of in Image.registered_extensions().items() if of == form]
-    own = Path(name).suffix.lower()
-    return own if own in known else min(known, key=len, default=".img")
