@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from ctran.labels import LabelSpace
 from ctran.model import Backbone, CTran
@@ -60,13 +61,18 @@ def stirred(tagger):
     return tagger
 
 
-def draw(path: Path, colours: list[str], size: int = 48) -> None:
-    """A white picture with one square a colour."""
+def draw(path: Path, colours: list[str], size: int = 48, note: str = "") -> None:
+    """A white picture with one square a colour; a note makes files differ that show the same.
+
+    Stored without compression, so that the bytes, and the splits that follow from them, are those of any zlib.
+    """
     picture = Image.new("RGB", (size, size), "white")
     pen = ImageDraw.Draw(picture)
     for place, colour in enumerate(colours):
         pen.rectangle([4 + 15 * place, 8, 14 + 15 * place, 40], fill=COLOURS[colour])
-    picture.save(path)
+    text = PngInfo()
+    text.add_text("note", note)
+    picture.save(path, pnginfo=text, compress_level=0)
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def draw_folder(root: Path) -> Path:
     lines = ["file_name,labels"]
     for number in range(30):
         colours = [c for c in COLOURS if chance.random() < 0.5]
-        draw(root / f"{number:02}.png", colours)
+        draw(root / f"{number:02}.png", colours, note=f"13 {number}")  # 19, 4 and 7 pictures, each colour in every split
         lines.append(f'{number:02}.png,"{",".join(colours + ["warm"] * ("red" in colours))}"')
     (root / "metadata.csv").write_text("\n".join(lines) + "\n")
     return root

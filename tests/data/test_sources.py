@@ -102,8 +102,11 @@ def test_split_folders_with_their_own_metadata(folder, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file_name,labels,colour\n00.png,red,x\n", r"metadata.csv, row 1: unknown column 'colour' .known: file_name"),
-        ("file_name,label\n00.png,red\n", r"row 1: unknown column 'label'; did you mean 'labels'\?"),
+        ("file_name,label\n00.png,red\n", r"row 1: no column 'labels'; did you mean 'label'\?; found file_name, label"),
+        ("file_name,lables\n00.png,red\n", r"row 1: no column 'labels'; did you mean 'lables'\?"),
+        ("File Name,labels\n00.png,red\n", r"row 1: no column 'file_name'; did you mean 'File Name'\?"),
+        ("filename,labels\n00.png,red\n", r"row 1: no column 'file_name'; did you mean 'filename'\?"),
+        ("file_name,colour\n00.png,red\n", r"row 1: no column 'labels'; found file_name, colour"),
         ("file_name\n00.png\n", r"row 1: no column 'labels'; found file_name"),
         ("file_name,labels\n00.png,red\ngone.png,red\n01.png,blue\n", r"metadata.csv, row 2: .*gone.png: no such file"),
         ("file_name,labels\n00.png,\n01.png,\n02.png,\n", "no label in any row"),
@@ -111,7 +114,20 @@ def test_split_folders_with_their_own_metadata(folder, tmp_path):
         ("file_name,labels,negatives\n00.png,red,red\n", "row 1: 'red' is both positive and negative"),
         ("file_name,labels,split\n00.png,red,train\n01.png,red,tset\n", "row 2: split must be one of train, .* got 'tset'"),
         ("file_name,labels\n00.png,red\n01.png,red\n", "at least 3 pictures"),
-        ("file_name,labels\n00.png,red,blue\n", "metadata.csv"),
+        (
+            "file_name,labels\n00.png,red,blue\n",
+            "row 1: 3 cells, but the header has 2 columns: 00.png,red,blue.*in double quotes",
+        ),
+        ("file_name,labels\n00.png\n", "row 1: 1 cells, but the header has 2 columns"),
+        (
+            "file_name;labels\n00.png;red,blue\n",
+            r"metadata.csv: the columns are separated by semicolons, expected commas.*sep=';'",
+        ),
+        ("file_name\tlabels\n00.png\tred\n", "metadata.csv: the columns are separated by tabs"),
+        ("sep=;\nfile_name;labels\n00.png;red\n", "metadata.csv: the columns are separated by semicolons"),
+        ('file_name,labels\n00.png,"red\n', "metadata.csv, line 2: not CSV .*is a quote not closed"),
+        ("", "metadata.csv: the file is empty"),
+        ("file_name,labels\n00.png,\"['red' 'blue']\"\n", "row 1: .* no comma between labels, as NumPy prints"),
         ("file_name,labels\n00.png,[red\n", r"row 1: '\[red' starts like a list"),
         ("file_name,labels,labels\n00.png,red,blue\n", "two columns are called 'labels'"),
         ("file_name,labels,\n00.png,red,1\n", "column 3 has no name"),
@@ -165,6 +181,13 @@ def test_lists_of_labels_may_be_written_as_lists(folder, cell):
         ('{"file_name": 5, "labels": []}', "row 1: file_name must be text, got 5"),
         ('{"file_name": "00.png", "labels": [], "split": ["a"]}', "split must be text"),
         ("{", "row 1: no JSON"),
+        ('{"file_name": "00.png", "labels": ["red"], "labels": ["blue"]}', "row 1: no JSON .the key 'labels' is there twice"),
+        ('{"file_name": "00.png", "labels": ' + "[" * 100_000 + "]" * 100_000 + "}", "row 1: JSON that is nested too deeply"),
+        ('{"file_name": "a\\u0000b.png", "labels": ["red"]}', "row 1: file name .* holds a NUL character"),
+        ('{"file_name": "\\ud800.png", "labels": ["red"]}', "row 1: file name .* is not text in UTF-8"),
+        ('{"file_name": "00.png", "id": "\\udce9", "labels": ["red"]}', "row 1: id .* is not text in UTF-8"),
+        ('{"file_name": "00.png", "labels": ["\\ud800"]}', "row 1: label .* which is no text"),
+        ('{"file_name": "' + "a" * 300 + '", "labels": ["red"]}', "row 1: .*aaa"),
     ],
 )
 def test_odd_json_lines_are_refused_by_row(folder, line, message):
@@ -195,16 +218,43 @@ def test_wide_csv_reads_one_zero_and_blank(wide):
             assert row == [(LabelState.NEGATIVE, 0, LabelState.POSITIVE)[n], (LabelState.POSITIVE, LabelState.NEGATIVE, 0)[n]]
 
 
-def test_wide_csv_with_absent_negative_has_no_holes(wide):
-    table = csv.build(csv.Config(wide.root, absent="negative", image_column="picture"))["train"]
-    assert (table.truth.dense() != LabelState.UNKNOWN).all()
+@pytest.mark.parametrize("absent", ["negative", "unknown"])
+@pytest.mark.parametrize("uncertain", ["unknown", "positive", "negative"])
+def test_minus_one_in_a_wide_csv_is_unknown_or_what_the_option_makes_of_it_and_a_blank_is_absent(
+    wide, absent, uncertain, capsys
+):
+    config = csv.Config(wide.root, absent=absent, image_column="picture", uncertain=uncertain)
+    meaning, blank = LabelState[uncertain.upper()], LabelState[absent.upper()]
+    for table in csv.build(config).values():
+        for name, row in zip(table.ids, table.truth.dense().tolist(), strict=True):
+            n = int(name[:2]) % 3
+            blue, red = (
+                (LabelState.NEGATIVE, meaning, LabelState.POSITIVE)[n],
+                (LabelState.POSITIVE, LabelState.NEGATIVE, blank)[n],
+            )
+            assert row == [blue, red]
+    assert f"4 cells are -1 (uncertain) and count as {uncertain}" in capsys.readouterr().err
+
+
+def test_a_wide_csv_of_booleans_with_other_columns_is_read(folder):
+    lines = ["file_name,age,red,blue"] + [f"{n:02}.png,{20 + n},{n % 2 == 0},{('yes', 'No')[n % 2]}" for n in range(12)]
+    (folder / "wide.csv").write_text("\n".join(lines))
+    table = csv.build(csv.Config(folder / "wide.csv", ignore_columns=("age",)))["train"]
+    assert table.labels.names == ("blue", "red")
+    for name, row in zip(table.ids, table.truth.dense().tolist(), strict=True):
+        assert row == [LabelState.NEGATIVE if int(name[:2]) % 2 else LabelState.POSITIVE] * 2
+
+
+def test_a_missing_split_column_is_named_with_its_option(wide):
+    with pytest.raises(DataError, match=r"no column 'fold' .*--data.split_column"):
+        csv.build(csv.Config(wide.root, image_column="picture", split_column="fold"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("1", "yes"), r"wide.csv, row 1, column 'red': expected 1, 0 or blank, got 'yes'"),
-        (("picture", "pic"), r"no column 'picture'; did you mean 'pic'"),
+        (("1", "maybe"), r"wide.csv, row 1, column 'red': expected 1, 0 or blank, got 'maybe'.*--data.ignore_columns"),
+        (("picture", "pic"), r"no column 'picture'; did you mean 'pic'.*Name it with --data.image_column"),
     ],
 )
 def test_wide_csv_says_what_is_wrong(wide, change, message):

@@ -4,9 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +14,8 @@ from datasets import Dataset, DatasetInfo, Features, Image, List, Value
 from filelock import FileLock
 
 from ctran.data.cache import default_root, key_of
+from ctran.data.notices import said as _said
+from ctran.data.notices import say
 from ctran.data.table import DataError, SampleTable
 from ctran.files import atomic_folder
 from ctran.labels import LabelSpace, LabelState
@@ -55,15 +55,6 @@ class Origin:
         layout = "".join(f"\n    {line}" for line in self.layout)
         note = f"\n  {self.note}" if self.note else ""
         return f"  {place} ({self.size}; licence: {self.licence}){note}\n  expected below --root:{layout}"
-
-
-_said: ContextVar[list[str]] = ContextVar("said")
-
-
-def say(message: str) -> None:
-    """A line on stderr about the data that are being read; said again whenever they come from the cache."""
-    print(message, file=sys.stderr)
-    _said.get([]).append(message)
 
 
 def require(path: Path, name: str, origin: Origin) -> Path:

@@ -1,22 +1,20 @@
 """A folder of pictures with Hugging Face's ``metadata.csv``, ``.jsonl`` or ``.parquet`` and a ``labels`` column."""
 
-import ast
-import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
-from pyarrow import ArrowInvalid
-
-from ctran.data.files import SPLIT_NAMES, Row, to_tables
+from ctran.data.cells import Joined, names_of
+from ctran.data.files import Row, to_tables
+from ctran.data.notices import Doubts, warn
+from ctran.data.splits import SPLIT_NAMES
 from ctran.data.table import DataError, SampleTable
-from ctran.labels import nearest
+from ctran.data.tabular import near_column, read_rows
+from ctran.errors import UserError
 
 SUMMARY = "your own folder: metadata.csv, .jsonl or .parquet with columns file_name and labels"
-COLUMNS = ("file_name", "labels", "negatives", "id", "split")
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,8 @@ class Config:
 
     The metadata file stands in the folder, or one in each of its sub-folders ``train``, ``val`` (``validation``) and ``test``.
     Columns: ``file_name`` (relative to the metadata file), ``labels`` and optionally ``negatives`` (each a list, or a string
-    with a delimiter), ``id``, ``split``. Without split column and sub-folders, 70 / 10 / 20 % by a hash of the id.
+    with a delimiter), ``id``, ``split``; all others are data that are not read. Without split column and sub-folders, 70 / 10 /
+    20 % by the content of the pictures.
 
     Args:
         root: the folder.
@@ -40,101 +39,75 @@ class Config:
     delimiter: str = ","
     skip_broken: bool = False
 
-
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of one metadata file as they are."""
-    try:
-        if path.suffix == ".jsonl":
-            lines = (line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip())
-            for number, line in enumerate(lines, start=1):
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(f"{path}, row {number}: no JSON ({error})") from None
-                if not isinstance(row, dict):
-                    raise DataError(f"{path}, row {number}: expected keys and values in braces, got {line.strip()[:40]}")
-                yield row
-        elif path.suffix == ".parquet":
-            yield from pq.read_table(path).to_pylist()
-        else:
-            yield from read_csv(path)
-    except (ArrowInvalid, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {error}") from None
+    def __post_init__(self) -> None:
+        if not self.delimiter:
+            raise UserError("data.delimiter must be one character or more, got ''")
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file with every cell as text; blanks around column names are dropped.
+class Reader:
+    """Rows of metadata files, checked column by column; counts what is doubtful."""
 
-    Raises:
-        DataError: no CSV, a column without a name or two of one name, or no row below the header.
-    """
-    try:
-        with pacsv.open_csv(path) as reader:
-            raw = reader.schema.names
-        names = [name.strip() for name in raw]
-        if "" in names:
-            raise DataError(f"{path}: column {names.index('') + 1} has no name; name it or leave it out")
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise DataError(f"{path}: two columns are called {twice[0]!r}")
-        convert = pacsv.ConvertOptions(column_types=dict.fromkeys(raw, "string"), strings_can_be_null=False)
-        rows = pacsv.read_csv(path, convert_options=convert).rename_columns(names).to_pylist()
-        if not rows:
-            raise DataError(f"{path}: no row below the header")
-        return rows
-    except ArrowInvalid as error:
-        raise DataError(f"{path}: {error}") from None
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.doubts, self.joined = Doubts(), Joined(config.delimiter)
 
+    def read(self, path: Path, split: str | None) -> list[Row]:
+        """Rows of one file, all of whose pictures are in ``split`` if that is not None."""
+        raw = list(read_rows(path))
+        _check_columns(path, raw)
+        return [self._row(where, path, row, split) for where, row in raw]
 
-def names_of(cell: Any, delimiter: str, where: str) -> tuple[str, ...]:
-    """Label names of one cell: a list (in CSV as JSON or Python writes it), or a string with ``delimiter``; may be empty."""
-    if cell is None:
-        return ()
-    if isinstance(cell, str) and cell.strip().startswith("["):
-        try:
-            cell = ast.literal_eval(cell.strip())
-        except (SyntaxError, ValueError):
-            raise DataError(f"{where}: {cell!r} starts like a list but is none") from None
-    elif isinstance(cell, str):
-        cell = cell.split(delimiter)
-    if not isinstance(cell, list) or not all(isinstance(name, str) for name in cell):
-        raise DataError(f"{where}: labels must be a list of names or one string, got {cell!r}")
-    return tuple(dict.fromkeys(name.strip() for name in cell if name.strip()))
-
-
-def read_metadata(path: Path, config: Config, split: str | None) -> list[Row]:
-    """Rows of one metadata file, checked column by column."""
-    rows = []
-    for number, raw in enumerate(read_rows(path), start=1):
-        where = f"{path}, row {number}"
-        if unknown := [c for c in raw if c not in COLUMNS]:
-            hint = nearest(unknown[0], COLUMNS)
-            raise DataError(f"{where}: unknown column {unknown[0]!r}{hint} (known: {', '.join(COLUMNS)})")
-        if missing := [c for c in ("file_name", "labels") if c not in raw]:
-            raise DataError(f"{where}: no column {missing[0]!r}; found {', '.join(raw)}")
+    def _row(self, where: str, path: Path, raw: dict[str, Any], split: str | None) -> Row:
         for column in ("file_name", "split"):
             if not isinstance(raw.get(column) or "", str):
                 raise DataError(f"{where}: {column} must be text, got {raw[column]!r}")
-        if not raw["file_name"]:
+        if not raw.get("file_name"):
             raise DataError(f"{where}: file_name is empty")
+        own = raw.get("split") or None
+        if split and own and SPLIT_NAMES.get(own) not in (None, SPLIT_NAMES[split]):
+            raise DataError(f"{where}: split is {own!r}, but the file is in folder {split}; expected one of the two")
         picture = path.parent / raw["file_name"]
-        inside = picture.is_relative_to(config.root)
-        rows.append(
-            Row(
-                where,
-                picture,
-                str(raw.get("id") or (picture.relative_to(config.root) if inside else picture).as_posix()),
-                names_of(raw["labels"], config.delimiter, where),
-                names_of(raw.get("negatives"), config.delimiter, where),
-                split or raw.get("split") or None,
-            )
+        inside = picture.is_relative_to(self.config.root)
+        number = raw.get("id")
+        named = not (number is None or number == "" or (isinstance(number, float) and math.isnan(number)))
+        return Row(
+            where,
+            picture,
+            str(number if named else (picture.relative_to(self.config.root) if inside else picture).as_posix()),
+            self._names(raw.get("labels"), where, missing=self.config.absent == "negative"),
+            self._names(raw.get("negatives"), where, missing=False),
+            split or own,
         )
-    return rows
+
+    def _names(self, cell: Any, where: str, *, missing: bool) -> tuple[str, ...]:
+        """Labels of a cell; that it is missing is doubtful where it makes labels negative."""
+        self.joined.add(cell, where)
+        return () if cell is None and not missing else names_of(cell, self.config.delimiter, where, self.doubts)
+
+    def warn(self) -> None:
+        """Print what was doubtful."""
+        self.doubts.warn()
+        if hint := self.joined.hint("--data.delimiter"):
+            warn(hint)
+
+
+def _check_columns(path: Path, raw: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Refuse a file without a needed column, and warn of one whose name is nearly that of an optional one."""
+    columns = dict.fromkeys(column for _, row in raw for column in row)
+    if not columns:
+        raise DataError(f"{path}: no row in it; expected file_name and labels of each picture")
+    for name in ("file_name", "labels"):
+        if name not in columns:
+            raise DataError(f"{path}, row 1: no column {name!r}{near_column(name, columns)}; found {', '.join(columns)}")
+    for name in ("negatives", "split"):
+        if name not in columns and (hint := near_column(name, columns)):
+            warn(f"{path}: there is no column {name!r}{hint} It is not read")
 
 
 def build(config: Config) -> dict[str, SampleTable]:
     """Read and check the folder."""
     if not config.root.is_dir():
-        raise DataError(f"{config.root} is no folder; give the folder with the metadata file as --data.root")
+        raise DataError(f"{config.root}: not a folder; give the folder with the metadata file as --data.root")
     folders: list[tuple[Path, str | None]] = [(config.root, None)]
     folders += [(d, d.name) for d in sorted(config.root.iterdir()) if d.is_dir() and d.name in SPLIT_NAMES]
     found = [
@@ -145,5 +118,7 @@ def build(config: Config) -> dict[str, SampleTable]:
     ]
     if not found:
         raise DataError(f"{config.root}: no metadata.csv, metadata.jsonl or metadata.parquet in it or its split folders")
-    rows = [row for file, split in found for row in read_metadata(file, config, split)]
-    return to_tables(rows, absent=config.absent, skip_broken=config.skip_broken)
+    reader = Reader(config)
+    rows = [row for file, split in found for row in reader.read(file, split)]
+    reader.warn()
+    return to_tables(rows, absent=config.absent, skip_broken=config.skip_broken, folder=config.root)

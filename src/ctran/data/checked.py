@@ -1,0 +1,148 @@
+"""What was found out about picture files: digest and whether they decode, kept so that no command does it twice."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+import PIL
+
+from ctran.data.cache import default_root
+from ctran.data.notices import warn
+from ctran.decoding import BrokenImageError, open_image
+from ctran.progress import track
+
+FORMAT = 1
+"""Of the kept rows; raised whenever decoding refuses other files than before."""
+MANY = 500
+"""Rows that are looked up or written together."""
+_decode: ContextVar[bool] = ContextVar("decode", default=True)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A picture file.
+
+    Args:
+        digest: of its bytes, 32 hexadecimal digits; empty where they cannot be read.
+        reason: why it cannot be decoded; empty where it can, and where that was not tried.
+    """
+
+    digest: str
+    reason: str = ""
+
+
+@contextmanager
+def without_decoding() -> Iterator[None]:
+    """Inside, pictures that nobody decoded before are not decoded either: the files are only read for their digests."""
+    token = _decode.set(False)
+    try:
+        yield
+    finally:
+        _decode.reset(token)
+
+
+def digest_of(content: bytes) -> str:
+    """What files of the same bytes have in common."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def check(paths: Sequence[Path], *, decode: bool = True) -> list[Checked]:
+    """Read and decode each file once, unless that was done before and the file is the same since.
+
+    A file is the same while path, size, inode and both times are (a change of the content changes the second, which no program
+    can set). What is broken is not remembered: it may become readable by another library.
+
+    Args:
+        paths: in any order.
+        decode: find out whether it can be decoded; inside :func:`without_decoding` that is never tried.
+    """
+    decode = decode and _decode.get()
+    stamps = [_stamp(path) for path in paths]
+    before = _recall(paths, stamps, decode)
+    todo = [i for i in range(len(paths)) if i not in before]
+    with ThreadPoolExecutor() as pool:
+        what = "checking pictures" if decode else "reading pictures"
+        found = pool.map(lambda i: _check(paths[i], decode), todo)
+        new = dict(zip(todo, track(found, what, len(todo)), strict=True)) if todo else {}
+    kept = [
+        (os.fsencode(paths[i].absolute()), stamps[i], r.digest, decode) for i, r in new.items() if r.digest and not r.reason
+    ]
+    _remember(kept)
+    return [before.get(i) or new[i] for i in range(len(paths))]
+
+
+def _check(path: Path, decode: bool) -> Checked:
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError):
+        content = None
+    try:
+        if content is None:
+            open_image(path)
+        elif decode:
+            open_image(content, name=str(path))
+    except BrokenImageError as error:
+        return Checked("" if content is None else digest_of(content), str(error))
+    return Checked("" if content is None else digest_of(content))
+
+
+def _stamp(path: Path) -> str | None:
+    """Changes with the file; None where there is none."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+
+
+@contextmanager
+def _store() -> Iterator[sqlite3.Connection]:
+    """The table of checked files, in the cache folder; made where it is missing, and again where it is damaged."""
+    path = default_root() / f"checked-{FORMAT}-pillow-{PIL.__version__}.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = "CREATE TABLE IF NOT EXISTS checked (path BLOB PRIMARY KEY, stamp TEXT, digest TEXT, decoded INTEGER) WITHOUT ROWID"
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        try:
+            with connection:
+                connection.execute(made)
+            yield connection
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked, or the disk is full or read-only: the file is good
+                raise
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _recall(paths: Sequence[Path], stamps: Sequence[str | None], decode: bool) -> dict[int, Checked]:
+    """Position -> what is known of the file as it is now."""
+    keys = {os.fsencode(paths[i].absolute()): i for i, stamp in enumerate(stamps) if stamp}
+    found: dict[int, Checked] = {}
+    try:
+        with _store() as connection:
+            for start in range(0, len(keys), MANY):
+                some = list(keys)[start : start + MANY]
+                marks = ",".join("?" * len(some))
+                rows = connection.execute(f"SELECT path, stamp, digest, decoded FROM checked WHERE path IN ({marks})", some)
+                for path, stamp, digest, decoded in rows:
+                    if stamp == stamps[keys[path]] and (decoded or not decode):
+                        found[keys[path]] = Checked(digest)
+    except (sqlite3.Error, OSError) as error:
+        warn(f"what was found out about pictures before cannot be read ({error}); they are checked again")
+    return found
+
+
+def _remember(rows: Sequence[tuple[bytes, str | None, str, bool]]) -> None:
+    """Keep what was found out; a cache that cannot be written costs time alone."""
+    if not rows:
+        return
+    try:
+        with _store() as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", rows)
+    except (sqlite3.Error, OSError) as error:
+        warn(f"what was found out about the pictures cannot be kept in {default_root()} ({error})")

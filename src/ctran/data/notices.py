@@ -1,0 +1,50 @@
+"""What readers say about the data: lines on stderr, kept with cached tables so that they are printed again with them."""
+
+import os
+import sys
+from collections.abc import Iterable
+from contextvars import ContextVar
+
+said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+"""Takes all lines, where a reader keeps them with its tables."""
+SHOWN = 5
+"""Names that a message shows of a long list."""
+
+
+def say(message: str) -> None:
+    """A line on stderr about the data that are being read; the first process of a training alone prints it."""
+    message = message.encode(errors="backslashreplace").decode()  # names that are not UTF-8
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(message, file=sys.stderr)
+    if (kept := said.get()) is not None:
+        kept.append(message)
+
+
+def warn(message: str) -> None:
+    """:func:`say` of something doubtful."""
+    say(f"warning: {message}")
+
+
+class Doubts:
+    """Doubtful cells, counted by kind; one warning a kind names the first."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[str, int]] = {}
+
+    def add(self, what: str, where: str) -> None:
+        """Count one; ``what`` is the same text for all of a kind."""
+        first, count = self.found.get(what, (where, 0))
+        self.found[what] = first, count + 1
+
+    def warn(self) -> None:
+        """Print one warning a kind."""
+        for what, (first, count) in self.found.items():
+            more = f" ({count:,} rows like this)" if count > 1 else ""
+            warn(f"{first}: {what}{more}")
+
+
+def few(names: Iterable[str]) -> str:
+    """The first names of a list, quoted, and how many more there are."""
+    some = list(names)
+    rest = f" and {len(some) - SHOWN:,} more" if len(some) > SHOWN else ""
+    return ", ".join(map(repr, some[:SHOWN])) + rest
