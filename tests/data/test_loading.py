@@ -75,3 +75,29 @@ def test_views_follow_from_seed_and_epoch_and_not_from_the_order_of_the_batches(
     one.epoch.fill_(0)
     assert torch.equal(one.__getitems__([7, 2]).inputs, first[[7, 2]])
     assert not torch.equal(other.__getitems__(list(range(20))).inputs, first)
+
+
+def test_an_augmented_picture_leaves_the_generators_of_all_devices_where_they_were(table, monkeypatch):
+    """On a GPU dropout is drawn by CUDA's generator, which ``torch.manual_seed`` would reseed with each picture."""
+    seeded = []
+    for backend in (torch.cuda, torch.mps, torch.xpu):
+        for name in ("manual_seed", "manual_seed_all", "seed", "seed_all"):
+            monkeypatch.setattr(backend, name, lambda *_, name=name: seeded.append(name), raising=False)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: False)
+    torch.manual_seed(1)
+    assert "manual_seed_all" in seeded  # so that the seeding of other devices would be seen
+    seeded.clear()
+    before = torch.get_rng_state()
+    pre = Preprocessing(32)
+    PictureSet(table, table.labels, pre, augmentation("crop", pre), seed=5).__getitems__([0, 1, 2])
+    assert seeded == [] and torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_picture_that_cannot_be_read_leaves_the_generator_where_it_was(table, monkeypatch):
+    pre = Preprocessing(32)
+    data = PictureSet(table, table.labels, pre, augmentation("crop", pre))
+    monkeypatch.setattr(type(table), "picture", lambda *_: 1 / 0)
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError):
+        data.square(0, 1)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -58,3 +58,22 @@ def test_a_cache_of_other_pictures_in_the_place_of_the_right_one_is_refused(fold
         StaleCacheError, match=r"tokens of other augmentation \(there: crop, wanted: flip\): delete .* run again"
     ):
         cache_of(folder)
+
+
+def test_views_follow_from_the_seed_of_the_recipe_and_the_test_transform_does_not(folder, tmp_path):
+    save_file(Backbone("test_resnet").network.state_dict(), tmp_path / "weights.safetensors")  # else they are the seed's too
+    weights = ["--model.weights", f"file:{tmp_path / 'weights.safetensors'}"]
+    one, other = (cache_of(folder, *weights, "--seed", seed) for seed in "01")
+    assert one.folder == other.folder and "seed" not in json.loads((one.folder / "key.json").read_text())
+    views = [*weights, "--training.feature_views", "2", "--training.augmentation", "crop"]
+    one, other = (cache_of(folder, *views, "--seed", seed) for seed in "01")
+    assert one.folder != other.folder and json.loads((other.folder / "key.json").read_text())["seed"] == 1
+    assert (one.tokens[0] == other.tokens[0]).all() and not (one.tokens[1] == other.tokens[1]).all()
+
+
+def test_augmented_pictures_follow_from_the_seed_of_the_recipe(folder):
+    source = ["--source", "imagefolder", "--root", str(folder), "--absent", "negative", "--training.augmentation", "crop"]
+    one, again, other = (prepare(read_recipe(None, [*TOY, *source, "--seed", seed])).train.dataset for seed in "001")
+    rows = list(range(len(one)))
+    first, same, different = (data.__getitems__(rows).inputs for data in (one, again, other))
+    assert (first == same).all() and not (first == different).all()

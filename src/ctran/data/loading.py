@@ -1,6 +1,7 @@
 """Loaders: batches of images, or of cached image tokens, with their truth."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,8 +85,7 @@ class PictureSet(Dataset[Batch]):
         """:meth:`image` before it is normalised."""
         if self.augment is None:
             return self.preprocessing.pixels(self.table.pixels(index))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(self.seed, view, index))
+        with seeded(seed_of(self.seed, view, index)):
             return as_pixels(self.augment(self.table.picture(index)))
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
@@ -115,6 +115,21 @@ class TokenSet(Dataset[Batch]):
             drawn = np.random.default_rng([self.seed, epoch]).integers(self.cache.shape[0], size=len(self))
             self._drawn = epoch, drawn
         return self._drawn[1]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, the CPU's generator starts from ``seed``; afterwards it goes on where it was.
+
+    Generators of GPUs, which draw dropout, are not touched: ``torch.manual_seed`` would seed them too.
+    """
+    generator = torch.default_generator
+    before = generator.get_state()
+    generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        generator.set_state(before)
 
 
 def seed_of(*parts: int) -> int:

@@ -1,6 +1,7 @@
 """Label and state embeddings (paper, Eq. 1)."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -44,5 +45,6 @@ class LabelTokens(nn.Module):
             raise ValueError(f"expected states of {self.label.num_embeddings} labels, got {states.shape[1]}")
         rows = torch.cat([self.unknown, self.known_state])  # (3, D), in the order of LabelState
         assert LabelState.UNKNOWN == 0
-        embedded = self.label.weight + rows[states]  # (L, D) + (B, L, D)
+        # F.embedding, not rows[states]: the gradient of indexing adds up in an order that depends on the threads
+        embedded = self.label.weight + F.embedding(states, rows)  # (L, D) + (B, L, D)
         return embedded if soft is None else embedded + soft[..., None] * self.known_state[1]

@@ -17,7 +17,8 @@ PRESET = "ctran"
 """The definitions of the metrics that the paper's figures were made with."""
 
 OWN_DEFINITIONS = (f"metrics by this library's definitions (ctran evaluate RUN --preset {PRESET} has the paper's)",)
-NO_DIFFERENCE = {"seed", "training.workers", "training.accelerator", "training.strategy", "data.check_counts"}
+NO_DIFFERENCE = {"seed", "data.check_counts"}
+NO_DIFFERENCE |= {f"training.{name}" for name in ("workers", "accelerator", "strategy", "deterministic")}
 """Keys that say how a recipe is run, not what it is."""
 
 

@@ -20,8 +20,9 @@ from ctran.evaluation import predict, report
 from ctran.inference.tagger import Tagger
 from ctran.progress import track
 from ctran.report import Report
+from ctran.training.deterministic import deterministic, try_step
 from ctran.training.options import Evaluation
-from ctran.training.pipeline import Ingredients, build_tables, prepare
+from ctran.training.pipeline import Ingredients, build_tables, prepare, training_device
 from ctran.training.recipe import Recipe
 from ctran.training.run_folder import (
     RunFolder,
@@ -58,6 +59,12 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
         KeyboardInterrupt: after Ctrl-C; the folder holds all finished epochs and can be resumed.
     """
     quiet()
+    with deterministic(recipe.training.deterministic):
+        return train(recipe, run, resume=resume)
+
+
+def train(recipe: Recipe, run: Path, *, resume: bool) -> Report:
+    """:func:`fit`, with the settings of PyTorch that are in force."""
     rank, world = int(os.environ.get("LOCAL_RANK", 0)), recipe.training.devices
     if rank == 0:
         start(recipe, run, resume=resume)
@@ -79,6 +86,7 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
         raise
     last = run / "last.ckpt"
     try:
+        try_step(parts.tagger.model, parts.train, training_device(recipe.training, rank))
         trainer.fit(task, parts.train, parts.val, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     except SystemExit:  # how Lightning ends after Ctrl-C
         raise KeyboardInterrupt from None

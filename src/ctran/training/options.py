@@ -92,6 +92,8 @@ class Training:
         strategy: auto, ddp, fsdp, ...
         accelerator: auto, cpu, gpu, ...
         workers: processes that load pictures.
+        deterministic: use deterministic algorithms alone, so that the same recipe and seed give the same weights on the same
+            machine; costs nothing measurable on a CPU.
         init_from: a model folder to start from; labels with the same name keep their weights.
     """
 
@@ -128,6 +130,7 @@ class Training:
     strategy: str = "auto"
     accelerator: str = "auto"
     workers: int = 0
+    deterministic: bool = True
     init_from: Path | None = None
 
     def __post_init__(self) -> None:

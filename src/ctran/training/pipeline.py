@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from ctran.data.cache import LAYOUT, FeatureCache, default_root, key_of
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth
+from ctran.devices import find_device
 from ctran.errors import UserError
 from ctran.images import augmentation
 from ctran.inference.tagger import FORMAT, Tagger
@@ -26,6 +29,7 @@ from ctran.methods._base import preprocessing
 from ctran.model import Method
 from ctran.model.pretrained import load_weights
 from ctran.progress import bar
+from ctran.training.options import Training
 from ctran.training.recipe import Recipe, read_run
 from ctran.version import __version__
 
@@ -135,21 +139,38 @@ def prior_bias(model: nn.Module, truth: SparseTruth) -> None:
             parameter.data.copy_(share.logit())
 
 
+def training_device(options: Training, rank: int = 0) -> torch.device:
+    """The device on which a process trains, and so the one for its image tokens and its evaluations.
+
+    Raises:
+        UserError: ``training.accelerator`` names one that this machine does not have.
+    """
+    name = options.accelerator
+    if name == "gpu":
+        name = "mps" if torch.backends.mps.is_available() else "cuda"
+    device = find_device(name if name in ("auto", "cuda", "mps") else "cpu")  # Lightning knows more, for which this code is not
+    return find_device(f"cuda:{rank}") if device.type == "cuda" else device
+
+
 def compiler() -> str | None:
     """Path of a C++ compiler, which ``torch.compile`` needs on CPU; None where there is none."""
     return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
 
 
-def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: dict[str, object]) -> FeatureCache:
+def cached_tokens(
+    model: Method, data: PictureSet, views: int, name: str, key: dict[str, object], device: torch.device
+) -> FeatureCache:
     """Image tokens of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
 
     From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first.
+
+    Args:
+        key: what the tokens depend on beside the pictures and their views.
+        device: computes; the model is then moved back to where it was.
     """
     plain = PictureSet.__new__(PictureSet)
     plain.__dict__.update(data.__dict__ | {"augment": None})
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.backbone.to(device)
     total = views * len(data)
     worth = total >= WORTH_COMPILING and compiler() is not None
     network = torch.compile(model.backbone) if worth else model.backbone
@@ -161,19 +182,33 @@ def cached_tokens(model: Method, data: PictureSet, views: int, name: str, key: d
         with torch.autocast(device.type, dtype=torch.bfloat16):
             return network(images.contiguous(memory_format=torch.channels_last)).tokens.float()
 
-    with torch.inference_mode():
+    with on_device(model.backbone, device), torch.inference_mode():
         probe = model.encode_images(plain.image(0, 0)[None].to(device)).tokens
     arithmetic = f"{device.type} bf16{' compiled' if worth else ''}"
     key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": arithmetic, "layout": LAYOUT}
+    if views > 1:  # the others are augmented
+        key["seed"] = data.seed
     folder = default_root() / "features" / key_of(key)
     _, tokens, channels = probe.shape
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         cache = FeatureCache(folder, (views, len(data), tokens, channels), key)
         if cache.done < total:
-            with bar(f"image tokens of {name} ({views} x {len(data)})", total) as advance:
+            shown = bar(f"image tokens of {name} ({views} x {len(data)})", total)
+            with on_device(model.backbone, device), shown as advance:
                 cache.build(make, advance)
     return cache
+
+
+@contextmanager
+def on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within, the module is on ``device``; afterwards where it was."""
+    before = next(module.parameters()).device
+    try:
+        module.to(device)
+        yield
+    finally:
+        module.to(before)
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -194,7 +229,7 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
     if options.prior_bias and options.init_from is None:
         prior_bias(tagger.model, tables["train"].truth)
     augment = augmentation(options.augmentation, tagger.preprocessing)
-    train = PictureSet(tables["train"], labels, tagger.preprocessing, augment, seed=0)
+    train = PictureSet(tables["train"], labels, tagger.preprocessing, augment, seed=recipe.seed)
     val = PictureSet(tables["val"], labels, tagger.preprocessing)
     train_set: PictureSet | TokenSet = train
     val_set: PictureSet | TokenSet = val
@@ -205,9 +240,10 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
             "transform": dataclasses.asdict(tagger.preprocessing),
             "augmentation": options.augmentation,
         }
-        cache = cached_tokens(tagger.model, train, options.feature_views, "train", key)
+        device = training_device(options, rank)
+        cache = cached_tokens(tagger.model, train, options.feature_views, "train", key, device)
         train_set = TokenSet(cache, train.truth, recipe.seed)
-        val_set = TokenSet(cached_tokens(tagger.model, val, 1, "val", key), val.truth)
+        val_set = TokenSet(cached_tokens(tagger.model, val, 1, "val", key, device), val.truth)
     order = EpochOrder(len(train), recipe.seed, rank, world)
     in_order = EpochOrder(len(val), 0, rank, world, shuffle=False)
     return Ingredients(

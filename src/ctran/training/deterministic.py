@@ -1,0 +1,89 @@
+"""Training with deterministic algorithms, so that a recipe and a seed give the same weights again."""
+
+import copy
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ctran.data.loading import Batch
+from ctran.evaluation import features_of
+from ctran.losses import label_loss
+from ctran.model import Method
+
+WORKSPACE = ":4096:8"
+"""Of ``CUBLAS_WORKSPACE_CONFIG``: cuBLAS adds up in a fixed order only with one of two workspace sizes."""
+
+
+@contextmanager
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Within, PyTorch uses deterministic algorithms alone; afterwards its settings are what they were.
+
+    cuDNN chooses its convolutions without timing them, and cuBLAS gets its workspace by ``CUBLAS_WORKSPACE_CONFIG``, which is
+    read when CUDA starts. Memory that is not initialised stays so (PyTorch would fill it, which costs time and changes nothing
+    that is computed from).
+
+    Args:
+        enabled: False changes nothing.
+    """
+    if not enabled:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled, timed = torch.utils.deterministic.fill_uninitialized_memory, torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+        torch.backends.cudnn.benchmark = timed
+
+
+def try_step(model: Method, batches: DataLoader[Batch], device: torch.device) -> None:
+    """Before a training on a GPU: where a step of this model has no deterministic algorithm there, allow what there is.
+
+    A copy of the model makes the step, on two pictures. On CPU every operation of a training has a deterministic algorithm.
+    """
+    if device.type == "cpu" or not torch.are_deterministic_algorithms_enabled():
+        return
+    data = batches.dataset
+    batch: Batch = data.__getitems__(list(range(min(2, len(data)))))  # pyright: ignore
+    batch, tried = batch.to(device), copy.deepcopy(model).to(device).train()
+
+    def step() -> Tensor:
+        nothing = torch.zeros_like(batch.truth)
+        return label_loss(tried.predict_labels(features_of(tried, batch), nothing), batch.truth, nothing)
+
+    if lacks_deterministic(step):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        warnings.filterwarnings(
+            "ignore", message=".*(does not have a deterministic implementation|non-deterministic algorithm).*"
+        )
+
+
+def lacks_deterministic(step: Callable[[], Tensor]) -> bool:
+    """Whether an operation of a training step has no deterministic algorithm on its device; names it on stderr.
+
+    Args:
+        step: gives a loss; its backward pass is tried as well.
+    """
+    with deterministic(True):
+        try:
+            step().backward()
+        except RuntimeError as error:
+            if "deterministic" not in str(error):
+                raise
+            name = str(error).split(" does not have")[0].split(" ")[-1]
+            what = f"{name} has no deterministic algorithm on this device"
+            print(f"warning: {what}: two trainings of one recipe may differ in the last digits", file=sys.stderr)
+            return True
+    return False
