@@ -95,6 +95,14 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
+def has_one_scan(content: bytes) -> bool:
+    """Whether the first scan of a JPEG holds all its components."""
+    segments = list(_segments(content))
+    components = next((content[start + 9] for marker, start, _ in segments if 0xC0 <= marker <= 0xC2), 0)
+    scan = content.find(b"\xff\xda", segments[-1][2] if segments else 2)
+    return scan >= 0 and content[scan + 4 : scan + 5] == bytes([components])
+
+
 def _names_colours(marker: int, payload: bytes) -> bool:
     """Whether libjpeg takes the colour space from this segment."""
     jfif = marker == 0xE0 and len(payload) >= 14 and payload.startswith(b"JFIF\0")

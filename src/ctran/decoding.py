@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ctran.containers import Container, unwrap
 from ctran.errors import UserError
 from ctran.exif import ORIENTATION, orientation
-from ctran.formats import describe, endings, formats
+from ctran.formats import camera_raw, describe, endings, formats
+from ctran.meaning import repair
+from ctran.picture_sources import Source, content_of, label_of
+from ctran.samples import DimPictureWarning, as_rgb
+from ctran.truncated import Truncated, decode
 
 try:
     import simplejpeg
@@ -39,9 +43,6 @@ TURNS = {
 }
 """What makes a picture of each EXIF orientation upright."""
 
-Source = Path | str | bytes | Image.Image
-"""A path, encoded bytes, or a Pillow image."""
-
 
 class BrokenImageError(UserError):
     """A file that is missing, no picture, truncated or too large; the message names it and says which."""
@@ -60,46 +61,58 @@ class _Opened:
     label: str
 
 
-def open_image(source: Source, *, name: str | None = None) -> Image.Image:
-    """Decode a picture to RGB: EXIF rotation applied, transparency laid on white, grey of more than 8 bits scaled to 8.
+def open_image(
+    source: Source, *, name: str | None = None, truncated: Truncated = "refuse", white: float | None = None
+) -> Image.Image:
+    """Decode a picture to RGB: EXIF rotation applied, transparency laid on white, samples of more than 8 bits scaled to 8.
 
     Of an animation it is the first frame. Metadata that cannot be read are left aside.
 
     Args:
-        source: a path, encoded bytes, or a Pillow image.
+        source: what :data:`~ctran.picture_sources.Source` lists.
         name: what errors call it; the path by default.
+        truncated: what happens to a file that ends early; ``read`` takes what is there.
+        white: the value that is white where samples have more than 8 bits (4095 for 12 bits stored in 16); None takes what the
+            file states, else the greatest value of the type.
 
     Raises:
         BrokenImageError: missing, not decodable, truncated, of more than :data:`MAX_PIXELS` pixels or with a side longer than
             :data:`MAX_SIDE`.
     """
-    label = _label(source, name)
+    label = label_of(source, name)
     with _named_errors(label):
-        return _rgb(_header(_content(source), label))
+        return _rgb(_header(content_of(source), label), truncated, white)
 
 
-def open_pixels(source: Source, *, name: str | None = None, max_pixels: int | None = None) -> UInt8[Tensor, "H W 3"]:
+def open_pixels(
+    source: Source,
+    *,
+    name: str | None = None,
+    max_pixels: int | None = None,
+    truncated: Truncated = "refuse",
+    white: float | None = None,
+) -> UInt8[Tensor, "H W 3"]:
     """What :func:`open_image` gives, as numbers.
 
     An upright colour JPEG is decoded without Pillow where simplejpeg is installed (the extra ``fast``): the same numbers, as
     both are libjpeg-turbo, in two thirds of the time. Whatever that refuses or warns of, Pillow judges.
 
     Args:
-        source, name: as for :func:`open_image`.
+        source, name, truncated, white: as for :func:`open_image`.
         max_pixels: larger pictures are refused; None takes :data:`MAX_PIXELS`.
 
     Raises:
         BrokenImageError: as :func:`open_image`.
     """
-    label = _label(source, name)
+    label = label_of(source, name)
     with _named_errors(label):
-        opened = _header(_content(source), label, max_pixels)
+        opened = _header(content_of(source), label, max_pixels)
         if simplejpeg and _upright_colour_jpeg(opened):
             try:
                 return torch.from_numpy(simplejpeg.decode_jpeg(opened.container.content, "RGB"))
             except ValueError:  # damaged: Pillow decides what can be read of it
                 pass
-        return as_pixels(_rgb(opened))
+        return as_pixels(_rgb(opened, truncated, white))
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -126,7 +139,7 @@ def pixels_in(source: Source) -> int:
     """Number of pixels by the picture's header; 0 where that cannot be read: decoding then names what is wrong."""
     try:
         with _named_errors("picture"):
-            picture = _header(_content(source), "picture").picture
+            picture = _header(content_of(source), "picture").picture
             return picture.width * picture.height
     except BrokenImageError:
         return 0
@@ -142,49 +155,18 @@ def as_image(pixels: UInt8[Tensor, "H W 3"]) -> Image.Image:
     return Image.fromarray(pixels.numpy())
 
 
-def _label(source: Source, name: str | None) -> str:
-    return name or ("<image>" if isinstance(source, bytes | Image.Image) else str(source))
-
-
-def _content(source: Source) -> bytes | Image.Image:
-    if isinstance(source, Image.Image):
-        content = _file_of(source)
-        return source if content is None else content
-    return source if isinstance(source, bytes) else Path(source).read_bytes()
-
-
-def _file_of(picture: Image.Image) -> bytes | None:
-    """The file of a Pillow image that is opened and not decoded yet, so that it is read as any other file.
-
-    None of one that is decoded, of a later frame of an animation, and where the file is not at hand.
-    """
-    if (
-        not isinstance(picture, ImageFile.ImageFile)
-        or not picture.tile
-        or picture.tell()
-        or getattr(picture, "fp", None) is None
-    ):
-        return None
-    try:
-        file, place = picture.fp, picture.fp.tell()
-        file.seek(0)
-        content = file.read()
-        file.seek(place)
-        with Image.open(io.BytesIO(content), formats=formats()) as again:
-            return content if (again.size, again.mode) == (picture.size, picture.mode) else None  # else a draft of it
-    except Exception:  # closed, or of a format that the user alone opens: the picture itself then decides
-        return None
-
-
 def _header(content: bytes | Image.Image, label: str, max_pixels: int | None = None) -> _Opened:
     """A picture that is not decoded yet, and not too large to be."""
     most = MAX_PIXELS if max_pixels is None else max_pixels
     if isinstance(content, bytes):
         container = unwrap(content)
+        if container.directory is not None and camera_raw(container.directory):
+            raise NotAPictureError(f"{label}: a camera's raw picture, which is not read; export it as JPEG or TIFF")
         try:
             picture = Image.open(io.BytesIO(container.content), formats=formats())
         except UnidentifiedImageError:
             raise NotAPictureError(f"{label}: {describe(content)}") from None
+        repair(picture, container)
     else:
         picture, container = content, Container(b"")
     size = f"{picture.width} x {picture.height}"
@@ -200,16 +182,15 @@ def _upright_colour_jpeg(opened: _Opened) -> bool:
     return picture.format == "JPEG" and picture.mode == "RGB" and container.orientation == 1
 
 
-def _rgb(opened: _Opened) -> Image.Image:
-    opened.picture.load()
+def _rgb(opened: _Opened, truncated: Truncated, white: float | None) -> Image.Image:
+    frame = opened.picture.tile[0][1] if opened.picture.format == "GIF" and getattr(opened.picture, "tile", None) else None
+    picture = decode(opened.picture, opened.container.content, truncated)
     turn = _orientation(opened)
-    picture = _eight_bits(opened.picture, opened.label)
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        white.alpha_composite(rgba)
-        picture = white
-    picture = picture.convert("RGB")
+    picture = as_rgb(picture, opened.container, opened.label, white)
+    if frame is not None and frame != (0, 0, *picture.size):  # the first frame leaves some of the canvas clear
+        canvas = Image.new("RGB", picture.size, "white")
+        canvas.paste(picture.crop(frame), frame)
+        picture = canvas
     return picture.transpose(TURNS[turn]) if turn in TURNS else picture
 
 
@@ -228,24 +209,15 @@ def _orientation(opened: _Opened) -> int:
     return orientation(exif, xmp)
 
 
-def _eight_bits(picture: Image.Image, label: str) -> Image.Image:
-    """Grey of 16 bits, or of real numbers between 0 and 1, as grey of 8 bits; Pillow itself would clip it."""
-    if not picture.mode.startswith(("I", "F")):
-        return picture
-    values = np.asarray(picture, dtype=np.float64)
-    top = 1.0 if picture.mode.startswith("F") else 65535.0
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
-        raise BrokenImageError(f"{label}: grey values from {values.min():g} to {values.max():g}, expected 0 to {top:g}")
-    return Image.fromarray((values * (255 / top)).round().astype(np.uint8))
-
-
 @contextmanager
 def _named_errors(label: str) -> Iterator[None]:
     """Whatever opening raises, as an error that names the picture: a decoder may raise anything on a damaged file."""
     try:
         yield
-    except BrokenImageError:
+    except (BrokenImageError, DimPictureWarning):
         raise
+    except UserError as error:
+        raise BrokenImageError(f"{label}: {error}") from None
     except IsADirectoryError:
         raise BrokenImageError(f"{label} is a folder; name the pictures in it") from None
     except FileNotFoundError:

@@ -5,6 +5,8 @@ from functools import cache
 
 from PIL import Image
 
+from ctran.exif import Directory
+
 FORMATS = {
     "JPEG": "Jpeg",
     "MPO": "Mpo",
@@ -81,6 +83,20 @@ def endings() -> frozenset[str]:
     return frozenset(ending for ending, form in Image.EXTENSION.items() if form in readable)
 
 
+def camera_raw(directory: Directory) -> bool:
+    """Whether a TIFF file is a camera's raw picture (DNG, NEF and others), of which the first directory is a small preview."""
+    return 0xC612 in directory or (directory.number(254, 0) == 1 and 330 in directory)
+
+
+def _tiff(directory: Directory) -> str:
+    """What the samples of a TIFF file are."""
+    kinds = {1: "unsigned", 2: "with a sign", 3: "real numbers", 5: "complex", 6: "complex"}
+    bits = " + ".join(f"{n:.0f}" for n in directory.numbers(258)) or "1"
+    kind = kinds.get(directory.number(339, 1), "of unknown kind")
+    planes, colours = directory.number(284, 1), directory.number(262, -1)
+    return f"TIFF with samples of {bits} bits, {kind}, photometric interpretation {colours}, planar configuration {planes}"
+
+
 def describe(content: bytes) -> str:
     """What a file is that cannot be read, and what to do: to follow the file's name and a colon."""
     if not content:
@@ -88,6 +104,8 @@ def describe(content: bytes) -> str:
     start = content[:16].lstrip().lower()
     if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS and "HEIF" not in formats():
         return f"not a picture that can be read: {HEIF}"
+    if content[:2] in (b"II", b"MM") and (directory := Directory.read(content)) is not None and directory.entries:
+        return f"not a picture of a kind that can be read: {_tiff(directory)}; save it as RGB or grey of 8 or 16 bits"
     for place, mark, what in OTHERS:
         if content[place : place + len(mark)] == mark or (place == 0 and start.startswith(mark.lower()) and mark.isascii()):
             return f"not a picture that can be read: {what}"
