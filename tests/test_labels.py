@@ -1,10 +1,11 @@
 from inspect import unwrap
 
+import numpy as np
 import pytest
 import torch
 
 from ctran.implications import complete, consistent, settle
-from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
+from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError, booleans
 
 
 def test_states_follow_the_names(labels):
@@ -20,6 +21,16 @@ def test_a_wrong_name_suggests_the_nearest(labels):
 def test_an_answer_that_is_no_boolean_is_refused(labels):
     with pytest.raises(TypeError, match=r"known\['flag'\] must be True or False, got 'yes'"):
         unwrap(LabelSpace.states)(labels, {"flag": "yes"})  # without the tests' own type checks
+    for value in (1, 0, 1.0, None, float("nan"), np.int64(1)):
+        with pytest.raises(TypeError, match=r"known\['flag'\] must be True or False"):
+            unwrap(booleans)({"flag": value})
+
+
+def test_contradictions_in_booleans_of_numpy_are_refused_as_pythons_are():
+    space = LabelSpace(("a", "b"), groups=(Group("either", ("a", "b"), True),))
+    for known in ({"a": np.False_, "b": np.False_}, {"a": np.True_, "b": np.True_}):
+        with pytest.raises(ValueError, match="exclusive"):
+            space.states(known)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
+import io
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
 import ctran
-from ctran.images import BrokenImageError
+from ctran.images import BrokenImageError, open_pixels
 from ctran.inference.tagger import ModelFolderError, Prediction, Tagger
 from ctran.labels import Group, UnknownLabelError
 from ctran.training.pipeline import build_tagger
@@ -66,6 +68,23 @@ def test_path_bytes_and_picture_are_one(tagger, picture):
     with Image.open(picture) as opened:
         assert tagger.predict(picture) == tagger.predict(str(picture)) == tagger.predict(picture.read_bytes())
         assert tagger.predict(opened) == tagger.predict(picture)
+
+
+def test_an_open_file_an_array_and_a_tensor_are_the_same_picture(tagger, picture):
+    pixels = open_pixels(picture)
+    expected = tagger.predict(picture)
+    for source in (io.BytesIO(picture.read_bytes()), bytearray(picture.read_bytes()), pixels.numpy(), pixels):
+        assert tagger.predict(source) == tagger.look(source).predict() == expected, type(source)
+    with pytest.raises(BrokenImageError, match="is an address: download"):
+        tagger.predict("https://example.org/cat.jpg")
+
+
+def test_booleans_of_numpy_are_known_labels(tagger, picture):
+    expected = tagger.predict(picture, {"map": True, "flag": False})
+    rows = {"map": np.True_, "flag": np.bool_(False)}
+    assert tagger.predict(picture, rows) == tagger.look(picture).predict(rows) == expected
+    assert tagger.look(picture).tell(rows).known == {"map": True, "flag": False}
+    assert expected.known == {"map": True, "flag": False}
 
 
 def test_a_batch_is_the_pictures_one_by_one(tagger, picture):

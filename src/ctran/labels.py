@@ -8,12 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ctran.errors import UserError, UserTypeError, nearest
 from ctran.files import write_text
+
+Known = Mapping[str, bool | np.bool_]
+"""What is known of a picture: label name -> present or absent."""
 
 
 class LabelState(IntEnum):
@@ -32,6 +36,19 @@ class UnknownLabelError(UserError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def booleans(known: Mapping[str, object]) -> dict[str, bool]:
+    """What is known as plain booleans; those of NumPy, which the rows of a data frame hold, count as such.
+
+    Raises:
+        UserTypeError: a value that is not a boolean: 1, "yes", a missing value.
+    """
+    for name, present in known.items():
+        if not isinstance(present, bool | np.bool_):
+            hint = "; leave labels that are not known out" if present is None or present != present else ""
+            raise UserTypeError(f"known[{name!r}] must be True or False, got {present!r}{hint}")
+    return {name: bool(present) for name, present in known.items()}
 
 
 def closure(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -216,7 +233,7 @@ class LabelSpace:
         implied = tuple(dict.fromkeys((*self.implications, *implications)))
         return replace(self, extra=tuple(dict.fromkeys((*self.extra, *names))), groups=kept, implications=implied)
 
-    def states(self, known: Mapping[str, bool]) -> Int[Tensor, " L"]:
+    def states(self, known: Known) -> Int[Tensor, " L"]:
         """One :class:`LabelState` a label from names to booleans; labels not named are unknown.
 
         Raises:
@@ -225,9 +242,8 @@ class LabelSpace:
                 present and one that it implies to be absent.
         """
         states = torch.full((len(self),), LabelState.UNKNOWN, dtype=torch.long)
+        known = booleans(known)
         for name, present in known.items():
-            if not isinstance(present, bool):
-                raise UserTypeError(f"known[{name!r}] must be True or False, got {present!r}")
             states[self.index(name)] = LabelState.POSITIVE if present else LabelState.NEGATIVE
         for group in (g for g in self.groups if g.exclusive):
             present = [name for name in group.labels if known.get(name)]

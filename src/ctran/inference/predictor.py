@@ -14,7 +14,7 @@ from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
 from ctran.inference.prediction import Prediction, Threshold
 from ctran.inference.session import Session
-from ctran.labels import LabelSpace
+from ctran.labels import Known, LabelSpace, booleans
 from ctran.model import CTran, Features, Method
 from ctran.model.fast import fast
 
@@ -42,11 +42,12 @@ class Predictor:
         """A copy that predicts faster, in bfloat16 (:func:`ctran.model.fast.fast`); logits differ by rounding."""
         return Predictor(fast(self.model), self.labels, self.preprocessing, self.calibration)
 
-    def predict(self, image: Source, known: Mapping[str, bool] | None = None, *, threshold: Threshold = None) -> Prediction:
+    def predict(self, image: Source, known: Known | None = None, *, threshold: Threshold = None) -> Prediction:
         """Labels of one picture, given what is known of it.
 
         Args:
-            image: path, encoded bytes or Pillow image.
+            image: a path, the bytes of a file, an open file, a Pillow image, an array or a tensor, as
+                :data:`~ctran.picture_sources.Source` says.
             known: label name -> present or absent; labels not named are asked for.
             threshold: probability from which on a label counts as present, or such a probability for some labels by name; None,
                 and for labels that are not named, takes the model's own thresholds, which ``ctran calibrate`` fits, and
@@ -60,10 +61,10 @@ class Predictor:
         return self.predict_all([image], known, threshold=threshold)[0]
 
     def predict_all(
-        self, images: Sequence[Source], known: Mapping[str, bool] | None = None, *, threshold: Threshold = None
+        self, images: Sequence[Source], known: Known | None = None, *, threshold: Threshold = None
     ) -> list[Prediction]:
         """:meth:`predict` for several pictures of which the same is known, in one batch."""
-        known = dict(known or {})
+        known = booleans(known or {})
         told = self.labels.states(known)
         if not images:
             return []
@@ -75,7 +76,7 @@ class Predictor:
         """A session about one picture: the slow half runs once, then each question costs one pass of the fast half.
 
         Args:
-            image: path, encoded bytes or Pillow image.
+            image: as for :meth:`predict`.
             resume: what :meth:`Session.as_dict` gave of an earlier session about the same picture.
 
         Raises:

@@ -14,7 +14,7 @@ from ctran.errors import UserError
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, Question
 from ctran.inference.prediction import Prediction, Threshold
-from ctran.labels import LabelSpace, LabelState
+from ctran.labels import Known, LabelSpace, LabelState, booleans
 from ctran.model import Features
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Session:
         """What is known, as codes."""
         return self.labels.states(self._known)
 
-    def tell(self, known: Mapping[str, bool]) -> "Session":
+    def tell(self, known: Known) -> "Session":
         """Add answers; an answer about the same label is replaced, and so is another label of its exclusive group that was said
         to be present.
 
@@ -120,12 +120,13 @@ class Session:
             self._known = self._past.pop()
         return self
 
-    def given(self, known: Mapping[str, bool]) -> "Session":
+    def given(self, known: Known) -> "Session":
         """Another session about the same picture of which just this is known; the model does not look again."""
         other = Session(self.predictor, self.features, self.square)
         return other.tell(known)
 
-    def _with(self, known: Mapping[str, bool]) -> dict[str, bool]:
+    def _with(self, known: Known) -> dict[str, bool]:
+        known = booleans(known)
         self.labels.states(known)  # names, types, and contradictions among the new answers alone
         rivals = {
             other
@@ -172,7 +173,7 @@ class Session:
         """Probability of each label in each row of states."""
         return self.predictor.marginals(self.features, states)
 
-    def predict(self, known: Mapping[str, bool] | None = None, *, threshold: Threshold = None) -> Prediction:
+    def predict(self, known: Known | None = None, *, threshold: Threshold = None) -> Prediction:
         """What the model says, given what has been told and, for this once, ``known`` as well.
 
         Args:
@@ -181,7 +182,7 @@ class Session:
         told = self._with(known or {})
         return self.predictor.prediction(self.marginals(self.labels.states(told)[None])[0], told, threshold=threshold)
 
-    def what_if(self, name: str, present: bool) -> dict[str, Change]:
+    def what_if(self, name: str, present: bool | np.bool_) -> dict[str, Change]:
         """What becomes of the other labels if this one were told to be present, or absent; the greatest change first."""
         now, then = self._with({}), self._with({name: present})
         before, after = self.marginals(torch.stack([self.labels.states(now), self.labels.states(then)]))
