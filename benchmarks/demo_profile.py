@@ -96,7 +96,7 @@ def demo(recipe: Recipe, run: Path, phases: Phases) -> None:
         tables = build_tables(recipe)
     with phases("model and image tokens"):
         parts = prepare(recipe, tables)
-        trainer, task = assemble(recipe, run, parts)
+        trainer, task, _ = assemble(recipe, run, parts)
     with phases("training, with validation after each epoch"):
         trainer.fit(task, parts.train, parts.val)
     with phases("evaluation on test, twice (train, evaluate)"):

@@ -1,15 +1,13 @@
 """Recipe -> run folder."""
 
 import logging
-import os
 import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -20,20 +18,25 @@ from ctran.evaluation import predict, report
 from ctran.inference.tagger import Tagger
 from ctran.progress import track
 from ctran.report import Report
+from ctran.training.callbacks import Bar, Patience, SetEpoch
+from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
+from ctran.training.lock import RunFolderError, locked
 from ctran.training.options import Evaluation
 from ctran.training.pipeline import Ingredients, build_tables, prepare, training_device
+from ctran.training.processes import processes
 from ctran.training.recipe import Recipe
 from ctran.training.run_folder import (
     RunFolder,
-    RunFolderError,
     check_data,
+    check_free,
     discard,
     freeze,
     report_skipped,
     start,
     write_metrics,
 )
+from ctran.training.sizes import check_batches, check_enough
 from ctran.training.task import LabelTask
 
 
@@ -51,86 +54,85 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     """Train, keep the best model by ``val``, evaluate it on ``test``; returns that report.
 
     Everything is written into ``run`` as it becomes known: ``recipe.yaml``, ``versions.json``, ``data.json``, ``labels.json``,
-    ``skipped.json``, ``history.json``, ``curves.png``, ``model/``, ``last.ckpt``, ``finished.json``, ``metrics.json``,
-    ``metrics.md``, ``predictions.png``.
+    ``skipped.json``, ``history.json``, ``curves.png``, ``model/``, ``last.ckpt`` and the one before it, ``previous.ckpt``,
+    ``finished.json``, ``metrics.json``, ``metrics.md``, ``predictions.png``. Whatever a killed training did not come to write
+    is written by the one that resumes it.
 
     Raises:
-        RunFolderError: the folder is in use, or the data of the run to be resumed have changed.
+        RunFolderError: the folder is in use, its checkpoints are damaged, or the data of the run to be resumed have changed.
+        DivergedError: the loss became NaN or infinite; what was saved before is kept.
         KeyboardInterrupt: after Ctrl-C; the folder holds all finished epochs and can be resumed.
     """
     quiet()
+    rank, world = processes(recipe.training.devices)
     with deterministic(recipe.training.deterministic):
-        return train(recipe, run, resume=resume)
+        if rank:
+            train(recipe, run, build_tables(recipe), rank, world, resume=resume)
+            sys.exit(0)  # the first process does the rest
+        return lead(recipe, run, world, resume=resume)
 
 
-def train(recipe: Recipe, run: Path, *, resume: bool) -> Report:
-    """:func:`fit`, with the settings of PyTorch that are in force."""
-    rank, world = int(os.environ.get("LOCAL_RANK", 0)), recipe.training.devices
-    if rank == 0:
+def lead(recipe: Recipe, run: Path, world: int, *, resume: bool) -> Report:
+    """The first process of a training, which alone writes the run folder."""
+    if not resume:
+        check_free(run)
+        run.mkdir(parents=True, exist_ok=True)
+    with locked(run):
         start(recipe, run, resume=resume)
-    try:
-        tables = build_tables(recipe)
-        if rank == 0 and not resume:
+        try:
+            tables = build_tables(recipe)
+            if changed := check_data(tables, run, tuple(tables)):
+                raise RunFolderError(f"{changed}. Start a new training with --output")
             freeze(recipe, tables, run)
-        if rank == 0 and (changed := check_data(tables, run, tuple(tables))):
-            raise RunFolderError(f"{changed}. Train anew with --output")
-        if resume and (run / "finished.json").exists():
-            return finish(recipe, run, tables["test"])
+        except Exception:
+            if not resume:
+                discard(run)
+            raise
+        if not (resume and (run / "finished.json").exists()):
+            train(recipe, run, tables, 0, world, resume=resume)
+        return finish(recipe, run, tables["test"])
+
+
+def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, world: int, *, resume: bool) -> None:
+    """The epochs, from the newest whole checkpoint on where a run is resumed; one of ``world`` processes."""
+    try:
+        check_enough(recipe, tables, world)
         parts = prepare(recipe, tables, rank=rank, world=world)
+        check_batches(recipe, parts.tagger.model, -(-len(tables["train"]) // world))
         if rank == 0:
             report_skipped(tables, run)
-        trainer, task = assemble(recipe, run, parts)
+        trainer, task, folder = assemble(recipe, run, parts)
+        checkpoint = checkpoint_to_resume(run) if resume else None
     except Exception:
         if rank == 0 and not resume:
             discard(run)
         raise
-    last = run / "last.ckpt"
     try:
         try_step(parts.tagger.model, parts.train, training_device(recipe.training, rank))
-        trainer.fit(task, parts.train, parts.val, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+        trainer.fit(task, parts.train, parts.val, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # how Lightning ends after Ctrl-C
         raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
-    if rank:
-        sys.exit(0)  # the first process does the rest
-    return finish(recipe, run, tables["test"])
+    if rank == 0:
+        patience = next((c for c in trainer.callbacks if isinstance(c, Patience)), None)
+        folder.finish(recipe.training.epochs, patience.reason if patience else "")
 
 
-class Bar(RichProgressBar):
-    """Lightning's bar without the name of the log folder."""
-
-    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
-
-
-class SetEpoch(Callback):
-    """Tells loaders which epoch it is, so that order and augmentation follow from seed and epoch."""
-
-    def __init__(self, parts: Ingredients) -> None:
-        self.parts = parts
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.set(trainer.current_epoch)
-
-    def set(self, epoch: int) -> None:
-        self.parts.order.epoch = epoch
-        self.parts.train.dataset.epoch.fill_(epoch)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, LabelTask]:
-    """The trainer of a recipe and what it trains."""
+def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, LabelTask, RunFolder]:
+    """The trainer of a recipe, what it trains, and who writes the run folder."""
     options = recipe.training
-    task = LabelTask(parts.tagger.model, parts.labels, recipe, parts.tables["val"].ids)
+    task = LabelTask(parts.tagger.model, parts.labels, recipe, parts.tables["val"].ids, parts.tables["train"].ids)
+    folder = RunFolder(run, parts.tagger)
     callbacks: list[Callback] = [
         SetEpoch(parts),
-        RunFolder(run, parts.tagger),
+        folder,
         ModelCheckpoint(run, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
     if sys.stderr.isatty():
         callbacks.append(Bar(leave=False))
     if options.patience:
-        callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience, check_finite=False))
+        callbacks.append(Patience(options.patience))
     strategy = options.strategy
     unused = options.apart_epochs or options.hide_image or not getattr(recipe.model, "use_image", True)
     if options.devices > 1 and strategy in ("auto", "ddp") and unused:
@@ -145,6 +147,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
             gradient_clip_val=options.clip_norm or None,
             logger=TensorBoardLogger(run, name="", version="tensorboard"),
             callbacks=callbacks,
+            plugins=[Checkpoints()],
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -153,7 +156,9 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
         )
     except MisconfigurationException as error:
         raise RunFolderError(f"training.accelerator, devices, strategy or precision: {error}") from None
-    return trainer, task
+    if options.precision == "16-mixed" and trainer.strategy.root_device.type == "cpu":
+        raise RunFolderError("training.precision 16-mixed needs a GPU, and training is on the CPU: set bf16-mixed or 32-true")
+    return trainer, task, folder
 
 
 def evaluate_run(

@@ -18,18 +18,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from ctran import plots, registry
 from ctran.data import sources
 from ctran.data.table import SampleTable
-from ctran.errors import UserError
-from ctran.files import write_text
+from ctran.files import is_leftover, remove_leftovers, write_text
 from ctran.inference.tagger import Tagger
 from ctran.report import Report, no_nan
+from ctran.training.lock import HOLDER, LOCK, RunFolderError
 from ctran.training.recipe import Recipe
 from ctran.training.task import LabelTask
 
 VERSIONED = ("torch", "torchvision", "timm", "lightning", "datasets", "numpy", "pillow")
-
-
-class RunFolderError(UserError):
-    """A run folder that is in the way, or whose data are others now."""
 
 
 class RunFolder(Callback):
@@ -60,7 +56,9 @@ class RunFolder(Callback):
         if math.isnan(score) and not self.warned:
             self.warned = True
             print(
-                "val has no label that is positive somewhere, so the latest epoch is kept instead of the best", file=sys.stderr
+                "val has no label that is positive somewhere, so the latest epoch is kept instead of the best, "
+                "and training.patience has no effect",
+                file=sys.stderr,
             )
         if score > self.best or math.isnan(score) or not (self.run / "model").exists():
             self.best = -math.inf if math.isnan(score) else score
@@ -73,9 +71,10 @@ class RunFolder(Callback):
             kind = "accuracy" if pl_module.report.multi_class else "mAP"
             print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  val {kind} {score:.2f}  {spent:.0f} s", flush=True)
 
-    @rank_zero_only
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        write_json(self.run / "finished.json", {"epochs": len(self.history), "best_val_score": self.best})
+    def finish(self, planned: int, stopped_early: str) -> None:
+        """``finished.json``: how many epochs were trained, of how many, and why no more (null: all were)."""
+        found = {"epochs": len(self.history), "planned_epochs": planned, "best_val_score": self.best}
+        write_json(self.run / "finished.json", found | {"stopped_early": stopped_early or None})
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -90,14 +89,24 @@ def versions() -> dict[str, str]:
 
 
 def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
-    """Make the run folder, or check that there is one to resume."""
-    if resume:
-        return
-    if run.exists() and any(run.iterdir()):
-        raise RunFolderError(f"{run} is there already: go on with --resume {run}, or give another folder with --output")
+    """Write what is known before anything is read; the folder is locked. In a run to be resumed, only what is missing."""
     run.mkdir(parents=True, exist_ok=True)
-    recipe.save(run / "recipe.yaml")
-    write_json(run / "versions.json", versions() | {"seed": recipe.seed})
+    remove_leftovers(run)
+    if not resume:
+        check_free(run)
+        recipe.save(run / "recipe.yaml")
+    if not (run / "versions.json").exists():
+        write_json(run / "versions.json", versions() | {"seed": recipe.seed})
+
+
+def check_free(run: Path) -> None:
+    """Refuse a folder that holds anything but a lock and what a killed start left behind.
+
+    Raises:
+        RunFolderError: the message says how to go on.
+    """
+    if run.exists() and any(p.name not in (LOCK, HOLDER) and not is_leftover(p.name) for p in run.iterdir()):
+        raise RunFolderError(f"{run} is there already: go on with --resume {run}, or give another folder with --output")
 
 
 def describe(table: SampleTable) -> dict[str, Any]:
@@ -137,17 +146,21 @@ def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str])
 
 def discard(run: Path) -> None:
     """Take back what :func:`start` wrote: a recipe that cannot be used leaves no folder in the way of its correction."""
-    for name in ("recipe.yaml", "versions.json", "data.json", "skipped.json", "labels.json", "vocabulary.txt"):
+    for name in ("recipe.yaml", "versions.json", "data.json", "skipped.json", "labels.json", "vocabulary.txt", HOLDER, LOCK):
         (run / name).unlink(missing_ok=True)
     if not any(run.iterdir()):
         run.rmdir()
 
 
 def freeze(recipe: Recipe, tables: dict[str, SampleTable], run: Path) -> None:
-    """Write ``labels.json``, and what the source wants kept with the run (COCO-1000's vocabulary; see ``read_run``)."""
-    tables["train"].labels.save(run / "labels.json")
+    """Write ``labels.json``, and what the source wants kept with the run (COCO-1000's vocabulary; see ``read_run``).
+
+    What is there stays: it is what the run began with.
+    """
+    if not (run / "labels.json").exists():
+        tables["train"].labels.save(run / "labels.json")
     source = registry.find(sources, recipe.source)
-    if hasattr(source, "freeze"):
+    if hasattr(source, "freeze") and not all((run / name).exists() for name in source.FROZEN.values()):
         source.freeze(tables, run)
 
 

@@ -2,12 +2,13 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctran.data.loading import Batch, seed_of
@@ -16,12 +17,13 @@ from ctran.evaluation import Answer, ask, features_of, report
 from ctran.implications import complete
 from ctran.labels import LabelSpace
 from ctran.losses import label_loss
-from ctran.masking import label_mask_training
+from ctran.masking import counted, label_mask_training
 from ctran.model import CTran, Features, Method
 from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
 from ctran.report import Report
 from ctran.training.crossfit import CrossFit
+from ctran.training.divergence import DivergedError, Losses, explain
 from ctran.training.recipe import Recipe
 
 
@@ -36,9 +38,12 @@ class LabelTask(L.LightningModule):
         labels: the label space of the model.
         recipe: what to do.
         val_ids: ids of the validation pictures, for the choice of known labels.
+        train_ids: ids of the training pictures, for errors.
     """
 
-    def __init__(self, model: Method, labels: LabelSpace, recipe: Recipe, val_ids: list[str]) -> None:
+    def __init__(
+        self, model: Method, labels: LabelSpace, recipe: Recipe, val_ids: list[str], train_ids: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.model, self.labels, self.recipe, self.val_ids = model, labels, recipe, val_ids
         self.average = copy.deepcopy(model).requires_grad_(False).eval() if recipe.training.ema else None
@@ -46,7 +51,7 @@ class LabelTask(L.LightningModule):
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self.report: Report | None = None
         self._gathered: list[tuple[Tensor, ...]] = []
-        self._losses: list[Tensor] = []
+        self.losses = Losses(train_ids)
         self.train_loss = float("nan")
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
@@ -129,9 +134,42 @@ class LabelTask(L.LightningModule):
                 extra["anchor"] = self.crossfit.held_out(features.tokens.mean(dim=1), batch.index)
             logits = self.model.predict_labels(features, states, hide_image=hide, **extra)
             loss, others = label_loss(logits, batch.truth, states, **loss_options), None
+        loss = loss * self._share(batch.truth, states)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
-        self._losses.append(loss.detach())
-        return loss if others is None else loss + others
+        total = loss if others is None else loss + others * self._share(batch.truth, torch.zeros_like(states))
+        self.losses.add(loss, total, batch.index)
+        if self.losses.due(self._world) and not self._all_finite():
+            self._stop_diverged()
+        return total
+
+    @property
+    def _world(self) -> int:
+        """Number of training processes."""
+        return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+    def _share(self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Float[Tensor, ""] | float:
+        """What a loss is multiplied by, so that its mean over processes is the loss of all their pictures as one batch.
+
+        A sum: by the number of processes. A mean over the entries that count: by this process's share of them, times the
+        number of processes.
+        """
+        if self._world == 1:
+            return 1.0
+        if self.recipe.training.reduction == "sum":
+            return float(self._world)
+        entries = counted(truth, states).sum().float()
+        everywhere = entries.clone()
+        torch.distributed.all_reduce(everywhere)
+        return entries * self._world / everywhere.clamp(min=1)
+
+    def _all_finite(self) -> bool:
+        """Whether the losses of all processes are, which all must ask together."""
+        finite = self.losses.finite
+        return finite if self._world == 1 else self.trainer.strategy.reduce_boolean_decision(finite, all=True)
+
+    def _stop_diverged(self) -> NoReturn:
+        rates = {group["part"] or "rest": group["lr"] for group in self.trainer.optimizers[0].param_groups}
+        raise DivergedError(explain(self.losses.first_bad(self.current_epoch + 1), rates, self.recipe.training))
 
     def _apart_loss(
         self, batch: Batch, features: Features, states: Tensor, loss_options: dict[str, Any]
@@ -160,6 +198,16 @@ class LabelTask(L.LightningModule):
             for mean, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
                 mean.copy_(now)
 
+    def on_validation_start(self) -> None:
+        """Before anything of this epoch is evaluated or saved: every process must know whether all its losses were finite."""
+        if not len(self.losses):
+            return
+        if not self._all_finite():
+            self._stop_diverged()
+        mean = self.losses.mean()
+        self.train_loss = float(mean if self._world == 1 else self.trainer.strategy.reduce(mean, reduce_op="mean"))
+        self.losses.clear()
+
     # -------------------------------------------------------------- validation
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -173,16 +221,14 @@ class LabelTask(L.LightningModule):
         self._gathered.append(tuple(rows))
 
     def on_validation_epoch_end(self) -> None:
-        if self._losses:
-            self.train_loss = float(torch.stack(self._losses).mean())
-            self._losses.clear()
         columns = [torch.cat(c) for c in zip(*self._gathered, strict=True)]
         self._gathered.clear()
         if self.trainer.world_size > 1:
             columns = [torch.as_tensor(self.all_gather(c)).flatten(0, 1) for c in columns]
-        first = torch.unique(columns[0], return_inverse=False)
-        place = torch.stack([(columns[0] == i).nonzero()[0, 0] for i in first])  # pictures that were given twice count once
+        place = first_places(columns[0])  # pictures that were given twice count once
         _, truth, *rest = (c[place] for c in columns)
+        if self.trainer.training and not all(bool(torch.isfinite(z).all()) for z in rest[1::2]):
+            self._stop_diverged()  # by the last step of the epoch, whose loss was finite
         settings = self.recipe.evaluation.settings()
         answers = [Answer(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
         self.report = report(truth, answers, self.labels)
@@ -239,6 +285,15 @@ class LabelTask(L.LightningModule):
         rates = [partial(self.learning_rate, group["part"], steps_per_epoch=steps) for group in optimizer.param_groups]
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def first_places(numbers: Int[Tensor, " N"]) -> Int[Tensor, " U"]:
+    """Where each number stands first, the numbers in ascending order."""
+    order = torch.argsort(numbers, stable=True)
+    in_order = numbers[order]
+    new = torch.ones_like(in_order, dtype=torch.bool)
+    new[1:] = in_order[1:] != in_order[:-1]
+    return order[new]
 
 
 def one_cycle(done: float) -> float:

@@ -1,0 +1,103 @@
+"""``last.ckpt``, what it takes to resume: written beside the one before, checked before it is used."""
+
+import os
+import pickle
+import sys
+import zipfile
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from ctran.files import atomic, beside
+from ctran.training.lock import RunFolderError
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+BROKEN = (
+    ValueError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    pickle.UnpicklingError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+)
+"""What zipfile and torch raise of damaged files; not OSError: a file that may not be read is not damaged."""
+
+
+class Checkpoints(TorchCheckpointIO):
+    """Writes ``last.ckpt`` in one step and keeps the one before as ``previous.ckpt``.
+
+    Lightning writes into the folder for temporary files and moves from there, which on another file system is a copy over
+    the only good checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        with atomic(path) as part:
+            torch.save(checkpoint, part)
+            if path.exists():
+                _keep(path, path.with_name(PREVIOUS))
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Give a file a second name, so that there is no moment without it under the first."""
+    other = beside(previous)
+    try:
+        os.link(path, other)
+    except OSError:  # a file system without hard links
+        path.replace(previous)
+    else:
+        other.replace(previous)
+
+
+def checkpoint_to_resume(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run; None where there is none yet, so that training starts at the first epoch.
+
+    Raises:
+        RunFolderError: there are checkpoints and all are damaged; the message says what is left.
+    """
+    there = [run / name for name in (LAST, PREVIOUS) if (run / name).exists()]
+    damaged: list[str] = []
+    for path in there:
+        try:
+            epochs = epochs_of(path)
+        except BROKEN as error:
+            why = shorten(str(error) or type(error).__name__, 100, placeholder=" ...")
+            damaged.append(f"{path.name} is damaged ({why})")
+            continue
+        if damaged or path.name != LAST:
+            why = damaged[0] if damaged else f"{LAST} is missing"
+            print(f"{run}: {why}; going on from {path.name}, after epoch {epochs}", file=sys.stderr)
+        return path
+    if damaged:
+        best = f"{run / 'model'} holds the best model so far and can be used or fine-tuned (training.init_from)"
+        left = best if (run / "model" / "config.json").exists() else "no model was saved yet"
+        raise RunFolderError(
+            f"{run}: {' and '.join(damaged)}, so training cannot go on from there; {left}. "
+            f"To train from the first epoch again, delete {' and '.join(p.name for p in there)} and resume"
+        )
+    return None
+
+
+def epochs_of(path: Path) -> int:
+    """Finished epochs of a checkpoint, after a check of all its bytes against their checksums.
+
+    Raises:
+        ValueError: bytes that were changed, or contents that are not a checkpoint's; or the errors of zipfile and torch.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if (bad := archive.testzip()) is not None:
+            raise ValueError(f"wrong checksum of {bad}")
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if missing := {"state_dict", "loops", "optimizer_states", "callbacks"} - content.keys():
+        raise ValueError(f"{sorted(missing)[0]} is missing")
+    return finished_epochs(content)
+
+
+def finished_epochs(checkpoint: dict[str, Any]) -> int:
+    """Epochs that were trained and validated when the checkpoint was written; also the number of the next one, from 0."""
+    return int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])

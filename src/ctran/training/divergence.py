@@ -1,0 +1,98 @@
+"""The losses of an epoch, and what to say when one of them is not a finite number."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ctran.errors import UserError
+from ctran.training.options import Training
+
+CHECK_EVERY = 50
+"""Steps between two checks of the losses where a check waits, for a GPU or for other processes; elsewhere after every step."""
+NAMED = 8
+"""Pictures of a batch that an error names."""
+
+
+class DivergedError(UserError):
+    """The training loss became NaN or infinite; the message says where, what is kept and what to try."""
+
+
+class Losses:
+    """Losses of the steps of one epoch, on their device.
+
+    Args:
+        ids: of the training pictures.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+        self._shown: list[Tensor] = []
+        self._unchecked: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def add(self, shown: Float[Tensor, ""], total: Float[Tensor, ""], rows: Int[Tensor, " B"]) -> None:
+        """Keep one step's.
+
+        Args:
+            shown: what the curves show.
+            total: what the gradient is taken of.
+            rows: of the pictures in the table.
+        """
+        self._shown.append(shown.detach())
+        self._unchecked.append((total.detach(), rows))
+
+    def due(self, world: int) -> bool:
+        """Whether to look at :attr:`finite` now; the same in all of ``world`` processes."""
+        waits = world > 1 or self._shown[-1].device.type != "cpu"
+        return len(self._unchecked) >= CHECK_EVERY if waits else True
+
+    @property
+    def finite(self) -> bool:
+        """Whether all losses so far are finite numbers."""
+        if self._unchecked and not bool(torch.isfinite(torch.stack([total for total, _ in self._unchecked])).all()):
+            return False
+        self._unchecked.clear()
+        return True
+
+    def mean(self) -> Float[Tensor, ""]:
+        """Of the losses that the curves show."""
+        return torch.stack(self._shown).mean()
+
+    def clear(self) -> None:
+        """Start the next epoch."""
+        self._shown.clear()
+        self._unchecked.clear()
+
+    def first_bad(self, epoch: int) -> str:
+        """Of which loss, in which step, of which pictures; ``epoch`` is counted from 1."""
+        first = len(self) - len(self._unchecked)
+        for step, (total, rows) in enumerate(self._unchecked, start=first + 1):
+            if torch.isfinite(total):
+                continue
+            names = [self.ids[row] if row < len(self.ids) else f"row {row}" for row in rows[:NAMED].tolist()]
+            more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+            return f"the training loss became {float(total)} in epoch {epoch}, step {step} (pictures {', '.join(names)}{more})"
+        return f"the weights became NaN or infinite in epoch {epoch}"  # in its last step, or in another process
+
+
+def explain(what: str, rates: Mapping[str, float], options: Training) -> str:
+    """The whole message.
+
+    Args:
+        what: of :meth:`Losses.first_bad`.
+        rates: learning rate of each part of the model.
+    """
+    ways = ["a lower training.learning_rate"]
+    if not options.clip_norm:
+        ways.append("training.clip_norm 1")
+    if options.precision != "32-true":
+        ways.append("training.precision 32-true")
+    shown = ", ".join(f"{part} {value:g}" for part, value in rates.items())
+    return (
+        f"{what}; learning rates: {shown}. Nothing of this epoch was saved: the model and the checkpoints are those of the "
+        f"epochs before. Try {' or '.join(ways)} in a new run (--output)"
+    )

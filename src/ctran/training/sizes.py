@@ -1,0 +1,57 @@
+"""Numbers of pictures that cannot be trained with, refused before the first epoch."""
+
+import copy
+
+import torch
+from torch import nn
+
+from ctran.data.table import SampleTable
+from ctran.errors import UserError
+from ctran.model import Method
+from ctran.training.recipe import Recipe
+
+
+class SizesError(UserError):
+    """Too few pictures for the recipe's processes or batches; the message names the key to change."""
+
+
+def check_enough(recipe: Recipe, tables: dict[str, SampleTable], world: int) -> None:
+    """Every process needs a picture of ``train`` and one of ``val``: one without would wait for the others for ever."""
+    for split in ("train", "val"):
+        if len(tables[split]) < world:
+            raise SizesError(
+                f"training.devices is {world}, and {split} has {len(tables[split])} pictures: each device needs at least one; "
+                f"set training.devices to {max(1, len(tables[split]))} or less"
+            )
+
+
+def check_batches(recipe: Recipe, model: Method, pictures: int) -> None:
+    """Batch norm needs two values a channel: a last batch of one picture has none where the maps are 1 x 1 pixels.
+
+    Args:
+        pictures: of ``train``, in each process.
+    """
+    options = recipe.training
+    last = (pictures - 1) % options.batch_size + 1
+    if last > 1 or options.backbone_learning_rate == 0 or not _needs_two(recipe, model):
+        return
+    fitting = next((b for b in range(options.batch_size + 1, pictures + 1) if pictures % b != 1), None)
+    what = f"set training.batch_size to {fitting}" if fitting else "add pictures"
+    raise SizesError(
+        f"the last batch of an epoch has one picture ({pictures} pictures in batches of {options.batch_size}), and batch norm "
+        f"in {model.backbone.name} at {recipe.model.image_size} px needs at least two: {what}, or freeze the backbone "
+        "(training.backbone_learning_rate 0)"
+    )
+
+
+def _needs_two(recipe: Recipe, model: Method) -> bool:
+    """Whether the backbone refuses one picture in training."""
+    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.backbone.modules()):
+        return False
+    side = recipe.model.image_size
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            copy.deepcopy(model.backbone).train()(torch.zeros(1, 3, side, side))
+        except ValueError as error:
+            return "more than 1 value per channel" in str(error)
+    return False
