@@ -95,10 +95,10 @@ def test_one_broken_picture_does_not_cost_the_others(run, capsys, tmp_path):
         (["evaluate", "{run}", "--known-share", "0.25"], "takes percentages; 0.25 is less than one. Did you mean 25?"),
         (["evaluate", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
         (["predict", "{run}", "{picture}", "--known", "red=yes", "red=no"], "both yes and no of 'red'"),
-        (["evaluate", "/no/where"], "/no/where is no run folder"),
+        (["evaluate", "/no/where"], "/no/where is not a run folder"),
         (["train", "dem"], "no recipe 'dem'; did you mean 'demo'?"),
         (["train", "demo", "--training.epocs", "3"], "did you mean 'training.epochs'?"),
-        (["train", "--resume", "/no/where"], "/no/where is no run folder"),
+        (["train", "--resume", "/no/where"], "/no/where is not a run folder"),
         (["datasets", "openclip"], "unknown source 'openclip'; did you mean 'openclipart'?"),
     ],
 )

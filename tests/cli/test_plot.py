@@ -155,7 +155,7 @@ def test_other_data_than_the_runs_are_warned_of(run, tmp_path, capsys):
             ["examples", "{run}", "--known-groups", "9"],
             "9 groups were to be told, the label space has 0 groups of extra labels",
         ),
-        (["examples", "/no/where"], "/no/where is no run folder"),
+        (["examples", "/no/where"], "/no/where is not a run folder"),
         (["examples", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
         (["embeddings", "/no/where"], "/no/where is no model folder"),
         (["embeddings", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),

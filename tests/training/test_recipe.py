@@ -68,7 +68,7 @@ def test_a_recipe_survives_the_disk(tmp_path, folder):
         (["--training.unknown_share", "[0.9, 0.1]"], "training.unknown_share must be two shares"),
         (["--evaluation.known_share", "[0, 25]"], "evaluation.known_share must be shares between 0 and 1"),
         (["--seed", "-1"], "seed must be a number from 0 on"),
-        (["--training.epochs", "@"], "--training.epochs: cannot read '@'"),
+        (["--training.epochs", "@"], "training.epochs: expected a whole number, got '@'"),
         (["--training.anchor_folds", "1"], "must be 0 or at least 2, got 1"),
         (["--training.apart_epochs", "200"], "between 0 and training.epochs, got 200"),
         (["--model.dropouts", "0.1"], r"did you mean 'model.dropout'\?"),
@@ -79,7 +79,10 @@ def test_what_is_wrong_is_said_with_its_key(flags, message):
         read_recipe(None, flags)
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "no YAML"), ("- 1\n", "keys and values, got list")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "is not YAML: expected the node content.* \\(line 1"), ("- 1\n", "keys and values, got a list")],
+)
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, message):
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(RecipeError, match=message):

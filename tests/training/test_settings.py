@@ -126,7 +126,7 @@ def test_pictures_that_break_an_exclusive_group_are_named(squares, row, message)
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ("{colour: {labels: [rde]}}", "labels.extra or labels.groups: unknown label 'rde'; did you mean 'red'"),
+        ("{colour: {labels: [rde]}}", "labels.groups.colour: no label 'rde'; did you mean 'red'"),
         ("{a: {labels: [red]}, b: {labels: [red]}}", "label 'red' is in group 'a' and in group 'b'"),
     ],
 )

@@ -1,11 +1,12 @@
 """Options of training, evaluation and labels: the parts of a recipe that every experiment has."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ctran.errors import UserError
+from ctran.errors import UserError, nearest
 from ctran.images import Augmentation
 from ctran.labels import Group, LabelSpace
 from ctran.losses import Kind
@@ -34,17 +35,58 @@ class Labels:
         extra: labels, or whole groups, that may be told but are not asked for (paper, Sec. 2).
         groups: labels that belong together, by name: {species: {exclusive: true, labels: [...]}}.
         implications: what else is in every picture with a label: {poodle: [dog, animal]}. Predictions never contradict them.
+            What only stands on the right becomes a label too: it is present where one of its children is.
     """
 
     extra: tuple[str, ...] = ()
     groups: dict[str, GroupOptions] = field(default_factory=dict)
     implications: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def added(self, source: LabelSpace) -> tuple[str, ...]:
+        """Parents that the source does not have, in the order in which they are named."""
+        parents = (parent for parents in self.implications.values() for parent in parents)
+        return tuple(dict.fromkeys(parent for parent in parents if parent not in source.index_of))
+
     def of(self, source: LabelSpace) -> LabelSpace:
-        """The source's label space with these options."""
-        groups: Iterable[Group] = (Group(name, tuple(g.labels), g.exclusive) for name, g in self.groups.items())
-        implications = ((child, parent) for child, parents in self.implications.items() for parent in parents)
-        return source.extended(self.extra, groups, implications)
+        """The source's label space with these options; :meth:`added` labels stand behind the source's.
+
+        Raises:
+            UserError: a name that is not a label, or labels that contradict each other; it names the key.
+        """
+        space = replace(source, names=(*source.names, *self.added(source)))
+        groups = [self._group(name, options, space) for name, options in self.groups.items()]
+        known = {*space.names, *(g.name for g in (*space.groups, *groups))}
+        for name in self.extra:
+            if name not in known:
+                raise UserError(f"labels.extra: no label or group {name!r}{nearest(name, known)}")
+        for child in self.implications:
+            if child not in space.index_of:
+                raise UserError(f"labels.implications: no label {child!r}{nearest(child, space.names)}")
+        with _of_key("labels.groups"):
+            replace(space, extra=()).extended((), groups)
+        with _of_key("labels.extra"):
+            space = space.extended(self.extra, groups)
+        with _of_key("labels.implications"):
+            pairs = ((child, parent) for child, parents in self.implications.items() for parent in parents)
+            return space.extended((), (), pairs)
+
+    @staticmethod
+    def _group(name: str, options: GroupOptions, space: LabelSpace) -> Group:
+        """One group, of labels that there are."""
+        for label in options.labels:
+            if label not in space.index_of:
+                raise UserError(f"labels.groups.{name}: no label {label!r}{nearest(label, space.names)}")
+        with _of_key(f"labels.groups.{name}"):
+            return Group(name, options.labels, options.exclusive)
+
+
+@contextmanager
+def _of_key(key: str) -> Iterator[None]:
+    """Errors start with the key that they are about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
 
 
 @dataclass(frozen=True)

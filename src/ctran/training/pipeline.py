@@ -21,10 +21,10 @@ from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, 
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth
 from ctran.devices import find_device
-from ctran.errors import UserError
+from ctran.errors import UserError, nearest
 from ctran.images import augmentation
 from ctran.inference.tagger import FORMAT, Tagger
-from ctran.labels import LabelSpace, UnknownLabelError
+from ctran.labels import LabelSpace
 from ctran.methods._base import preprocessing
 from ctran.model import Method
 from ctran.model.pretrained import load_weights
@@ -57,16 +57,21 @@ class Ingredients:
 
 
 def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
-    """The source's tables with the recipe's groups and extra labels.
+    """The source's tables with the recipe's groups, extra labels and implications; labels that these add are named on stderr.
 
     Raises:
         DataError: training data from which nothing can be learned, or truth that breaks an exclusive group.
     """
     read: dict[str, SampleTable] = registry.find(sources, recipe.source).build(recipe.data)
+    found = read["train"].labels
     try:
-        labels = recipe.labels.of(read["train"].labels)
-    except (ValueError, UnknownLabelError) as error:
-        raise DataError(f"labels.extra or labels.groups: {error}") from None
+        labels = recipe.labels.of(found)
+    except UserError as error:
+        raise DataError(str(error)) from None
+    for name in recipe.labels.added(found):
+        print(
+            f"labels.implications: {name!r} is a new label, which no picture lists{nearest(name, found.names)}", file=sys.stderr
+        )
     tables = {split: dataclasses.replace(table, labels=labels) for split, table in read.items()}
     for table in tables.values():
         _ = table.truth  # checks exclusive groups

@@ -5,18 +5,32 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-import yaml
-from jsonargparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ctran import methods, recipes, registry
 from ctran.data import sources
-from ctran.errors import UserError
+from ctran.errors import UserError, nearest
 from ctran.files import write_text
-from ctran.labels import nearest
 from ctran.methods._base import MethodConfig
 from ctran.training.options import Evaluation, Labels, Training
+from ctran.training.values import (
+    NULL,
+    Plain,
+    RecipeError,
+    convert,
+    expected,
+    is_structured,
+    may_be_null,
+    missing,
+    read_yaml,
+    shown,
+    write_yaml,
+)
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+PARTS = ("model", "data", "labels", "training", "evaluation")
 
 SHORT = {"--absent": "--data.absent", "--root": "--data.root", "--skip-broken": "--data.skip_broken"}
 
@@ -42,34 +56,28 @@ class Recipe:
 
     def save(self, path: Path) -> None:
         """Write as YAML that :func:`read_recipe` reads; paths become absolute, so that it works from any folder."""
-        text = yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False, allow_unicode=True)
-        write_text(path, text)
+        write_text(path, write_yaml(_writable(dataclasses.asdict(self))))
 
 
-class RecipeError(UserError):
-    """A recipe or flag that cannot be used; the message names the key and what was expected."""
-
-
-def _plain(value: Any) -> Any:
-    """Only what YAML and JSON know."""
+def _writable(value: Any) -> Any:
+    """Only what YAML knows."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: _writable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_writable(v) for v in value]
     return str(value.absolute()) if isinstance(value, Path) else value
 
 
-def recipe_parser(method: str = "ctran", source: str = "openclipart") -> ArgumentParser:
+def recipe_parser(method: str = "ctran", source: str = "openclipart") -> "ArgumentParser":
     """The parser whose ``--help`` lists every key of a recipe with ``method`` and ``source``."""
+    from jsonargparse import ArgumentParser
+
     parser = ArgumentParser(exit_on_error=False, add_help=False)
     parser.add_argument("--method", default=method, help=f"one of {', '.join(registry.names(methods))}")
     parser.add_argument("--source", default=source, help=f"one of {', '.join(registry.names(sources))}")
     parser.add_argument("--seed", type=int, default=0, help="of everything random in training")
-    parser.add_class_arguments(registry.find(methods, method).Config, "model")
-    parser.add_class_arguments(registry.find(sources, source).Config, "data")
-    parser.add_class_arguments(Labels, "labels")
-    parser.add_class_arguments(Training, "training")
-    parser.add_class_arguments(Evaluation, "evaluation")
+    for part, cls in parts_of(method, source).items():
+        parser.add_class_arguments(cls, part)
     return parser
 
 
@@ -87,30 +95,49 @@ def name_of(path: Path) -> str:
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """Keys and values of a YAML file; those of the recipe that its key ``base`` names come first.
+    """Dotted keys and values (text, or lists and mappings of text) of a YAML file; those of the recipe that its key ``base``
+    names come first.
 
     Raises:
-        RecipeError: no YAML, or a base that is not there or leads back to the file.
+        RecipeError: the file is not YAML, or its base does not exist or leads back to it.
     """
+    return {key: value for key, (value, _) in _read_files(path).items()}
+
+
+def _read_files(path: Path) -> dict[str, tuple[Any, Path]]:
+    """Each key's value and the file that it stands in."""
     seen: list[Path] = []
-    trees: list[dict[str, Any]] = []
+    found: dict[str, tuple[Any, Path]] = {}
     while True:
-        try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise RecipeError(f"{path} is no YAML: {error}") from None
-        if not isinstance(tree, dict):
-            raise RecipeError(f"{path} must hold keys and values, got {type(tree).__name__}")
         if path in seen:
             raise RecipeError(f"{path}: its base leads back to it")
         seen.append(path)
+        try:
+            tree = read_yaml(path.read_bytes())
+        except RecipeError as error:
+            raise RecipeError(f"{path} is not YAML: {error}") from None
+        if not isinstance(tree, dict):
+            kind = "nothing" if tree is None or tree == "" else "a list" if isinstance(tree, list) else "text"
+            raise RecipeError(f"{path} must hold keys and values, got {kind}")
         base = tree.pop("base", None)
-        trees.append(_flat(tree))
+        found = {key: (value, path) for key, value in _dotted(tree, path).items()} | found
         if base is None:
-            break
+            return found
         beside = path.parent / f"{base}.yaml"
         path = beside if beside.is_file() else find_recipe(str(base))
-    return {key: value for tree in reversed(trees) for key, value in tree.items()}
+
+
+def _dotted(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
+    """``{part: {name: value}}`` -> ``{"part.name": value}``; a value stays whole, whatever it is."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if key not in PARTS:
+            found[str(key)] = value
+        elif isinstance(value, dict):
+            found |= {f"{key}.{name}": each for name, each in value.items()}
+        elif not (isinstance(value, Plain) and value in NULL):  # all keys below it may be commented out
+            raise RecipeError(f"{path}: {key}: expected keys and values, got {shown(value)}")
+    return found
 
 
 def find_recipe(name: str) -> Path:
@@ -123,70 +150,112 @@ def find_recipe(name: str) -> Path:
     raise RecipeError(f"no recipe {name!r}{nearest(name, known)} (a YAML file, or one of: {', '.join(known)})")
 
 
-def _nested(flags: Sequence[str]) -> dict[str, Any]:
-    """``["--a.b", "1", "--c=2"]`` -> ``{"a.b": "1", "c": "2"}``."""
-    pairs: dict[str, Any] = {}
+def _read_flags(flags: Sequence[str]) -> dict[str, str | None]:
+    """``["--a.b", "1", "--c=2"]`` -> ``{"a.b": "1", "c": "2"}``; None for a flag without a value."""
+    pairs: dict[str, str | None] = {}
     rest = list(flags)
     while rest:
         flag = rest.pop(0)
         if not flag.startswith("--"):
             raise RecipeError(f"expected --key value, got {flag!r}")
         name, equals, value = flag.partition("=")
-        name = SHORT.get(name, name)
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                if not name.endswith("skip_broken"):
-                    raise RecipeError(f"{name} needs a value")
-                value = "true"
-            else:
-                value = rest.pop(0)
-        pairs[name.removeprefix("--")] = value
+        key = SHORT.get(name, name).removeprefix("--")
+        pairs[key] = value if equals else rest.pop(0) if rest and not rest[0].startswith("--") else None
     return pairs
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> dotted keys; what users name themselves (``labels.groups``) stays one value."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) and name != "labels.groups" else {name: value}
-    return flat
+def named(path: Path | None, flags: Sequence[str]) -> tuple[str, str]:
+    """The method and the source of a recipe, whatever else it holds."""
+    keys = read_tree(path) if path else {}
+    keys |= {key: value for key, value in _read_flags(flags).items() if value is not None}
+    return str(keys.get("method", "ctran")), str(keys.get("source", "openclipart"))
+
+
+def parts_of(method: str, source: str) -> dict[str, Any]:
+    """The dataclass of each part of a recipe."""
+    configs = {"model": registry.find(methods, method).Config, "data": registry.find(sources, source).Config}
+    return configs | {"labels": Labels, "training": Training, "evaluation": Evaluation}
 
 
 def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     """A recipe from a YAML file, then ``--key value`` flags over it.
 
+    The text of a value means what the type of its key says: ``yes``, ``12`` or ``null`` in a list of labels are names.
+
     Raises:
         RecipeError: no YAML, an unknown key (with the nearest one), or a value of the wrong type.
     """
-    keys = read_tree(path) if path else {}
-    given = _nested(flags)
-    method = str(given.pop("method", keys.pop("method", "ctran")))
-    source = str(given.pop("source", keys.pop("source", "openclipart")))
+    keys: dict[str, tuple[Any, Path | None]] = {**_read_files(path)} if path else {}
+    keys |= {key: (value, None) for key, value in _read_flags(flags).items()}
+    method, source = (_take_text(keys, name, default) for name, default in (("method", "ctran"), ("source", "openclipart")))
     try:
-        parser = recipe_parser(method, source)
-        text = _text_keys(method, source)
-    except ValueError as error:
+        parts = parts_of(method, source)
+    except UserError as error:
         raise RecipeError(str(error)) from None
-    for key, value in given.items():
+    hints = {f"{part}.{name}": hint for part, cls in parts.items() for name, hint in get_type_hints(cls).items()}
+    hints["seed"] = int
+    found: dict[str, Any] = {}
+    for key, (value, file) in keys.items():
+        where = f"{file}: " if file else ""
+        if key not in hints:
+            raise RecipeError(f"{where}{_unknown(key, hints)}")
+        found[key] = _value(value, hints[key], f"{where}{key}", flag=file is None)
+    seed = found.pop("seed", 0)
+    if seed < 0:
+        raise RecipeError(f"seed must be a number from 0 on, got {seed}")
+    built = {part: _build(part, cls, found, source) for part, cls in parts.items()}
+    return Recipe(method, source, seed, **built)
+
+
+def _take_text(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) -> str:
+    """A key that is a name."""
+    value, file = keys.pop(name, (default, None))
+    if not isinstance(value, str):
+        raise RecipeError(f"{f'{file}: ' if file else '--'}{name}: expected a name, got {shown(value) if file else 'nothing'}")
+    return str(value)
+
+
+def _unknown(key: str, hints: dict[str, Any]) -> str:
+    """What is wrong with a key that no part has."""
+    for whole, hint in hints.items():
+        if key.startswith(f"{whole}.") and is_structured(hint):
+            return f"{key}: {whole} is given as a whole: {expected(hint)}"
+    last = key.rpartition(".")[2]
+    same = [known for known in hints if known.rpartition(".")[2] == last]
+    return f"unknown recipe key {key!r}{nearest(key, hints) if not same else f'; did you mean {same[0]!r}?'}"
+
+
+def _value(value: Any, hint: Any, key: str, *, flag: bool) -> Any:
+    """One key's value of its type."""
+    if flag and value is None:
+        if hint is not bool:
+            raise RecipeError(f"--{key} needs a value: {expected(hint)}")
+        return True
+    if flag and is_structured(hint):
         try:
-            keys[key] = value if key in text and value != "null" else yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise RecipeError(f"--{key}: cannot read {value!r}") from None
-    keys.update({key: str(keys[key]) for key in text if keys.get(key) is not None})
-    valid = [a.dest for a in parser._actions if "." in a.dest or a.dest == "seed"]
-    for key in keys:
-        if key not in valid:
-            raise RecipeError(f"unknown recipe key {key!r}{nearest(key, valid)}")
+            value = read_yaml(value)
+        except RecipeError as error:
+            raise RecipeError(f"--{key}: cannot read {value!r}: {error}") from None
+    elif flag and value == "null" and may_be_null(hint):
+        return None
+    elif hint is str and isinstance(value, Plain) and value in NULL:
+        raise RecipeError(f"{key}: expected text, got {shown(value)}; leave the key out for its default, or quote the text")
+    return convert(value, hint, key)
+
+
+def _build(part: str, cls: Any, found: dict[str, Any], source: str) -> Any:
+    """One part of a recipe; what it lacks and what its own checks refuse is said with the key."""
+    given = {key.partition(".")[2]: value for key, value in found.items() if key.startswith(f"{part}.")}
+    if lacks := missing(cls, given):
+        short = {full.removeprefix("--"): flag for flag, full in SHORT.items()}
+        hints = get_type_hints(cls)
+        names = (f"{part}.{name}" for name in lacks)
+        each = (f"{key} ({short.get(key, f'--{key}')}): {expected(hints[key.partition('.')[2]])}" for key in names)
+        raise RecipeError(f"source {source} needs {'; '.join(each)} (its options: ctran datasets {source})")
     try:
-        parsed = parser.parse_object(_tree(keys))
-        parts: Namespace = parser.instantiate(parsed)
-    except Exception as error:  # jsonargparse and the dataclasses' own checks
-        hint = f"; --root says where the data are (ctran datasets {source})" if "required: data.root" in str(error) else ""
-        raise RecipeError(str(error).strip() + hint) from None
-    if parts.seed is None or parts.seed < 0:
-        raise RecipeError(f"seed must be a number from 0 on, got {parts.seed}")
-    return Recipe(method, source, parts.seed, parts.model, parts.data, parts.labels, parts.training, parts.evaluation)
+        return cls(**given)
+    except ValueError as error:  # the checks of the options themselves
+        raise RecipeError(str(error)) from None
 
 
 def read_run(run: Path, flags: Sequence[str] = ()) -> Recipe:
@@ -195,32 +264,11 @@ def read_run(run: Path, flags: Sequence[str] = ()) -> Recipe:
     Files that the source keeps with the run (its ``FROZEN``: option -> file) are read from there, wherever the folder is now.
     """
     if not (run / "recipe.yaml").is_file():
-        raise RecipeError(f"{run} is no run folder: recipe.yaml not found")
+        raise RecipeError(f"{run} is not a run folder: recipe.yaml not found")
     recipe = read_recipe(run / "recipe.yaml", flags)
     kept = getattr(registry.find(sources, recipe.source), "FROZEN", {})
     found = {option: run / file for option, file in kept.items() if (run / file).is_file()}
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **found)) if found else recipe
-
-
-def _tree(flat: dict[str, Any]) -> dict[str, Any]:
-    """Dotted keys -> nested mapping."""
-    tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        *outer, last = key.split(".")
-        node = tree
-        for name in outer:
-            node = node.setdefault(name, {})
-        node[last] = value
-    return tree
-
-
-def _text_keys(method: str, source: str) -> set[str]:
-    """Keys whose values are names and paths, which YAML must not take for numbers, dates or lists."""
-    parts = {"model": registry.find(methods, method).Config, "data": registry.find(sources, source).Config}
-    parts |= {"labels": Labels, "training": Training, "evaluation": Evaluation}
-    hints = {f"{part}.{name}": hint for part, cls in parts.items() for name, hint in get_type_hints(cls).items()}
-    several = (Literal, tuple, dict)
-    return {key for key, hint in hints.items() if {hint, *get_args(hint)} & {str, Path} and get_origin(hint) not in several}
 
 
 def print_help(method: str, source: str) -> None:
