@@ -4,10 +4,37 @@
 modules, of which ``docs/architecture.md`` has a map.
 """
 
-from ctran.inference.exported import Exported, load
-from ctran.inference.prediction import Prediction
-from ctran.inference.tagger import Tagger
-from ctran.labels import LabelSpace, LabelState
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ctran.version import __version__
 
+if TYPE_CHECKING:
+    from ctran.inference.exported import Exported, load
+    from ctran.inference.prediction import Prediction
+    from ctran.inference.tagger import Tagger
+    from ctran.labels import LabelSpace, LabelState
+
 __all__ = ["Exported", "LabelSpace", "LabelState", "Prediction", "Tagger", "__version__", "load"]
+
+_WHERE = {
+    "Exported": "ctran.inference.exported",
+    "load": "ctran.inference.exported",
+    "Prediction": "ctran.inference.prediction",
+    "Tagger": "ctran.inference.tagger",
+    "LabelSpace": "ctran.labels",
+    "LabelState": "ctran.labels",
+}
+"""Module of each public name, imported when the name is first used: PyTorch takes seconds, which ``ctran --help`` spares."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,9 +7,8 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.transforms import v2
 
 from ctran.decoding import BrokenImageError, as_image, as_pixels, open_image, open_pixels
 from ctran.errors import UserError
@@ -21,11 +20,8 @@ Fit = Literal["pad", "squash", "crop", "cut"]
 """How a picture becomes square; see :class:`Preprocessing`."""
 
 Resample = Literal["bicubic", "bilinear"]
-METHODS = {
-    "bicubic": (Image.Resampling.BICUBIC, v2.InterpolationMode.BICUBIC),
-    "bilinear": (Image.Resampling.BILINEAR, v2.InterpolationMode.BILINEAR),
-}
-"""Pillow's and torchvision's name of each."""
+METHODS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+"""Pillow's name of each."""
 
 Resizer = Literal["pillow", "torch"]
 """Whose code resizes; see :class:`Preprocessing`."""
@@ -86,7 +82,7 @@ class Preprocessing:
     ) -> UInt8[Tensor, "h w 3"]:
         """The picture, or the part of it within ``box``, at another size; antialiased."""
         if self.resizer == "pillow":
-            return as_pixels(as_image(picture).resize((width, height), METHODS[self.resample][0], box))
+            return as_pixels(as_image(picture).resize((width, height), METHODS[self.resample], box))
         if box is not None:
             left, top, right, bottom = (int(edge) for edge in box)
             picture = picture[top:bottom, left:right].contiguous()
@@ -136,7 +132,7 @@ def _window(picture: UInt8[Tensor, "H W 3"], size: int, top: int, left: int, fil
     return square
 
 
-def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transform:
+def augmentation(name: Augmentation, preprocessing: Preprocessing) -> nn.Module:
     """The random part of training, picture to square picture. Draws from torch's global generator.
 
     ``none``; ``flip`` mirrors; ``crop`` is a random crop of 50 to 100 % and a mirror; ``clipart`` adds small turns, shifts,
@@ -145,7 +141,9 @@ def augmentation(name: Augmentation, preprocessing: Preprocessing) -> v2.Transfo
     picture, RandAugment, no mirror (Ridnik et al., ICCV 2021); ``cub299``: brightness and saturation, a random crop of 8 to
     100 %, mirror (Koh et al., ICML 2020).
     """
-    size, method = preprocessing.size, METHODS[preprocessing.resample][1]
+    from torchvision.transforms import v2  # imports PyTorch's compiler, which takes a second and no prediction needs
+
+    size, method = preprocessing.size, v2.InterpolationMode(preprocessing.resample)
     squash = v2.Lambda(partial(_squashed, side=size, preprocessing=preprocessing))
     square = v2.Lambda(preprocessing.square)
     flip = v2.RandomHorizontalFlip()

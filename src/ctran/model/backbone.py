@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ctran.errors import UserError
-from ctran.labels import nearest
+from ctran.errors import UserError, nearest
+from ctran.model.networks import timm
 
 
 @dataclass(frozen=True)

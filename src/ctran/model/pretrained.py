@@ -8,13 +8,13 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import timm
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ctran.errors import UserError
 from ctran.model.backbone import Backbone
+from ctran.model.networks import timm
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
