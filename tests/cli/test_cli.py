@@ -160,7 +160,7 @@ def test_a_run_whose_data_moved_is_resumed_where_they_are(tmp_path, capsys):
     assert main(["train", "--resume", str(tmp_path / "r"), "--root", str(tmp_path / "moved")]) == 0
     assert "is finished; it is measured again" in capsys.readouterr().err
     assert main(["train", "--resume", str(tmp_path / "r"), "--seed", "3"]) == 1
-    assert "only --root and --data keys can be set anew" in capsys.readouterr().err
+    assert "only --root and --data keys can be changed" in capsys.readouterr().err
 
 
 def test_a_picture_that_breaks_is_one_line_from_a_loading_process_too(tmp_path, capsys):

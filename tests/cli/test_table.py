@@ -189,7 +189,7 @@ def test_what_is_left_out_is_named_with_the_reason(capsys, make, tmp_path):
     assert f"- {runs}/other (voc2007, ctran, 3 layers) is no row of this table" in out
     assert f"- {runs}/val/metrics.json is of val, not of test (ctran evaluate {runs}/val)" in out
     assert f"- {runs}/broken cannot be read: Object missing required field `settings`" in out
-    assert f"- {runs}/old cannot be read: unknown recipe key 'training.epocs'" in out
+    assert f"- {runs}/old cannot be read: {runs}/old/recipe.yaml: unknown recipe key 'training.epocs'" in out
     assert f"No finished run of this table is below {runs}." in out and "ctran train paper/coco80 --root" in out
 
 

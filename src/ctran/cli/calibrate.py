@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ctran.cli.predict import share
+from ctran.cli._types import share
 from ctran.errors import UserError
 
 

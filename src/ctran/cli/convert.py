@@ -10,8 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctran.cli.predict import count
-from ctran.errors import UserError
+from ctran.cli._types import count, output_folder
 
 if TYPE_CHECKING:
     from ctran.inference.tagger import Tagger
@@ -131,8 +130,7 @@ print(ctran.load("path/of/this/folder").predict("picture.png").top(5))
 
 def run(options: argparse.Namespace) -> int:
     """Convert, and say what was converted."""
-    if options.out.is_file():
-        raise UserError(f"{options.out} is a file; name a folder that is new, or a model folder to replace")
+    output_folder(options.out, "OUT")
     tagger, checkpoint = convert(options)
     text = report(options, tagger, checkpoint)
     tagger.save(options.out, card=card(options, text))

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.cli._types import output_folder
 from ctran.errors import UserError
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def show(name: str, options: argparse.Namespace) -> int:
     from ctran.training.pipeline import build_tables
     from ctran.training.recipe import read_recipe
 
+    output: Path = output_folder(options.output or Path(f"{name}-data"))
     tables = build_tables(read_recipe(None, ["--source", name, *options.keys]))
     table = tables[options.split]
     labels, truth = table.labels, table.truth
@@ -108,7 +110,6 @@ def show(name: str, options: argparse.Namespace) -> int:
     print_pairs(some, pairs, options.split)
     if len(some) < len(labels):
         print(f"pairs are counted of the {len(some):,} labels that are positive most often, not of all {len(labels):,}")
-    output: Path = options.output or Path(f"{name}-data")
     output.mkdir(parents=True, exist_ok=True)
     save_rows(*label_rows(tables), output / "labels.csv")
     counts = ([label, *row.tolist()] for label, row in zip(some.names, pairs.both, strict=True))

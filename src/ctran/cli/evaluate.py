@@ -17,11 +17,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ctran.cli._types import count, output_stem
+
+PRESETS = ("default", "ctran", "mlgcn", "voc")
+"""Names of :data:`ctran.metrics.PRESETS`, which importing would take seconds."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
-    from ctran.metrics import PRESETS
-
     parser.allow_abbrev = False
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--known-share", type=float, nargs="+", metavar="PERCENT", help="of the labels that are told")
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labels that are told first; shares are then of a picture's positives, rounded down",
     )
     parser.add_argument("--draws", type=int, help="draw what is told so often; mean and spread are reported")
-    parser.add_argument("--preset", nargs="+", choices=tuple(PRESETS), help="published definitions to count by as well")
+    parser.add_argument("--preset", nargs="+", choices=PRESETS, help="published definitions to count by as well")
     parser.add_argument("--intervals", type=replicates, metavar="N", help="95 %% bootstrap intervals of N replicates")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--seed", type=int, help="of the choice of known labels (default: the recipe's)")
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def replicates(text: str) -> int:
     """A number from 100 on: fewer say nothing of the tails."""
-    if (value := int(text)) < 100:
+    if (value := count(text)) < 100:
         raise argparse.ArgumentTypeError(f"expected at least 100 replicates, got {text}")
     return value
 
@@ -55,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
     from ctran.training.recipe import RecipeError, read_run
     from ctran.training.run_folder import check_data, report_skipped, write_metrics
 
+    if options.output:
+        output_stem(options.output)
     shares = options.known_share or []
     if bad := [s for s in shares if not 0 <= s <= 100]:
         raise RecipeError(f"--known-share takes percentages from 0 to 100, got {bad[0]:g}")
@@ -67,8 +72,6 @@ def run(options: argparse.Namespace) -> int:
             f"{trained[0].partition('=')[0]}: of a trained model only --data and --evaluation keys can be set anew"
         )
     recipe, tagger = read_run(options.run, options.keys), Tagger.load(options.run)
-    if options.output and not options.output.parent.is_dir():
-        raise RecipeError(f"--output {options.output}: there is no folder {options.output.parent}")
     given = {
         "known_share": tuple(s / 100 for s in shares) or None,
         "known_groups": () if shares else options.known_groups and tuple(options.known_groups),

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctran.cli.predict import count
+from ctran.cli._types import count, output_folder
 from ctran.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     folder = options.run if options.run.name not in ("", "..") else options.run.resolve()
     beside = folder.with_name(f"{folder.name}-{kind}")
     out = options.output or (options.run / kind if (options.run / "recipe.yaml").is_file() else beside)
+    output_folder(out)
     pictures = pictures_for(options, tagger)
     calibrate = min(options.calibrate or CALIBRATE, len(pictures))
     found = write(tagger, out, options.format, pictures, int8=options.int8, calibrate=calibrate)

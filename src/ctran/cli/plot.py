@@ -13,7 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ctran.errors import UserError
+from ctran.cli._types import count, output_stem, percent
+from ctran.errors import UserError, nearest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     examples = kinds.add_parser("examples", help="pictures, predictions, and predictions when something is known")
     examples.add_argument("run", type=Path, metavar="RUN", help="run folder")
     chosen = examples.add_mutually_exclusive_group()
-    chosen.add_argument("--count", type=number, default=6, help="pictures, drawn with the seed (6)")
+    chosen.add_argument("--count", type=count, default=6, help="pictures, drawn with the seed (6)")
     chosen.add_argument("--ids", nargs="+", metavar="ID", help="these pictures")
     told = examples.add_mutually_exclusive_group()
     told.add_argument("--known-share", type=percent, default=50.0, metavar="PERCENT", help="of the labels is told (50)")
-    told.add_argument("--known-groups", type=number, metavar="N", help="groups of extra labels that are told instead")
+    told.add_argument("--known-groups", type=count, metavar="N", help="groups of extra labels that are told instead")
     examples.add_argument("--reveal", choices=("random", "positives", "confident"), default="random", help="labels told first")
     examples.add_argument("--split", choices=("train", "val", "test"), default="test")
     examples.add_argument("--root", help="where the data are, if they have moved since training")
@@ -39,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     influence = kinds.add_parser("influence", help="mean change of each label's log-odds when another is told")
     influence.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    influence.add_argument("--count", type=number, default=100, help="pictures, drawn with the seed (100)")
-    influence.add_argument("--labels", type=number, default=30, help="on the map; the table has all (30)")
+    influence.add_argument("--count", type=count, default=100, help="pictures, drawn with the seed (100)")
+    influence.add_argument("--labels", type=count, default=30, help="on the map; the table has all (30)")
     influence.add_argument("--split", choices=("train", "val", "test"), default="test")
     influence.add_argument("--root", help="where the data are, if they have moved since training")
     influence.add_argument("--seed", type=int, default=0, help="of the pictures (0)")
@@ -53,22 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     attention.add_argument("--output", type=Path, metavar="STEM", help="default: attention, in this folder")
 
 
-def number(text: str) -> int:
-    """A number from 1 on."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
-    return value
-
-
-def percent(text: str) -> float:
-    """A number from 1 to 100, or 0."""
-    if not 0 <= (value := float(text)) <= 100:
-        raise argparse.ArgumentTypeError(f"expected a percentage from 0 to 100, got {text}")
-    if 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a percentage; {text} is less than one. Did you mean {100 * value:g}?")
-    return value
-
-
 def run(options: argparse.Namespace) -> int:
     """Draw one kind of picture."""
     kinds = {"embeddings": embeddings, "examples": examples, "influence": influence, "attention": attention}
@@ -77,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 def files(stem: Path) -> tuple[Path, Path]:
     """PNG and CSV file of a stem, whose folder must exist."""
-    if not stem.parent.is_dir():
-        raise UserError(f"--output {stem}: there is no folder {stem.parent}")
+    output_stem(stem)
     return stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
 
 
@@ -189,8 +173,6 @@ def attention(options: argparse.Namespace) -> int:
 
 def find(name: str, ids: list[str], split: str) -> int:
     """Row of a picture; ValueError with the nearest id where there is none."""
-    from ctran.labels import nearest
-
     if name not in ids:
         raise UserError(f"{split} has no picture {name!r}{nearest(name, ids)}")
     return ids.index(name)

@@ -6,14 +6,13 @@ ctran predict runs/demo *.png --known "flag=yes" "map=no" --json
 
 import argparse
 import csv
-import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
+from ctran.cli._output import print_json, reader_gone
+from ctran.cli._types import ANSWERS, count, share
 from ctran.errors import UserError
-
-ANSWERS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,28 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", action="store_true", help="all probabilities as CSV: file, label, probability, present")
 
 
-def share(text: str) -> float:
-    """A number from 0 to 1."""
-    if not 0 <= (value := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
-    return value
-
-
-def count(text: str) -> int:
-    """A number from 1 on."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
-    return value
-
-
-def parse_known(pairs: Iterable[str]) -> dict[str, bool]:
-    """``["flag=yes", "map=no"] -> {"flag": True, "map": False}``."""
+def parse_known(pairs: Iterable[str], names: Container[str] = ()) -> dict[str, bool]:
+    """``["flag=yes", "map = no"] -> {"flag": True, "map": False}``; blanks around a name count where it is one of ``names``."""
     known = {}
     for pair in pairs:
         name, equals, answer = pair.rpartition("=")
         if not equals or answer.strip().lower() not in ANSWERS:
             raise UserError(f"--known takes LABEL=yes or LABEL=no, got {pair!r}")
-        name, present = name.strip(), ANSWERS[answer.strip().lower()]
+        name, present = name if name in names else name.strip(), ANSWERS[answer.strip().lower()]
         if known.setdefault(name, present) != present:
             raise UserError(f"--known says both yes and no of {name!r}")
     return known
@@ -69,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.fast and isinstance(tagger, Exported):
         raise UserError(f"--fast: {options.run} is exported, so how fast it is was settled then (ctran export --int8)")
     tagger = tagger.fast() if options.fast else tagger
-    known = parse_known(options.known)
+    known = parse_known(options.known, tagger.labels.index_of)
     tagger.labels.states(known)  # refuse a wrong name before the first picture
     failed = 0
     writer = csv.writer(sys.stdout)
@@ -77,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     if options.csv:
         writer.writerow(["file", "label", "probability", "present"])
     for image in options.images:
+        if reader_gone():
+            break
         try:
             prediction = tagger.predict(image, known, threshold=options.threshold)
         except BrokenImageError as error:
@@ -85,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         if options.json:
             row = {"file": str(image), "labels": prediction.labels, "known": known}
-            print(json.dumps(row | {"probabilities": prediction.probabilities}, ensure_ascii=False))
+            print_json(row | {"probabilities": prediction.probabilities})
         elif options.csv:
             present = set(prediction.labels)
             for label, p in prediction.probabilities.items():

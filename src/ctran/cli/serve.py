@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ctran.cli.predict import count
+from ctran.cli._types import count, port
 from ctran.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,13 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label-studio", metavar="ADDRESS", help="fetch the pictures of its tasks there")
     parser.add_argument("--pictures-from", nargs="+", default=[], metavar="ADDRESS", help="and may be fetched from these")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
-
-
-def port(text: str) -> int:
-    """A number from 0 to 65535."""
-    if not 0 <= (value := int(text)) <= 65535:
-        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text}")
-    return value
 
 
 def run(options: argparse.Namespace) -> int:

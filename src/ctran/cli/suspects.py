@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ctran.cli.predict import count
+from ctran.cli._types import count, output_stem
 from ctran.errors import UserError
 
 
@@ -34,8 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from ctran.training.pipeline import tables_of_run
 
     stem = options.output or options.run / f"suspects-{options.split}"
-    if not stem.parent.is_dir():
-        raise UserError(f"--output {stem}: there is no folder {stem.parent}")
+    output_stem(stem)
     tagger = Tagger.load(options.run)
     table = tables_of_run(options.run, options.root)[options.split]
     found = suspects(tagger, table, most=max(options.rows, options.pictures))

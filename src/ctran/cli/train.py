@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctran.training.recipe import RecipeError, find_recipe, name_of, print_help, read_recipe, read_run, read_tree, shipped
+from ctran.cli._types import output_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; prints where the run folder is."""
-    from ctran.training.fit import fit
+    from ctran.training.recipe import RecipeError, find_recipe, name_of, read_recipe, read_run, shipped
 
     if options.resume is not None:
-        moved = all(k.startswith(("--data.", "--root")) for k in options.keys if k.startswith("--"))
-        if options.recipe or options.output or not moved:
-            raise RecipeError("--resume RUN takes the recipe from the run folder; only --root and --data keys can be set anew")
+        check_resumed(options)
         recipe, folder = read_run(options.resume, options.keys), options.resume
         if (folder / "finished.json").exists():
             print(f"{folder} is finished; it is measured again", file=sys.stderr)
@@ -44,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
         if path is None and not options.keys:
             raise RecipeError(f"name a recipe: a YAML file, or one of {', '.join(shipped())}")
         recipe = read_recipe(path, options.keys)
-        folder = options.output or Path("runs") / (name_of(path) if path else recipe.method)
+        folder = output_folder(options.output or Path("runs") / (name_of(path) if path else recipe.method))
+    from ctran.training.fit import fit  # after the recipe: a wrong key is named without waiting for the trainer
+
     try:
         report = fit(recipe, folder, resume=options.resume is not None)
     except KeyboardInterrupt:
@@ -55,12 +55,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_resumed(options: argparse.Namespace) -> None:
+    """Refuse what would make another training of the one that goes on."""
+    from ctran.training.recipe import RecipeError
+
+    if options.recipe or options.output:
+        what = options.recipe or f"--output {options.output}"
+        raise RecipeError(f"--resume {options.resume} takes recipe and folder from the run; leave out {what}")
+    for flag in (key.partition("=")[0] for key in options.keys if key.startswith("--")):
+        if not flag.startswith(("--data.", "--root")):
+            raise RecipeError(
+                f"{flag}: --resume goes on with the recipe of {options.resume}; only --root and --data keys can be changed. To "
+                f"train its model further (more epochs, another rate): ctran train {options.resume}/recipe.yaml "
+                f"--training.init_from {options.resume} {flag} VALUE --output NEW"
+            )
+
+
 def help_on(path: Path | None, flags: Sequence[str]) -> int:
     """All keys of the method and source that recipe and flags name."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    tree = read_tree(path) if path else {}
-    parser.add_argument("--method", default=tree.get("method", "ctran"))
-    parser.add_argument("--source", default=tree.get("source", "openclipart"))
-    named, _ = parser.parse_known_args(flags)
-    print_help(named.method, named.source)
+    from ctran.training.recipe import named, print_help
+
+    print_help(*named(path, flags))
     return 0

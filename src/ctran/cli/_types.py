@@ -1,0 +1,121 @@
+"""Types of command-line values, and checks of where output goes. Imports nothing heavy."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctran.errors import UserError
+
+ANSWERS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+
+
+def count(text: str) -> int:
+    """A whole number from 1 on."""
+    if (value := _whole(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    if not 0 <= (value := _real(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
+    return value
+
+
+def percent(text: str) -> float:
+    """A number from 1 to 100, or 0."""
+    if not 0 <= (value := _real(text)) <= 100:
+        raise argparse.ArgumentTypeError(f"expected a percentage from 0 to 100, got {text}")
+    if 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a percentage; {text} is less than one. Did you mean {100 * value:g}?")
+    return value
+
+
+def port(text: str) -> int:
+    """A number from 0 to 65535."""
+    if not 0 <= (value := _whole(text)) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text}")
+    return value
+
+
+def is_known(word: str) -> bool:
+    """Whether a word reads ``LABEL=yes`` or ``LABEL=no``."""
+    _, equals, answer = word.rpartition("=")
+    return bool(equals) and answer.strip().lower() in ANSWERS
+
+
+def after_known(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which ``--known`` takes only ``LABEL=yes|no``, and stands behind all others (before a ``--``).
+
+    ``--known`` takes several values, so that argparse would take a picture after the last of them for one more: a word that is
+    the name of a file, or ends as one does, stays where it is, before ``--known``.
+    """
+    end = next((at for at, word in enumerate(arguments) if word == "--"), len(arguments))
+    others: list[str] = []
+    known: list[str] = []
+    inside = False
+    for word in arguments[:end]:
+        if word == "--known":
+            inside = True
+            known.append(word)
+        elif inside and is_known(word):
+            known.append(word)
+        elif inside and not word.startswith("-") and not _is_file(word):
+            known.append(word)  # refused with its name later
+        else:
+            inside = inside and not word.startswith("-")
+            others.append(word)
+    return [*others, *known, *arguments[end:]]
+
+
+def _is_file(word: str) -> bool:
+    return Path(word).exists() or re.search(r"^[^=]*\.\w+$", word) is not None
+
+
+def output_stem(path: Path, option: str = "--output") -> Path:
+    """``path`` where files that start with it can be written: its folder exists and takes new files.
+
+    Raises:
+        UserError: it does not; the message names the option.
+    """
+    _writable(path, path.parent, option)
+    return path
+
+
+def output_folder(path: Path, option: str = "--output") -> Path:
+    """``path`` where it is a folder that takes new files, or can be made.
+
+    Raises:
+        UserError: it is a file, or cannot be made or written into; the message names the option.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{option} {path}: is a file; name a folder")
+    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
+    _writable(path, nearest, option)
+    return path
+
+
+def _writable(path: Path, folder: Path, option: str) -> None:
+    if not folder.exists():
+        raise UserError(f"{option} {path}: there is no folder {folder}; make it first")
+    if not folder.is_dir():
+        raise UserError(f"{option} {path}: {folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {path}: {folder} cannot be written into (permission denied)")
