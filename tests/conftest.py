@@ -54,11 +54,17 @@ def labels() -> LabelSpace:
 
 def stirred(tagger):
     """The tagger, in whose own weights no one is 0 or 1 any more, as none is in a trained one."""
-    with torch.no_grad():
-        for key, value in tagger.model.named_parameters():
-            if not key.startswith("backbone"):
-                value.add_(0.3 * torch.randn(value.shape))
+    stirred_module(tagger.model)
     return tagger
+
+
+def stirred_module(model, scale=0.3):
+    """The same of a model; ``scale``: standard deviation of what is added."""
+    with torch.no_grad():
+        for key, value in model.named_parameters():
+            if not key.startswith("backbone"):
+                value.add_(scale * torch.randn(value.shape))
+    return model
 
 
 def draw(path: Path, colours: list[str], size: int = 48, note: str = "") -> None:

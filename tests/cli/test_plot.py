@@ -199,6 +199,20 @@ def test_influence_is_a_map_and_a_table_of_all_pairs(run, tmp_path, capsys):
     assert open_image(tmp_path / "i.png").size[0] > 200
 
 
+def test_a_heat_map_is_a_sheet_and_a_table_of_cells(run, folder, tmp_path, capsys):
+    picture = sorted(folder.glob("*.png"))[0]
+    command = ["plot", "heatmap", str(run), str(picture), "red", "warm", "--output", str(tmp_path / "h")]
+    assert main([*command, "--known", "blue=yes"]) == 0
+    rows = read(tmp_path / "h.csv")
+    session = Tagger.load(run).look(picture).tell({"blue": True})
+    for name in ("red", "warm"):
+        cells = [float(r["log-odds"]) for r in rows if r["label"] == name]
+        np.testing.assert_allclose(cells, session.heatmap(name).ravel(), atol=1e-5)
+    assert open_image(tmp_path / "h.png").size[0] > 200
+    assert main([*command[:4], "rad", "--output", str(tmp_path / "h")]) == 1
+    assert "did you mean 'red'" in capsys.readouterr().err
+
+
 def test_attention_is_a_sheet_and_a_table_of_cells(run, folder, tmp_path, capsys):
     picture = sorted(folder.glob("*.png"))[0]
     command = ["plot", "attention", str(run), str(picture), "red", "warm", "--output", str(tmp_path / "a")]

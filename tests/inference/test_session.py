@@ -11,7 +11,9 @@ from PIL import Image
 
 from ctran.data.official import FEATURES
 from ctran.data.table import SampleTable
-from ctran.decoding import BrokenImageError
+from ctran.decoding import BrokenImageError, as_image
+from ctran.inference.calibration import Calibration
+from ctran.inference.heatmap import enlargement
 from ctran.inference.influence import influence
 from ctran.inference.suspects import left_out, suspects
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
@@ -166,6 +168,93 @@ def test_attention_adds_up_and_is_where_the_model_has_it(tagger, session):
     np.testing.assert_allclose(total, 1, atol=1e-5)
     with pytest.raises(UnknownLabelError):
         session.attention("flg")
+
+
+def test_a_heat_map_sums_to_the_log_odds_less_those_of_no_picture(picture):
+    """At the size of the prediction itself, given what is known, after calibration, in a loaded and in a fast model."""
+    tagger = build("--model.num_layers", "2")
+    tagger.calibration = Calibration((0.0, 1.0), (1.5, 3.0), {}, "")
+    session = tagger.look(picture).tell({"map": True, "dog": False})
+    states = session.states
+    for name in ("flag", "animal"):
+        label = SPACE.index(name)
+        found = tagger.heatmap(session.square, states, label)
+        with torch.no_grad():
+            blank = tagger.model.predict_labels(session.features, states[None], hide_image=torch.ones(1, dtype=torch.bool))[
+                0, label
+            ]
+            logit = tagger.model.predict_labels(session.features, states[None])[0, label]
+        temperature = tagger.calibration.temperature_of(states[None])[0]
+        assert float(found.sum()) == pytest.approx(float((logit - blank) / temperature), abs=1e-4)
+        rounded = tagger.fast().look(picture).tell({"map": True, "dog": False})
+        np.testing.assert_allclose(rounded.heatmap(name), session.heatmap(name), atol=0.15 * np.abs(found.numpy()).max())
+
+
+def test_a_heat_map_is_of_what_is_known_beside_the_label(session):
+    plain = session.heatmap("flag")
+    assert session.tell({"flag": True}).heatmap("flag") == pytest.approx(plain)  # what is explained is not known
+    told = session.tell({"map": True}).heatmap("flag")
+    assert np.abs(told - plain).max() > 1e-3 and session.known == {"flag": True, "map": True}
+    implied = session.forget().tell({"cat": True}).heatmap("animal")  # certain by implication; still explained
+    assert np.isfinite(implied).all() and np.abs(implied).max() > 0
+
+
+def test_a_coarse_heat_map_is_of_the_picture_at_twice_the_size(tagger, tmp_path):
+    torch.manual_seed(5)
+    large = torch.randint(0, 256, (128, 128, 3), dtype=torch.uint8)
+    path = tmp_path / "a.png"
+    as_image(large).save(path)
+    expected = tagger.heatmap(large, torch.zeros(len(SPACE), dtype=torch.long), 2).numpy()
+    sources = {"path": path, "text": str(path), "bytes": path.read_bytes(), "picture": as_image(large)}
+    for name, source in sources.items():
+        session = tagger.look(source)
+        found = session.given({}).heatmap("flag")
+        assert found.shape == (4, 4) and session.features.grid == (2, 2)
+        np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
+    session = tagger.look(path)
+    assert tagger.look_at(session.square).heatmap("flag").shape == (4, 4)  # without the picture's detail
+    as_image(255 - large).save(path)
+    with pytest.raises(ValueError, match="has changed since it was opened"):
+        session.heatmap("flag")
+    path.unlink()
+    with pytest.raises(BrokenImageError, match="no such file"):
+        session.heatmap("flag")
+
+
+@pytest.mark.parametrize("fit", ["pad", "squash", "crop", "cut"])
+def test_a_heat_map_covers_what_the_model_takes_in(fit):
+    """A picture of one patch: enlarged, the patch lies at the same place of the square, however the picture was fitted."""
+    tagger = build("--model.fit", fit)
+    pixels = torch.full((100, 150, 3), 255, dtype=torch.uint8)
+    pixels[40:60, 60:90] = 0
+    session = tagger.look(as_image(pixels))
+    small, large = ((side.float().mean(dim=2) < 128).float() for side in (session.square, session._enlarged()))
+    assert large.shape == (128, 128)
+    centres = [
+        torch.stack([m.sum(dim=d) @ torch.arange(len(m)).float() for d in (1, 0)]) / m.sum() / len(m) for m in (small, large)
+    ]
+    torch.testing.assert_close(*centres, atol=0.02, rtol=0)
+    assert float(large.mean()) == pytest.approx(float(small.mean()), rel=0.25)
+
+
+def test_backbones_of_one_size_and_fine_grids_are_not_enlarged(tagger, picture):
+    assert enlargement(tagger.model, (11, 20)) == 2 and enlargement(tagger.model, (12, 12)) == 1
+    session = build("--model.backbone", "test_vit", "--model.image_size", "160").look(picture)
+    assert session.heatmap("flag").shape == session.features.grid == (10, 10)
+
+
+@pytest.mark.parametrize(("method", "flags"), [("ctran", ["--model.use_image", "false"]), ("linear", [])])
+def test_what_has_no_heat_map_refuses_it(method, flags, picture):
+    toy = TOY if method == "ctran" else TOY[:8]
+    tagger = stirred(build_tagger(read_recipe(None, [*toy, "--method", method, *flags]), SPACE))
+    session = tagger.look(picture)
+    assert tagger.shows_heatmap == (method == "linear") and not tagger.shows_attention
+    with pytest.raises(ValueError, match="'star' is an extra label" if method == "linear" else "no heat map"):
+        session.heatmap("star")
+    with pytest.raises(UnknownLabelError):
+        session.heatmap("flg")
+    if method == "linear":
+        assert session.heatmap("flag") == pytest.approx(session.tell({"map": True}).heatmap("flag"))
 
 
 @pytest.mark.parametrize("flags", [["--model.use_image", "false"], []])

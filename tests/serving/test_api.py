@@ -77,15 +77,18 @@ def test_the_picture_itself_is_shown_as_large_as_is_asked_for(client):
     assert client.get(f"/v1/images/{image}/picture?side=0").status_code == 422
 
 
-def test_the_picture_and_where_the_model_looks_are_pictures(client, image):
+def test_the_picture_heat_maps_and_attention_are_pictures(client, image):
     plain = client.get(f"/v1/images/{image}/picture")
     told = client.post(f"/v1/images/{image}/attention/flag", json={"known": {"map": True}})
     untold = client.get(f"/v1/images/{image}/attention/flag?layer=0")
     slash = client.get(f"/v1/images/{image}/attention/été/ü")
-    for response in (plain, told, untold, slash):
+    heat = client.post(f"/v1/images/{image}/heatmap/star", json={"known": {"map": True}})
+    unknown = client.get(f"/v1/images/{image}/heatmap/star")
+    other = client.get(f"/v1/images/{image}/heatmap/été/ü")
+    for response in (plain, told, untold, slash, heat, unknown, other):
         assert response.status_code == 200 and response.headers["content-type"] == "image/png"
         assert Image.open(io.BytesIO(response.content)).size == (64, 64)
-    assert len({r.content for r in (plain, told, untold)}) == 3
+    assert len({r.content for r in (plain, told, untold, heat, unknown, other)}) == 6
 
 
 def test_several_pictures_are_predicted_in_one_request_and_none_is_kept(client, tagger):
@@ -121,6 +124,8 @@ def test_several_pictures_are_predicted_in_one_request_and_none_is_kept(client, 
         ("what-if", {"label": "flag"}, 422, "Field required"),
         ("what-if", {"label": "x", "present": True}, 422, "unknown label 'x'"),
         ("sets", {"count": 101}, 422, "at most 100"),
+        ("heatmap/x", {}, 422, "unknown label"),
+        ("heatmap/flag", {"known": {"cat": True, "dog": True}}, 422, "cannot both be present"),
         ("attention/x", {}, 422, "unknown label"),
         ("attention/flag?layer=7", {}, 422, "expected 0 to 1, got 7"),
     ],

@@ -4,7 +4,8 @@
   ctran plot examples runs/demo                    pictures, what the model says, what it says when 50 % of the labels are told
   ctran plot examples runs/cub --known-groups 10   ... when ten groups of extra labels are told
   ctran plot influence runs/demo                   which labels go with which, in the eyes of the model
-  ctran plot attention runs/demo new.jpg flag map  where the model looks for a label, layer by layer
+  ctran plot heatmap runs/demo new.jpg flag map    which places of a picture speak for a label
+  ctran plot attention runs/demo new.jpg flag map  attention of a label to the picture, layer by layer (for research)
 
 Writes STEM.png and STEM.csv.
 """
@@ -46,18 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     influence.add_argument("--root", help="where the data are, if they have moved since training")
     influence.add_argument("--seed", type=int, default=0, help="of the pictures (0)")
     influence.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/influence")
-    attention = kinds.add_parser("attention", help="where in a picture the model looks for labels")
-    attention.add_argument("run", metavar="RUN", help="run folder, or model folder")
-    attention.add_argument("picture", type=Path, help="picture file")
-    attention.add_argument("labels", nargs="+", metavar="LABEL", help="names of labels")
-    attention.add_argument("--known", nargs="+", default=[], metavar="LABEL=yes|no", help="what is known")
-    attention.add_argument("--output", type=Path, metavar="STEM", help="default: attention, in this folder")
+    for kind, what in (
+        ("heatmap", "which places of a picture speak for labels, in units of log-odds"),
+        ("attention", "attention of labels to a picture, layer by layer: for research, not where predictions come from"),
+    ):
+        maps = kinds.add_parser(kind, help=what)
+        maps.add_argument("run", metavar="RUN", help="run folder, or model folder")
+        maps.add_argument("picture", type=Path, help="picture file")
+        maps.add_argument("labels", nargs="+", metavar="LABEL", help="names of labels")
+        maps.add_argument("--known", nargs="+", default=[], metavar="LABEL=yes|no", help="what is known")
+        maps.add_argument("--output", type=Path, metavar="STEM", help=f"default: {kind}, in this folder")
 
 
 def run(options: argparse.Namespace) -> int:
     """Draw one kind of picture."""
-    kinds = {"embeddings": embeddings, "examples": examples, "influence": influence, "attention": attention}
-    return kinds[options.kind](options)
+    kinds = {"embeddings": embeddings, "examples": examples, "influence": influence}
+    return (kinds | {"heatmap": heatmap, "attention": attention})[options.kind](options)
 
 
 def files(stem: Path) -> tuple[Path, Path]:
@@ -145,8 +150,30 @@ def influence(options: argparse.Namespace) -> int:
     return 0
 
 
+def heatmap(options: argparse.Namespace) -> int:
+    """Evidence for labels: a row a label."""
+    import numpy as np
+
+    from ctran.cli.predict import parse_known
+    from ctran.inference.tagger import Tagger
+    from ctran.plots.heat import heatmap_sheet
+    from ctran.plots.style import save_rows
+
+    png, csv = files(options.output or Path("heatmap"))
+    session = Tagger.load(options.run).look(options.picture).tell(parse_known(options.known))
+    maps = {name: session.heatmap(name) for name in options.labels}
+    heatmap_sheet(session.square.numpy(), maps, png)
+    header = ("label", "row", "column", "log-odds")
+    cells = ((name, *place, f"{value:.6f}") for name, found in maps.items() for place, value in np.ndenumerate(found))
+    save_rows(header, cells, csv)
+    print(f"{png} and {csv.name}")
+    return 0
+
+
 def attention(options: argparse.Namespace) -> int:
-    """Where the model looks: a row of layers a label."""
+    """Attention of labels: a row of layers a label."""
+    import numpy as np
+
     from ctran.cli.predict import parse_known
     from ctran.inference.tagger import Tagger
     from ctran.plots.heat import attention_sheet
@@ -154,17 +181,12 @@ def attention(options: argparse.Namespace) -> int:
 
     png, csv = files(options.output or Path("attention"))
     session = Tagger.load(options.run).look(options.picture).tell(parse_known(options.known))
-    try:
-        maps = {name: session.attention(name) for name in options.labels}
-    except TypeError as error:
-        raise UserError(str(error)) from None
+    maps = {name: session.attention(name) for name in options.labels}
     attention_sheet(session.square.numpy(), maps, png)
     cells = (
-        (name, layer, y, x, f"{weight:.6f}")
+        (name, layer + 1, *place, f"{value:.6f}")
         for name, found in maps.items()
-        for layer, grid in enumerate(found, start=1)
-        for y, line in enumerate(grid)
-        for x, weight in enumerate(line)
+        for (layer, *place), value in np.ndenumerate(found)
     )
     save_rows(("label", "layer", "row", "column", "attention"), cells, csv)
     print(f"{png} and {csv.name}")

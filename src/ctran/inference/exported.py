@@ -75,6 +75,11 @@ class Graphs(Method):
         self.num_labels = num_labels
         self.encode, self.predict, self.memory = encode.run, predict.run, memory
 
+    @property
+    def has_contributions(self) -> bool:
+        """No: the graphs hold no gradients."""
+        return False
+
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         made = self.encode({"images": images.contiguous().numpy()})
         memory = {name: torch.from_numpy(array) for name, array in zip(self.memory, made, strict=True)}

@@ -1,6 +1,7 @@
 """From a picture and what is known of it to what is predicted, whatever computes the logits."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,11 +12,13 @@ from ctran import exclusive, implications
 from ctran.decoding import Source, open_pixels
 from ctran.errors import UserError, UserTypeError
 from ctran.images import Preprocessing
+from ctran.inference import heatmap
 from ctran.inference.calibration import Calibration
+from ctran.inference.heatmap import Picture
 from ctran.inference.prediction import Prediction, Threshold
 from ctran.inference.session import Session
 from ctran.labels import Known, LabelSpace, booleans
-from ctran.model import CTran, Features, Method
+from ctran.model import Features, Method
 from ctran.model.fast import fast
 
 
@@ -83,11 +86,13 @@ class Predictor:
             BrokenImageError: the picture cannot be read.
             ValueError: ``resume`` is of another picture, or of another format.
         """
-        return self.look_at(self.square(image), resume=resume)
+        return self.look_at(self.square(image), picture=partial(open_pixels, image), resume=resume)
 
-    def look_at(self, square: UInt8[Tensor, "S S 3"], *, resume: Mapping[str, Any] | None = None) -> Session:
-        """:meth:`look`, of what :meth:`square` gave."""
-        return Session(self, self.encode_images(square[None]), square, resume=resume)
+    def look_at(
+        self, square: UInt8[Tensor, "S S 3"], *, picture: Picture | None = None, resume: Mapping[str, Any] | None = None
+    ) -> Session:
+        """:meth:`look`, of what :meth:`square` gave; ``picture`` opens the picture again, for the detail of heat maps."""
+        return Session(self, self.encode_images(square[None]), square, picture=picture, resume=resume)
 
     def square(self, image: Source, *, name: str | None = None, max_pixels: int | None = None) -> UInt8[Tensor, "S S 3"]:
         """What the model sees of a picture; arguments as of :func:`ctran.decoding.open_pixels`.
@@ -130,14 +135,47 @@ class Predictor:
         """
         if not self.shows_attention:
             raise UserTypeError("this model has no attention to the picture: train with method ctran, and not without image")
-        assert isinstance(self.model, CTran)
         told = implications.complete(states[None], self.labels.implied).to(self.device)  # the states of the prediction
         return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, told)]).float().cpu()
 
     @property
     def shows_attention(self) -> bool:
         """Whether :meth:`attention` has an answer."""
-        return isinstance(self.model, CTran) and self.model.use_image
+        return self.model.has_attention
+
+    def heatmap(self, square: UInt8[Tensor, "D D 3"], states: Int[Tensor, " L"], label: int) -> Float[Tensor, "h w"]:
+        """How much each place of a picture speaks for a label, given what else is known of it: contributions to its log-odds.
+
+        They sum to the log-odds of the label (after calibration, before exclusive groups) less those without a picture
+        (:meth:`ctran.model.Method.contributions`). The label's own state is left out, as it is what is explained.
+
+        Args:
+            square: the picture, of any size that the backbone takes (:func:`ctran.inference.heatmap.enlarged`).
+            states: :class:`~ctran.labels.LabelState` codes.
+            label: index of the label.
+
+        Raises:
+            UserTypeError: the model has no heat map (:attr:`shows_heatmap`).
+            UserError: an extra label, which is not predicted.
+        """
+        if not self.shows_heatmap:
+            raise UserTypeError(
+                "this model has no heat map: it was trained without image, or it is an export, which holds no gradients; "
+                "take the model folder that the export was made of"
+            )
+        beside = heatmap.states_for(states, label, self.labels)
+        images = self.preprocessing.normalise(square[None].to(self.device))
+        found = heatmap.heatmap(self.model, images, beside.to(self.device), label)
+        if self.calibration is None:
+            return found
+        known = states.clone()
+        known[label] = 0
+        return found / float(self.calibration.temperature_of(known[None])[0])
+
+    @property
+    def shows_heatmap(self) -> bool:
+        """Whether :meth:`heatmap` has an answer."""
+        return self.model.has_contributions
 
     def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: Threshold = None) -> Prediction:
         """One row of :meth:`marginals` by name; labels that are never asked for are left out."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from ctran.errors import UserError
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, Question
+from ctran.inference.heatmap import Picture, enlarged, enlargement
 from ctran.inference.prediction import Prediction, Threshold
 from ctran.labels import Known, LabelSpace, LabelState, booleans
 from ctran.model import Features
@@ -63,6 +64,7 @@ class Session:
         predictor: the model.
         features: of this one picture.
         square: the picture as the model sees it.
+        picture: opens it again with all its pixels, for the detail of :meth:`heatmap`; None where there are no more.
         resume: what :meth:`as_dict` gave of an earlier session about the same picture.
     """
 
@@ -72,11 +74,12 @@ class Session:
         features: Features,
         square: UInt8[Tensor, "S S 3"],
         *,
+        picture: Picture | None = None,
         resume: Mapping[str, Any] | None = None,
     ) -> None:
         if len(features) != 1:
             raise UserError(f"a session is about one picture, got features of {len(features)}")
-        self.predictor, self.features, self.square = predictor, features, square
+        self.predictor, self.features, self.square, self.picture = predictor, features, square, picture
         self._known: dict[str, bool] = {}
         self._past: list[dict[str, bool]] = []
         if resume is not None:
@@ -122,7 +125,7 @@ class Session:
 
     def given(self, known: Known) -> "Session":
         """Another session about the same picture of which just this is known; the model does not look again."""
-        other = Session(self.predictor, self.features, self.square)
+        other = Session(self.predictor, self.features, self.square, picture=self.picture)
         return other.tell(known)
 
     def _with(self, known: Known) -> dict[str, bool]:
@@ -241,11 +244,31 @@ class Session:
         present = (full == LabelState.POSITIVE).tolist()
         return LabelSet(tuple(name for name, here in zip(self.labels.names, present, strict=True) if here), log)
 
-    # ------------------------------------------------------------ where it looks
+    # ------------------------------------------------------------ which places matter
+
+    def heatmap(self, name: str) -> Float[np.ndarray, "h w"]:
+        """Evidence for a label: how much each place of the picture adds to its log-odds, given what else is known.
+
+        Positive numbers speak for the label, negative ones against it. Rows and columns divide :attr:`square` evenly. A model
+        whose grid of image tokens is coarse runs once more, on the picture at twice the size, so this is slower than a
+        question: a few tenths of a second.
+
+        Raises:
+            UnknownLabelError: no such label.
+            UserTypeError: the model has no heat map (:attr:`ctran.inference.predictor.Predictor.shows_heatmap`).
+            UserError: an extra label, which is not predicted; or the picture's file has changed.
+        """
+        label, predictor = self.labels.index(name), self.predictor
+        return predictor.heatmap(self._enlarged(), self.states, label).numpy()
+
+    def _enlarged(self) -> UInt8[Tensor, "D D 3"]:
+        factor = enlargement(self.predictor.model, self.features.grid) if self.predictor.shows_heatmap else 1
+        return enlarged(self.predictor.preprocessing, self.square, self.picture, factor)
 
     def attention(self, name: str) -> Float[np.ndarray, "layers h w"]:
-        """Where in the picture a label's token looks: its attention to each image token, mean over the heads, layer by layer.
+        """Attention of a label's token to each image token, mean over the heads, layer by layer.
 
+        For research: it is not where a prediction comes from (``docs/experiments/heatmaps.md``), which :meth:`heatmap` shows.
         The weights of a layer sum to the share of attention that goes to the picture; the rest goes to labels.
 
         Raises:

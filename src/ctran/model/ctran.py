@@ -268,6 +268,20 @@ class CTran(Method):
         nothing = torch.zeros_like(self.classifier.bias, dtype=torch.long)
         return self.encode_labels(None, nothing[None])
 
+    @property
+    def has_contributions(self) -> bool:
+        """Not without ``use_image``."""
+        return self.use_image
+
+    def blank_logits(self, features: Features, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
+        """Logits without image tokens."""
+        return self.predict_labels(features, states, hide_image=torch.ones(len(states), dtype=torch.bool, device=states.device))
+
+    @property
+    def has_attention(self) -> bool:
+        """To a picture; not without ``use_image``."""
+        return self.use_image
+
     def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
         """Attention maps of every layer over ``P`` image tokens (none without ``use_image``), then ``L`` label tokens."""
         if not self.use_states:

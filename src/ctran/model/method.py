@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ctran.errors import UserTypeError
 from ctran.model.backbone import Backbone, Features
+from ctran.model.contributions import contributions
 
 
 class Method(nn.Module):
@@ -47,6 +49,52 @@ class Method(nn.Module):
             hide_image: images to leave out (a training option); methods without such an option ignore it.
         """
         raise TypeError(f"{type(self).__name__} does not say how it predicts labels")
+
+    @property
+    def has_contributions(self) -> bool:
+        """Whether :meth:`contributions` can tell the image tokens that a logit comes from; False without image or gradients."""
+        return True
+
+    def blank_logits(self, features: Features, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
+        """Logits without a picture: by default those of image tokens that are all zero."""
+        return self.predict_labels(Features(torch.zeros_like(features.tokens), features.grid), states)
+
+    def contributions(self, features: Features, states: Int[Tensor, "B L"], label: int) -> Float[Tensor, "B P"]:
+        """What each image token adds to the logit of a label: they sum to the logit less that of :meth:`blank_logits`.
+
+        Exact for a linear layer on averaged tokens; otherwise by integrated gradients
+        (:func:`ctran.model.contributions.contributions`), through every path from the tokens to the logit.
+
+        Args:
+            features: of ``B`` images, from :meth:`encode_images`.
+            states: :class:`~ctran.labels.LabelState` codes, one row for each image.
+            label: index of the label.
+
+        Raises:
+            UserTypeError: the method has none (:attr:`has_contributions`).
+        """
+        if not self.has_contributions:
+            raise UserTypeError("this model cannot show which places of the picture a prediction comes from")
+
+        def logits(tokens: Float[Tensor, "B P C"]) -> Float[Tensor, " B"]:
+            return self.predict_labels(Features(tokens, features.grid), states)[:, label]
+
+        with torch.no_grad():
+            blank = self.blank_logits(features, states)[:, label]
+        return contributions(logits, features.tokens, blank)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether :meth:`attention` has an answer."""
+        return False
+
+    def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
+        """Attention of every layer over ``P`` image tokens, then ``L`` label tokens: for research, not an explanation.
+
+        Raises:
+            UserTypeError: the method has none (:attr:`has_attention`).
+        """
+        raise UserTypeError(f"{type(self).__name__} has no attention")
 
     def forward(self, images: Float[Tensor, "B 3 H W"], states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
         """:meth:`encode_images`, then :meth:`predict_labels`."""

@@ -1,4 +1,4 @@
-"""Heat maps: where in a picture the model looks, and which labels go with which."""
+"""Heat maps: which places of a picture speak for a label, attention, and which labels go with which."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,10 +33,38 @@ def overlay(square: UInt8[np.ndarray, "S S 3"], weights: Float[np.ndarray, "h w"
     return Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
 
 
+def evidence_overlay(square: UInt8[np.ndarray, "S S 3"], heatmap: Float[np.ndarray, "h w"]) -> Image.Image:
+    """:func:`overlay` of what speaks for a label: the greatest contribution is fully amber, those against it not at all.
+
+    Where the greatest contribution is one against the label, amber is as much fainter.
+
+    Args:
+        heatmap: of :meth:`ctran.inference.session.Session.heatmap`.
+    """
+    positive = heatmap.clip(min=0)
+    strongest = float(np.abs(heatmap).max())
+    opacity = 0.85 * float(positive.max()) / strongest if strongest > 0 else 0.0
+    return overlay(square, positive, opacity=opacity)
+
+
+def heatmap_sheet(square: UInt8[np.ndarray, "S S 3"], maps: Mapping[str, Float[np.ndarray, "h w"]], path: Path) -> None:
+    """A row a label: the picture as the model sees it, then the places that speak for the label."""
+    figure = Figure(figsize=(5.4, 2.9 * len(maps)), layout="constrained")
+    for (name, found), (left, right) in zip(maps.items(), figure.subplots(len(maps), 2, squeeze=False), strict=True):
+        for axes, shown, title in (
+            (left, square, name),
+            (right, evidence_overlay(square, found), f"evidence for {name}: {found.sum():+.2f} log-odds"),
+        ):
+            axes.set_axis_off()
+            axes.imshow(shown)
+            axes.set_title(title, fontsize=8, parse_math=False)
+    save_figure(figure, path)
+
+
 def attention_sheet(
     square: UInt8[np.ndarray, "S S 3"], maps: Mapping[str, Float[np.ndarray, "layers h w"]], path: Path
 ) -> None:
-    """A row a label: the picture as the model sees it, then what each layer looks at."""
+    """A row a label: the picture as the model sees it, then the attention of each layer. For research, not an explanation."""
     layers = len(next(iter(maps.values())))
     figure = Figure(figsize=(2.6 * (layers + 1), 2.9 * len(maps)), layout="constrained")
     for (name, found), row in zip(maps.items(), figure.subplots(len(maps), layers + 1, squeeze=False), strict=True):

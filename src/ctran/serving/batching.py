@@ -14,8 +14,8 @@ from torch import Tensor
 from ctran.inference.predictor import Predictor
 from ctran.model import Features
 
-MOST = {"predict": 64, "encode": 4, "attention": 1}
-"""Rows of states, pictures and attention maps that the model takes at once when several requests wait."""
+MOST = {"predict": 64, "encode": 4, "attention": 1, "heatmap": 1}
+"""Rows of states, pictures, attention maps and heat maps that the model takes at once when several requests wait."""
 TURNS = 4
 """Batches of questions after which a picture that waits has its turn."""
 
@@ -50,7 +50,7 @@ class BatchedPredictor(Predictor):
 
     Args:
         predictor: the model.
-        observe: is told of each batch its kind (``predict``, ``encode``, ``attention``) and how many calls it held.
+        observe: called for each batch with its kind (a key of :data:`MOST`) and the number of calls that it held.
     """
 
     def __init__(self, predictor: Predictor, observe: Callable[[str, int], None] = lambda kind, calls: None) -> None:
@@ -82,6 +82,10 @@ class BatchedPredictor(Predictor):
     def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:
         """As :meth:`Predictor.attention`, in turn with the calls of other threads."""
         return self._ask(Job(("attention",), 1, (features, states)))
+
+    def heatmap(self, square: UInt8[Tensor, "D D 3"], states: Int[Tensor, " L"], label: int) -> Float[Tensor, "h w"]:
+        """As :meth:`Predictor.heatmap`, in turn with the calls of other threads."""
+        return self._ask(Job(("heatmap",), 1, (square, states, label)))
 
     def _ask(self, job: Job) -> Any:
         with self._lock:
@@ -130,7 +134,8 @@ class BatchedPredictor(Predictor):
     def _run(self, jobs: Sequence[Job]) -> None:
         self._observe(jobs[0].kind[0], len(jobs))
         try:
-            answers = {"predict": self._predict, "encode": self._encode, "attention": self._attend}[jobs[0].kind[0]](jobs)
+            kinds = {"predict": self._predict, "encode": self._encode, "attention": self._attend, "heatmap": self._point}
+            answers = kinds[jobs[0].kind[0]](jobs)
         except BaseException as error:  # whoever waits is told; the thread goes on
             for job in jobs:
                 job.answer.set_exception(error)
@@ -145,6 +150,9 @@ class BatchedPredictor(Predictor):
 
     def _attend(self, jobs: Sequence[Job]) -> list[Tensor]:
         return [super(BatchedPredictor, self).attention(*job.inputs) for job in jobs]
+
+    def _point(self, jobs: Sequence[Job]) -> list[Tensor]:
+        return [super(BatchedPredictor, self).heatmap(*job.inputs) for job in jobs]
 
     def _encode(self, jobs: Sequence[Job]) -> list[Features]:
         features, first, parts = super().encode_images(torch.cat([job.inputs[0] for job in jobs])), 0, list[Features]()

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 
 from ctran.decoding import as_image
 from ctran.inference.session import LabelSet
-from ctran.plots.heat import overlay
+from ctran.plots.heat import evidence_overlay, overlay
 from ctran.serving import schemas
 from ctran.serving.state import PICTURE, LookOf, StateOf, answer, jpeg, png
 
@@ -83,9 +83,22 @@ def picture(look: LookOf, state: StateOf, side: Annotated[int | None, Query(ge=1
     return png(as_image(look.session.square)) if side is None else jpeg(state.original(look.content, look.name, side))
 
 
+@router.post("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE)
+def heatmap_given(label: str, body: schemas.Told, look: LookOf) -> Response:
+    """Evidence for a label, given what is known: the picture, amber where it speaks for the label; PNG."""
+    session = look.session.given(body.known)
+    return png(evidence_overlay(session.square.numpy(), session.heatmap(label)))
+
+
+@router.get("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE)
+def heatmap(label: str, look: LookOf) -> Response:
+    """Evidence for a label when nothing is known."""
+    return heatmap_given(label, schemas.Told(), look)
+
+
 @router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)
 def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
-    """Where the model looks for a label, given what is known: the picture, lit up there; PNG.
+    """Attention of a label to the picture, given what is known: the picture, lit up there; PNG. For research, not evidence.
 
     Mean over the layers, or one of them, from 0 on.
     """
@@ -99,7 +112,7 @@ def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf
 
 @router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)
 def attention(label: str, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
-    """Where the model looks for a label when nothing is known."""
+    """Attention of a label to the picture when nothing is known."""
     return attention_given(label, schemas.Told(), look, state, layer)
 
 

@@ -140,4 +140,5 @@ class About(BaseModel):
     start: int = Field(description="number of the first picture of the gallery without an annotation; 0 if all have one")
     saves: bool
     saved: int
+    heatmap: bool = Field(description="whether it shows which places of a picture speak for a label")
     attention: bool

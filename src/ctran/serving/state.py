@@ -1,13 +1,15 @@
 """What the endpoints share: one model, the pictures that were looked at, and how their answers are written."""
 
 import io
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ctran.decoding import open_image, pixels_in
+from ctran.decoding import open_image, open_pixels, pixels_in
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
 from ctran.inference.session import Session
@@ -57,13 +59,18 @@ class State:
 
     def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Session]:
         """Look, and keep what was seen; ``file_name`` where the picture is in the folder of annotations."""
-        session = self.predictor.look_at(self.square(content, name))
+        session = self.predictor.look_at(self.square(content, name), picture=partial(self.pixels, content, name))
         return self.store.add(Look(session, content, name, file_name)), session
 
     def square(self, content: bytes, name: str) -> Tensor:
         """What the model sees of a picture; those that are decoded at once have no more pixels together than one may have."""
         with self.decoding.take(pixels_in(content)):
             return self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels)
+
+    def pixels(self, content: bytes, name: str) -> UInt8[Tensor, "H W 3"]:
+        """All pixels of a picture, with the same bound on those that are decoded at once."""
+        with self.decoding.take(pixels_in(content)):
+            return open_pixels(content, name=name, max_pixels=self.settings.max_pixels)
 
     def original(self, content: bytes, name: str, side: int) -> Image.Image:
         """A picture itself, at most so large."""

@@ -42,6 +42,7 @@ def about(state: StateOf) -> schemas.About:
         start=next((n for n, entry in enumerate(state.gallery.entries) if entry.file_name not in saved), 0),
         saves=state.annotations is not None,
         saved=len(saved),
+        heatmap=state.predictor.shows_heatmap,
         attention=state.predictor.shows_attention,
     )
 

@@ -1,0 +1,74 @@
+"""Which places of a picture speak for a label: the input of a heat map, and the map."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from ctran import implications
+from ctran.errors import UserError
+from ctran.images import Preprocessing
+from ctran.labels import LabelSpace, LabelState
+from ctran.model import Method
+
+FINE = 12
+"""Cells a side from which on a grid is fine enough for a map; coarser ones are of a picture of twice the size."""
+
+Picture = Callable[[], UInt8[Tensor, "H W 3"]]
+"""Opens the picture of a session again, with all its pixels."""
+
+
+def enlargement(model: Method, grid: tuple[int, int]) -> int:
+    """By what factor the picture is enlarged for a map: 2 where the grid of image tokens is coarse, else 1.
+
+    Backbones that are built for one size of picture (vision transformers) take no other.
+    """
+    return 2 if min(grid) < FINE and not model.backbone.built_with else 1
+
+
+def enlarged(
+    preprocessing: Preprocessing, square: UInt8[Tensor, "S S 3"], picture: Picture | None, factor: int
+) -> UInt8[Tensor, "D D 3"]:
+    """The square at ``factor`` times its size, with the detail of the picture that it was made of.
+
+    Args:
+        picture: opens it; None enlarges the square itself, which adds no detail.
+
+    Raises:
+        UserError: the picture is another than that of the square.
+    """
+    size = factor * preprocessing.size
+    if factor == 1:
+        return square
+    if picture is None or preprocessing.fit == "cut":  # that fit never resizes: a larger square would show more of the scene
+        return preprocessing.resized(square, size, size)
+    pixels = picture()
+    if not torch.equal(preprocessing.pixels(pixels), square):
+        raise UserError("the picture has changed since it was opened; open it again")
+    return replace(preprocessing, size=size).pixels(pixels)
+
+
+def states_for(states: Int[Tensor, " L"], label: int, labels: LabelSpace) -> Int[Tensor, "1 L"]:
+    """What is known beside a label, with all that follows from it; the label itself is unknown, as it is what is explained.
+
+    Raises:
+        UserError: the label is an extra one, which is not predicted.
+    """
+    if not labels.targets[label]:
+        raise UserError(
+            f"{labels.names[label]!r} is an extra label: the model does not predict it, so there is nothing to show"
+        )
+    beside = states.clone()
+    beside[label] = LabelState.UNKNOWN
+    known = implications.complete(beside[None], labels.implied).clone()
+    known[:, label] = LabelState.UNKNOWN
+    return known
+
+
+def heatmap(model: Method, images: Float[Tensor, "1 3 D D"], states: Int[Tensor, "1 L"], label: int) -> Float[Tensor, "h w"]:
+    """Contribution of each cell of the grid of image tokens to a label's logit, on the processor."""
+    with torch.no_grad():
+        features = model.encode_images(images)
+    return model.contributions(features, states, label)[0].reshape(features.grid).float().cpu()
