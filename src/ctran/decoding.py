@@ -115,6 +115,18 @@ def open_pixels(
         return as_pixels(_rgb(opened, truncated, white))
 
 
+def held(source: Source, *, name: str | None = None) -> Source:
+    """The same picture in a form that can be opened again later: of an open file its content, else the source itself.
+
+    Raises:
+        BrokenImageError: the file cannot be read.
+    """
+    if not isinstance(source, Image.Image) and not callable(getattr(source, "read", None)):
+        return source
+    with _named_errors(label_of(source, name)):
+        return content_of(source)
+
+
 def picture_files(folder: Path) -> list[Path]:
     """Files in a folder and below whose ending is that of a format that can be read, by name; hidden ones are left out."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in endings() and path.is_file())

@@ -205,12 +205,16 @@ def test_a_coarse_heat_map_is_of_the_picture_at_twice_the_size(tagger, tmp_path)
     path = tmp_path / "a.png"
     as_image(large).save(path)
     expected = tagger.heatmap(large, torch.zeros(len(SPACE), dtype=torch.long), 2).numpy()
-    sources = {"path": path, "text": str(path), "bytes": path.read_bytes(), "picture": as_image(large)}
+    sources = {"path": path, "text": str(path), "bytes": path.read_bytes(), "picture": as_image(large), "array": large.numpy()}
     for name, source in sources.items():
         session = tagger.look(source)
         found = session.given({}).heatmap("flag")
         assert found.shape == (4, 4) and session.features.grid == (2, 2)
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
+    with path.open("rb") as file, Image.open(path) as lazy:
+        closed = [tagger.look(file), tagger.look(lazy)]
+    for session in closed:
+        np.testing.assert_allclose(session.heatmap("flag"), expected, atol=1e-5)
     session = tagger.look(path)
     assert tagger.look_at(session.square).heatmap("flag").shape == (4, 4)  # without the picture's detail
     as_image(255 - large).save(path)

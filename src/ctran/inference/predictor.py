@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ctran import exclusive, implications
-from ctran.decoding import Source, open_pixels
+from ctran.decoding import Source, held, open_pixels
 from ctran.errors import UserError, UserTypeError
 from ctran.images import Preprocessing
 from ctran.inference import heatmap
@@ -20,6 +20,7 @@ from ctran.inference.session import Session
 from ctran.labels import Known, LabelSpace, booleans
 from ctran.model import Features, Method
 from ctran.model.fast import fast
+from ctran.picture_sources import label_of
 
 
 class Predictor:
@@ -86,7 +87,8 @@ class Predictor:
             BrokenImageError: the picture cannot be read.
             ValueError: ``resume`` is of another picture, or of another format.
         """
-        return self.look_at(self.square(image), picture=partial(open_pixels, image), resume=resume)
+        name, image = label_of(image, None), held(image)
+        return self.look_at(self.square(image, name=name), picture=partial(open_pixels, image, name=name), resume=resume)
 
     def look_at(
         self, square: UInt8[Tensor, "S S 3"], *, picture: Picture | None = None, resume: Mapping[str, Any] | None = None
