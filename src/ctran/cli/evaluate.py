@@ -52,11 +52,14 @@ def replicates(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate and print the table."""
+    from ctran import registry
+    from ctran.data import sources
     from ctran.inference.tagger import Tagger
     from ctran.training.fit import evaluate_run
     from ctran.training.pipeline import build_tables
     from ctran.training.recipe import RecipeError, read_run
     from ctran.training.run_folder import check_data, report_skipped, write_metrics
+    from ctran.training.seen import warn_if_seen
 
     if options.output:
         output_stem(options.output)
@@ -84,6 +87,8 @@ def run(options: argparse.Namespace) -> int:
     tables = build_tables(recipe)
     if changed := check_data(tables, options.run, (options.split,)):
         print(f"warning: {changed}; some may have been trained on", file=sys.stderr)
+    if changed or not hasattr(registry.find(sources, recipe.source), "ORIGIN"):  # published splits share no picture
+        warn_if_seen(tables[options.split], options.split, options.run)
     report_skipped(tables, options.run)
     report = evaluate_run(tagger, tables[options.split], settings, split=options.split, intervals=options.intervals or 0)
     usual = read_run(options.run).evaluation

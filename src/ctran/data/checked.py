@@ -9,11 +9,14 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import PIL
+import pyarrow as pa
 
 from ctran.data.cache import default_root
 from ctran.data.notices import warn
+from ctran.data.table import DataError, SampleTable
 from ctran.decoding import BrokenImageError, open_image
 from ctran.progress import track
 
@@ -75,6 +78,29 @@ def check(paths: Sequence[Path], *, decode: bool = True) -> list[Checked]:
     ]
     _remember(kept)
     return [before.get(i) or new[i] for i in range(len(paths))]
+
+
+def digests(table: SampleTable) -> list[str]:
+    """Digest of each picture of a table, in its order; a file that cannot be read has an error by its name.
+
+    Raises:
+        DataError: a file is gone.
+    """
+    paths: dict[int, Path] = {}
+    found: dict[int, str] = {}
+    rows = table.rows.select_columns(["image"]).with_format("arrow")
+    for chunk in rows.iter(MANY):
+        for row in cast(pa.Table, chunk).to_pylist():
+            cell, number = row["image"], len(paths) + len(found)
+            if cell["bytes"] is None:
+                paths[number] = Path(cell["path"])
+            else:
+                found[number] = digest_of(cell["bytes"])
+    for (number, path), one in zip(paths.items(), check(list(paths.values()), decode=False), strict=True):
+        if not one.digest:
+            raise DataError(f"picture {table.ids[number]!r} ({path}): {one.reason}")
+        found[number] = one.digest
+    return [found[number] for number in range(len(table))]
 
 
 def _check(path: Path, decode: bool) -> Checked:

@@ -89,6 +89,23 @@ class SampleTable:
         return self._column("id").to_pylist()
 
     @cached_property
+    def listed(self) -> tuple[Lists, Lists]:
+        """Labels that the rows list as positive and as negative, before anything follows from them.
+
+        Raises:
+            DataError: the lists hold an index that is no label's; it names the picture.
+        """
+        try:
+            columns = (self._column(name) for name in ("positives", "negatives"))
+            yes, no = (Lists.from_arrow(column, len(self.labels)) for column in columns)
+        except LabelRangeError as error:
+            raise DataError(
+                f"picture {self.ids[error.row]!r} lists label number {error.label}, the label space has numbers 0 to "
+                f"{len(self.labels) - 1}; were the table's rows made for other labels?"
+            ) from None
+        return yes, no
+
+    @cached_property
     def truth(self) -> SparseTruth:
         """What is known of each label of each picture.
 
@@ -100,14 +117,7 @@ class SampleTable:
                 label is positive and one that it implies is said to be negative; it names picture and labels. Or the lists hold
                 an index that is no label's; it names the picture.
         """
-        try:
-            columns = (self._column(name) for name in ("positives", "negatives"))
-            yes, no = (Lists.from_arrow(column, len(self.labels)) for column in columns)
-        except LabelRangeError as error:
-            raise DataError(
-                f"picture {self.ids[error.row]!r} lists label number {error.label}, the label space has numbers 0 to "
-                f"{len(self.labels) - 1}; were the table's rows made for other labels?"
-            ) from None
+        yes, no = self.listed
         absent = np.full(len(self.labels), int(self.absent), dtype=np.int8)
         with self._named(self.labels):
             return SparseTruth(yes, no, absent, self.labels.exclusive, self.labels.implied)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from ctran import methods, registry
 from ctran.data import sources
 from ctran.data.cache import LAYOUT, FeatureCache, default_root, key_of
+from ctran.data.doubts import warn_of_tables
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth
@@ -76,6 +77,7 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
     for table in tables.values():
         _ = table.truth  # checks exclusive groups
     tables["train"].check_learnable()
+    warn_of_tables(tables)
     return tables
 
 

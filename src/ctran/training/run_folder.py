@@ -21,6 +21,7 @@ from ctran.data.table import SampleTable
 from ctran.files import is_leftover, remove_leftovers, write_text
 from ctran.inference.tagger import Tagger
 from ctran.report import Report, no_nan
+from ctran.training import seen
 from ctran.training.lock import HOLDER, LOCK, RunFolderError
 from ctran.training.recipe import Recipe
 from ctran.training.task import LabelTask
@@ -146,7 +147,8 @@ def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str])
 
 def discard(run: Path) -> None:
     """Take back what :func:`start` wrote: a recipe that cannot be used leaves no folder in the way of its correction."""
-    for name in ("recipe.yaml", "versions.json", "data.json", "skipped.json", "labels.json", "vocabulary.txt", HOLDER, LOCK):
+    written = ("recipe.yaml", "versions.json", "data.json", "skipped.json", "labels.json", "vocabulary.txt", seen.FILE)
+    for name in (*written, HOLDER, LOCK):
         (run / name).unlink(missing_ok=True)
     if not any(run.iterdir()):
         run.rmdir()
@@ -162,6 +164,8 @@ def freeze(recipe: Recipe, tables: dict[str, SampleTable], run: Path) -> None:
     source = registry.find(sources, recipe.source)
     if hasattr(source, "freeze") and not all((run / name).exists() for name in source.FROZEN.values()):
         source.freeze(tables, run)
+    if not (run / seen.FILE).exists():
+        seen.record(tables, run, recipe.training.init_from)
 
 
 def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:
