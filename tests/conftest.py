@@ -78,7 +78,7 @@ def draw(path: Path, colours: list[str], size: int = 48, note: str = "") -> None
         pen.rectangle([4 + 15 * place, 8, 14 + 15 * place, 40], fill=COLOURS[colour])
     text = PngInfo()
     text.add_text("note", note)
-    picture.save(path, pnginfo=text, compress_level=0)
+    picture.save(path, pnginfo=text, compress_level=0, comment=note)  # of PNG, of JPEG
 
 
 @pytest.fixture

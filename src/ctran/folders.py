@@ -76,9 +76,10 @@ def left_out(folder: Path, taken: Iterable[Path] | None = None) -> LeftOut:
             path = os.path.join(parent, name)  # noqa: PTH118
             if name.startswith("."):
                 continue
-            if shown(name) != name:
+            kind = None if os.path.normpath(path) in known else _kind(Path(path))
+            if shown(name) != name and (kind or os.path.normpath(path) in known):
                 judged.append((name, NAME))
-            elif os.path.normpath(path) not in known and (kind := _kind(Path(path))):
+            elif kind:
                 judged.append((name, kind))
         for name, kind in judged:
             kinds.setdefault(kind, []).append(Path(parent, name).relative_to(folder).as_posix())

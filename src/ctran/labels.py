@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ctran.errors import UserError, UserTypeError, nearest
 from ctran.files import write_text
+from ctran.textfile import read_json
 
 Known = Mapping[str, bool | np.bool_]
 """What is known of a picture: label name -> present or absent."""
@@ -281,7 +282,7 @@ class LabelSpace:
     @classmethod
     def load(cls, path: Path) -> "LabelSpace":
         """Read what :meth:`save` wrote."""
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if not isinstance(content, dict):
             raise UserTypeError(f"expected an object with names, extra and groups, got a {type(content).__name__}")
         return cls.from_dict(content)

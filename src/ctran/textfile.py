@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ SHOWN = 60
 """Characters of a wrong row that messages show."""
 
 
-def read_text(path: Path, error: type[UserError] = UserError) -> str:
+def read_text(path: Path | zipfile.Path, error: type[UserError] = UserError) -> str:
     """A whole text file: UTF-8, or the encoding that its byte order mark names.
 
     Args:
@@ -52,7 +53,7 @@ def read_text(path: Path, error: type[UserError] = UserError) -> str:
     return text
 
 
-def _utf16(path: Path) -> str:
+def _utf16(path: Path | zipfile.Path) -> str:
     convert = f"iconv -f UTF-16LE -t UTF-8 {path.name} > utf8{path.suffix}"
     return f"not UTF-8, but UTF-16 without a byte order mark; convert it: {convert}"
 

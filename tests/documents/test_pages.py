@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def pictures(folder: Path) -> None:
     lines = ["file_name,labels"]
     for name in ["beach.jpg", "street.jpg", *(f"{number:02}.jpg" for number in range(40))]:
         place, animal = chance.choice(["beach", "street", "forest"]), chance.choice(["cat", "dog", "none"])
-        draw(folder / name, [c for c in ("red", "green", "blue") if chance.random() < 0.5])
+        draw(folder / name, [c for c in ("red", "green", "blue") if chance.random() < 0.5], note=name)
         rest = [label for label in ("people", "car") if chance.random() < 0.5]
         if name[0].isdigit():
             lines.append(f'{name},"{",".join([place, animal, *rest, *["sea"] * (place == "beach")])}"')
@@ -41,7 +42,8 @@ def readme() -> dict[str, list[str]]:
     pictures(Path("pictures"))
     Path("photos").mkdir()
     for number in range(30):
-        draw(Path(f"photos/{number:02}.png"), [c for c in ("red", "green", "blue") if number % 7 < 4 or c == "red"])
+        colours = [c for c in ("red", "green", "blue") if number % 7 < 4 or c == "red"]
+        draw(Path(f"photos/{number:02}.png"), colours, note=str(number))
     draw(Path("new.jpg"), ["red"])
     options = coco80.make(Path("COCO"))
     clipart = Path("clipart")
@@ -71,6 +73,12 @@ def export() -> dict[str, list[str]]:
 
 def label_studio() -> dict[str, list[str]]:
     shipped_run("models/openclipart")
+    exported = ROOT / "tests/data/label_studio"
+    shutil.copy(exported / "json.json", "export.json")
+    shutil.copy(exported / "config.xml", "config.xml")
+    Path("pictures").mkdir()
+    for number in range(13):
+        draw(Path(f"pictures/{number:02}.png"), [c for c in ("red", "green", "blue") if number % 7 < 4], note=str(number))
     return {}
 
 

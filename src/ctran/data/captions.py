@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ctran.data.table import DataError
+from ctran.textfile import read_text
 
 File = Path | zipfile.Path
 """NLTK's downloader leaves some corpora in their zip files."""
@@ -112,7 +113,7 @@ def noun_lemmatizer(wordnet: Iterable[File]) -> Callable[[str], str]:
     A word may be a form of itself and of what ``noun.exc`` says, or, where that has no line for it, of what the endings give.
     NLTK's own reader of WordNet needs four parts of speech and a file that Debian's package lacks; this one needs the nouns.
     """
-    index, exceptions = (file.read_text(encoding="utf-8").splitlines() for file in wordnet)
+    index, exceptions = (read_text(file, DataError).splitlines() for file in wordnet)
     nouns = {line.split(" ", 1)[0] for line in index if not line.startswith(" ")}
     irregular = {form: lemmas for form, *lemmas in map(str.split, exceptions)}
 

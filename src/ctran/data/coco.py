@@ -77,6 +77,8 @@ def read(path: Path, kind: type[T]) -> T:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: {error}. Is it COCO's {kind.__name__.lower()} format?") from None
+    except RecursionError:
+        raise DataError(f"{path}: JSON that is nested too deeply to be read") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no JSON: {error}. An incomplete download? Get the file again") from None
 

@@ -10,6 +10,7 @@ import pyarrow.csv as pacsv
 from jaxtyping import Bool, Int
 
 from ctran.data.table import DataError
+from ctran.textfile import read_text
 
 NUM_ATTRIBUTES = 312
 VOTES = "attributes/image_attribute_labels.txt"
@@ -63,7 +64,7 @@ def read(base: Path, attributes: Path) -> Archive:
 def read_column(path: Path, count: int | None = None) -> list[str]:
     """Words of a file of lines ``<number> <word>``, numbered 1, 2, 3, ..., ``count`` of them where it is given."""
     words = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, DataError).splitlines(), start=1):
         cells = line.split()
         if len(cells) != 2 or cells[0] != str(number):
             raise DataError(f"{path}, line {number}: expected '{number} <word>', got {line!r}; {AGAIN}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ctran.data.table import DataError
 from ctran.labels import LabelSpace
+from ctran.textfile import read_text
 
 
 def read_labels(path: Path, count: int | None = None) -> LabelSpace:
@@ -24,12 +25,11 @@ def read_labels(path: Path, count: int | None = None) -> LabelSpace:
         if path.suffix == ".json":
             labels = LabelSpace.load(path)
         else:
-            lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+            lines = read_text(path, DataError).rstrip().splitlines()
             labels = LabelSpace(tuple(line.strip() for line in lines))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:  # what JSON, UTF-8 and LabelSpace say
-        raise DataError(
-            f"{path}: expected one name a line, or the labels.json of a model ({type(error).__name__}: {error})"
-        ) from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # of JSON, UTF-8 and LabelSpace
+        what = f"{type(error).__name__}: {error}" if isinstance(error, LookupError | TypeError | AttributeError) else error
+        raise DataError(f"{path}: expected one name a line, or the labels.json of a model ({what})") from None
     if count is not None and len(labels) != count:
         raise DataError(f"{path}: expected {count:,} names, found {len(labels):,}")
     return labels

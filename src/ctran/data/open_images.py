@@ -1,6 +1,7 @@
 """Open Images' human-verified labels of the pictures at hand, read in one pass over files that are larger than memory."""
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from jaxtyping import Int64
 
 from ctran.data.table import DataError
 from ctran.progress import bar
+from ctran.textfile import read_text
 
 BLOCK = 1 << 22
 """Bytes read at a time; Arrow reads up to 32 blocks ahead."""
@@ -41,17 +43,14 @@ class Verified:
 def read_descriptions(path: Path) -> dict[str, str]:
     """Label code (``/m/01g317``) -> display name, in the file's order; releases before V6 have no header."""
     names: dict[str, str] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, cells in enumerate(csv.reader(file), start=1):
-            if cells == ["LabelName", "DisplayName"] and number == 1:
-                continue
-            if len(cells) != 2 or not cells[0].startswith("/"):
-                raise DataError(
-                    f"{path}, line {number}: expected a label code and a name, got {cells}; download the file again"
-                )
-            if cells[0] in names:
-                raise DataError(f"{path}, line {number}: label {cells[0]} is there twice; download the file again")
-            names[cells[0]] = cells[1]
+    for number, cells in enumerate(csv.reader(io.StringIO(read_text(path, DataError), newline="")), start=1):
+        if cells == ["LabelName", "DisplayName"] and number == 1:
+            continue
+        if len(cells) != 2 or not cells[0].startswith("/"):
+            raise DataError(f"{path}, line {number}: expected a label code and a name, got {cells}; download the file again")
+        if cells[0] in names:
+            raise DataError(f"{path}, line {number}: label {cells[0]} is there twice; download the file again")
+        names[cells[0]] = cells[1]
     return names
 
 

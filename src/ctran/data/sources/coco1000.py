@@ -28,6 +28,7 @@ from ctran.data.table import DataError, SampleTable
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.progress import track
+from ctran.textfile import read_text
 
 SUMMARY = "COCO 2014 captions: the 1,000 commonest words; or those of any captioned pictures (in the place of NEWS-500)"
 ORIGIN = official.Origin(
@@ -191,7 +192,7 @@ def read_all(
     texts = [source.captions[i] for source, rows in chosen for i in rows]
     lemmas = [[*chain.from_iterable(map(lemmas_of, own))] for own in track(texts, "reading captions", len(texts))]
     if vocabulary is None:
-        stop = set(stop_words.read_text(encoding="utf-8").split()) if stop_words else set[str]()
+        stop = set(read_text(stop_words, DataError).split()) if stop_words else set[str]()
         vocabulary = captions.most_frequent(chain.from_iterable(lemmas[: len(train.ids)]), config.words, stop)
     rest = iter(lemmas)
     made = [table(source, rows, [next(rest) for _ in rows], vocabulary, config) for source, rows in chosen]

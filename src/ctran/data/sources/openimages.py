@@ -21,6 +21,7 @@ from ctran.data.open_images import Verified, read_descriptions, read_verified
 from ctran.data.table import DataError, SampleTable
 from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState, nearest
+from ctran.textfile import read_text
 
 SUMMARY = "Open Images V7, or the part of it that is on disk: labels verified by people, present or absent; the rest is unknown"
 ORIGIN = official.Origin(
@@ -82,7 +83,7 @@ def read_labels(path: Path, names: Mapping[str, str]) -> list[int]:
     """Places among ``names`` (code -> display name) of the labels that a text file lists."""
     codes = list(names)
     chosen: list[int] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, DataError).splitlines(), start=1):
         if not (text := line.strip()):
             continue
         places = [i for i, code in enumerate(codes) if text in (code, names[code])]

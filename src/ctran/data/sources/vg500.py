@@ -8,7 +8,6 @@ Labels are published as numbers, it seems by falling frequency, without names. T
 file of names is given.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ctran.data import official
 from ctran.data.names import read_labels
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
+from ctran.textfile import read_json, read_text
 
 SUMMARY = "Visual Genome: 82,904 + 10,000 photographs, 500 object categories without published names"
 ORIGIN = official.Origin(
@@ -65,7 +65,7 @@ def label_space(names: Path | None) -> LabelSpace:
 
 def read_list(path: Path) -> list[str]:
     """File names of one split."""
-    files = path.read_text().split()
+    files = read_text(path, DataError).split()
     if len(set(files)) < len(files):
         twice = next(i for i, file in enumerate(files) if file in files[:i])
         raise DataError(f"{path}, line {twice + 1}: {files[twice]} is listed twice; get the file again")
@@ -75,9 +75,9 @@ def read_list(path: Path) -> list[str]:
 def read_index(path: Path) -> Mapping[str, object]:
     """The index file: picture -> label numbers, not checked yet."""
     try:
-        index = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: no JSON ({error}); an incomplete download? Get the file again") from None
+        index = read_json(path, DataError)
+    except DataError as error:
+        raise DataError(f"{error}; an incomplete download? Get the file again") from None
     if not isinstance(index, dict):
         raise DataError(f"{path}: expected an object of pictures and label numbers, got a {type(index).__name__}")
     return index

@@ -18,6 +18,7 @@ from typing import Literal
 from ctran.data import official
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace, LabelState
+from ctran.textfile import read_text
 
 SUMMARY = "PASCAL VOC 2007: 5,011 + 4,952 photographs, 20 classes"
 ORIGIN = official.Origin(
@@ -73,7 +74,7 @@ class Config:
 def read_marks(path: Path, ids: list[str]) -> list[int]:
     """Marks of ``ids`` from one class's file, which must hold each of them once."""
     marks: dict[str, int] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path, DataError).splitlines(), start=1):
         cells = line.split()
         if len(cells) != 2 or cells[1] not in ("1", "0", "-1"):
             raise DataError(f"{path}, line {number}: expected a picture and 1, 0 or -1, got {line!r}; unpack the archive again")
@@ -89,7 +90,7 @@ def read_marks(path: Path, ids: list[str]) -> list[int]:
 
 def read_set(folder: Path, name: str) -> Marks:
     """All marks of one set (``trainval`` or ``test``), pictures in the order of its list."""
-    ids = (folder / f"{name}.txt").read_text().split()
+    ids = read_text(folder / f"{name}.txt", DataError).split()
     if len(set(ids)) != len(ids):
         twice = next(i for n, i in enumerate(ids) if i in ids[:n])
         raise DataError(f"{folder / name}.txt: picture {twice} is listed twice; unpack the archive again")
