@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ctran.data.label_studio import parts_of, read_config
+from ctran.data.addresses import parts_of
+from ctran.data.label_studio import read_config
 from ctran.data.sources import labelstudio
 from ctran.data.table import DataError
 from ctran.labels import LabelState

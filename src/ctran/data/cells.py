@@ -243,5 +243,7 @@ def near_names(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def plain(name: str) -> str:
     """A name without what people do not see or mean: case, Unicode form, blanks at its ends and repeated ones."""
+    if name.isascii():
+        return " ".join(name.lower().split())
     text = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     return " ".join(unicodedata.normalize("NFC", text.casefold()).split())

@@ -3,15 +3,15 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
 from pathlib import Path
 
 from datasets import Dataset, Features, Image, List, Value
 
-from ctran.data.cells import near_names, plain
+from ctran.data.cells import near_names
 from ctran.data.checked import Checked, check
+from ctran.data.found import exists, hint, listing, other_form
 from ctran.data.notices import few, say, warn
 from ctran.data.splits import SPLIT_NAMES, by_content, warn_of_same
 from ctran.data.table import Broken, DataError, SampleTable
@@ -55,7 +55,7 @@ def to_tables(rows: Sequence[Row], *, absent: str, skip_broken: bool, folder: Pa
         DataError: a picture that is broken or missing (unless ``skip_broken``), one that is listed twice, a label both positive
             and negative, a name that no file system or no text can hold, or no label at all.
     """
-    _listing.cache_clear()
+    listing.cache_clear()
     for row in rows:
         _check_text(row)
     rows = _found(rows)
@@ -160,80 +160,16 @@ def _found(rows: Sequence[Row]) -> list[Row]:
     """The rows, with files that exist under another Unicode form of their name; one that exists otherwise is named."""
     found, turned = [], 0
     for row in rows:
-        if _exists(row.path):
+        if exists(row.path):
             found.append(row)
-        elif (path := _other_form(row.path)) is not None:
+        elif (path := other_form(row.path)) is not None:
             found.append(replace(row, path=path))
             turned += 1
         else:
-            found.append(replace(row, where=f"{row.where}{_hint(row.path)}"))
+            found.append(replace(row, where=f"{row.where}{hint(row.path)}"))
     if turned:
         say(f"{turned:,} file names are written in another Unicode form (NFC / NFD) than on disk; the files are found")
     return found
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that is too long
-        return False
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """Names in a folder, and which of them are alike."""
-
-    names: tuple[str, ...]
-
-    @cached_property
-    def forms(self) -> dict[str, list[str]]:
-        """By Unicode form."""
-        return _grouped(self.names, lambda name: unicodedata.normalize("NFC", name))
-
-    @cached_property
-    def alike(self) -> dict[str, list[str]]:
-        """By what is left without case and blanks."""
-        return _grouped(self.names, plain)
-
-    @cached_property
-    def stems(self) -> dict[str, list[str]]:
-        """By name without ending."""
-        return _grouped(self.names, lambda name: name.rpartition(".")[0])
-
-
-def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(key(name), []).append(name)
-    return found
-
-
-@cache
-def _listing(folder: Path) -> _Folder:
-    try:
-        return _Folder(tuple(sorted(os.listdir(folder))))  # noqa: PTH208
-    except OSError:
-        return _Folder(())
-
-
-def _other_form(path: Path) -> Path | None:
-    """The one file whose path is the same up to Unicode form; None if there is none."""
-    if path == path.parent:
-        return None
-    parent = path.parent if _exists(path.parent) else _other_form(path.parent)
-    if parent is None:
-        return None
-    alike = _listing(parent).forms.get(unicodedata.normalize("NFC", path.name), [])
-    return parent / alike[0] if len(alike) == 1 else None
-
-
-def _hint(path: Path) -> str:
-    """``" (there is 'A.PNG')"``: a file that a missing one may be: by case, blanks, ending, or / for a backslash."""
-    folder = _listing(path.parent)
-    alike = folder.alike.get(plain(path.name)) or folder.stems.get(path.name)
-    if not alike and "\\" in path.name and _exists(path.parent / path.name.replace("\\", "/")):
-        alike = [path.name.replace("\\", "/")]
-    return f" (there is {alike[0]!r})" if alike else ""
 
 
 # -------------------------------------------------------------------- warnings
@@ -274,7 +210,7 @@ def _warn_of_unnamed(rows: Sequence[Row], folder: Path | None) -> None:
             warn(f"{folder}: {line}")
     else:
         endings = {row.path.suffix.lower() for row in rows}
-        files = (p / name for p in {row.path.parent for row in rows} for name in _listing(p).names if not name.startswith("."))
+        files = (p / name for p in {row.path.parent for row in rows} for name in listing(p).names if not name.startswith("."))
         files = (path for path in files if path.suffix.lower() in endings - {""})
     unnamed = sorted(str(path) for path in files if os.path.normpath(path) not in named)
     if unnamed:

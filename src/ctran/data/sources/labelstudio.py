@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ctran.data.addresses import Pictures, is_address, parts_of
 from ctran.data.files import Row, to_tables
-from ctran.data.label_studio import Annotation, Export, Pictures, Tag, Task, is_address, parts_of, read_config
+from ctran.data.label_studio import Annotation, Export, Tag, Task, read_config
 from ctran.data.notices import few, say, warn
 from ctran.data.table import DataError, SampleTable
 
