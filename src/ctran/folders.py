@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctran.decoding import picture_files
+from ctran.formats import endings
 
 HEAD = 32
 """Bytes at the start of a file that tell its format."""
 HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
 DRAWN = (".svg", ".pdf", ".eps", ".ai")
+UNREAD = {"HEIC": ".heic", "AVIF": ".avif", "JPEG XL": ".jxl"}
+"""Formats that are read only where a library is installed, or never, and an ending of each."""
 LINK, DANGLING, NAME = "link to a folder", "link to nothing", "name that is not UTF-8"
 HELP = {
     "HEIC": "pip install pillow-heif, or convert them to JPEG",
@@ -103,14 +106,11 @@ def _kind(path: Path) -> str | None:
     except OSError:
         return None
     form = _form(head)
-    if form in ("HEIC", "AVIF", "JPEG XL"):
+    if form in UNREAD and UNREAD[form] not in endings():
         return form
-    if ending in (".heic", ".heif"):
-        return "HEIC"
-    if ending == ".avif":
-        return "AVIF"
-    if ending == ".jxl":
-        return "JPEG XL"
+    for name, own in UNREAD.items():
+        if ending == own or (own == ".heic" and ending == ".heif"):
+            return name
     if form is None:
         return None
     return "picture under another ending" if ending else "picture without an ending"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ctran import folders
 from ctran.data import checked
 from ctran.data.sources import csv, imagefolder
 from ctran.data.table import DataError
@@ -137,23 +138,31 @@ OTHERS = {
 }
 
 
-def test_what_is_left_out_is_counted_by_kind_with_what_helps(folder, tmp_path, capsys):
+def test_what_is_left_out_is_counted_by_kind_with_what_helps(folder, tmp_path, capsys, monkeypatch):
     for name, (_, content) in OTHERS.items():
         (folder / name).write_bytes(content)
     (tmp_path / "elsewhere").mkdir()
     (folder / "album").symlink_to(tmp_path / "elsewhere")
     (folder / "gone.png").symlink_to(tmp_path / "nothing.png")
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")).write_bytes(b"x")
-    found = left_out(folder)
+    monkeypatch.setattr(folders, "endings", lambda: frozenset({".png"}))  # as if no library for HEIC were installed
+    found = left_out(folder, [path for path in picture_files(folder) if path.suffix == ".png"])
     expected = {kind: tuple(sorted(n for n, (k, _) in OTHERS.items() if k == kind)) for kind, _ in OTHERS.values() if kind}
     expected |= {"link to a folder": ("album",), "link to nothing": ("gone.png",), "name that is not UTF-8": ("caf\udce9.png",)}
     assert found.kinds == expected and len(found) == 10
-    assert set(found.kinds) <= set(HELP) and not set(picture_files(folder)) & {folder / n for n in OTHERS}
+    assert set(found.kinds) <= set(HELP)
+    assert [line.partition(":")[0] for line in found.lines()][:1] == ["2 left out (HEIC; first"]
+    assert "pip install pillow-heif" in found.lines()[0]
     read(folder)
     err = capsys.readouterr().err
-    for kind, names in expected.items():
+    for kind, names in list(expected.items())[1:]:
         assert f"{len(names)} left out ({kind}; first: " in err
-    assert "pip install pillow-heif" in err
+
+
+def test_a_picture_under_another_ending_is_not_one_that_needs_a_library_which_is_there(folder, monkeypatch):
+    (folder / "renamed.bak").write_bytes(HEIC)
+    monkeypatch.setattr(folders, "endings", lambda: frozenset({".png", ".heic"}))
+    assert left_out(folder).kinds == {"picture under another ending": ("renamed.bak",)}
 
 
 def test_a_file_without_an_ending_is_read_where_a_row_names_it(folder, capsys):

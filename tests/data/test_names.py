@@ -28,7 +28,7 @@ def test_labels_of_a_model_bring_their_groups(tmp_path):
         ("n.txt", b"cat\ndog\ncat\n", "n.txt: .*must be distinct, got 'cat' twice"),
         ("n.txt", b"cat\ncaf\xe9\n", "n.txt, line 2: not UTF-8 .byte 0xE9"),
         ("n.txt", b"cat\ndog\nmap\n", "n.txt: expected 2 names, found 3"),
-        ("n.json", b'["cat"]', "n.json: .*labels.json of a model .TypeError: expected an object"),
+        ("n.json", b'["cat"]', "n.json: .*labels.json of a model .expected an object"),
         ("n.json", b'{"name": []}', "n.json: .*KeyError: 'names'"),
         ("n.json", b"{", "n.json: .*no JSON"),
         ("n.json", b'{"names": ["cat"], "extra": []}', "n.json: expected 2 names, found 1"),

@@ -34,7 +34,7 @@ def squares(tmp_path):
     lines = ["file_name,labels"]
     for number in range(30):
         colour = ("red", "green", "blue")[number % 3]
-        draw(root / f"{number:02}.png", [colour], note=str(number))
+        draw(root / f"{number:02}.png", [colour], note=f"33 {number}")  # each colour in every split
         lines.append(f"{number:02}.png,{colour}|{'bright' if colour == 'red' else 'dark'}")
     (root / "metadata.csv").write_text("\n".join(lines))
     (root / "recipe.yaml").write_text(RECIPE)

@@ -99,6 +99,7 @@ def read_votes(path: Path, count: int) -> tuple[Bool[np.ndarray, "N 312"], Int[n
     A line is ``<picture> <attribute> <present> <certainty> <seconds>``. Some lines of the official file have a field or two
     more; the first four are what counts, as in the code of Concept Bottleneck Models.
     """
+    read_text(path, DataError)  # Arrow cannot name a line that is not text
     odd: list[pacsv.InvalidRow] = []
 
     def keep(row: pacsv.InvalidRow) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ctran.data.table import DataError
+from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.textfile import read_text
 
@@ -28,7 +29,7 @@ def read_labels(path: Path, count: int | None = None) -> LabelSpace:
             lines = read_text(path, DataError).rstrip().splitlines()
             labels = LabelSpace(tuple(line.strip() for line in lines))
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # of JSON, UTF-8 and LabelSpace
-        what = f"{type(error).__name__}: {error}" if isinstance(error, LookupError | TypeError | AttributeError) else error
+        what = error if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         raise DataError(f"{path}: expected one name a line, or the labels.json of a model ({what})") from None
     if count is not None and len(labels) != count:
         raise DataError(f"{path}: expected {count:,} names, found {len(labels):,}")
