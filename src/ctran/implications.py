@@ -20,9 +20,10 @@ def complete(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]) -> Int[Tenso
     if not len(pairs):
         return states
     child, parent = pairs.to(states.device).T
-    present = torch.zeros_like(states).index_add_(1, parent, (states[:, child] == LabelState.POSITIVE).to(states.dtype))
+    none = torch.zeros_like(states, dtype=torch.int32)  # counts, which int8 states could not hold
+    present = none.index_add(1, parent, (states[:, child] == LabelState.POSITIVE).int())
     told = torch.where(present > 0, int(LabelState.POSITIVE), states)
-    absent = torch.zeros_like(states).index_add_(1, child, (told[:, parent] == LabelState.NEGATIVE).to(states.dtype))
+    absent = none.index_add(1, child, (told[:, parent] == LabelState.NEGATIVE).int())
     return torch.where(absent > 0, int(LabelState.NEGATIVE), told)
 
 
@@ -55,9 +56,12 @@ def settle(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]
     Rivals of a label that is present are absent, the last label that is possible is present, and so is what all labels imply
     that are still possible.
     """
+    if not len(labels.implied) and not labels.exclusive:
+        return states
+    groups = [[each.to(states.device) for each in group] for group in labels.implied_by_groups]
     while True:
         told = complete(states, labels.implied).clone()
-        for members, above, implies in labels.implied_by_groups:
+        for members, above, implies in groups:
             mine = told[:, members]
             open_ = mine == LabelState.UNKNOWN
             decided = (mine == LabelState.POSITIVE).any(dim=1, keepdim=True)

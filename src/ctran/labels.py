@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from ctran.constraints import Constraints
 from ctran.errors import UserError, UserTypeError, nearest
 from ctran.files import write_text
 from ctran.textfile import read_json
@@ -239,8 +240,8 @@ class LabelSpace:
 
         Raises:
             UnknownLabelError: a name that is not in the label space.
-            ValueError: two labels of an exclusive group are said to be present, or all to be absent; a label is said to be
-                present and one that it implies to be absent.
+            UserError: two labels of an exclusive group are said to be present, or all to be absent; a label is said to be
+                present and one that it implies to be absent; or what follows from the labels contradicts itself.
         """
         states = torch.full((len(self),), LabelState.UNKNOWN, dtype=torch.long)
         known = booleans(known)
@@ -256,7 +257,13 @@ class LabelSpace:
             if states[parent] == LabelState.NEGATIVE:
                 child, parent = self.names[child], self.names[parent]
                 raise UserError(f"{child!r} implies {parent!r}: the one cannot be present and the other absent")
+        self.constraints.follow(known)  # what contradicts itself only through what follows from it
         return states
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """Exclusive groups and implications by name."""
+        return Constraints(tuple(g.labels for g in self.groups if g.exclusive), self.implied_names)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: ``names``, ``extra``, ``groups``, ``implications``."""

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ctran.exclusive import probabilities
 from ctran.export.pictures import Pictures
 from ctran.inference.exported import Exported
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace, LabelState
+from ctran.marginals import marginals
 from ctran.model import Features
 
 SHARES = (0.0, 0.25, 0.75)
@@ -70,7 +70,7 @@ def measure(tagger: Predictor, exported: Exported, pictures: Pictures, count: in
 
 def present(logits: Float[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Bool[Tensor, "R L"]:
     """Labels that are called present, as :attr:`ctran.inference.prediction.Prediction.labels` has it."""
-    likely = probabilities(logits, states, labels.exclusive)
+    likely = marginals(logits, states, labels)
     chosen = likely >= 0.5
     for members in labels.exclusive:
         best = likely[:, members].argmax(dim=1, keepdim=True)

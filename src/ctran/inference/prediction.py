@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ctran.constraints import Constraints
+
 Threshold = float | Mapping[str, float] | None
 """From where on a label counts as present: one number for all labels, some by name, or what the model came with."""
 
@@ -29,16 +31,13 @@ class Prediction:
 
     @property
     def labels(self) -> list[str]:
-        """Labels that are present: told so, of a probability of at least the threshold, the most probable of its group, or
-        implied by one of these."""
+        """Labels that are present: known to be, or following from what is known; of a probability of at least the threshold;
+        the most probable of its exclusive group; or implied by one of these. Whatever the thresholds, they contradict neither
+        what is known nor groups and implications (:meth:`ctran.constraints.Constraints.decide`)."""
         told = [name for name, present in self.known.items() if present]
-        chosen = {name: p >= self.thresholds.get(name, self.threshold) for name, p in self.probabilities.items()}
-        for group in self.exclusive:
-            open_ = [name for name in self.probabilities if name in group]  # most probable first
-            best = None if set(told) & set(group) or not open_ else open_[0]
-            chosen |= {name: name == best for name in open_}
-        implied = {parent for child, parent in self.implications if self.known.get(child) or chosen.get(child)}
-        return told + [name for name, present in chosen.items() if present or name in implied]
+        constraints = Constraints(self.exclusive, self.implications)
+        chosen = constraints.decide(self.probabilities, self.known, lambda n: self.thresholds.get(n, self.threshold))
+        return told + [name for name, present in chosen.items() if present]
 
     def top(self, k: int = 5) -> dict[str, float]:
         """The ``k`` most probable labels that were not told."""

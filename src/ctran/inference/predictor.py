@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from ctran import exclusive, implications
+from ctran import implications
 from ctran.decoding import Source, held, open_pixels
 from ctran.errors import UserError, UserTypeError
 from ctran.images import Preprocessing
@@ -18,6 +18,7 @@ from ctran.inference.heatmap import Picture
 from ctran.inference.prediction import Prediction, Threshold
 from ctran.inference.session import Session
 from ctran.labels import Known, LabelSpace, booleans
+from ctran.marginals import marginals
 from ctran.model import Features, Method
 from ctran.model.fast import fast
 from ctran.picture_sources import label_of
@@ -126,7 +127,7 @@ class Predictor:
         logits = self.model.predict_labels(features, told).float()
         if self.calibration is not None:  # by the share that people told, as it was fitted, not by what follows from it
             logits = logits / self.calibration.temperature_of(states)[:, None].to(logits.device)
-        return implications.settled(exclusive.probabilities(logits, told, self.labels.exclusive), told, self.labels).cpu()
+        return marginals(logits, told, self.labels).cpu()
 
     @torch.inference_mode()
     def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:

@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ctran.data.table import SampleTable
+from ctran.implications import settle
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelState
 from ctran.progress import track
@@ -54,8 +55,7 @@ def left_out(
 def suspects(predictor: Predictor, table: SampleTable, *, most: int = 1000) -> list[Suspect]:
     """The ``most`` annotations of the greatest surprise, that first; annotations that nobody made are not judged.
 
-    Labels that follow from others by an implication are asked for without what they follow from being taken away: they cannot
-    surprise.
+    Annotations that still follow from others once a label is left out are not judged: no model can be surprised by them.
     """
     found = list[Suspect]()
     for row in track(range(len(table)), "leaving labels out", len(table)):
@@ -74,7 +74,10 @@ def _of(predictor: Predictor, table: SampleTable, row: int) -> Iterator[Suspect]
     square = predictor.preprocessing.pixels(table.pixels(row))
     states = left_out(truth, asked, [members.tolist() for members in labels.exclusive], labels.implied)
     p = predictor.marginals(predictor.encode_images(square[None]), states)
+    follows = settle(states, labels) != LabelState.UNKNOWN
     for number, label in enumerate(asked):
+        if follows[number, label]:
+            continue
         present = bool(truth[label] == LabelState.POSITIVE)
         chance = float(p[number, label])
         surprise = -float(torch.tensor(chance if present else 1 - chance).clamp(min=LEAST).log())
