@@ -156,7 +156,7 @@ def ask(
     states: Int[Tensor, " L"],
     *,
     k: int = 5,
-    policy: Policy = "information",
+    policy: Policy = "total",
     costs: Mapping[str, float] | None = None,
     within: Sequence[str] | None = None,
     most: int = 64,

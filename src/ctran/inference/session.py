@@ -197,7 +197,7 @@ class Session:
         self,
         k: int = 5,
         *,
-        policy: Policy = "information",
+        policy: Policy = "total",
         costs: Mapping[str, float] | None = None,
         within: Sequence[str] | None = None,
         most: int = 64,

@@ -37,7 +37,7 @@ class AskBody(Told):
     """What to ask next."""
 
     k: int = Field(5, ge=1, le=100, strict=True)
-    policy: Policy = "information"
+    policy: Policy = "total"
     costs: dict[str, float] = {}
     within: list[str] | None = Field(None, description="labels and groups to choose from")
     seed: Seed = 0
