@@ -37,7 +37,7 @@ def study(seed: int, runs: Path) -> dict[str, Any]:
     truth, found = answers(tagger, tables["test"], SHARES, 0, "test")
     rows = [asdict(row) for row in qualities(truth, found, tagger.labels, fitted)]
     for row, answer in zip(rows, found, strict=True):
-        for name, temperature in (("before", 1.0), ("after", row["temperature"])):
+        for name, temperature in (("before", np.ones(len(truth))), ("after", fitted.temperature_at(answer.given.numpy()))):
             p, positive, counts = entries(truth, answer, tagger.labels, temperature)
             row[f"reliability_{name}"] = reliability(p[counts], positive[counts])
             limits = np.array([fitted.thresholds.get(label, 0.5) if name == "after" else 0.5 for label in tagger.labels.names])

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 import ctran
-from ctran.evaluation import Answer
+from ctran.data.loading import Batch
+from ctran.evaluation import Answer, predict
+from ctran.images import Preprocessing
 from ctran.inference.calibrating import fit_calibration, qualities, remove_calibration, write_calibration
 from ctran.inference.calibration import (
     Calibration,
@@ -16,12 +18,25 @@ from ctran.inference.calibration import (
     fit_temperature,
     fit_thresholds,
 )
+from ctran.inference.predictor import Predictor
 from ctran.inference.tagger import ModelFolderError
-from ctran.labels import Group, LabelSpace, UnknownLabelError
-from ctran.masking import Evidence
+from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
+from ctran.masking import Evidence, known_labels
+from ctran.model import Features, Method
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY
+
+
+class Constant(Method):
+    """A model with these logits, whatever it sees."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def predict_labels(self, features, states, *, hide_image=None):
+        return self.logits
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
@@ -169,13 +184,100 @@ def test_a_calibration_of_other_labels_or_format_is_refused(tagger, tmp_path):
         Calibration.from_dict(Calibration(thresholds={"horse": 0.5}).as_dict(), tagger.labels)
 
 
+PLAIN = LabelSpace(("a", "b", "c", "d"))
+
+
+def drawn(pictures, generator, factor=1.0):
+    """Logits, ``factor`` times too sure, and truth drawn from their probabilities."""
+    honest = 2 * torch.randn(pictures, 4, generator=generator) - 1
+    truth = (torch.rand(pictures, 4, generator=generator) < honest.sigmoid()).long() + 1
+    return truth, factor * honest
+
+
+def fit(truth, logits, **options):
+    return fit_calibration(truth, [Answer(Evidence(), torch.zeros_like(truth), logits)], PLAIN, **options)
+
+
+@pytest.mark.parametrize("precision", [None, 0.9])
+@pytest.mark.parametrize(
+    ("pictures", "change", "reason"),
+    [
+        (4, lambda truth, logits: (truth, logits), "only 4 pictures have labels to predict"),
+        (100, lambda truth, logits: (torch.ones_like(truth), logits), "no label to predict is positive in any picture"),
+        (100, lambda truth, logits: (torch.full_like(truth, 2), logits), "positive in every picture"),
+        (100, lambda truth, logits: (torch.zeros_like(truth), logits), "only 0 pictures"),
+    ],
+)
+def test_nothing_is_fitted_where_the_pictures_say_too_little(pictures, change, reason, precision, generator):
+    found = fit(*change(*drawn(pictures, generator, 3.0)), precision=precision)
+    assert set(found.temperatures) == {1.0} and not found.thresholds
+    assert len(found.reasons) == 2 and all(reason in each for each in found.reasons)
+
+
+def test_a_temperature_at_its_bound_is_never_kept(generator):
+    truth, _ = drawn(100, generator)
+    sure = torch.where(truth == LabelState.POSITIVE, 1.0, -1.0)  # told apart without error: ever greater logits are likelier
+    for logits in (sure, -sure, 1e-9 * sure):
+        found = fit(truth, logits)
+        assert found.temperatures == (1.0,) and "runs to its bound" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(1.0, True), (3.0, False)])
+def test_a_temperature_is_kept_only_where_it_helps_pictures_that_it_was_not_fitted_on(factor, kept, generator):
+    found = fit(*drawn(400, generator, factor))
+    assert (found.temperatures == (1.0,)) is kept
+    assert any("no better on pictures left out" in reason for reason in found.reasons) is kept
+
+
+def test_thresholds_are_kept_only_where_they_help_pictures_that_they_were_not_fitted_on(generator):
+    truth, _ = drawn(60, generator)
+    found = fit(truth, torch.randn(60, 4, generator=generator) + 9)  # yes to everything is the best that chance can do
+    assert not found.thresholds and "no greater F1 on pictures left out" in found.reasons[-1]
+    assert fit(*drawn(400, generator)).thresholds
+
+
+def test_temperatures_are_filed_and_looked_up_under_the_share_that_is_really_known(generator):
+    """Of truth with holes a nominal half gives less; what follows from it by an implication is not counted."""
+    labels = LabelSpace(("a", "b", "c", "d"), implications=(("a", "b"),))
+    truth, logits = drawn(500, generator, 4.0)
+    truth[:, 1] = torch.where(truth[:, 0] == 2, 2, truth[:, 1])
+    truth[:, 2:] = torch.where(torch.rand(500, 2, generator=generator) < 0.5, truth[:, 2:], 0)
+    ids = [str(i) for i in range(500)]
+    model = Constant(logits)
+    batch = Batch(torch.zeros(500, 4, 4), truth, torch.arange(500))
+    _, found = predict(model, [batch], ids, labels, [Evidence(), Evidence(0.5)])
+    given = (known_labels(Evidence(0.5), truth, ids, labels) & (truth != 0)).float().mean(dim=1)
+    fitted = fit_calibration(truth, found, labels)
+    assert fitted.known_shares == (0.0, pytest.approx(float(given.mean()))) and 0.3 < fitted.known_shares[1] < 0.45
+    assert (found[1].states != 0).float().mean() > fitted.known_shares[1] + 0.02
+    steep = Calibration(fitted.known_shares, (1.0, 5.0))
+    predictor = Predictor(Constant(logits[:1]), labels, Preprocessing(64), steep)
+    states = labels.states({"a": True})[None]  # a quarter is given, b follows
+    expected = np.interp(0.25, steep.known_shares, steep.temperatures)
+    features = Features(torch.zeros(1, 1, 1), (1, 1))
+    assert predictor.marginals(features, states)[0, 2] == pytest.approx(float((logits[0, 2] / expected).sigmoid()), rel=1e-5)
+    rows = qualities(truth, found, labels, steep)
+    assert [row.known_share for row in rows] == [0, pytest.approx(float(given.mean()))]
+    assert rows[1].temperature == pytest.approx(float(steep.temperature_at(given.double().numpy()).mean()))
+
+
+def test_shares_that_give_no_more_labels_are_left_out(generator):
+    truth, logits = drawn(100, generator)
+    found = [Answer(Evidence(share), torch.zeros_like(truth), logits) for share in (0.0, 0.25)]
+    fitted = fit_calibration(truth, found, PLAIN)
+    assert fitted.known_shares == (0.0,) and "give as many labels as at 0 %" in " ".join(fitted.reasons)
+
+
 def test_fitting_makes_overconfident_probabilities_honest(generator):
     labels = LabelSpace(("a", "b", "c", "d"), groups=(Group("one", ("c", "d"), exclusive=True),))
     honest = 2 * torch.randn(3000, 4, generator=generator)
     truth = (torch.rand(3000, 4, generator=generator) < honest.sigmoid()).long() + 1
     one = torch.rand(3000, generator=generator) < (honest[:, 2] - honest[:, 3]).sigmoid()
     truth[:, 2], truth[:, 3] = one.long() + 1, 2 - one.long()
-    found = [Answer(Evidence(share), torch.zeros_like(truth), factor * honest) for share, factor in ((0.0, 3.0), (0.5, 0.5))]
+    found = [
+        Answer(Evidence(share), torch.zeros_like(truth), factor * honest, torch.full((3000,), share))
+        for share, factor in ((0.0, 3.0), (0.5, 0.5))
+    ]
     calibration = fit_calibration(truth, found, labels)
     assert calibration.temperatures == pytest.approx((3, 0.5), rel=0.1)
     assert set(calibration.thresholds) == {"a", "b"}  # of a group the most probable label is taken

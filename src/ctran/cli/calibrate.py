@@ -4,8 +4,10 @@
   ctran calibrate runs/demo --precision 0.9      the least thresholds that reach this precision
   ctran calibrate runs/demo --reset              logits as they are, and one half, as in the paper
 
-Writes calibration.json into the model folder, where predict, the server and exports find it, and prints what it is worth on
-test: the expected calibration error, and F1 with one threshold (one half) and with each label's own.
+A temperature or the thresholds are kept only where they help on val pictures that were left out of their fit; what is not
+kept is printed with the reason. Writes calibration.json into the model folder, where predict, the server and exports find it,
+and prints what it is worth on test: the expected calibration error, and F1 with one threshold (one half) and with each
+label's own.
 """
 
 import argparse
@@ -63,8 +65,12 @@ def run(options: argparse.Namespace) -> int:
         for row in rows:
             errors = (f"{100 * row.ece_before:.2f} %", f"{100 * row.ece_after:.2f} %")
             scores = (f"{score:.1f}" for score in (row.CF1_half, row.CF1_own, row.OF1_half, row.OF1_own))
-            table.add_row(f"{100 * row.known_share:g} %", f"{row.temperature:.3f}", *errors, *scores)
+            table.add_row(f"{100 * row.known_share:.3g} %", f"{row.temperature:.3f}", *errors, *scores)
         Console().print(table)
+    for reason in calibration.reasons:
+        print(f"not fitted: {reason}", file=sys.stderr)
+    if not calibration.thresholds and set(calibration.temperatures) == {1.0}:
+        print("nothing was fitted: probabilities and thresholds are those of the model without a calibration", file=sys.stderr)
     unset = len(tagger.labels) - len(calibration.thresholds)
     own = f"thresholds of {len(calibration.thresholds)} labels by {calibration.rule}"
     print(f"{own}; {unset} of one half" if unset else own, file=sys.stderr)

@@ -15,9 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.errors import UserError
+from ctran.exclusive import cross_entropy
 from ctran.files import write_text
 from ctran.labels import LabelSpace, LabelState
-from ctran.losses import label_loss
+from ctran.losses import bce, label_loss
+from ctran.masking import counted
 
 FORMAT = 1
 BINS = 15
@@ -33,16 +35,19 @@ class Calibration:
     """What :func:`fit_temperature` and :func:`fit_thresholds` found.
 
     Args:
-        known_shares: shares of known labels at which temperatures were fitted, increasing.
+        known_shares: shares of known labels at which temperatures were fitted, increasing: of the labels given, without
+            what follows from them by implications or groups, in fitting and in use alike.
         temperatures: what logits are divided by at each; between them by linear interpolation.
         thresholds: label name -> probability from which on it counts as present; one half for labels not named.
         rule: how thresholds were chosen.
+        reasons: what was not fitted, and why.
     """
 
     known_shares: tuple[float, ...] = (0.0,)
     temperatures: tuple[float, ...] = (1.0,)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     rule: str = "one half"
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.known_shares) != len(self.temperatures) or not self.known_shares:
@@ -55,7 +60,8 @@ class Calibration:
             raise UserError(f"a threshold lies between 0 and 1, got {wrong[0][1]} for {wrong[0][0]!r}")
 
     def temperature_of(self, states: Int[Tensor, "R L"]) -> Float[Tensor, " R"]:
-        """Temperature of each row, by the share of its labels that is told."""
+        """Temperature of each row, by the share of its labels that is known in ``states``, which are those that were given:
+        without what follows from them."""
         share = (states != LabelState.UNKNOWN).float().mean(dim=1).cpu().numpy()
         return torch.from_numpy(self.temperature_at(share)).to(states.device, torch.float32)
 
@@ -83,7 +89,7 @@ class Calibration:
         for name in content["thresholds"]:
             labels.index(name)
         shares, temperatures = tuple(content["known_shares"]), tuple(content["temperatures"])
-        return cls(shares, temperatures, dict(content["thresholds"]), content["rule"])
+        return cls(shares, temperatures, dict(content["thresholds"]), content["rule"], tuple(content.get("reasons", ())))
 
 
 def fit_temperature(
@@ -108,6 +114,21 @@ def fit_temperature(
 
     optimizer.step(loss)
     return float(torch.exp(-scale.detach().clamp(-5, 5)))  # labels that are told apart without error would be made certain
+
+
+def nats(
+    logits: Float[Tensor, "N L"],
+    truth: Int[Tensor, "N L"],
+    states: Int[Tensor, "N L"],
+    groups: Sequence[Int[Tensor, "..."]] = (),
+) -> Float[Tensor, " N"]:
+    """Minus the log-likelihood of the hidden labels of each picture, exclusive groups by their softmax: what
+    :func:`fit_temperature` minimises."""
+    alone, total = counted(truth, states), torch.zeros(len(truth), dtype=logits.dtype)
+    for members in groups:
+        alone = alone.index_fill(1, members, False)
+        total = total + cross_entropy(logits, truth, states, members)
+    return total + (bce(logits, truth) * alone).sum(dim=1)
 
 
 def fit_thresholds(
