@@ -13,6 +13,7 @@ from ctran.inference.predictor import Predictor
 from ctran.labels import Group, LabelSpace, LabelState
 from ctran.masking import Evidence
 from ctran.metrics import PRESETS, measure
+from tests.test_metrics_definitions import ctran_by_hand
 
 NAMES = ("cat", "dog", "flag", "map", "ship", "star", "tree")
 PLAIN = LabelSpace(NAMES)
@@ -78,12 +79,60 @@ def test_what_follows_from_what_is_told_is_told_too_and_does_not_count(model, ba
     assert said[found.hidden[:3]] == pytest.approx(found.probabilities[:3][found.hidden[:3]], abs=1e-6)
 
 
+def test_what_follows_from_a_group_is_no_prediction_and_does_not_count(batches, generator):
+    truth = torch.cat([b.truth for b in batches])
+    states = torch.zeros_like(truth)
+    states[:5, 0] = truth[:5, 0]  # of pictures 0 and 3 the cat is given, which settles dog and star
+    states[8, [0, 1]] = truth[8, [0, 1]]  # neither of the two, so it is the star
+    logits = torch.randn(9, 7, generator=generator)
+    found = Entries.of(truth, Answer(Evidence(), states, logits), GROUPED)
+    expected = (states == 0).numpy() & GROUPED.targets.numpy()
+    expected[[0, 0, 3, 3, 8], [1, 5, 1, 5, 5]] = False
+    assert (found.hidden == expected).all() and found.known[:, GROUPED.targets.numpy()].all()
+    p, _, counts = entries(truth, Answer(Evidence(), states, logits), GROUPED, np.ones(9))
+    assert (counts == expected).all() and (p[[0, 0, 3, 8], [1, 5, 1, 5]] == [0, 0, 0, 1]).all()
+
+
+def test_a_known_share_raises_no_figure_of_a_model_that_knows_nothing(generator):
+    """Equal logits rank by chance; rivals of a known label would be sure to be right."""
+    labels = LabelSpace(tuple("abcd"), groups=(Group("one", tuple("abcd"), exclusive=True),))
+    truth = torch.ones(400, 4, dtype=torch.long).scatter(1, torch.randint(4, (400, 1), generator=generator), 2)
+    states = torch.where(torch.rand(400, 4, generator=generator) < 0.25, truth, 0)
+    answers = [Answer(Evidence(share), s, torch.zeros(400, 4)) for share, s in ((0.0, 0 * truth), (0.25, states))]
+    nothing, quarter = report(truth, answers, labels).settings
+    left = 1 / (4 - (states == 1).sum(1)[~(states == 2).any(1)]).double()  # one of those that are still possible
+    assert nothing.hidden.mAP == pytest.approx(25, abs=2) and quarter.hidden.mAP < 100 * float(left.mean()) + 12
+
+
+@pytest.mark.parametrize("preset", ["ctran", "mlgcn", "voc"])
+def test_published_presets_know_no_groups_and_no_implications(preset, generator):
+    names = tuple(f"class {i}" for i in range(20))
+    groups = (Group("class", names, exclusive=True),)
+    grouped = LabelSpace((*names, "wing"), groups=groups, implications=(("class 0", "wing"),))
+    truth = torch.ones(60, 21, dtype=torch.long)
+    truth[torch.arange(60), torch.arange(60) % 20] = LabelState.POSITIVE
+    truth[:, 20] = truth[:, 0]
+    states = torch.where(torch.rand(60, 21, generator=generator) < 0.2, truth, 0)
+    logits = 3 * torch.randn(60, 21, generator=generator) - 2
+    for shown in (states, torch.zeros_like(truth)):
+        answer = Answer(Evidence(), shown, logits)
+        with_groups, plain = (
+            report(truth, [answer], space, presets=[preset]).settings[0].published[preset].as_dict()
+            for space in (grouped, LabelSpace(grouped.names))
+        )
+        assert with_groups == pytest.approx(plain, nan_ok=True)
+        if preset == "ctran":
+            p, positive, hidden = logits.double().sigmoid().numpy(), (truth == 2).numpy(), (shown == 0).numpy()
+            expected = ctran_by_hand(p, positive, hidden)
+            assert {n: plain[n] / 100 for n in expected} == pytest.approx(expected, nan_ok=True)
+
+
 def test_what_a_model_says_of_a_label_that_is_told_reaches_no_other():
     space = LabelSpace(("poodle", "dog"), implications=(("poodle", "dog"),))
     logits, states = torch.tensor([[3.0, -3.0]]), torch.tensor([[int(LabelState.NEGATIVE), 0]])
     found = Entries.of(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space)
     assert found.probabilities[0, 1] == pytest.approx(torch.tensor(-3.0).sigmoid().item())
-    p, _, _ = entries(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space, 2.0)
+    p, _, _ = entries(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space, np.array([2.0]))
     assert p[0, 1] == pytest.approx(torch.tensor(-1.5).sigmoid().item())
 
 
@@ -124,6 +173,7 @@ def test_draws_give_mean_and_spread(model, batches):
     assert (nothing.draws, half.draws) == (1, 5) and not nothing.spread
     assert half.hidden.mAP == pytest.approx(np.nanmean(maps))
     assert half.spread["mAP"] == pytest.approx(np.nanstd(maps, ddof=1))
+    assert len({tuple(a.states.flatten().tolist()) for a in answers[1:]}) == 5 and half.spread["mAP"] > 0
     accuracies = [s.accuracy["kind"] for s in singles]  # NaN where a draw tells a label of the group in every picture
     assert half.accuracy["kind"] == pytest.approx(
         np.nanmean(accuracies) if not np.isnan(accuracies).all() else np.nan, nan_ok=True

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, hamming_loss, roc_auc_score
 from sklearn.metrics import precision_recall_fscore_support as sklearn_scores
 
-from ctran.metrics import auroc, average_precision, group_accuracy, measure, measure_all, per_label, top_k
+from ctran.metrics import PRESETS, Definition, auroc, average_precision, group_accuracy, measure, measure_all, per_label, top_k
 
 SHAPE = (12, 4)
 scores_with_ties = arrays(np.float64, SHAPE, elements=st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9]))
@@ -199,3 +199,23 @@ def test_shapes_that_disagree_are_refused():
 def test_entries_that_count_but_are_not_known_are_refused():
     with pytest.raises(ValueError, match="lacks 1 of its entries"):
         measure(np.zeros((1, 2)), np.zeros((1, 2), bool), everything((1, 2)), everything=np.array([[True, False]]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(scores_with_ties, booleans, booleans)
+def test_a_label_without_positives_or_without_negatives_counts_in_no_mean_ap(scores, positive, mask):
+    """All positive is ranked perfectly whatever the scores are."""
+    both = [(positive & mask)[:, c].any() and (~positive & mask)[:, c].any() for c in range(SHAPE[1])]
+    aps = [average_precision_score(positive[mask[:, c], c], scores[mask[:, c], c]) for c in range(SHAPE[1]) if both[c]]
+    assert measure(scores, positive, mask).mAP == pytest.approx(100 * np.mean(aps) if aps else np.nan, nan_ok=True)
+
+
+def test_definitions_say_whether_a_label_without_negatives_counts():
+    p, t = np.array([[0.9, 0.9, 0.2], [0.1, 0.3, 0.3]]), np.array([[1, 0, 0], [1, 1, 0]]) > 0
+    base = measure(p, t, everything(p.shape)).mAP  # of the second label alone: its one positive ranks second
+    assert base == pytest.approx(50)
+    for absent, skipped, counted in (("skip", 50, 75), ("zero", 25, 50)):
+        for never_absent, expected in (("skip", skipped), ("count", counted)):
+            definition = Definition(absent=absent, never_absent=never_absent)
+            assert measure(p, t, everything(p.shape), definition=definition).mAP == pytest.approx(expected)
+    assert all(PRESETS[name].never_absent == "count" for name in ("ctran", "mlgcn", "voc"))

@@ -1,37 +1,23 @@
 """Settings (what the model is told) x metrics -> one report."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from ctran import implications, metrics
+from ctran.coverage import Coverage
 from ctran.data.loading import Batch
-from ctran.exclusive import probabilities
+from ctran.entries import Answer, Decision, Entries, known_share
 from ctran.labels import LabelSpace, LabelState
-from ctran.masking import Evidence, counted, known_labels, tell
+from ctran.masking import Evidence, known_labels, tell
 from ctran.metrics import Table
 from ctran.model import Features, Method
 from ctran.progress import bar
-from ctran.report import Report, Setting
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model said of ``N`` pictures in one setting.
-
-    Args:
-        evidence: the setting.
-        states: what it was told, :class:`~ctran.labels.LabelState` codes.
-        logits: what it said.
-    """
-
-    evidence: Evidence
-    states: Int[Tensor, "N L"]
-    logits: Float[Tensor, "N L"]
+from ctran.report import DECIDED, Report, Setting
 
 
 def features_of(model: Method, batch: Batch) -> Features:
@@ -60,8 +46,9 @@ def ask(
             scores = model.predict_labels(features, torch.zeros_like(truth))
         for draw in range(draws if evidence.is_drawn else 1):
             known = known_labels(evidence, truth, ids, labels, seed=seed + draw, scores=scores)
-            states = implications.complete(tell(truth, known), labels.implied)
-            yield Answer(evidence, states, model.predict_labels(features, states).float())
+            given = tell(truth, known)
+            states = implications.complete(given, labels.implied)
+            yield Answer(evidence, states, model.predict_labels(features, states).float(), known_share(given))
 
 
 @torch.no_grad()
@@ -83,41 +70,14 @@ def predict(
         features = features_of(model, batch)
         answers = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
         truths.append(batch.truth)
-        found.append([Answer(a.evidence, a.states.to(torch.int8), a.logits) for a in answers])
-    return torch.cat(truths), [
-        Answer(parts[0].evidence, torch.cat([p.states for p in parts]), torch.cat([p.logits for p in parts]))
-        for parts in zip(*found, strict=True)
-    ]
+        found.append([Answer(a.evidence, a.states.to(torch.int8), a.logits, a.given) for a in answers])
+    return torch.cat(truths), [_joined(parts) for parts in zip(*found, strict=True)]
 
 
-@dataclass(frozen=True)
-class Entries:
-    """One answer as the metrics take it, target labels only counted."""
-
-    probabilities: Float[np.ndarray, "N L"]
-    positive: Bool[np.ndarray, "N L"]
-    hidden: Bool[np.ndarray, "N L"]
-    known: Bool[np.ndarray, "N L"]
-
-    @classmethod
-    def of(cls, truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> "Entries":
-        """Entries of target labels whose truth is known (``known``) and that were not told (``hidden``)."""
-        targets = labels.targets.numpy()
-        states = answer.states.to(truth.device)
-        p = probabilities(answer.logits.double(), states, labels.exclusive)
-        if len(labels.implied):  # published evaluators count told entries by what the model says of them
-            p = torch.where(states == LabelState.UNKNOWN, implications.settled(p, states, labels), p)
-        return cls(
-            p.cpu().numpy(),
-            (truth == LabelState.POSITIVE).cpu().numpy(),
-            counted(truth, states).cpu().numpy() & targets,
-            (truth != LabelState.UNKNOWN).cpu().numpy() & targets,
-        )
-
-    def table(self, preset: str) -> Table:
-        """Metrics as a published preset counts."""
-        definition = metrics.PRESETS[preset]
-        return metrics.measure(self.probabilities, self.positive, self.hidden, definition=definition, everything=self.known)
+def _joined(parts: Sequence[Answer]) -> Answer:
+    """Batches of one setting as one."""
+    states, logits, shares = (torch.cat(each) for each in zip(*((p.states, p.logits, p.given) for p in parts), strict=True))
+    return Answer(parts[0].evidence, states, logits, shares)
 
 
 def mean_table(tables: Sequence[Table]) -> Table:
@@ -145,8 +105,12 @@ def setting_of(
     *,
     presets: Sequence[str] = (),
     intervals: int = 0,
+    left_out: Collection[str] = (),
+    decision: Decision | None = None,
 ) -> Setting:
     """One row of a report, from all draws of one setting. Arguments as in :func:`report`."""
+    kept = np.array([name not in left_out for name in labels.names])
+    own = list[Table]()
     hidden, everything, told = list[Table](), list[Table](), list[float]()
     published: dict[str, list[Table]] = {p: [] for p in presets}
     targets = [g for g in labels.groups if g.exclusive and not set(g.labels) & set(labels.extra)]
@@ -154,14 +118,23 @@ def setting_of(
     first: tuple[Entries, list[tuple[float, int]]] | None = None
     for answer in answers:
         entries = Entries.of(truth, answer, labels)
-        table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden)
+        table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden & kept)
+        if not kept.all():  # labels that no mean counts keep their rows
+            every = metrics.per_label(entries.probabilities, entries.positive, entries.hidden)
+            rows = [row if counts else other for row, other, counts in zip(rows, every, kept.tolist(), strict=True)]
+        ranked = (~entries.positive & entries.hidden).any(axis=0).tolist()  # without a negative every ranking is perfect
+        rows = [(ap if both else float("nan"), n) for (ap, n), both in zip(rows, ranked, strict=True)]
         first = first or (entries, rows)
         hidden.append(table)
         untold = np.array_equal(entries.hidden, entries.known)
-        everything.append(table if untold else metrics.measure(entries.probabilities, entries.positive, entries.known))
+        everything.append(table if untold else metrics.measure(entries.probabilities, entries.positive, entries.known & kept))
+        if decision is not None:
+            called = decision.calls(answer, labels)
+            own.append(metrics.measure(called.astype(float), entries.positive, entries.hidden & kept))
         told.append(float((answer.states != LabelState.UNKNOWN).sum() / len(truth)))
+        as_published = Entries.published(truth, answer, labels) if presets else entries
         for preset in presets:
-            published[preset].append(entries.table(preset))
+            published[preset].append(as_published.table(preset))
         for group in targets:
             at = labels.members(group).numpy()
             accuracy[group.name].append(metrics.group_accuracy(entries.probabilities, entries.positive, entries.hidden, at))
@@ -175,7 +148,9 @@ def setting_of(
     ends: dict[str, tuple[float, float]] = {}
     if intervals:
         with bar(f"intervals, {answers[0].evidence}", intervals) as step:  # a step a replicate
-            ends = metrics.bootstrap(entries.probabilities, entries.positive, entries.hidden, replicates=intervals, step=step)
+            ends = metrics.bootstrap(
+                entries.probabilities, entries.positive, entries.hidden & kept, replicates=intervals, step=step
+            )
     return Setting(
         answers[0].evidence,
         mean_table(hidden),
@@ -187,6 +162,7 @@ def setting_of(
         len(answers),
         spread,
         ends,
+        {name: value for name, value in mean_table(own).as_dict().items() if name in DECIDED} if own else {},
     )
 
 
@@ -197,18 +173,48 @@ def report(
     *,
     presets: Sequence[str] = (),
     intervals: int = 0,
+    left_out: Mapping[str, Collection[str]] | None = None,
+    decision: Decision | None = None,
 ) -> Report:
     """Metrics from what :func:`predict` returns.
 
     Args:
         presets: published definitions to count by as well, names of :data:`ctran.metrics.PRESETS`.
         intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
+        left_out: reason -> names of labels that count in no mean but those of the published definitions.
+        decision: the model's own temperatures and thresholds, by which precision, recall and F1 are counted as well.
     """
     draws: dict[Evidence, list[Answer]] = {}
     for answer in answers:
         draws.setdefault(answer.evidence, []).append(answer)
-    settings = [setting_of(truth, found, labels, presets=presets, intervals=intervals) for found in draws.values()]
+    reasons = {name: reason for reason, names in (left_out or {}).items() for name in names}
+    options: dict[str, Any] = {"presets": presets, "intervals": intervals, "left_out": reasons, "decision": decision}
+    settings = [setting_of(truth, found, labels, **options) for found in draws.values()]
     in_groups = torch.zeros(len(labels), dtype=torch.bool)
     for members in labels.exclusive:
         in_groups[members] = True
-    return Report(len(truth), tuple(settings), bool(in_groups[labels.targets].all()))
+    coverage = coverage_of(truth, settings[0], labels, reasons)
+    return Report(len(truth), tuple(settings), bool(in_groups[labels.targets].all()), coverage=coverage)
+
+
+def coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace, reasons: Mapping[str, str]) -> Coverage:
+    """Which labels the mean AP of a setting is over, and why others are not among them.
+
+    Args:
+        reasons: of labels that count in no mean, by name.
+    """
+    measured, left_out = 0, {reason: list[str]() for reason in dict.fromkeys(reasons.values())}
+    here, gone = ((truth == code).any(dim=0).tolist() for code in (LabelState.POSITIVE, LabelState.NEGATIVE))
+    for i, name in enumerate(labels.names):
+        if not labels.targets[i]:
+            continue
+        if name in reasons:
+            left_out[reasons[name]].append(name)
+        elif not np.isnan(setting.labels[name][0]):
+            measured += 1
+        else:
+            what = "never present" if gone[i] else "never absent" if here[i] else "not annotated"
+            what = "both kinds are known in no picture that counts" if here[i] and gone[i] else f"{what} in these pictures"
+            left_out.setdefault(what, []).append(name)
+    found = {reason: tuple(names) for reason, names in left_out.items() if names}
+    return Coverage(int(labels.targets.sum()), measured, found)

@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from ctran.coverage import Coverage
 from ctran.masking import Evidence
 from ctran.metrics import Table
 
 COLUMNS = tuple(Table.__dataclass_fields__)[:14]
 """What the printed table shows of :class:`~ctran.metrics.Table`; JSON has all."""
+
+DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")
+"""Columns that thresholds move."""
+PLAIN = "Thresholds of one half and temperature 1: the figures use no calibration"
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Setting:
         draws: how often what is told was drawn.
         spread: standard deviation over the draws, of the columns of ``hidden`` and of accuracies.
         intervals: 95 % bootstrap intervals over pictures, of columns of ``hidden`` (of the first draw).
+        own: :data:`DECIDED` columns with the model's own temperatures and thresholds; empty where it has none.
     """
 
     evidence: Evidence
@@ -40,6 +46,7 @@ class Setting:
     draws: int = 1
     spread: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    own: dict[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -57,6 +64,7 @@ class Setting:
             "draws": self.draws,
             "hidden": self.hidden.as_dict(),
             "everything": self.everything.as_dict(),
+            "own_thresholds": self.own,
             "published": {name: table.as_dict() for name, table in self.published.items()},
             "accuracy": self.accuracy,
             "spread": self.spread,
@@ -75,6 +83,7 @@ class Report:
         multi_class: every target label is in an exclusive group, so that the accuracy is what counts.
         split: of which table, where that is known.
         seed: of the first draw of known labels.
+        coverage: which labels the means are over.
     """
 
     pictures: int
@@ -82,6 +91,7 @@ class Report:
     multi_class: bool = False
     split: str = ""
     seed: int = 0
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def score(self) -> float:
@@ -104,12 +114,21 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; figures that do not exist (NaN) are null."""
         rows = [s.as_dict() for s in self.settings]
-        return no_nan({"split": self.split, "pictures": self.pictures, "seed": self.seed, "settings": rows})
+        decision = {"threshold": 0.5, "temperature": 1.0, "own_thresholds": any(s.own for s in self.settings)}
+        about = {"split": self.split, "pictures": self.pictures, "seed": self.seed}
+        return no_nan({**about, "decision": decision, "coverage": self.coverage.as_dict(), "settings": rows})
 
     def markdown(self, *, everything: bool = False) -> str:
         """A row a setting over the labels not shown (or all, with ``everything``); further tables for what else was asked."""
         tables = {str(s.evidence): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
         parts = [_markdown("known", COLUMNS, tables)]
+        if any(s.own for s in self.settings):
+            parts.append(f"{PLAIN} of the model. With its own temperatures and thresholds:")
+            parts.append(_markdown("known", DECIDED, {str(s.evidence): s.own for s in self.settings}))
+        else:
+            parts.append(f"{PLAIN}.")
+        if sentences := self.coverage.sentences():
+            parts.append(sentences)
         groups = list(self.settings[0].accuracy)
         if groups:
             parts.append(_markdown("accuracy (%)", groups, {str(s.evidence): s.accuracy for s in self.settings}))

@@ -8,6 +8,8 @@ import torch
 
 from ctran.cli.main import main
 from ctran.images import open_image
+from ctran.inference.calibrating import write_calibration
+from ctran.inference.calibration import Calibration
 from ctran.inference.tagger import Tagger
 from ctran.masking import Evidence, known_labels
 from ctran.training.pipeline import build_tables, build_tagger
@@ -104,6 +106,15 @@ def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, fl
             states = {r["label"]: r["told"] for r in mine if r["told"] != "unknown"}
             assert states == {label: "positive" if yes else "negative" for label, yes in facts.items()}
             assert [r["truth"] for r in mine] == [("unknown", "negative", "positive")[c] for c in truth[0].tolist()]
+
+
+def test_examples_of_a_calibrated_model_are_what_it_predicts(run):
+    write_calibration(Calibration((0.0, 0.5), (3.0, 0.5)), run)
+    assert main(["plot", "examples", str(run), "--count", "2"]) == 0
+    tagger, table, rows = Tagger.load(run), split_of(run), read(run / "examples.csv")
+    for name in dict.fromkeys(r["picture"] for r in rows):
+        mine = {r["label"]: float(r["probability"]) for r in rows if r["picture"] == name and r["setting"] == "regular"}
+        assert mine == pytest.approx(tagger.predict(table.picture(table.ids.index(name))).probabilities, abs=1e-4)
 
 
 def test_groups_of_extra_labels_are_told_and_never_asked_for(extra_run):

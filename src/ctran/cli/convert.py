@@ -48,6 +48,7 @@ def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
     checkpoint = authors.read(options.checkpoint)
     kind, num_labels = checkpoint.kind, checkpoint.num_labels
     labels = read_labels(options.labels, num_labels) if options.labels else LabelSpace(kind.label_names(num_labels))
+    labels = kind.released_order(labels)
     kind.check_order(labels)
     prepared = replace(kind.preprocessing, size=options.image_size or kind.preprocessing.size)
     model_options = Config(
@@ -56,6 +57,8 @@ def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
         image_size=prepared.size,
         fit=prepared.fit,
         centre=prepared.centre,
+        resample=prepared.resample,
+        resizer=prepared.resizer,
         num_layers=checkpoint.num_layers,
         num_heads=options.heads,
         use_states=not options.no_lmt,

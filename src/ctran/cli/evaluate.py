@@ -5,10 +5,11 @@
   ctran evaluate runs/cub --known-groups 0 10 15 20 --draws 5       extra labels: so many groups are told
   ctran evaluate runs/demo --preset ctran mlgcn --intervals 1000
   ctran evaluate runs/demo --data.root elsewhere                    keys of data and evaluation can be set anew
+  ctran evaluate models/coco --source coco80 --root data/coco       a model folder without a run, as ctran convert writes it
 
 Without such flags it measures what the recipe says. Writes metrics.json and metrics.md into the run folder, or, so that these
-stay those of the recipe, metrics-other.* of other settings or data and metrics-SPLIT.* of other splits; --output names another
-stem.
+stay those of the recipe, metrics-other.* of other settings or data and metrics-SPLIT.* of other splits; FOLDER-metrics.*
+beside a model folder; --output names another stem. A model folder without groups and extra labels takes those of the data.
 """
 
 import argparse
@@ -16,8 +17,12 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctran.cli._types import count, output_stem
+
+if TYPE_CHECKING:
+    from ctran.training.options import Evaluation
 
 PRESETS = ("default", "ctran", "mlgcn", "voc")
 """Names of :data:`ctran.metrics.PRESETS`, which importing would take seconds."""
@@ -26,7 +31,7 @@ PRESETS = ("default", "ctran", "mlgcn", "voc")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
     parser.allow_abbrev = False
-    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("run", type=Path, help="run folder, or a model folder (then with --source)")
     parser.add_argument("--known-share", type=float, nargs="+", metavar="PERCENT", help="of the labels that are told")
     parser.add_argument("--known-groups", type=int, nargs="+", metavar="N", help="groups of extra labels that are told")
     parser.add_argument(
@@ -56,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from ctran.data import sources
     from ctran.inference.tagger import Tagger
     from ctran.training.fit import evaluate_run
+    from ctran.training.matching import adopt, recipe_of_data
     from ctran.training.pipeline import build_tables
     from ctran.training.recipe import RecipeError, read_run
     from ctran.training.run_folder import check_data, report_skipped, write_metrics
@@ -70,11 +76,19 @@ def run(options: argparse.Namespace) -> int:
         raise RecipeError(f"--known-share takes percentages; {small[0]:g} is less than one. Did you mean {100 * small[0]:g}?")
     if options.known_share and options.known_groups:
         raise RecipeError("--known-share or --known-groups: one of the two")
-    if trained := [k for k in options.keys if re.match(r"--(?!data\.|evaluation\.|root\b|absent\b|skip-broken\b)", k)]:
+    is_run = (options.run / "recipe.yaml").is_file() or not (options.run / "config.json").is_file()
+    may_be_set = "data|evaluation" if is_run else "source|data|evaluation|labels"
+    if wrong := [k for k in options.keys if re.match(rf"--(?!({may_be_set})\b|root\b|absent\b|skip-broken\b)", k)]:
         raise RecipeError(
-            f"{trained[0].partition('=')[0]}: of a trained model only --data and --evaluation keys can be set anew"
+            f"{wrong[0].partition('=')[0]}: of a trained model only --data and --evaluation keys can be set anew"
+            + ("" if is_run else ", and of a model folder --source and --labels keys")
         )
-    recipe, tagger = read_run(options.run, options.keys), Tagger.load(options.run)
+    if is_run:
+        recipe = read_run(options.run, options.keys)
+        tagger = Tagger.load(options.run)
+    else:
+        tagger = Tagger.load(options.run)
+        recipe = recipe_of_data(options.run, tagger, options.keys)
     given = {
         "known_share": tuple(s / 100 for s in shares) or None,
         "known_groups": () if shares else options.known_groups and tuple(options.known_groups),
@@ -85,17 +99,31 @@ def run(options: argparse.Namespace) -> int:
     }
     settings = replace(recipe.evaluation, **{k: v for k, v in given.items() if v is not None})
     tables = build_tables(recipe)
-    if changed := check_data(tables, options.run, (options.split,)):
-        print(f"warning: {changed}; some may have been trained on", file=sys.stderr)
-    if changed or not hasattr(registry.find(sources, recipe.source), "ORIGIN"):  # published splits share no picture
-        warn_if_seen(tables[options.split], options.split, options.run)
-    report_skipped(tables, options.run)
-    report = evaluate_run(tagger, tables[options.split], settings, split=options.split, intervals=options.intervals or 0)
-    usual = read_run(options.run).evaluation
-    other = changed or settings.settings() != usual.settings() or settings.seed != usual.seed
-    name = "metrics-other" if other else "metrics"
-    stem = options.output or options.run / (name if options.split == "test" else f"metrics-{options.split}")
+    table, changed = tables[options.split], ""
+    if is_run:
+        if changed := check_data(tables, options.run, (options.split,)):
+            print(f"warning: {changed}; some may have been trained on", file=sys.stderr)
+        if changed or not hasattr(registry.find(sources, recipe.source), "ORIGIN"):  # published splits share no picture
+            warn_if_seen(table, options.split, options.run)
+        report_skipped(tables, options.run)
+    else:
+        tagger.labels = adopt(tagger.labels, table.labels)
+    report = evaluate_run(tagger, table, settings, split=options.split, intervals=options.intervals or 0)
+    stem = options.output or default_stem(options, is_run, other=bool(changed) or (is_run and differs(settings, options.run)))
     write_metrics(report, stem)
     print(report.markdown(everything=options.everything))
     print(f"written to {stem}.json and .md", file=sys.stderr)
     return 0
+
+
+def differs(settings: "Evaluation", run: Path) -> bool:
+    """Whether the figures are others than those of the run's own recipe: published presets and intervals only add to them."""
+    from ctran.training.recipe import read_run
+
+    return replace(settings, presets=()) != replace(read_run(run).evaluation, presets=())
+
+
+def default_stem(options: argparse.Namespace, is_run: bool, *, other: bool) -> Path:
+    """Where the report goes without --output: into the run folder, or beside a model folder, which holds nothing else."""
+    name = ("metrics-other" if other else "metrics") + ("" if options.split == "test" else f"-{options.split}")
+    return options.run / name if is_run else options.run.resolve().with_name(f"{options.run.resolve().name}-{name}")

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from ctran.coverage import Unlearnable, listed
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
@@ -69,14 +70,41 @@ class SampleTable:
             raise DataError(f"picture ids must be distinct, got {twice!r} twice")
 
     def check_learnable(self) -> "SampleTable":
-        """Refuse a table that an all-positive answer would fit perfectly."""
-        if self.absent == LabelState.UNKNOWN and not len(self.truth.negatives.labels):
+        """Refuse a table from which no label can be learned, because each is known to be present alone, or absent alone.
+
+        Raises:
+            DataError: with what to do.
+        """
+        unlearnable, targets = self.unlearnable, self.labels.targets
+        _, negative, positive = self.truth.counts()[:, targets]
+        if ((negative > 0) & (positive > 0)).any():
+            return self
+        if not positive.any():
+            raise DataError(
+                "no picture of train is known to have any of the labels, so nothing can be learned: annotate labels that are "
+                "present, or check the column of labels and --data.root"
+            )
+        if not negative.any():
             raise DataError(
                 "every label is either positive or unknown, so answering 'yes' to everything would be perfect and nothing "
                 "can be learned. If unlisted labels are absent from the pictures, say --absent negative; otherwise add "
                 "negatives (a 'negatives' column, or 0 in a wide CSV)."
             )
-        return self
+        raise DataError(
+            f"no label has both a picture of train that is known to have it and one that is known to lack it (never positive: "
+            f"{listed(unlearnable.never_positive)}; never negative: {listed(unlearnable.never_negative)}), so nothing can be "
+            "learned. If unlisted labels are absent from the pictures, say --absent negative; otherwise annotate both kinds"
+        )
+
+    @cached_property
+    def unlearnable(self) -> Unlearnable:
+        """Labels that are nowhere known to be present, or nowhere known to be absent."""
+        _, negative, positive = self.truth.counts().tolist()
+        names = self.labels.names
+        return Unlearnable(
+            tuple(name for name, count in zip(names, positive, strict=True) if not count),
+            tuple(n for n, here, gone in zip(names, positive, negative, strict=True) if here and not gone),
+        )
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ctran import methods, registry
+from ctran.coverage import Unlearnable
 from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
 from ctran.inference.folder import ModelFolderError, replacing
@@ -44,6 +45,12 @@ class Tagger(Predictor):
     ) -> None:
         super().__init__(model, labels, preprocessing, calibration)
         self.config = dict(config)
+
+    @property
+    def unlearnable(self) -> Unlearnable:
+        """Labels of which the training pictures showed one kind only (``config.json``), so that the model has not learned them:
+        mean figures leave them out."""
+        return Unlearnable.from_dict(self.config.get("unlearnable", {}))
 
     def to(self, device: str | torch.device) -> "Tagger":
         """Move to a device, in place."""

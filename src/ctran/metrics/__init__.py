@@ -8,9 +8,9 @@ By default AP is the step-wise area under precision and recall, tied scores bein
 label is predicted where its probability is at least ``threshold``; ``top3`` also asks that it be among the three most probable
 counted labels of its image (ties at the third place all stay).
 
-A label without a counted positive has no AP and no recall, one without a counted negative no AUROC: each is left out of the
-mean and its AP reported as NaN. A label that is never predicted has precision 0. Macro AUROC is the mean over labels. What
-published evaluators do otherwise is a :class:`Definition`; ``PRESETS`` has theirs.
+A label without a counted positive has no AP and no recall, one without a counted negative no AP (it would be 1 whatever the
+scores) and no AUROC: each is left out of the mean. A label that is never predicted has precision
+0. Macro AUROC is the mean over labels. What published evaluators do otherwise is a :class:`Definition`; ``PRESETS`` has theirs.
 """
 
 from ctran.metrics.bootstrap import Resampling, bootstrap

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from ctran.metrics.counting import answers
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import Places, area, places, roc_area
-from ctran.metrics.table import sheet, summarise
+from ctran.metrics.table import sheet, summarise, without_negatives
 
 AT_ONCE = 25
 """Replicates held in memory together."""
@@ -51,6 +51,7 @@ class Resampling:
         for label, (images, positive, stand) in enumerate(self.ranked):
             moved = stand.under(weights.take(images, axis=1), positive)
             aps[:, label], aurocs[:, label] = area(moved, self.definition.ap), roc_area(moved)
+        aps = without_negatives(aps, aurocs, self.definition)
         sums = np.split((weights.astype(np.float32) @ self.matrix).astype(float), 5, axis=1)
         return summarise(aps, aurocs, sums, weights @ self.examples, self.sheet, self.definition)
 

@@ -87,6 +87,15 @@ def mean_over_labels(values: Float[np.ndarray, "R L"], exists: Bool[np.ndarray, 
     return share(filled, among, np.nan)
 
 
+def mean_ap(aps: Float[np.ndarray, "R L"], absent: str) -> Float[np.ndarray, " R"]:
+    """Mean over labels of their AP: NaN without a counted positive (``absent`` says what then), infinite where none counts."""
+    counts = ~np.isinf(aps)
+    exists = counts & ~np.isnan(aps)
+    among = exists if absent == "skip" else counts
+    total = np.where(exists, aps, np.where(counts & (absent == "nan"), np.nan, 0.0)).sum(axis=-1)
+    return share(total, among.sum(axis=-1), np.nan)
+
+
 def harmonic(a: Float[np.ndarray, " R"], b: Float[np.ndarray, " R"]) -> Float[np.ndarray, " R"]:
     """Harmonic mean; 0 where both are."""
     return share(2 * a * b, a + b, 0.0)

@@ -18,6 +18,8 @@ class Definition:
         absent: what becomes of a label without a counted positive. ``skip``: it is left out of mAP, CP and CR. ``zero``: its
             AP and recall are 0 and count. ``nan``: mAP, CR and CF1 are NaN. CP averages over it unless it is skipped.
         absent_once_told: the same, of mAP only, where the model was told some entries; ``same``: as ``absent``.
+        never_absent: what becomes of a label without a counted negative, whose AP is 1 whatever its scores. ``skip``: it is
+            left out of mAP. ``count``: it counts, as in published evaluators.
         never_predicted: what becomes of a label that is never predicted. ``zero``: its precision is 0. ``skip``: it is left
             out of CP, and without any prediction OP is NaN instead of 0. ``mlgcn``: its precision is 0, and it adds one false
             prediction to the denominator of OP.
@@ -32,6 +34,7 @@ class Definition:
     ap: Literal["sklearn", "rank", "voc_interp", "voc11"] = "sklearn"
     absent: Literal["skip", "zero", "nan"] = "skip"
     absent_once_told: Literal["same", "skip", "zero", "nan"] = "same"
+    never_absent: Literal["skip", "count"] = "skip"
     never_predicted: Literal["zero", "skip", "mlgcn"] = "zero"
     cf1: Literal["harmonic", "mean_of_f1"] = "harmonic"
     topk: Literal["ctran", "exact", "exact_no_threshold"] = "ctran"
@@ -45,11 +48,12 @@ class Definition:
 
 PRESETS: dict[str, Definition] = {
     "default": Definition(),
-    "ctran": Definition(absent="zero", absent_once_told="skip", entries="known"),
-    "mlgcn": Definition(ap="rank", absent="nan", never_predicted="mlgcn", topk="exact", entries="all"),
-    "voc": Definition(ap="voc_interp"),
+    "ctran": Definition(absent="zero", absent_once_told="skip", never_absent="count", entries="known"),
+    "mlgcn": Definition(ap="rank", absent="nan", never_absent="count", never_predicted="mlgcn", topk="exact", entries="all"),
+    "voc": Definition(ap="voc_interp", never_absent="count"),
 }
-"""Definitions by name.
+"""Definitions by name. Published evaluators know neither exclusive groups nor implications: in an evaluation the presets but
+``default`` score a sigmoid a label, and count every entry that the model was not shown.
 
 ``ctran``: ``utils/evaluate.py`` of QData/C-Tran. AP is scikit-learn's over the entries that were not told; the rest looks at
 told ones too. Where nothing is told an absent label has AP 0, as scikit-learn counts from 1.1 on (under the version that the

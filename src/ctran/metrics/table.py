@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from ctran.errors import UserError
-from ctran.metrics.counting import Counts, accuracies, answers, mean_over_labels, precision_recall
+from ctran.metrics.counting import Counts, accuracies, answers, mean_ap, mean_over_labels, precision_recall
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import area, places, roc_area
 
@@ -94,7 +94,7 @@ def sheet(
 
 
 def rank_labels(sheet: Sheet, definition: Definition) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
-    """AP and AUROC of each label, 0 to 1; NaN where it has none."""
+    """AP and AUROC of each label, 0 to 1; NaN where it has none (:func:`without_negatives`)."""
     found = np.full((2, len(sheet.labels)), np.nan)
     whole = sheet.hidden.all()
     for number, (scores, positive, hidden) in enumerate(sheet.columns()):
@@ -103,7 +103,16 @@ def rank_labels(sheet: Sheet, definition: Definition) -> tuple[Float[np.ndarray,
         if positive.any():
             stand = places(scores, positive, grouped=definition.ap == "sklearn")
             found[:, number] = area(stand, definition.ap), roc_area(stand)
-    return found[0], found[1]
+    return without_negatives(found[0], found[1], definition), found[1]
+
+
+def without_negatives(
+    aps: Float[np.ndarray, "*R l"], aurocs: Float[np.ndarray, "*R l"], definition: Definition
+) -> Float[np.ndarray, "*R l"]:
+    """APs, infinite where a label has positives but no negative, so no AUROC either, and such labels do not count."""
+    if definition.never_absent == "count":
+        return aps
+    return np.where(np.isnan(aurocs) & ~np.isnan(aps), np.inf, aps)
 
 
 def summarise(
@@ -117,7 +126,7 @@ def summarise(
     """Every column of :class:`Table` in percent, from sums over images; ``R``: resamples, or 1."""
     there, said, hits, top_said, top_hits = sums
     columns = {
-        "mAP": mean_over_labels(aps, ~np.isnan(aps), sheet.absent),
+        "mAP": mean_ap(aps, sheet.absent),
         **precision_recall(Counts(there, said, hits), definition),
         **precision_recall(Counts(there, top_said, top_hits), definition, "top3_"),
         "macro_AUROC": mean_over_labels(aurocs, ~np.isnan(aurocs), "skip"),
@@ -183,7 +192,7 @@ def per_label(
     *,
     definition: Definition = PRESETS["default"],
 ) -> list[tuple[float, int]]:
-    """AP in percent (NaN: there is none) and number of counted positives, a label."""
+    """AP in percent (NaN without a counted positive, 100 without a counted negative) and counted positives of each label."""
     cut = sheet(probabilities, positive, mask, None, definition)
     return _rows(rank_labels(cut, definition)[0], cut, mask.shape[1])
 
@@ -191,7 +200,7 @@ def per_label(
 def _rows(aps: Float[np.ndarray, " l"], cut: Sheet, num_labels: int) -> list[tuple[float, int]]:
     """AP and number of counted positives of all labels, looked at or not."""
     ap, count = np.full(num_labels, np.nan), np.zeros(num_labels, dtype=int)
-    ap[cut.labels], count[cut.labels] = 100 * aps, (cut.positive & cut.hidden).sum(axis=0)
+    ap[cut.labels], count[cut.labels] = 100 * np.where(np.isinf(aps), 1.0, aps), (cut.positive & cut.hidden).sum(axis=0)
     return list(zip(ap.tolist(), count.tolist(), strict=True))
 
 
@@ -202,7 +211,7 @@ def average_precision(
     *,
     definition: Definition = PRESETS["default"],
 ) -> Float[np.ndarray, " L"]:
-    """AP of each label, 0 to 1; NaN without a counted positive."""
+    """AP of each label, 0 to 1; NaN without a counted positive, 1 without a counted negative (which mAP may leave out)."""
     return np.array([ap / 100 for ap, _ in per_label(scores, positive, mask, definition=definition)])
 
 

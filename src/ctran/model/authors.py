@@ -6,7 +6,7 @@ Names, shapes and quirks stand in docs/authors-checkpoints.md. Source: github.co
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -72,6 +72,14 @@ class Released:
         if self is CUB and num_labels == ATTRIBUTES + CLASSES:
             return (*(f"attribute {i:03}" for i in range(ATTRIBUTES)), *(f"class {i:03}" for i in range(CLASSES)))
         return tuple(f"label {i:03}" for i in range(num_labels))
+
+    def released_order(self, labels: LabelSpace) -> LabelSpace:
+        """The labels of the source ``cub312``, which has CUB's classes first, in the released order: attributes, then classes.
+        Any other labels as they are."""
+        first = labels.names[:CLASSES]
+        if self is CUB and len(labels) == ATTRIBUTES + CLASSES and any(group.labels == first for group in labels.groups):
+            return replace(labels, names=(*labels.names[CLASSES:], *first))
+        return labels
 
     def check_order(self, labels: LabelSpace) -> None:
         """Refuse names that cannot be in the released order: CUB's 200 classes, where they are a group, must come last.

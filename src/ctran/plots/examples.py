@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation import predict
-from ctran.exclusive import probabilities
+from ctran.evaluation import Answer, predict
 from ctran.labels import LabelSpace, LabelState
+from ctran.marginals import marginals
 from ctran.masking import Evidence
 from ctran.plots.sheets import annotation
 from ctran.plots.style import GREY, TOLD, judged, save_figure, write
@@ -58,11 +58,20 @@ def make_examples(
     batches = loader(PictureSet(chosen, tagger.labels, tagger.preprocessing), batch_size=8)
     on_device = (batch.to(tagger.device) for batch in batches)
     truth, answers = predict(tagger.model, on_device, chosen.ids, tagger.labels, [Evidence(), evidence], seed=seed)
-    regular, given = (probabilities(a.logits, a.states, tagger.labels.exclusive).cpu() for a in answers)
+    regular, given = (_predicted(tagger, answer) for answer in answers)
     told = answers[1].states.cpu()
     return [
         Example(name, chosen.picture(i), truth[i].cpu(), told[i], regular[i], given[i]) for i, name in enumerate(chosen.ids)
     ]
+
+
+def _predicted(tagger: "Tagger", answer: Answer) -> Float[Tensor, "N L"]:
+    """Probabilities as :meth:`~ctran.inference.predictor.Predictor.predict` gives them, the model's temperatures included."""
+    logits, calibration = answer.logits.cpu(), tagger.calibration
+    if calibration is not None:
+        temperatures = torch.from_numpy(calibration.temperature_at(answer.given.cpu().numpy()))
+        logits = logits / temperatures[:, None].to(logits)
+    return marginals(logits, answer.states.cpu(), tagger.labels)
 
 
 def example_rows(examples: Sequence[Example], labels: LabelSpace, evidence: Evidence) -> list[list[object]]:

@@ -22,6 +22,7 @@ from ctran.training.callbacks import Bar, Patience, SetEpoch
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
 from ctran.training.lock import RunFolderError, locked
+from ctran.training.matching import match_labels, own_decision
 from ctran.training.options import Evaluation
 from ctran.training.pipeline import Ingredients, build_tables, prepare, training_device
 from ctran.training.processes import processes
@@ -122,7 +123,15 @@ def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, 
 def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, LabelTask, RunFolder]:
     """The trainer of a recipe, what it trains, and who writes the run folder."""
     options = recipe.training
-    task = LabelTask(parts.tagger.model, parts.labels, recipe, parts.tables["val"].ids, parts.tables["train"].ids)
+    tables = parts.tables
+    task = LabelTask(
+        parts.tagger.model,
+        parts.labels,
+        recipe,
+        tables["val"].ids,
+        tables["train"].ids,
+        parts.tagger.unlearnable.reasons,
+    )
     folder = RunFolder(run, parts.tagger)
     callbacks: list[Callback] = [
         SetEpoch(parts),
@@ -171,6 +180,7 @@ def evaluate_run(
         split: what the report calls the table.
         intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
     """
+    coverage = match_labels(tagger.labels, table.labels)
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=batch_size)
     shown = track(batches, "evaluating", len(batches))
     on_device = (batch.to(tagger.device, non_blocking=True) for batch in shown)
@@ -178,8 +188,17 @@ def evaluate_run(
     truth, answers = predict(
         tagger.model, on_device, table.ids, tagger.labels, settings, seed=options.seed, draws=options.draws
     )
-    found = report(truth, answers, tagger.labels, presets=options.presets, intervals=intervals)
-    return replace(found, split=split, seed=options.seed)
+    found = report(
+        truth,
+        answers,
+        tagger.labels,
+        presets=options.presets,
+        intervals=intervals,
+        left_out={**tagger.unlearnable.reasons, **coverage.left_out},
+        decision=own_decision(tagger),
+    )
+    coverage = replace(found.coverage, foreign=coverage.foreign, hints=coverage.hints)
+    return replace(found, split=split, seed=options.seed, coverage=coverage)
 
 
 def finish(recipe: Recipe, run: Path, test: SampleTable) -> Report:

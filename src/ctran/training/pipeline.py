@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ctran import methods, registry
+from ctran.coverage import Unlearnable
 from ctran.data import sources
 from ctran.data.cache import LAYOUT, FeatureCache, default_root, key_of
 from ctran.data.doubts import warn_of_tables
@@ -61,7 +62,7 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
     """The source's tables with the recipe's groups, extra labels and implications; labels that these add are named on stderr.
 
     Raises:
-        DataError: training data from which nothing can be learned, or truth that breaks an exclusive group.
+        DataError: truth that breaks an exclusive group.
     """
     read: dict[str, SampleTable] = registry.find(sources, recipe.source).build(recipe.data)
     found = read["train"].labels
@@ -76,7 +77,6 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
     tables = {split: dataclasses.replace(table, labels=labels) for split, table in read.items()}
     for table in tables.values():
         _ = table.truth  # checks exclusive groups
-    tables["train"].check_learnable()
     warn_of_tables(tables)
     return tables
 
@@ -86,8 +86,13 @@ def tables_of_run(run: Path, root: str | None = None) -> dict[str, SampleTable]:
     return build_tables(read_run(run, ["--data.root", root] if root else []))
 
 
-def build_tagger(recipe: Recipe, labels: LabelSpace) -> Tagger:
-    """The recipe's model at the start of training: random or inherited weights, pretrained backbone."""
+def build_tagger(recipe: Recipe, labels: LabelSpace, unlearnable: Unlearnable | None = None) -> Tagger:
+    """The recipe's model at the start of training: random or inherited weights, pretrained backbone.
+
+    Args:
+        unlearnable: labels of which the training pictures show one kind only; those that the model to start from has learned
+            are not among them any more.
+    """
     method = registry.find(methods, recipe.method)
     torch.manual_seed(seed_of(recipe.seed, 0))
     module: Method = method.build(recipe.model, len(labels))
@@ -102,6 +107,10 @@ def build_tagger(recipe: Recipe, labels: LabelSpace) -> Tagger:
         "model": dataclasses.asdict(recipe.model),
         "preprocessing": dataclasses.asdict(prepared),
     }
+    if unlearnable is not None and old is not None:
+        unlearnable = unlearnable.without(set(old.labels.names) - old.unlearnable.names)
+    if unlearnable is not None and unlearnable.names:
+        config["unlearnable"] = unlearnable.as_dict()
     tagger = Tagger(module, labels, config, prepared)
     if old is not None:
         if fresh := inherit(tagger, old):
@@ -232,7 +241,9 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
     options = recipe.training
     tables = tables or build_tables(recipe)
     labels = tables["train"].labels
-    tagger = build_tagger(recipe, labels)
+    tagger = build_tagger(recipe, labels, tables["train"].check_learnable().unlearnable)
+    if rank == 0 and (warning := tagger.unlearnable.warning(len(labels))):
+        print(f"warning: {warning}", file=sys.stderr)
     if options.prior_bias and options.init_from is None:
         prior_bias(tagger.model, tables["train"].truth)
     augment = augmentation(options.augmentation, tagger.preprocessing)

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -39,12 +39,20 @@ class LabelTask(L.LightningModule):
         recipe: what to do.
         val_ids: ids of the validation pictures, for the choice of known labels.
         train_ids: ids of the training pictures, for errors.
+        left_out: reason -> labels that no mean counts, as training cannot show them both ways.
     """
 
     def __init__(
-        self, model: Method, labels: LabelSpace, recipe: Recipe, val_ids: list[str], train_ids: Sequence[str] = ()
+        self,
+        model: Method,
+        labels: LabelSpace,
+        recipe: Recipe,
+        val_ids: list[str],
+        train_ids: Sequence[str] = (),
+        left_out: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         super().__init__()
+        self.left_out = left_out or {}
         self.model, self.labels, self.recipe, self.val_ids = model, labels, recipe, val_ids
         self.average = copy.deepcopy(model).requires_grad_(False).eval() if recipe.training.ema else None
         self.updates: Tensor
@@ -231,7 +239,7 @@ class LabelTask(L.LightningModule):
             self._stop_diverged()  # by the last step of the epoch, whose loss was finite
         settings = self.recipe.evaluation.settings()
         answers = [Answer(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
-        self.report = report(truth, answers, self.labels)
+        self.report = report(truth, answers, self.labels, left_out=self.left_out)
         self.log("val_score", self.report.score, prog_bar=True)
         for name, value in self.report.scores.items():
             self.log(name, value)

@@ -1,0 +1,114 @@
+"""Which labels a mean over labels is about: which could be learned, which the data have, which of them have an AP."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+CLOSE = 0.5
+"""Similarity from which on a name is suggested, as in :func:`ctran.errors.nearest`."""
+SHOWN = 10
+"""Names that a sentence lists."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, or the first ten and how many more."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+@dataclass(frozen=True)
+class Unlearnable:
+    """Labels of which the training pictures show one kind only, so that a constant prediction of them is never wrong.
+
+    Args:
+        never_positive: no training picture is known to have them.
+        never_negative: no training picture is known to lack them.
+    """
+
+    never_positive: tuple[str, ...] = ()
+    never_negative: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((*self.never_positive, *self.never_negative))
+
+    def without(self, names: Iterable[str]) -> "Unlearnable":
+        """The others than ``names``."""
+        known = set(names)
+        kept = (tuple(n for n in each if n not in known) for each in (self.never_positive, self.never_negative))
+        return Unlearnable(*kept)
+
+    @property
+    def reasons(self) -> dict[str, tuple[str, ...]]:
+        """Why each is left out of means -> names."""
+        found = {"never positive in training": self.never_positive, "never negative in training": self.never_negative}
+        return {reason: names for reason, names in found.items() if names}
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """Plain data for a model's ``config.json``."""
+        return {"never_positive": list(self.never_positive), "never_negative": list(self.never_negative)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Unlearnable":
+        """Of what :meth:`as_dict` gave; folders of earlier versions have nothing."""
+        return cls(tuple(content.get("never_positive", ())), tuple(content.get("never_negative", ())))
+
+    def warning(self, labels: int) -> str:
+        """One sentence for the start of a training, of so many labels; empty where all can be learned."""
+        parts = [f"{reason}: {listed(names)}" for reason, names in self.reasons.items()]
+        if not parts:
+            return ""
+        return (
+            f"{len(self.names)} of {labels} labels cannot be learned and are left out of mean figures ({'; '.join(parts)}); "
+            "annotate pictures that have them and pictures that lack them"
+        )
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What the means of a report are over.
+
+    Args:
+        targets: number of labels that are asked for.
+        measured: how many of them have an AP, in the first setting.
+        left_out: reason -> labels that have none or do not count.
+        foreign: labels of the data that the model does not have.
+        hints: for labels that the data lack and for foreign ones, the nearest name on the other side.
+    """
+
+    targets: int = 0
+    measured: int = 0
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+    def sentences(self) -> str:
+        """For people; empty where every label is measured and none is foreign."""
+        parts = []
+        if self.measured < self.targets:
+            parts.append(f"Measured on {self.measured} of {self.targets} labels.")
+        parts += [f"{reason[0].upper()}{reason[1:]}: {self._hinted(names)}." for reason, names in self.left_out.items()]
+        if self.foreign:
+            parts.append(f"Labels of the data that the model does not have: {self._hinted(self.foreign)}.")
+        return " ".join(parts)
+
+    def _hinted(self, names: Sequence[str]) -> str:
+        return listed([f"{name} (nearest: {self.hints[name]})" if name in self.hints else name for name in names])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        left_out = {reason: list(names) for reason, names in self.left_out.items()}
+        return {
+            "targets": self.targets,
+            "measured": self.measured,
+            "left_out": left_out,
+            "not_in_model": list(self.foreign),
+            "nearest": dict(self.hints),
+        }
+
+
+def nearest_names(names: Iterable[str], others: Sequence[str]) -> dict[str, str]:
+    """For each name that has one, the nearest of ``others``."""
+    near = {name: difflib.get_close_matches(name, others, n=1, cutoff=CLOSE) for name in names}
+    return {name: found[0] for name, found in near.items() if found}

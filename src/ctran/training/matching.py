@@ -1,0 +1,70 @@
+"""What an evaluation must know of a model beyond its logits: which labels the data share with it, and its own decisions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ctran.coverage import Coverage, nearest_names
+from ctran.data.table import DataError
+from ctran.entries import Decision
+from ctran.inference.tagger import Tagger
+from ctran.labels import LabelSpace
+from ctran.training.recipe import Recipe, RecipeError, read_recipe
+
+NOT_IN_DATA = "not in the data"
+
+
+def match_labels(model: LabelSpace, data: LabelSpace) -> Coverage:
+    """Which of a model's target labels the data do not have, and which of theirs it does not, with the nearest names.
+
+    Raises:
+        DataError: the data have none of them.
+    """
+    targets = [name for name, target in zip(model.names, model.targets.tolist(), strict=True) if target]
+    missing = tuple(name for name in targets if name not in data.index_of)
+    foreign = tuple(name for name in data.names if name not in model.index_of)
+    hints = nearest_names(missing, foreign) | nearest_names(foreign, missing)
+    coverage = Coverage(len(targets), len(targets) - len(missing), {NOT_IN_DATA: missing} if missing else {}, foreign, hints)
+    if not coverage.measured:
+        raise DataError(
+            f"none of the model's {len(targets)} labels is in the data, so there is nothing to measure. {coverage.sentences()} "
+            "Names must be equal: rename the labels of the data, or choose other data with --data.root"
+        )
+    return coverage
+
+
+def own_decision(tagger: Tagger) -> Decision | None:
+    """The temperatures and thresholds that ``ctran calibrate`` fitted; None where nothing is fitted."""
+    calibration = tagger.calibration
+    if calibration is None or (not calibration.thresholds and set(calibration.temperatures) == {1.0}):
+        return None
+    thresholds = np.array([calibration.thresholds.get(name, 0.5) for name in tagger.labels.names])
+    return Decision(calibration.temperature_at, thresholds)
+
+
+def adopt(model: LabelSpace, data: LabelSpace) -> LabelSpace:
+    """The labels of a model that knows their names alone, as a converted checkpoint does, with the extra labels, groups and
+    implications that the data give them; a model that has any of these keeps its own."""
+    if model.extra or model.groups or model.implications:
+        return model
+    names = set(model.names)
+    groups = tuple(group for group in data.groups if names.issuperset(group.labels))
+    implications = tuple(pair for pair in data.implications if names.issuperset(pair))
+    extra = tuple(name for name in data.extra if name in names)
+    return replace(model, extra=extra if len(extra) < len(names) else (), groups=groups, implications=implications)
+
+
+def recipe_of_data(folder: Path, tagger: Tagger, flags: Sequence[str]) -> Recipe:
+    """A recipe for the data that a model folder without a run is evaluated on; its model and training play no part.
+
+    Raises:
+        RecipeError: the flags name no source.
+    """
+    if not any(flag.partition("=")[0] == "--source" for flag in flags):
+        raise RecipeError(
+            f"{folder} is a model folder without a recipe.yaml, so the data to measure it on must be named: "
+            f"ctran evaluate {folder} --source NAME --root FOLDER (ctran datasets lists the sources)"
+        )
+    return read_recipe(None, ["--method", tagger.config["method"], *flags])
