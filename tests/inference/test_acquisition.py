@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from jaxtyping import TypeCheckError
 from ctran.data.planted_world import World
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import ask, candidates, entropy, information
+from ctran.inference.session import Session
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
+from ctran.serving.schemas import AskBody
 
 UNKNOWN, NEGATIVE, POSITIVE = (int(s) for s in LabelState)
 SPACE = LabelSpace(("a", "b", "c", "d"))
@@ -78,7 +81,7 @@ def enumerated_gain(world, known, i):
 @pytest.mark.parametrize("known", [{}, {2: 1}, {0: 0, 3: 1}])
 def test_the_gain_is_the_enumerated_one_when_the_conditionals_are_exact(world, known):
     states = torch.tensor([POSITIVE if known.get(i) else NEGATIVE if i in known else UNKNOWN for i in range(4)])
-    found = {q.name: q.score for q in ask(exact(world), SPACE, states, k=4)}
+    found = {q.name: q.score for q in ask(exact(world), SPACE, states, k=4, policy="information")}
     assert set(found) == {n for i, n in enumerate(SPACE.names) if i not in known}
     for name, gain in found.items():
         assert gain == pytest.approx(enumerated_gain(world, known, SPACE.index(name)), rel=1e-4, abs=1e-6)
@@ -86,7 +89,7 @@ def test_the_gain_is_the_enumerated_one_when_the_conditionals_are_exact(world, k
 
 
 def test_labels_that_nothing_depends_on_tell_nothing():
-    found = ask(flat([0.5, 0.2, 0.9, 0.4]), SPACE, torch.zeros(4, dtype=torch.long), k=4)
+    found = ask(flat([0.5, 0.2, 0.9, 0.4]), SPACE, torch.zeros(4, dtype=torch.long), k=4, policy="information")
     assert [q.score for q in found] == pytest.approx([0.0] * 4, abs=1e-9)
 
 
@@ -135,7 +138,7 @@ def test_few_candidates_are_looked_at_when_there_are_many(world):
         asked.append(len(states))
         return exact(world)(states)
 
-    found = ask(counting, SPACE, torch.zeros(4, dtype=torch.long), k=4, most=2)
+    found = ask(counting, SPACE, torch.zeros(4, dtype=torch.long), k=4, most=2, policy="information")
     assert len(found) == 2 and max(asked) == 4  # two answers to each of two questions
 
 
@@ -248,3 +251,9 @@ def test_policies_are_those_that_are_documented():
 def test_numbers_and_names_that_ask_for_nothing_are_refused(call, message, generator):
     with pytest.raises((ValueError, TypeError, TypeCheckError), match=message):
         call(flat([0.5] * 4), torch.zeros(4, dtype=torch.long), generator)
+
+
+def test_the_default_policy_is_the_same_in_python_and_over_http():
+    """Total entropy makes whole label sets right soonest (docs/experiments/ask.md); the page asks by it too."""
+    defaults = {signature(function).parameters["policy"].default for function in (ask, Session.ask)}
+    assert defaults | {AskBody(known={}).policy} == {"total"}
