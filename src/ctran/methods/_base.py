@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ctran.errors import UserError
+from ctran.bounds import check_bounds, within
 from ctran.images import Fit, Preprocessing, Resample, Resizer
 from ctran.model.backbone import Backbone
 
@@ -26,17 +26,14 @@ class MethodConfig:
 
     backbone: str = "resnet101"
     weights: str = "hub"
-    image_size: int = 576
+    image_size: int = within(576, 1, MOST_PIXELS, unit="pixels")
     fit: Fit = "squash"
-    centre: float = 1.0
+    centre: float = within(1.0, 0, 1, above=True)
     resample: Resample = "bicubic"
     resizer: Resizer = "pillow"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.image_size <= MOST_PIXELS:
-            raise UserError(f"model.image_size must lie between 1 and {MOST_PIXELS} pixels, got {self.image_size}")
-        if not 0 < self.centre <= 1:
-            raise UserError(f"model.centre must lie above 0 and not above 1, got {self.centre}")
+        check_bounds(self, "model")
 
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, fields
 
+from ctran.bounds import within
+from ctran.errors import UserError
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, CTran
 from ctran.model.attention import Attention
+from ctran.model.encoder import MOST_LATENTS
 from ctran.model.positions import Positions
 
 BACKBONE_OPTIONS = {f.name for f in fields(MethodConfig)}
@@ -36,23 +39,32 @@ class Config(MethodConfig):
         num_latents: learned tokens of latent attention, through which labels learn of each other.
     """
 
-    token_dim: int | None = None
-    num_layers: int = 3
-    num_heads: int = 4
-    dropout: float = 0.1
+    token_dim: int | None = within(None, 1, 65_536)
+    num_layers: int = within(3, 1, 256)
+    num_heads: int = within(4, 1, 1024)
+    dropout: float = within(0.1, 0, 1, below=True)
     positions: Positions = "none"
     use_image: bool = True
     use_states: bool = True
     anchored: bool = False
     soft_states: bool = False
     attention_dropout: bool = True
-    positive_bias: float = 0.0
-    image_bias: float = 0.0
-    token_dropout: float = 0.0
-    pooled_dropout: float = 0.0
+    positive_bias: float = within(0.0)
+    image_bias: float = within(0.0)
+    token_dropout: float = within(0.0, 0, 1, below=True)
+    pooled_dropout: float = within(0.0, 0, 1, below=True)
     orthogonal: bool = False
     attention: Attention = "full"
-    num_latents: int = 64
+    num_latents: int = within(64, 1, MOST_LATENTS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.token_dim is not None and self.token_dim % self.num_heads:
+            raise UserError(
+                f"model.num_heads must divide model.token_dim, got {self.num_heads} heads and {self.token_dim} channels"
+            )
+        if self.token_dim is not None and self.positions == "sine" and self.token_dim % 4:
+            raise UserError(f"model.positions sine needs a model.token_dim that is a multiple of 4, got {self.token_dim}")
 
 
 def build(config: Config, num_labels: int) -> CTran:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ctran.bounds import within
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import spread
@@ -20,7 +21,7 @@ class Config(MethodConfig):
         dropout: on the pooled features, in training.
     """
 
-    dropout: float = 0.0
+    dropout: float = within(0.0, 0, 1, below=True)
 
 
 class Linear(Method):

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ctran.bounds import check_bounds, within
 from ctran.errors import UserError, nearest
 from ctran.images import Augmentation
 from ctran.labels import Group, LabelSpace
 from ctran.losses import Kind
 from ctran.masking import Evidence, Reveal
 from ctran.metrics import PRESETS
+
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
+"""Of Lightning, those that are tested here."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,8 @@ class Training:
         precision: numbers of the arithmetic: 32-true, bf16-mixed or 16-mixed.
         recompute: do the encoder's layers again in the backward instead of keeping what they made: less memory, more time, the
             same numbers. For many labels.
-        devices: how many devices; strategies of Lightning over them.
-        strategy: auto, ddp, fsdp, ...
+        devices: how many devices of this machine, one process each; a step takes batch_size pictures from each.
+        strategy: auto, or one of Lightning's ddp: every device holds the whole model.
         accelerator: auto, cpu, gpu, ...
         workers: processes that load pictures.
         deterministic: use deterministic algorithms alone, so that the same recipe and seed give the same weights on the same
@@ -139,57 +143,51 @@ class Training:
         init_from: a model folder to start from; labels with the same name keep their weights.
     """
 
-    epochs: int = 100
-    batch_size: int = 16
+    epochs: int = within(100, 1)
+    batch_size: int = within(16, 1)
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = 1e-5
-    backbone_learning_rate: float | None = None
-    anchor_learning_rate: float | None = None
-    weight_decay: float = 0.0
-    anchor_weight_decay: float | None = None
+    learning_rate: float = within(1e-5, 0)
+    backbone_learning_rate: float | None = within(None, 0)
+    anchor_learning_rate: float | None = within(None, 0)
+    weight_decay: float = within(0.0, 0)
+    anchor_weight_decay: float | None = within(None, 0)
     schedule: Literal["constant", "cosine", "onecycle"] = "constant"
-    clip_norm: float = 0.0
+    clip_norm: float = within(0.0, 0)
     loss: Kind = "bce"
     reduction: Literal["mean", "sum"] = "mean"
     exclusive: Literal["bce", "softmax"] = "bce"
     mask_by: Literal["labels", "groups"] = "labels"
     mask_over: Literal["all", "extra"] = "all"
-    unknown_share: tuple[float, float] = (0.25, 1.0)
-    all_unknown: float = 0.0
-    hide_image: float = 0.0
-    label_smoothing: float = 0.0
+    unknown_share: tuple[float, float] = within((0.25, 1.0), 0, 1)
+    all_unknown: float = within(0.0, 0, 1)
+    hide_image: float = within(0.0, 0, 1)
+    label_smoothing: float = within(0.0, 0, 1)
     prior_bias: bool = False
-    apart_epochs: int = 0
-    anchor_folds: int = 0
-    apart_learning_rate: float | None = None
-    ema: float = 0.0
+    apart_epochs: int = within(0, 0)
+    anchor_folds: int = within(0, 0)
+    apart_learning_rate: float | None = within(None, 0)
+    ema: float = within(0.0, 0, 1)
     augmentation: Augmentation = "ctran576"
-    feature_views: int = 0
-    patience: int = 0
+    feature_views: int = within(0, 0)
+    patience: int = within(0, 0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     recompute: bool = False
-    devices: int = 1
+    devices: int = within(1, 1)
     strategy: str = "auto"
     accelerator: str = "auto"
-    workers: int = 0
+    workers: int = within(0, 0)
     deterministic: bool = True
     init_from: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "devices"):
-            if getattr(self, name) < 1:
-                raise UserError(f"training.{name} must be at least 1, got {getattr(self, name)}")
-        rates = ("learning_rate", "backbone_learning_rate", "anchor_learning_rate", "apart_learning_rate")
-        amounts = ("weight_decay", "anchor_weight_decay", "clip_norm", "feature_views", "patience", "workers")
-        for name in (*rates, *amounts):
-            if (getattr(self, name) or 0) < 0:
-                raise UserError(f"training.{name} must not be negative, got {getattr(self, name)}")
+        check_bounds(self, "training")
         if not 0 <= self.unknown_share[0] <= self.unknown_share[1] <= 1:
             raise UserError(f"training.unknown_share must be two shares, 0 <= least <= most <= 1, got {self.unknown_share}")
-        for name in ("all_unknown", "hide_image", "label_smoothing", "ema"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"training.{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if self.anchor_folds < 0 or self.anchor_folds == 1:
+        if self.unknown_share[1] == 0 and self.all_unknown == 0:
+            raise UserError(
+                "training.unknown_share [0, 0] hides no label, so nothing is trained: its second share must be above 0"
+            )
+        if self.anchor_folds == 1:
             raise UserError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
         if not 0 <= self.apart_epochs <= self.epochs:
             raise UserError(
@@ -198,6 +196,13 @@ class Training:
             )
         if self.feature_views and self.backbone_learning_rate != 0:
             raise UserError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
+        if self.strategy not in STRATEGIES:
+            raise UserError(
+                f"training.strategy must be {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}, got {self.strategy!r}: "
+                "every device holds the whole model; strategies that split it (fsdp, deepspeed) or fork are not supported"
+            )
+        if self.precision == "16-mixed" and self.accelerator == "cpu":
+            raise UserError("training.precision 16-mixed needs a GPU: with training.accelerator cpu set bf16-mixed or 32-true")
 
 
 @dataclass(frozen=True)
@@ -214,22 +219,21 @@ class Evaluation:
         presets: published definitions of the metrics to report as well: ctran, mlgcn, voc.
     """
 
-    known_share: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)
-    known_groups: tuple[int, ...] = ()
+    known_share: tuple[float, ...] = within((0.0, 0.25, 0.5, 0.75), 0, 1)
+    known_groups: tuple[int, ...] = within((), 0)
     reveal: Reveal = "random"
-    seed: int = 0
-    draws: int = 1
+    seed: int = within(0, 0)
+    draws: int = within(1, 1)
     presets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.known_share or not all(0 <= share <= 1 for share in self.known_share):
             raise UserError(f"evaluation.known_share must be shares between 0 and 1, got {list(self.known_share)}")
+        check_bounds(self, "evaluation")
         for name in ("known_share", "known_groups"):
             values = getattr(self, name)
             if twice := [v for i, v in enumerate(values) if v in values[:i]]:
                 raise UserError(f"evaluation.{name} has {twice[0]:g} twice; to draw it several times: evaluation.draws")
-        if self.draws < 1:
-            raise UserError(f"evaluation.draws must be at least 1, got {self.draws}")
         if unknown := [p for p in self.presets if p not in PRESETS]:
             raise UserError(f"evaluation.presets: unknown preset {unknown[0]!r} (there are: {', '.join(PRESETS)})")
         self.settings()

@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from ctran.bounds import check_bounds, within
 from ctran.data import captions, coco, official
 from ctran.data.names import read_labels
 from ctran.data.plain_pickle import unpickle
 from ctran.data.table import DataError, SampleTable
-from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.progress import track
 from ctran.textfile import read_text
@@ -77,7 +77,7 @@ class Config:
     """
 
     root: Path
-    words: int = 1000
+    words: int = within(1000, 1)
     vocabulary: Path | None = None
     wordnet: Path | None = None
     stopwords: Path | None = None
@@ -86,14 +86,12 @@ class Config:
     train_images: str = "train2014"
     val_images: str = "val2014"
     select_on: official.Selection = "val"
-    val: int = 5000
-    test: int = 5000
+    val: int = within(5000, 1)
+    test: int = within(5000, 1)
     check_counts: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("words", "val", "test"):
-            if getattr(self, name) < 1:
-                raise UserError(f"data.{name} must be at least 1, got {getattr(self, name)}")
+        check_bounds(self, "data")
 
 
 @dataclass(frozen=True)

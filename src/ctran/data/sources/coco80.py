@@ -8,9 +8,9 @@ SSGRL and SRN keep them (``keep_empty``). The label order is that of the categor
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctran.bounds import check_bounds, within
 from ctran.data import coco, official
 from ctran.data.table import DataError, SampleTable
-from ctran.errors import UserError
 from ctran.labels import Group, LabelSpace
 from ctran.progress import track
 
@@ -58,14 +58,13 @@ class Config:
     root: Path
     keep_empty: bool = False
     crowd: bool = True
-    min_area: float = 0.0
+    min_area: float = within(0.0, 0)
     select_on: official.Selection = "val"
-    val: int = 5000
+    val: int = within(5000, 1)
     check_counts: bool = True
 
     def __post_init__(self) -> None:
-        if self.min_area < 0:
-            raise UserError(f"data.min_area must not be negative, got {self.min_area}")
+        check_bounds(self, "data")
 
 
 def label_space(path: Path, categories: list[coco.Category]) -> LabelSpace:

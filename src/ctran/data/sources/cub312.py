@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int
 
+from ctran.bounds import check_bounds, within
 from ctran.data import cub_archive, official
 from ctran.data.cub_archive import Archive
 from ctran.data.cub_concepts import CONCEPTS, NOT_VISIBLE, class_attributes, frequent, grouped
@@ -66,8 +67,11 @@ class Config:
     split: Literal["official", "paper"] = "official"
     attributes: Literal["class", "image"] = "class"
     select_on: official.Selection = "val"
-    val: int = 1198
+    val: int = within(1198, 1)
     check_counts: bool = True
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "data")
 
 
 Concepts: TypeAlias = Bool[np.ndarray, "N 112"]

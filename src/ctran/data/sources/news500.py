@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ctran.bounds import check_bounds, within
 from ctran.data import official
 from ctran.data.names import read_labels
 from ctran.data.plain_pickle import unpickle
@@ -55,8 +56,11 @@ class Config:
     strip_prefix: str = "/localtmp/data/data/"
     names: Path | None = None
     select_on: official.Selection = "val"
-    val: int = 10_304
+    val: int = within(10_304, 1)
     check_counts: bool = True
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "data")
 
 
 class Pictures(NamedTuple):

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from ctran.bounds import check_bounds, within
 from ctran.data import official
 from ctran.data.open_images import Verified, read_descriptions, read_verified
 from ctran.data.table import DataError, SampleTable
-from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState, nearest
 from ctran.textfile import read_text
 
@@ -56,12 +56,11 @@ class Config:
 
     root: Path
     labels: Path | None = None
-    min_positives: int = 100
+    min_positives: int = within(100, 1)
     select_on: official.Selection = "val"
 
     def __post_init__(self) -> None:
-        if self.min_positives < 1:
-            raise UserError(f"data.min_positives must be at least 1, got {self.min_positives}")
+        check_bounds(self, "data")
 
 
 def find_file(root: Path, names: Sequence[str], rest: str) -> Path:

@@ -10,6 +10,7 @@ from datasets import Dataset, Features, Image, List, Value
 from jaxtyping import Bool
 from PIL import Image as PILImage
 
+from ctran.bounds import check_bounds, within
 from ctran.data.planted_world import World
 from ctran.data.sources import openclipart
 from ctran.data.table import DataError, SampleTable
@@ -67,23 +68,22 @@ class Config:
         root: folder of Open Clip Art's Parquet files; a checkout of the repository finds its own.
     """
 
-    train: int = 8000
-    val: int = 500
-    test: int = 1000
-    objects: int = 6
-    drawn_share: float = 0.35
-    coupling: float = 0.7
-    scene_coupling: float = 0.3
-    canvas: int = 224
-    drawing: tuple[float, float] = (0.42, 0.6)
-    seed: int = 0
+    train: int = within(8000, 1)
+    val: int = within(500, 1)
+    test: int = within(1000, 1)
+    objects: int = within(6, 2, len(FOLDERS))
+    drawn_share: float = within(0.35, 0, 1)
+    coupling: float = within(0.7)
+    scene_coupling: float = within(0.3)
+    canvas: int = within(224, 16, 8192, unit="pixels")
+    drawing: tuple[float, float] = within((0.42, 0.6), 0, 1, above=True)
+    seed: int = within(0, 0)
     root: Path | None = None
 
     def __post_init__(self) -> None:
-        if not 2 <= self.objects <= len(FOLDERS):
-            raise UserError(f"data.objects must lie between 2 and {len(FOLDERS)}, got {self.objects}")
-        if not 0 < self.drawing[0] <= self.drawing[1] <= 1:
-            raise UserError(f"data.drawing must be two shares, 0 < least <= greatest <= 1, got {self.drawing}")
+        check_bounds(self, "data")
+        if self.drawing[0] > self.drawing[1]:
+            raise UserError(f"data.drawing must be two shares, the least and the greatest, got {self.drawing}")
 
 
 def label_space(config: Config) -> LabelSpace:

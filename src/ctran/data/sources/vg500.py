@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctran.bounds import check_bounds, within
 from ctran.data import official
 from ctran.data.names import read_labels
 from ctran.data.table import DataError, SampleTable
@@ -54,8 +55,11 @@ class Config:
     root: Path
     names: Path | None = None
     select_on: official.Selection = "val"
-    val: int = 5000
+    val: int = within(5000, 1)
     check_counts: bool = True
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "data")
 
 
 def label_space(names: Path | None) -> LabelSpace:

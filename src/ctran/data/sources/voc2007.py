@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ctran.bounds import check_bounds, within
 from ctran.data import official
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace, LabelState
@@ -67,8 +68,11 @@ class Config:
     root: Path
     difficult: Literal["unknown", "negative", "mlgcn"] = "unknown"
     select_on: official.Selection = "val"
-    val: int = 500
+    val: int = within(500, 1)
     check_counts: bool = True
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "data")
 
 
 def read_marks(path: Path, ids: list[str]) -> list[int]:
