@@ -3,18 +3,26 @@
 import hashlib
 import json
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ctran.data.sources.imagefolder import names_of
 from ctran.decoding import ending_of
 from ctran.errors import UserError
 from ctran.files import write_bytes
+from ctran.serving.merging import merge
 
 FILE, LOCK = "metadata.jsonl", ".metadata.lock"
+PATIENCE = 10.0
+"""Seconds that a save waits for another process."""
+
+
+class BusyError(UserError):
+    """Another process is saving into the folder, and does not end."""
 
 
 class AnnotationError(UserError):
@@ -47,13 +55,13 @@ class Annotations:
         self._seen = self._stamp()
         self._rows = self._read()
 
-    def _stamp(self) -> tuple[int, int] | None:
-        """Changes when the file does."""
+    def _stamp(self) -> tuple[int, ...] | None:
+        """Changes when the file does, also where a clock tick and the size are the same."""
         try:
             stat = (self.folder / FILE).stat()
         except FileNotFoundError:
             return None
-        return stat.st_mtime_ns, stat.st_size
+        return stat.st_ino, stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size
 
     def _fresh(self) -> dict[str, dict[str, Any]]:
         """Rows as they are on the disk now."""
@@ -65,14 +73,23 @@ class Annotations:
         path, rows = self.folder / FILE, dict[str, dict[str, Any]]()
         if not path.is_file():
             return rows
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise AnnotationError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-                rows[row["file_name"]] = row
-            except (ValueError, TypeError, KeyError):
-                raise AnnotationError(f"{path}, row {number}: expected JSON with a file_name, got {line[:60]!r}") from None
+                name = row["file_name"]
+            except (ValueError, TypeError, KeyError, RecursionError):
+                row = name = None
+            if not isinstance(row, dict) or not isinstance(name, str):
+                raise AnnotationError(f"{path}, row {number}: expected JSON with a file_name, got {line[:60]!r}")
+            if name in rows:
+                raise AnnotationError(f"{path}, row {number}: {name[:200]!r} is listed twice; make one row of the two")
+            rows[name] = row
         return rows
 
     def __len__(self) -> int:
@@ -86,7 +103,9 @@ class Annotations:
     def known(self, file_name: str) -> dict[str, bool]:
         """What was said of a picture, in labels of the model; one in both lists is present, as it is for training."""
         with self._lock:
-            row = self._fresh().get(file_name, {})
+            return self._known(self._fresh().get(file_name, {}))
+
+    def _known(self, row: Mapping[str, Any]) -> dict[str, bool]:
         said = dict.fromkeys(self._listed(row, "labels"), True)
         said |= {name: False for name in self._listed(row, "negatives") if name not in said}
         return {name: present for name, present in said.items() if self.names is None or name in self.names}
@@ -99,25 +118,49 @@ class Annotations:
         """What the rows call a picture of the folder."""
         return path.relative_to(self.folder).as_posix()
 
-    def save(self, file_name: str, known: Mapping[str, bool], content: bytes | None = None) -> str:
-        """Write what is known of a picture; an earlier row of it is replaced.
+    def name_of(self, file_name: str, content: bytes) -> str:
+        """What the rows call a picture that does not lie in the folder: the digest of its content, so that no two collide.
+
+        Args:
+            file_name: what its sender calls it; only its ending counts.
+        """
+        return hashlib.sha256(content).hexdigest()[:24] + ending_of(content, file_name)
+
+    def save(
+        self,
+        file_name: str,
+        known: Mapping[str, bool],
+        content: bytes | None = None,
+        *,
+        base: Mapping[str, bool] | None = None,
+        contradicts: Callable[[Mapping[str, bool]], bool] = lambda known: False,
+    ) -> str:
+        """Write what is known of a picture.
 
         Args:
             file_name: relative to the folder; where ``content`` is given, only its ending counts.
-            content: of a picture that is not in the folder yet; it is named by its digest, so that no two get in each other's
-                way.
+            content: of a picture that is not in the folder yet; it is stored as :meth:`name_of` says.
+            base: what :meth:`known` gave when the annotator began: only the changes since then are applied, so that what
+                somebody else saved meanwhile is kept. None replaces the row's labels of the model.
+            contradicts: whether labels cannot be together, for the merge.
 
         Returns:
-            The file name of the row.
+            The file name of the row; :meth:`known` gives what is stored now.
+
+        Raises:
+            ConflictError: somebody else saved meanwhile what contradicts these changes; nothing is written.
+            BusyError: another process holds the folder's lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock, FileLock(self.folder / LOCK):
+        with self._lock, self._alone():
             if content is not None:
-                file_name = hashlib.sha256(content).hexdigest()[:24] + ending_of(content, file_name)
-                if not (self.folder / file_name).exists():
-                    write_bytes(self.folder / file_name, content)
+                file_name = self.name_of(file_name, content)
             rows = self._fresh()
             row = rows.get(file_name, {"file_name": file_name})
+            if base is not None:
+                known = merge(base, known, self._known(row), contradicts)
+            if content is not None and not (self.folder / file_name).exists():
+                write_bytes(self.folder / file_name, content)
             lists = {
                 column: [*self._foreign(row, column), *(name for name, yes in known.items() if yes == present)]
                 for column, present in (("labels", True), ("negatives", False))
@@ -127,6 +170,18 @@ class Annotations:
             write_bytes(self.folder / FILE, text.encode())
             self._rows, self._seen = rows, self._stamp()
         return file_name
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock that other servers of the folder wait for."""
+        try:
+            held = FileLock(self.folder / LOCK, timeout=PATIENCE).acquire()
+        except Timeout:
+            raise BusyError(
+                f"{self.folder / LOCK} has been held by another process for {PATIENCE:g} s; nothing is saved: try again"
+            ) from None
+        with held:
+            yield
 
     def _foreign(self, row: Mapping[str, Any], column: str) -> list[str]:
         """Labels of a cell that the model does not have."""

@@ -23,9 +23,10 @@ from ctran.decoding import BrokenImageError, NotAPictureError
 from ctran.inference.predictor import Predictor
 from ctran.labels import UnknownLabelError
 from ctran.serving import images, label_studio, studio
-from ctran.serving.annotations import Annotations
+from ctran.serving.annotations import Annotations, BusyError
 from ctran.serving.batching import StoppingError
 from ctran.serving.gallery import Gallery
+from ctran.serving.merging import ConflictError
 from ctran.serving.middleware import RETRY_AFTER, Gate, TooLargeError
 from ctran.serving.settings import Settings
 from ctran.serving.state import State, StateOf
@@ -67,12 +68,19 @@ def create_app(
         app.include_router(router, dependencies=secured)
     app.mount("/static", StaticFiles(directory=studio.STATIC), name="static")
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ConflictError, _conflict)
     for error, status in STATUS.items():
         app.add_exception_handler(error, _handler(status))
     app.add_middleware(Gate, settings=settings, metrics=state.metrics)
     if "*" not in settings.hosts:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
     return app
+
+
+async def _conflict(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ConflictError)
+    conflicts = [{"yours": dict(each.yours), "saved": dict(each.saved)} for each in error.conflicts]
+    return JSONResponse({"detail": str(error), "conflicts": conflicts, "saved": dict(error.saved)}, 409)
 
 
 STATUS: dict[type[Exception], int] = {
@@ -82,6 +90,7 @@ STATUS: dict[type[Exception], int] = {
     BrokenImageError: 422,
     UnknownLabelError: 422,
     ValueError: 422,
+    BusyError: 503,
     StoppingError: 503,
 }
 

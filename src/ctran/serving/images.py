@@ -13,7 +13,7 @@ from ctran.decoding import as_image
 from ctran.inference.session import LabelSet
 from ctran.plots.heat import evidence_overlay, overlay
 from ctran.serving import schemas
-from ctran.serving.state import PICTURE, LookOf, StateOf, answer, jpeg, png
+from ctran.serving.state import PICTURE, LookOf, StateOf, annotation, answer, jpeg, png
 
 router = APIRouter(prefix="/v1", tags=["v1"])
 
@@ -35,8 +35,8 @@ async def sent(request: Request) -> tuple[bytes, str]:
 @router.post("/images", status_code=201)
 def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> schemas.Image:
     """Look at a picture: the body of the request, or the file of a form. The id is good until the picture is forgotten."""
-    name, session = state.keep(*picture)
-    return schemas.Image(id=name, name=picture[1], **answer(session.predict()))
+    name, look = state.keep(*picture)
+    return schemas.Image(id=name, name=picture[1], **annotation(look.base), **answer(look.session.predict()))
 
 
 @router.post("/images/{image}/predict")

@@ -27,6 +27,16 @@ class Told(Body):
     known: Known = {}
 
 
+class SaveBody(Told):
+    """An annotation to save."""
+
+    base: Known | None = Field(
+        None,
+        description="labels that were saved when the annotator began: only the changes from there to `known` are applied, so "
+        "that nothing is lost that others saved meanwhile; by default what this id was opened or last saved with",
+    )
+
+
 class PredictBody(Told):
     """A question about one picture."""
 
@@ -88,6 +98,7 @@ class Image(Answer):
     id: str
     name: str
     saved: bool = Field(False, description="there is an annotation of it")
+    annotation: dict[str, bool] = Field({}, description="the labels that are saved of it: the base of what is saved next")
 
 
 class AskedQuestion(BaseModel):
@@ -125,6 +136,27 @@ class Saved(BaseModel):
 
     file_name: str
     count: int
+    merged: dict[str, bool] | None = Field(
+        None, description="what is saved now, where that is more than was sent: somebody else saved meanwhile"
+    )
+
+
+Change = Annotated[dict[str, bool | None], Field(description="label -> present, absent, or null: set back to unknown")]
+
+
+class Conflict(BaseModel):
+    """Two changes of which only one can be kept."""
+
+    yours: Change
+    saved: Change
+
+
+class Conflicts(BaseModel):
+    """Somebody else saved meanwhile what contradicts the annotation; nothing was written."""
+
+    detail: str
+    conflicts: list[Conflict] = Field([], description="empty where this server saves nothing at all")
+    saved: dict[str, bool] = Field({}, description="what is saved now: the base of the next try")
 
 
 class About(BaseModel):

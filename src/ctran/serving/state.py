@@ -1,6 +1,8 @@
 """What the endpoints share: one model, the pictures that were looked at, and how their answers are written."""
 
 import io
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -10,9 +12,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ctran.decoding import open_image, open_pixels, pixels_in
+from ctran.errors import UserError
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
-from ctran.inference.session import Session
 from ctran.serving.annotations import Annotations
 from ctran.serving.batching import BatchedPredictor
 from ctran.serving.budget import Budget
@@ -57,10 +59,27 @@ class State:
         self.predictor.close()
         self.pictures.close()
 
-    def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Session]:
-        """Look, and keep what was seen; ``file_name`` where the picture is in the folder of annotations."""
+    def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Look]:
+        """Encode a picture, and keep what was encoded; ``file_name`` where the picture is in the folder of annotations."""
         session = self.predictor.look_at(self.square(content, name), picture=partial(self.pixels, content, name))
-        return self.store.add(Look(session, content, name, file_name)), session
+        look = Look(session, content, name, file_name)
+        look = replace(look, base=self.annotated(look))
+        return self.store.add(look), look
+
+    def annotated(self, look: Look) -> Mapping[str, bool] | None:
+        """What is saved of a picture now; None where nobody saved anything of it."""
+        if self.annotations is None or not (saved := self.annotations.saved()):
+            return None
+        name = look.file_name or self.annotations.name_of(look.name, look.content)
+        return self.annotations.known(name) if name in saved else None
+
+    def contradicts(self, known: Mapping[str, bool]) -> bool:
+        """Whether these labels cannot be together."""
+        try:
+            self.predictor.labels.states(known)
+        except UserError:
+            return True
+        return False
 
     def square(self, content: bytes, name: str) -> Tensor:
         """What the model sees of a picture; those that are decoded at once have no more pixels together than one may have."""
@@ -98,6 +117,11 @@ LookOf = Annotated[Look, Depends(look_of)]
 def answer(prediction: Prediction) -> dict[str, Any]:
     """A prediction as JSON."""
     return {"labels": prediction.labels, "probabilities": prediction.probabilities, "known": prediction.known}
+
+
+def annotation(saved: Mapping[str, bool] | None) -> dict[str, Any]:
+    """What is saved of a picture, as JSON."""
+    return {"saved": saved is not None, "annotation": dict(saved or {})}
 
 
 PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}, "image/png": {}}}}

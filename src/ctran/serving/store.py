@@ -3,7 +3,8 @@
 import secrets
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from ctran.inference.session import Session
 
@@ -24,12 +25,15 @@ class Look:
         content: the file as it was sent.
         name: what its sender called it.
         file_name: in the folder of annotations; None for a picture that is not from there.
+        base: what was saved of it when this client opened or last saved it, to which its changes are relative; None for
+            nothing.
     """
 
     session: Session
     content: bytes
     name: str
     file_name: str | None = None
+    base: Mapping[str, bool] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -62,6 +66,12 @@ class Store:
                 _, old = self._looks.popitem(last=False)
                 self.nbytes -= old.nbytes
         return name
+
+    def rebase(self, name: str, base: Mapping[str, bool]) -> None:
+        """Changes of this client are relative to ``base`` from now on; nothing where the picture was dropped meanwhile."""
+        with self._lock:
+            if name in self._looks:
+                self._looks[name] = replace(self._looks[name], base=base)
 
     def __getitem__(self, name: str) -> Look:
         """The look of this id; it is now the one used last.

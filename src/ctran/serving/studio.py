@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 
 from ctran.serving import schemas
 from ctran.serving.gallery import Entry
-from ctran.serving.state import PICTURE, LookOf, State, StateOf, answer
+from ctran.serving.state import PICTURE, LookOf, State, StateOf, annotation, answer
 from ctran.version import __version__
 
 STATIC = Path(__file__).parent / "static"
@@ -47,22 +47,28 @@ def about(state: StateOf) -> schemas.About:
     )
 
 
-@router.post("/images/{image}/save")
-def save(body: schemas.Told, look: LookOf, state: StateOf) -> schemas.Saved:
-    """Write what is known of the picture to the server's folder."""
+@router.post("/images/{image}/save", response_model_exclude_none=True, responses={409: {"model": schemas.Conflicts}})
+def save(image: str, body: schemas.SaveBody, look: LookOf, state: StateOf) -> schemas.Saved:
+    """Write what is known of the picture to the server's folder: the changes since this id was opened or last saved.
+
+    What others saved meanwhile is kept. Where it contradicts these changes nothing is written: 409 shows both.
+    """
     if state.annotations is None:
         raise HTTPException(409, "this server saves nothing: start it with --save FOLDER")
     look.session.given(body.known)  # refuses names and contradictions
+    base = (look.base or {}) if body.base is None else body.base
+    for name in base:
+        state.predictor.labels.index(name)
+    new = {"file_name": look.name, "content": look.content} if look.file_name is None else {"file_name": look.file_name}
     try:
-        if look.file_name is None:
-            name = state.annotations.save(look.name, body.known, look.content)
-        else:
-            name = state.annotations.save(look.file_name, body.known)
+        name = state.annotations.save(**new, known=body.known, base=base, contradicts=state.contradicts)
     except OSError as error:
         raise HTTPException(
             507, f"{state.annotations.folder} cannot be written to ({error.strerror}); nothing is saved"
         ) from None
-    return schemas.Saved(file_name=name, count=len(state.annotations))
+    now = state.annotations.known(name)
+    state.store.rebase(image, now)
+    return schemas.Saved(file_name=name, count=len(state.annotations), merged=None if now == body.known else now)
 
 
 @router.get("/gallery")
@@ -87,10 +93,9 @@ def thumbnail(number: int, state: StateOf) -> Response:
 def open_gallery(number: int, state: StateOf) -> schemas.Image:
     """Look at a picture of the gallery; what was saved of it before is told."""
     entry = _entry(state, number)
-    name, session = state.keep(entry.content(), entry.name, entry.file_name)
-    saved = entry.file_name in _saved(state)
-    known = state.annotations.known(entry.file_name) if state.annotations and entry.file_name else {}
-    return schemas.Image(id=name, name=entry.name, saved=saved, **answer(session.given(known).predict()))
+    name, look = state.keep(entry.content(), entry.name, entry.file_name)
+    found = look.session.given(look.base or {}).predict()
+    return schemas.Image(id=name, name=entry.name, **annotation(look.base), **answer(found))
 
 
 def _saved(state: State) -> Collection[str | None]:
