@@ -1,4 +1,4 @@
-"""Several people annotate one folder: nothing that anybody saved is lost, and a contradiction is shown to whoever saves later."""
+"""Several people annotate one folder: nothing that anybody saved is lost, and a contradiction is shown to both sides."""
 
 import json
 import threading

@@ -36,8 +36,8 @@ class ConflictError(UserError):
 
     def __init__(self, conflicts: Sequence[Conflict], saved: Known) -> None:
         super().__init__(
-            f"conflict with an annotation that was saved meanwhile: {'; '.join(map(str, conflicts))}. Nothing was written: choose, "
-            "and save again with what is stored now as the base"
+            f"conflict with an annotation that was saved meanwhile: {'; '.join(map(str, conflicts))}. Nothing was written: "
+            "choose, and save again with what is stored now as the base"
         )
         self.conflicts, self.saved = conflicts, saved
 

@@ -2,7 +2,7 @@
 
 export class Answers {
   /**
-   * @param {Object<string, boolean>} known what was said before
+   * @param {Object<string, boolean>} known what is saved of the picture: the base of what is saved next
    * @param {Map<string, string[]>} rivals label -> the labels of its exclusive group
    */
   constructor(known, rivals) {
@@ -10,6 +10,7 @@ export class Answers {
     this.rivals = rivals
     this.past = []
     this.kept = this.known // as it was when saved
+    this.base = this.known // as the server has it: changes are relative to this
     this.heard = { known: this.known, past: [] } // as the server last took it
   }
 
@@ -43,6 +44,37 @@ export class Answers {
     this.known = known
   }
 
+  /**
+   * This was saved, and is stored as `now`, which may hold answers of others. Returns whether they are new here.
+   * @param {Map<string, boolean>} known
+   * @param {Map<string, boolean>} now
+   */
+  stored(known, now) {
+    this.kept = this.base = known
+    if (this.known !== known || same(known, now)) return false // the next save merges what was answered meanwhile
+    this.become(now)
+    this.kept = this.base = now
+    return true
+  }
+
+  /**
+   * Somebody else saved meanwhile: take over what is stored now, and keep the own changes but those given up.
+   * @param {Map<string, boolean>} saved what is stored now
+   * @param {{yours: Object, saved: Object, keep: 'yours'|'saved'}[]} decided of each conflict, which side is kept
+   */
+  decide(saved, decided) {
+    const known = new Map(saved)
+    const given = new Set(decided.filter((c) => c.keep === 'saved').flatMap((c) => Object.keys(c.yours)))
+    for (const { keep, saved: theirs } of decided) if (keep === 'yours') for (const name of Object.keys(theirs)) known.delete(name)
+    for (const name of new Set([...this.base.keys(), ...this.known.keys()])) {
+      if (given.has(name) || this.known.get(name) === this.base.get(name)) continue
+      known.delete(name)
+      if (this.known.has(name)) known.set(name, this.known.get(name))
+    }
+    this.base = saved
+    this.become(known)
+  }
+
   /** Whether there was something to take back. */
   undo() {
     if (!this.past.length) return false
@@ -66,3 +98,5 @@ export class Answers {
     Object.assign(this, this.heard)
   }
 }
+
+const same = (one, other) => one.size === other.size && [...one].every(([name, said]) => other.get(name) === said)

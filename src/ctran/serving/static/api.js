@@ -15,9 +15,10 @@ export function authorise(text) {
 
 /** The server answered with an error, or not at all (status 0). */
 export class Refused extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, body = null) {
     super(detail)
     this.status = status
+    this.body = body // all of the answer, where it is JSON
   }
 }
 
@@ -37,16 +38,18 @@ async function request(path, options = {}, tries = 5) {
     await wait(Number(response.headers.get('Retry-After')) || 1)
     return request(path, options, tries - 1)
   }
-  if (!response.ok) throw new Refused(response.status, await detail(response))
+  if (!response.ok) throw await refused(response)
   return response
 }
 
-async function detail(response) {
+async function refused(response) {
   try {
-    const { detail } = await response.json()
-    return typeof detail === 'string' ? detail : detail.map((d) => `${d.loc.slice(1).join('.')}: ${d.msg}`).join('; ')
+    const body = await response.json()
+    const { detail } = body
+    const text = typeof detail === 'string' ? detail : detail.map((d) => `${d.loc.slice(1).join('.')}: ${d.msg}`).join('; ')
+    return new Refused(response.status, text, body)
   } catch {
-    return `The server answered ${response.status}.`
+    return new Refused(response.status, `The server answered ${response.status}.`)
   }
 }
 
@@ -67,4 +70,5 @@ export const predict = async (id, known, signal) => (await post(`${image(id)}/pr
 export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k, policy: 'total' }, signal)).json()
 export const attention = (id, label, known, signal) =>
   url(post(`${image(id)}/attention/${encodeURIComponent(label)}`, { known }, signal))
-export const save = async (id, known) => (await post(`${image(id)}/save`, { known })).json()
+/** Only the changes from `base` to `known` are applied; 409 where somebody else saved meanwhile what contradicts them. */
+export const save = async (id, known, base) => (await post(`${image(id)}/save`, { known, base })).json()

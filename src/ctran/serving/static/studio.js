@@ -2,6 +2,7 @@
 
 import { Answers } from './answers.js'
 import * as api from './api.js'
+import { choose } from './conflict.js'
 import { LabelList } from './list.js'
 
 const $ = (id) => document.getElementById(id)
@@ -89,7 +90,7 @@ async function open(number, name, get) {
     const image = await get(signal)
     const src = await api.picture(image.id, signal)
     state.image = { id: image.id, name: name ?? image.name }
-    state.answers = new Answers(image.known, state.rivals)
+    state.answers = new Answers(image.annotation, state.rivals)
     state.said = null
     show('picture', src)
     $('picture').alt = `Picture ${state.image.name}`
@@ -98,6 +99,7 @@ async function open(number, name, get) {
     $('panel').hidden = $('panel').inert = false
     hear(image)
     $('labels').scrollTop = 0
+    if (Object.keys(image.known).length < state.answers.known.size) await said() // an upload that was annotated before
   } catch (error) {
     if (error.name === 'AbortError') throw error // another is opened
     if (number === null && old) {
@@ -386,17 +388,41 @@ const copy = attempt(async () => {
   say('Copied.')
 })
 
-const save = attempt(async () => {
+let saving = Promise.resolve()
+
+/** Saves go one after the other, as each is relative to what the one before has stored. */
+const save = attempt(() => {
   const { image, answers, at } = state
-  const { known } = answers
-  const { count } = await api.save(image.id, answers.plain)
-  answers.kept = known
-  say(`Saved; ${count} annotated.`)
-  if (at === null) return
-  if (state.entries[at]) state.entries[at].saved = true
-  marked()
-  if (state.at === at && at + 1 < state.about.gallery) await openNumber(at + 1)
+  const mine = saving.then(() => store(image, answers, at))
+  saving = mine.catch(() => undefined)
+  return mine
 })
+
+/** Save the answers about a picture; false where somebody else's contradict them and nothing was chosen. */
+async function store(image, answers, at) {
+  const { known } = answers
+  let found
+  try {
+    found = await api.save(image.id, answers.plain, Object.fromEntries(answers.base))
+  } catch (error) {
+    const { conflicts, saved } = error.body ?? {}
+    if (error.status !== 409 || !conflicts?.length) throw error
+    const kept = await choose($('conflict'), conflicts)
+    if (!kept) return say('Not saved.')
+    answers.decide(new Map(Object.entries(saved)), conflicts.map((each, number) => ({ ...each, keep: kept[number] })))
+    if (state.answers === answers) attempt(said)()
+    return store(image, answers, at)
+  }
+  const more = answers.stored(known, found.merged ? new Map(Object.entries(found.merged)) : known)
+  say(`Saved; ${found.count} annotated.${found.merged ? ' Answers of somebody else are kept with yours.' : ''}`)
+  if (at !== null) {
+    if (state.entries[at]) state.entries[at].saved = true
+    marked()
+    if (state.at === at && at + 1 < state.about.gallery) return openNumber(at + 1)
+  }
+  if (more && state.answers === answers) await said()
+  return undefined
+}
 
 // ------------------------------------------------------------------ the page
 
@@ -445,7 +471,7 @@ document.addEventListener('keydown', (event) => {
     list.move(0)
     return
   }
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || $('help').open || !state.about) return
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || !state.about) return
   const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key]
   if (!action || (['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', '/'].includes(event.key) && !state.image)) return
   event.preventDefault()
