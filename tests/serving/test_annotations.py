@@ -78,3 +78,14 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path, line):
     (tmp_path / "metadata.jsonl").write_text(f'{{"file_name": "x.png"}}\n{line}\n')
     with pytest.raises(AnnotationError, match="row 2: expected JSON with a file_name"):
         Annotations(tmp_path)
+
+
+def test_a_save_keeps_the_mode_of_the_file_and_a_symbolic_link_to_it(tmp_path):
+    folder, shared = tmp_path / "photos", tmp_path / "shared.jsonl"
+    folder.mkdir()
+    shared.write_text('{"file_name": "x.png", "labels": []}\n')
+    shared.chmod(0o664)
+    (folder / "metadata.jsonl").symlink_to(shared)
+    Annotations(folder).save("x.png", {"a": True})
+    assert (folder / "metadata.jsonl").is_symlink() and shared.stat().st_mode & 0o777 == 0o664
+    assert json.loads(shared.read_text())["labels"] == ["a"]

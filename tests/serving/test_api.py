@@ -292,7 +292,7 @@ def test_a_picture_that_is_gone_and_a_folder_that_is_full_are_said(client, image
     def full(*given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ctran.serving.annotations._write", full)
+    monkeypatch.setattr("ctran.serving.annotations.write_bytes", full)
     answer = client.post(f"/v1/images/{image}/save", json={"known": {"flag": True}})
     assert answer.status_code == 507 and "No space left on device" in answer.json()["detail"]
 
