@@ -2,15 +2,19 @@
 
 import base64
 import json
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from ctran.labels import LabelSpace
 from ctran.serving.label_config import LabelConfig, LabelConfigError
 from ctran.serving.task_pictures import TaskPictureError, TaskPictures
-from tests.serving.conftest import SPACE, encoded
+from tests.serving.conftest import SPACE, encoded, wait_until
 
 CONFIG = """<View>
   <Image name="image" value="$photo"/>
@@ -45,10 +49,16 @@ def choices_of(answer):
 def test_it_says_that_it_is_up_and_which_model_it_is(client, caplog):
     assert client.get("/health").json() == {"status": "UP"}
     body = {"project": "1.17", "schema": CONFIG, "hostname": "http://x", "access_token": "t", "extra_params": None}
+    found = client.post("/setup", json=body).json()
+    left_out = [
+        "<Choices name='tags'>: no labels of the model: 'tree'; did you mean 'star'?",
+        "<Choices name='parts'>: perRegion is not supported",
+    ]
+    assert found == {"model_version": "ctran", "left_out": left_out}  # Label Studio reads model_version alone
+    assert all(each in caplog.text for each in left_out)
+    assert ask(client, {"id": 3, "data": {"photo": INSIDE}}).json()["left_out"] == left_out
+    body["schema"] = ONE.format("")
     assert client.post("/setup", json=body).json() == {"model_version": "ctran"}
-    assert (
-        "<Choices name='tags'>: no labels of the model: 'tree'" in caplog.text and "perRegion is not supported" in caplog.text
-    )
 
 
 def test_choices_are_those_that_the_tagger_predicts(client, tagger):
@@ -112,6 +122,98 @@ def test_a_task_that_cannot_be_answered_does_not_cost_the_others(client, caplog)
         assert error.startswith(wanted) and error in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("choice", "labels", "unknown"),
+    [
+        ('value="x" predicted_values="map,star"', ("map", "star"), []),
+        ('value="x" predicted_values=" map , star,, map"', ("map", "star"), []),
+        ('value="x" predicted_values="map, tree"', ("map",), ["tree"]),
+        ('value="x" predicted_values="a, b"', ("a, b",), []),
+        ('value="x" predicted_values="A, B"', ("a, b",), []),
+        ('value="x" predicted_values="a,b"', ("a", "b"), []),
+        ('value="x" predicted_values="MAP,Star"', ("map", "star"), []),
+        ('value="Map"', ("map",), []),
+        ('value="map, star"', (), ["map, star"]),
+        ('value="flag"', ("flag",), []),
+        ('value="FLag"', (), ["FLag"]),
+        ('value="x" predicted_values=","', (), [","]),
+        ('value="E\u0301t\u00e9"', ("\u00e9t\u00e9",), []),
+    ],
+)
+def test_a_choice_stands_for_the_labels_that_it_names(choice, labels, unknown):
+    space = LabelSpace(("flag", "FLAG", "map", "star", "a, b", "a", "b", "\u00e9t\u00e9"))
+    config = (
+        '<View><Image name="i" value="$i"/><Choices name="c" toName="i"><Choice value="star" alias="other"/>{}</Choices></View>'
+    )
+    found = LabelConfig.parse(config.format(f"<Choice {choice}/>"), space)
+    named = {name: each for name, each in found.choices[0].labels.items() if name != "other"}
+    assert tuple(named.values()) == ((labels,) if labels else ())
+    assert [name for name in unknown if repr(name) in "".join(found.left_out)] == unknown and bool(found.left_out) == bool(
+        unknown
+    )
+
+
+SEVERAL = """<View><Image name="image" value="$photo"/>
+  <Choices name="tags" toName="image" choice="multiple">
+    <Choice value="Sign" predicted_values="flag,star"/> <Choice value="MAP"/>
+  </Choices>
+  <Choices name="not" toName="image" choice="multiple" model_state="absent">
+    <Choice value="Sign" predicted_values="flag,star"/>
+  </Choices>
+</View>"""
+
+
+def test_a_choice_of_several_labels_is_predicted_if_any_is_and_as_surely_as_the_most_probable(client, tagger, monkeypatch):
+    for number in range(8):
+        picture = encoded(seed=number)
+        expected = tagger.predict(picture)
+        task = {"id": 3, "data": {"photo": "data:;base64," + base64.b64encode(picture).decode()}}
+        (found,) = ask(client, task, config=SEVERAL).json()["results"]
+        wanted = [name for name, of in (("Sign", {"flag", "star"}), ("MAP", {"map"})) if of & set(expected.labels)]
+        assert choices_of(found).get("tags", []) == wanted
+        p = {"Sign": max(expected.probabilities["flag"], expected.probabilities["star"]), "MAP": expected.probabilities["map"]}
+        sure = [p[name] if name in wanted else 1 - p[name] for name in p]
+        assert found["score"] == pytest.approx(sum(sure) / 2, abs=1e-5)
+
+
+def test_a_tick_of_several_labels_makes_none_known_and_stays_and_a_cross_makes_all_absent(client, tagger):
+    ticked = {"id": 1, "data": {"photo": INSIDE}, "annotations": [{"result": [ticks("tags", "Sign")]}]}
+    (found,) = ask(client, ticked, config=SEVERAL).json()["results"]
+    expected = tagger.predict(encoded())
+    assert choices_of(found)["tags"] == ["Sign"] + (["MAP"] if "map" in expected.labels else [])
+    p = expected.probabilities["map"]
+    assert found["score"] == pytest.approx((1 + max(p, 1 - p)) / 2, abs=1e-5)
+    crossed = {"id": 1, "data": {"photo": INSIDE}, "annotations": [{"result": [ticks("not", "Sign")]}]}
+    (found,) = ask(client, crossed, config=SEVERAL).json()["results"]
+    p = tagger.predict(encoded(), {"flag": False, "star": False}).probabilities["map"]
+    assert choices_of(found)["not"] == ["Sign"] and "Sign" not in choices_of(found).get("tags", [])
+    assert found["score"] == pytest.approx((1 + max(p, 1 - p)) / 2, abs=1e-5)
+
+
+def test_tasks_are_bounded_and_the_others_are_asked_for_again(serve):
+    client = serve(max_tasks=2)
+    answer = ask(client, *[{"id": n, "data": {"photo": INSIDE}} for n in range(5)]).json()
+    assert [bool(result) for result in answer["results"]] == [True, True, False, False, False]
+    assert answer["errors"] == ["3 of 5 tasks are beyond 2 a request; retrieve predictions again for them"]
+    answer = ask(serve(task_seconds=-1), {"id": 7, "data": {"photo": INSIDE}}).json()
+    assert answer["results"] == [[]] and answer["errors"][0].startswith("task 7: not begun within")
+
+
+def test_any_fault_of_one_task_costs_that_task_alone(client, monkeypatch, caplog):
+    look_at = client.app.state.ctran.predictor.look_at
+    faults = iter([OSError("a"), KeyError("b"), RecursionError("c"), ValueError("d")])
+
+    def fail(square):
+        if (error := next(faults, None)) is not None:
+            raise error
+        return look_at(square)
+
+    monkeypatch.setattr(client.app.state.ctran.predictor, "look_at", fail)
+    answer = ask(client, *[{"id": n, "data": {"photo": INSIDE}} for n in range(5)]).json()
+    assert sum(map(bool, answer["results"])) == 1 and caplog.text.count("Traceback") == 4
+    assert len(answer["errors"]) == 4 and all("the server failed; its log says why" in error for error in answer["errors"])
+
+
 ODD = [
     {"type": "choices", "from_name": "tags"},
     {"type": "choices", "from_name": "tags", "value": None},
@@ -136,6 +238,36 @@ def test_odd_tasks_do_not_cost_the_others_and_are_named_in_short(client, odd):
     answer = ask(client, odd, {"id": 2, "data": {"photo": INSIDE}}).json()
     assert answer["results"][0] == [] and answer["results"][1]
     assert len(answer["errors"][0]) < 200
+
+
+LONG = "x" * 100_000
+SOURCES = [
+    f"s3://{LONG}",
+    "s3://b/\ud800",
+    f"/data/{LONG}",
+    "/data/\ud800",
+    f"http://{LONG}",
+    "http://\ud800.example/",
+    "http://[::1",
+    "http://a:99999/",
+    "http://a\x00b/",
+    f"data:,{LONG}",
+    "data:,\ud800",
+    "data:image/png;base64,\ud800",
+    "data:image/png;base64,é",
+    LONG,
+    "\x00",
+    "",
+]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=range(len(SOURCES)))
+def test_odd_addresses_cost_their_task_alone_and_are_named_in_short(serve, caplog, source):
+    client = serve(label_studio="http://127.0.0.1:9")
+    body = {"tasks": [{"id": 1, "data": {"photo": source}}, {"id": 2, "data": {"photo": INSIDE}}], "label_config": CONFIG}
+    answer = client.post("/predict", content=json.dumps(body), headers={"Content-Type": "application/json"}).json()
+    assert answer["results"][0] == [] and answer["results"][1], answer["errors"]
+    assert len(answer["errors"]) == 1 and len(answer["errors"][0]) < 400 and "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("context", ["x", [1], {"result": "x"}])
@@ -322,6 +454,41 @@ def test_a_picture_that_is_too_large_and_keys_that_are_wrong(reader, sites):
     sites[0].server_close()
     with pytest.raises(TaskPictureError, match=r"upload/1/a%20b\.png"):
         reader().read("/data/upload/1/a b.png")
+
+
+@pytest.mark.parametrize("drips", ["head", "body", "nothing"])
+def test_a_picture_that_drips_is_given_up_in_time_and_at_once_when_the_server_stops(drips):
+    begun = {"head": b"HTTP/1.1 200 OK\r\nX: ", "body": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "nothing": b""}[
+        drips
+    ]
+    over, listener = threading.Event(), socket.create_server(("127.0.0.1", 0))
+
+    def drip():
+        while not over.is_set():
+            with suppress(OSError), listener.accept()[0] as client:
+                client.sendall(begun)
+                while not over.wait(0.05):
+                    client.sendall(b"x" if begun else b"")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
+    try:
+        pictures = TaskPictures(None, None, [address], max_bytes=10**6, seconds=0.4)
+        with pytest.raises(TaskPictureError, match=r"did not arrive within 0\.4 s|timed out"):
+            pictures.read(address)
+        pictures = TaskPictures(None, None, [address], max_bytes=10**6, seconds=60)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(pictures.read, address)
+            wait_until(lambda: pictures._coming)
+            pictures.close()
+            with pytest.raises(TaskPictureError, match="stopping"):
+                asked.result(20)
+    finally:
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+        listener.close()
 
 
 def test_a_server_answers_for_pictures_of_label_studio(serve, sites, tagger):

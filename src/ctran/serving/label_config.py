@@ -1,10 +1,11 @@
 """Label Studio's labelling configuration: which choices about which picture, and which labels of the model they are."""
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
+from unicodedata import normalize
 
 from pydantic import BaseModel
 
@@ -34,39 +35,51 @@ class Choices:
 
     Args:
         name, image: names of the tag, and of the ``<Image>`` that it is about.
-        labels: what a choice is called in results -> the model's label.
+        labels: what a choice is called in results -> the model's labels; with several, the choice is any of them.
         multiple: several choices may be ticked.
         absent: a tick is a cross: it says that the label is not there.
     """
 
     name: str
     image: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, tuple[str, ...]]
     multiple: bool = True
     absent: bool = False
 
-    def ticked(self, prediction: Prediction) -> list[str]:
-        """Choices that the model ticks, those of people among them; of crosses, people's alone."""
+    def ticked(self, prediction: Prediction, by_people: Collection[str] = ()) -> list[str]:
+        """Choices that the model ticks, and those of people; of crosses, people's alone."""
         if self.absent:
-            return [choice for choice, label in self.labels.items() if prediction.known.get(label) is False]
+            known = prediction.known
+            return [choice for choice, labels in self.labels.items() if all(known.get(label) is False for label in labels)]
         present = set(prediction.labels)
-        found = [choice for choice, label in self.labels.items() if label in present]
-        return found if self.multiple else sorted(found, key=lambda c: -chance(prediction, self.labels[c]))[:1]
+        found = [choice for choice, labels in self.labels.items() if choice in by_people or not present.isdisjoint(labels)]
+        if self.multiple:
+            return found
+        return sorted(found, key=lambda choice: (choice not in by_people, -chance(prediction, self.labels[choice])))[:1]
 
-    def sureness(self, prediction: Prediction, ticked: Sequence[str]) -> list[float]:
-        """Probability that what is said of each choice is right; 1 for what people said. Labels that are never asked for, and
-        of which nothing was said, are left out."""
-        said = {choice: label for choice, label in self.labels.items() if label in prediction.known | prediction.probabilities}
-        p = {choice: chance(prediction, label) for choice, label in said.items()}
+    def sureness(self, prediction: Prediction, ticked: Sequence[str], by_people: Collection[str] = ()) -> list[float]:
+        """Probability that what is said of each choice is right; 1 for what people said. Choices of labels that are never asked
+        for, and of which nothing was said, are left out."""
         if self.absent:
             return [1.0] * len(ticked)
-        return [each if choice in ticked else 1 - each for choice, each in p.items()]
+        asked = prediction.known | prediction.probabilities
+        found = list[float]()
+        for choice, labels in self.labels.items():
+            if choice in by_people:
+                found.append(1.0)
+            elif any(label in asked for label in labels):
+                p = chance(prediction, labels)
+                found.append(p if choice in ticked else 1 - p)
+        return found
 
 
-def chance(prediction: Prediction, label: str) -> float:
-    """Probability that a label is present: 0 or 1 where that is known; 0 for one that is never asked for."""
-    known = prediction.known.get(label)
-    return prediction.probabilities.get(label, 0.0) if known is None else float(known)
+def chance(prediction: Prediction, labels: Sequence[str]) -> float:
+    """Probability that any of these labels is present: that of the most probable one, as they may well mean the same thing.
+
+    0 or 1 where that is known; 0 for labels that are never asked for.
+    """
+    known, probabilities = prediction.known, prediction.probabilities
+    return max(float(known[label]) if label in known else probabilities.get(label, 0.0) for label in labels)
 
 
 @dataclass(frozen=True)
@@ -87,8 +100,9 @@ class LabelConfig:
     def parse(cls, text: str, labels: LabelSpace) -> "LabelConfig":
         """Of the configuration's XML.
 
-        A choice is the label of its ``value``, or of ``predicted_values`` where it is called otherwise; in results it goes by
-        its ``alias`` if it has one. ``model_state="absent"`` on a ``<Choices>`` makes its ticks crosses.
+        A choice is the label of its ``value``, or of ``predicted_values`` where it is called otherwise: one label, or several
+        at commas, of which any is the choice. In results it goes by its ``alias`` if it has one. ``model_state="absent"`` on a
+        ``<Choices>`` makes its ticks crosses.
 
         Raises:
             LabelConfigError: no XML, or no choice about a whole picture that is a label of the model.
@@ -102,40 +116,62 @@ class LabelConfig:
             for tag in root.iter("Image")
             if (value := tag.get("value", ""))[:1] == "$"
         }
-        found, left_out = list[Choices](), list[str]()
+        found, left_out, tried = list[Choices](), list[str](), list[str]()
         for tag in root.iter("Choices"):
+            where = f"<Choices name={tag.get('name')!r}>"
             if why := _refusal(tag, images):
-                left_out.append(f"<Choices name={tag.get('name')!r}>: {why}")
+                left_out.append(f"{where}: {why}")
+                tried.append(left_out[-1])
                 continue
-            known, unknown = dict[str, str](), list[str]()
+            known, unknown = dict[str, tuple[str, ...]](), list[str]()
             for choice in tag.iter("Choice"):
-                label = choice.get("predicted_values") or choice.get("value", "")
-                if label in labels.index_of:
-                    known[choice.get("alias") or choice.get("value", "")] = label
-                else:
-                    unknown.append(label)
+                fit, none = _labels_of(choice, labels)
+                if fit:
+                    known[choice.get("alias") or choice.get("value", "")] = fit
+                unknown += none
             if unknown:
-                left_out.append(f"<Choices name={tag.get('name')!r}>: {_unknown(unknown, labels)}")
+                left_out.append(f"{where}: {_unknown(unknown, labels, len(unknown))}")
+                tried.append(f"{where}: {_unknown(unknown, labels, SHOWN)}")
             if known:
                 multiple, absent = tag.get("choice") == "multiple", tag.get("model_state") == "absent"
                 found.append(Choices(tag.get("name", ""), tag.get("toName", ""), known, multiple, absent))
-        if not any(labels.targets[labels.index(label)] for c in found if not c.absent for label in c.labels.values()):
-            tried = "; ".join(left_out) or (
-                "only crosses, or labels that are never asked for" if found else "no <Choices> at all"
-            )
+        asked = {label for c in found if not c.absent for names in c.labels.values() for label in names}
+        if not any(labels.targets[labels.index(label)] for label in asked):
+            kinds = "only crosses, or labels that are never asked for" if found else "no <Choices> at all"
             raise LabelConfigError(
                 "expected <Choices> about an <Image>, with a <Choice> of the name of a label of the model "
-                f"(or predicted_values={labels.names[0]!r}); found {tried}"
+                f"(or predicted_values={labels.names[0]!r}); found {'; '.join(tried) or kinds}"
             )
         return cls(images, tuple(found), tuple(left_out))
 
     def known(self, results: Iterable[Result]) -> dict[str, dict[str, bool]]:
-        """What the ticks and crosses of an annotation say, for each image.
+        """What the ticks and crosses of an annotation say of the model's labels, for each image.
+
+        A tick of a choice of several labels says only that there is one of them, so that none is known; its cross, that there
+        is none of them.
 
         Raises:
-            ValueError: a label is ticked and crossed.
+            UserError: a label is ticked and crossed.
         """
         said: dict[str, dict[str, bool]] = {image: {} for image in self.images}
+        for choices, choice in self._ticks(results):
+            labels = choices.labels[choice]
+            if len(labels) > 1 and not choices.absent:
+                continue
+            for label in labels:
+                if said[choices.image].setdefault(label, not choices.absent) == choices.absent:
+                    raise UserError(f"{label!r} is ticked as present and as absent")
+        return said
+
+    def by_people(self, results: Iterable[Result]) -> dict[str, set[str]]:
+        """Name of a ``<Choices>`` -> what is ticked there in an annotation."""
+        found: dict[str, set[str]] = {choices.name: set() for choices in self.choices}
+        for choices, choice in self._ticks(results):
+            found[choices.name].add(choice)
+        return found
+
+    def _ticks(self, results: Iterable[Result]) -> Iterator[tuple[Choices, str]]:
+        """Ticks of choices that are labels of the model."""
         tags = {choices.name: choices for choices in self.choices}
         for result in results:
             choices = tags.get(result.from_name or "")
@@ -143,23 +179,23 @@ class LabelConfig:
                 continue
             for choice in result.value.get("choices") or ():
                 if not isinstance(choice, str):
-                    raise UserError(f"a choice in {result.from_name!r} is no text")
-                if (label := choices.labels.get(choice)) is None:
-                    continue
-                if said[choices.image].setdefault(label, not choices.absent) == choices.absent:
-                    raise UserError(f"{label!r} is ticked as present and as absent")
-        return said
+                    raise UserError(f"a choice in {result.from_name!r} is not text")
+                if choice in choices.labels:
+                    yield choices, choice
 
-    def answer(self, predictions: Mapping[str, Prediction]) -> dict[str, Any]:
+    def answer(self, predictions: Mapping[str, Prediction], by_people: Mapping[str, Collection[str]] = {}) -> dict[str, Any]:
         """Results and scores, of the prediction for each image.
 
         A score is the share of the choices of which what is said is expected to be right.
+
+        Args:
+            by_people: as :meth:`by_people` gives.
         """
         results, sureness = list[dict[str, Any]](), list[float]()
         for choices in self.choices:
-            prediction = predictions[choices.image]
-            ticked = choices.ticked(prediction)
-            sure = choices.sureness(prediction, ticked)
+            prediction, people = predictions[choices.image], by_people.get(choices.name, ())
+            ticked = choices.ticked(prediction, people)
+            sure = choices.sureness(prediction, ticked, people)
             if not choices.absent:
                 sureness += sure
             if ticked:
@@ -168,9 +204,39 @@ class LabelConfig:
         return {"result": results, "score": fmean(sureness)}
 
 
-def _unknown(names: Sequence[str], labels: LabelSpace) -> str:
-    """That these are no labels of the model, with what the first may have meant."""
-    few = ", ".join(map(repr, names[:SHOWN])) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+def _labels_of(choice: ElementTree.Element, labels: LabelSpace) -> tuple[tuple[str, ...], list[str]]:
+    """The labels that a ``<Choice>`` stands for, and the names in it that are none.
+
+    ``predicted_values`` names them, several at commas, else ``value`` names one. A label of just that name comes first, with
+    its commas; letters' case counts only where two labels differ in nothing else.
+    """
+    listed, value = choice.get("predicted_values"), choice.get("value", "")
+    whole = (listed or value).strip()
+    parts = [part for each in whole.split(",") if (part := each.strip())] if listed else []
+    parts = parts or [whole]
+    if whole in labels.index_of:
+        return (whole,), []
+    if not all(part in labels.index_of for part in parts) and (same := _without_case(whole, labels)):
+        return (same,), []
+    found = {part: part if part in labels.index_of else _without_case(part, labels) for part in parts}
+    return tuple(dict.fromkeys(label for label in found.values() if label)), [
+        part for part, label in found.items() if not label
+    ]
+
+
+def _without_case(name: str, labels: LabelSpace) -> str | None:
+    """The one label that is ``name`` but for case (and for how accents are written); None for none, or more than one."""
+
+    def plain(text: str) -> str:
+        return normalize("NFC", text).casefold()
+
+    fits = [label for label in labels.names if plain(label) == plain(name)]
+    return fits[0] if len(fits) == 1 else None
+
+
+def _unknown(names: Sequence[str], labels: LabelSpace, most: int) -> str:
+    """That these are no labels of the model, at most so many by name, with what the first may have meant."""
+    few = ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
     return f"no labels of the model: {few}{nearest(names[0], labels.names)}"
 
 

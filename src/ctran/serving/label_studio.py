@@ -4,7 +4,8 @@ What people have ticked already is told to the model, and the rest is predicted 
 """
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import shorten
 from typing import Annotated, Any
@@ -13,8 +14,11 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, ValidationError
 
 from ctran.errors import UserError
+from ctran.serving import schemas
+from ctran.serving.batching import StoppingError
 from ctran.serving.label_config import LabelConfig, Result
 from ctran.serving.state import State, StateOf
+from ctran.serving.task_pictures import brief
 
 AT_ONCE = 8
 """Tasks of one request that are fetched and looked at side by side."""
@@ -76,61 +80,72 @@ def health() -> dict[str, str]:
 
 
 @router.post("/setup")
-def setup(body: SetupRequest, state: StateOf) -> dict[str, str]:
-    """Which model this is. Refuses a configuration that has nothing to do with it."""
+def setup(body: SetupRequest, state: StateOf) -> dict[str, Any]:
+    """Which model this is, and what of the configuration it leaves out. Refuses one that has nothing to do with it."""
     try:
         config = LabelConfig.parse(body.schema_, state.predictor.labels)
-    except ValueError as error:
+    except UserError as error:
         log.warning("Label Studio: %s", error)  # it does not show people what it is answered
         raise
     for what in config.left_out:
         log.warning("Label Studio: left out: %s", what)
-    return {"model_version": state.version}
+    return {"model_version": state.version} | ({"left_out": list(config.left_out)} if config.left_out else {})
 
 
 @router.post("/predict")
 def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
     """Choices and scores for each task; an empty list, which Label Studio keeps nothing of, for one that cannot be answered.
 
-    Why it cannot is in the server's log, and in the answer's ``errors``.
+    Why it cannot is in the server's log, and in the answer's ``errors``; ``left_out`` names choices that are not predicted.
+    Tasks beyond the limits of number and time get no answer: Label Studio asks for them when predictions are retrieved again.
     """
     config, context = LabelConfig.parse(body.label_config, state.predictor.labels), body.context()
+    most, end = state.settings.max_tasks, time.monotonic() + state.settings.task_seconds
 
     def one(raw: Any) -> tuple[Any, str | None]:
+        if time.monotonic() > end:
+            return [], f"task {_number(raw)}: not begun within {state.settings.task_seconds:g} s; retrieve predictions again"
         try:
             task = Task.model_validate(raw)
             return _predicted(task, task.said() if context is None else context, config, state), None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return [], f"task {_number(raw)}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        except ValueError as error:  # the others are still answered
+        except UserError as error:  # the others are still answered
             return [], f"task {_number(raw)}: {error}"
+        except StoppingError:
+            raise
+        except Exception:
+            log.exception("Label Studio: task %s failed", _number(raw))
+            return [], f"task {_number(raw)}: the server failed; its log says why"
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(one, body.tasks))
-    errors = [error for _, error in found if error]
+        found = list(pool.map(one, body.tasks[:most]))
+    errors = [brief(error, 300) for _, error in found if error]
+    if more := len(body.tasks) - len(found):
+        errors.append(f"{more} of {len(body.tasks)} tasks are beyond {most} a request; retrieve predictions again for them")
     for error in errors:
         log.warning("Label Studio: %s", error)
-    return {"results": [result for result, _ in found], "errors": errors}
+    return {"results": [result for result, _ in found] + [[]] * more, "errors": errors, "left_out": list(config.left_out)}
 
 
 def _number(raw: Any) -> Any:
     return shorten(repr(raw.get("id")), 20) if isinstance(raw, dict) else "?"
 
 
-def _predicted(task: Task, results: Iterable[Result], config: LabelConfig, state: State) -> dict[str, Any]:
+def _predicted(task: Task, results: Sequence[Result], config: LabelConfig, state: State) -> dict[str, Any]:
     known, predictions = config.known(results), {}
     for image in {choices.image for choices in config.choices}:
         source = task.data.get(config.images[image])
         if not isinstance(source, str):
             raise UserError(f"data[{config.images[image]!r}] is {shorten(repr(source), 80)}, expected the address of a picture")
         content = state.pictures.read(source, task.id)
-        session = state.predictor.look_at(state.square(content, source[:100]))
+        session = state.predictor.look_at(state.square(content, brief(source, 100)))
         predictions[image] = session.tell(known[image]).predict()
-    return config.answer(predictions) | {"model_version": state.version}
+    return config.answer(predictions, config.by_people(results)) | {"model_version": state.version}
 
 
-@router.post("/webhook")
+@router.post("/webhook", responses=schemas.problems(_501="this server does not train"))
 def webhook(body: dict[str, Any]) -> dict[str, str]:
     """Label Studio tells of annotations, of which nothing is learnt here; refuses to train."""
     if body.get("action") == "START_TRAINING":

@@ -1,9 +1,12 @@
 """The pictures of Label Studio's tasks: fetched from where the server was told that it may, and from nowhere else."""
 
 import base64
-import binascii
 import posixpath
+import threading
+import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from urllib.parse import quote, unquote_to_bytes
 
 import httpx
@@ -13,6 +16,15 @@ from ctran.errors import UserError
 STORAGES = ("s3", "s3s", "gs", "azure-blob", "azure_spi", "dbfs", "redis")
 """Schemes of addresses that Label Studio itself resolves."""
 SECONDS = 30.0
+"""For all of a picture, from looking up its name to its last byte."""
+SILENCE = 10.0
+"""Seconds without a byte after which a connection is given up."""
+
+
+def brief(text: str, most: int) -> str:
+    """The beginning of a text that others sent, as text that can be sent on (it may hold half a character)."""
+    shown = text if len(text) <= most else f"{text[:most]}..."
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 class TaskPictureError(UserError):
@@ -65,19 +77,30 @@ class TaskPictures:
         key: an API key of it; None sends none.
         others: further addresses of which scheme, host and port count: pictures there are fetched without a key.
         max_bytes: of one picture.
+        seconds: for one picture.
     """
 
     def __init__(
-        self, label_studio: str | None = None, key: str | None = None, others: Sequence[str] = (), *, max_bytes: int
+        self,
+        label_studio: str | None = None,
+        key: str | None = None,
+        others: Sequence[str] = (),
+        *,
+        max_bytes: int,
+        seconds: float = SECONDS,
     ) -> None:
         self.base = None if label_studio is None else _address(label_studio.rstrip("/"))
         self.others = {_origin(_address(other)) for other in others}
-        self.max_bytes = max_bytes
-        self._client = httpx.Client(timeout=SECONDS, headers={"Accept-Encoding": "identity"})  # what comes is what is counted
+        self.max_bytes, self.seconds = max_bytes, seconds
+        self._client = httpx.Client(timeout=min(SILENCE, seconds), headers={"Accept-Encoding": "identity"})  # what comes counts
         self._account = Account(key, httpx.URL(f"{self.base}/api/token/refresh/")) if key and self.base else None
+        self._coming = set[Future[bytes]]()
 
     def close(self) -> None:
-        """Close what connections there are."""
+        """Give up what is being fetched, and close the connections."""
+        for each in list(self._coming):
+            with suppress(InvalidStateError):
+                each.set_exception(TaskPictureError("the server is stopping"))
         self._client.close()
 
     def read(self, source: str, task: int | None = None) -> bytes:
@@ -91,26 +114,30 @@ class TaskPictures:
         Raises:
             TaskPictureError: it may not be fetched, or could not.
         """
-        if source.startswith("data:"):
-            return self._inside(source)
+        try:
+            return self._inside(source) if source.startswith("data:") else self._outside(source, task)
+        except (UnicodeError, httpx.InvalidURL) as error:
+            raise TaskPictureError(f"{brief(source, 100)} is no address ({brief(str(error), 100)})") from None
+
+    def _outside(self, source: str, task: int | None) -> bytes:
         if source.partition("://")[0] in STORAGES:
             uri = quote(base64.urlsafe_b64encode(source.encode()).decode())
-            return self._fetch(httpx.URL(f"{self._base_for(source)}/tasks/{task}/resolve/?fileuri={uri}"), own=True)
+            return self._in_time(httpx.URL(f"{self._base_for(source)}/tasks/{task}/resolve/?fileuri={uri}"), own=True)
         url = _address(f"{self._base_for(source)}{source}" if source.startswith("/") else source)
         own = self.base is not None and _origin(url) == _origin(self.base)
         if own:
             self._check_file(url)
         elif _origin(url) not in self.others:
             raise TaskPictureError(
-                f"{url}: nothing is fetched from there unless ctran serve is told: --pictures-from {_site(url)}"
+                f"{_shown(url)}: nothing is fetched from there unless ctran serve is told: --pictures-from {_site(url)}"
             )
-        return self._fetch(url, own)
+        return self._in_time(url, own)
 
     def _base_for(self, source: str) -> httpx.URL:
         """Label Studio's address, which the source needs."""
         if self.base is None:
             raise TaskPictureError(
-                f"{source}: that is Label Studio's to resolve; start ctran serve with --label-studio ADDRESS"
+                f"{brief(source, 100)}: that is Label Studio's to resolve; start ctran serve with --label-studio ADDRESS"
             )
         return self.base
 
@@ -118,26 +145,57 @@ class TaskPictures:
         """Refuse addresses of Label Studio that are not a task's data: the key opens more than that."""
         assert self.base is not None
         if not posixpath.normpath(url.path).startswith(f"{self.base.path.rstrip('/')}/data/"):
-            raise TaskPictureError(f"{url}: expected a file of Label Studio's, below /data/")
+            raise TaskPictureError(f"{_shown(url)}: expected a file of Label Studio's, below /data/")
 
-    def _fetch(self, url: httpx.URL, own: bool) -> bytes:
+    def _in_time(self, url: httpx.URL, own: bool) -> bytes:
+        """Fetch in a thread that is left to itself when the time is up: a server may drip headers, or its name not resolve."""
+        answer = Future[bytes]()
+        end = time.monotonic() + self.seconds
+
+        def fetch() -> None:
+            try:
+                found = self._fetch(url, own, end)
+            except BaseException as error:
+                with suppress(InvalidStateError):
+                    answer.set_exception(error)
+            else:
+                with suppress(InvalidStateError):
+                    answer.set_result(found)
+
+        self._coming.add(answer)
+        try:
+            threading.Thread(target=fetch, name="picture of a task", daemon=True).start()
+            return answer.result(self.seconds)
+        except TimeoutError:
+            raise self._late(url) from None
+        finally:
+            self._coming.discard(answer)
+
+    def _late(self, url: httpx.URL) -> TaskPictureError:
+        return TaskPictureError(f"{_shown(url)}: did not arrive within {self.seconds:g} s")
+
+    def _fetch(self, url: httpx.URL, own: bool, end: float) -> bytes:
         """Redirects are followed where Label Studio sends them, as it does to its storages."""
         try:
             with self._client.stream("GET", url, auth=self._account if own else None, follow_redirects=own) as response:
                 if not response.is_success:
-                    raise TaskPictureError(f"{url}: {response.status_code} {response.reason_phrase}{self._hint(response, own)}")
+                    text = f"{response.status_code} {response.reason_phrase}{self._hint(response, own)}"
+                    raise TaskPictureError(f"{_shown(url)}: {text}")
                 content = bytearray()
                 for part in response.iter_bytes():
                     content += part
                     if len(content) > self.max_bytes:
-                        raise TaskPictureError(f"{url}: more than {self.max_bytes:,} bytes, which is the limit (--max-upload)")
+                        limit = f"{self.max_bytes:,} bytes, which is the limit (--max-upload)"
+                        raise TaskPictureError(f"{_shown(url)}: more than {limit}")
+                    if time.monotonic() > end:
+                        raise self._late(url)
                 return bytes(content)
         except httpx.HTTPError as error:
-            raise TaskPictureError(f"{url}: {error or type(error).__name__}") from None
+            raise TaskPictureError(f"{_shown(url)}: {error or type(error).__name__}") from None
 
     def _hint(self, response: httpx.Response, own: bool) -> str:
         if response.is_redirect and not own:
-            return f" to {response.headers.get('location')}: give that to --pictures-from"
+            return f" to {brief(response.headers.get('location', ''), 200)}: give that to --pictures-from"
         if response.status_code in (401, 403) and own:
             return "; is LABEL_STUDIO_API_KEY a key of an account that sees the project?"
         return ""
@@ -146,10 +204,13 @@ class TaskPictures:
         head, _, data = source.partition(",")
         try:
             content = base64.b64decode(data, validate=True) if head.endswith(";base64") else unquote_to_bytes(data)
-        except binascii.Error:
-            raise TaskPictureError(f"{source[:40]}...: no base64") from None
+        except UnicodeError:
+            raise
+        except ValueError:  # not only binascii's
+            raise TaskPictureError(f"{brief(source, 40)}: no base64") from None
         if len(content) > self.max_bytes:
-            raise TaskPictureError(f"{source[:40]}...: more than {self.max_bytes:,} bytes, which is the limit (--max-upload)")
+            limit = f"{self.max_bytes:,} bytes, which is the limit (--max-upload)"
+            raise TaskPictureError(f"{brief(source, 40)}: more than {limit}")
         return content
 
 
@@ -165,6 +226,11 @@ def _address(text: str) -> httpx.URL:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}[url.scheme]
+
+
+def _shown(url: httpx.URL) -> str:
+    """An address as messages show it."""
+    return brief(str(url), 200)
 
 
 def _site(url: httpx.URL) -> str:
