@@ -89,3 +89,15 @@ def test_a_save_keeps_the_mode_of_the_file_and_a_symbolic_link_to_it(tmp_path):
     Annotations(folder).save("x.png", {"a": True})
     assert (folder / "metadata.jsonl").is_symlink() and shared.stat().st_mode & 0o777 == 0o664
     assert json.loads(shared.read_text())["labels"] == ["a"]
+
+
+def test_what_a_folder_holds_beside_the_pictures_is_counted_and_an_empty_one_is_reported(tmp_path):
+    annotations = Annotations(tmp_path)
+    assert Gallery.of_folder(annotations).notes == [f"{tmp_path} holds no picture that can be read"]
+    (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + bytes(30))
+    (tmp_path / "picture").write_bytes(encoded())
+    (tmp_path / "notes.txt").write_text("no picture")
+    notes = Gallery.of_folder(annotations).notes
+    assert len(notes) == 3 and "JPEG XL" in notes[1] and "without an ending" in notes[2]
+    (tmp_path / "ok.png").write_bytes(encoded())
+    assert Gallery.of_folder(annotations).notes == notes[1:]

@@ -9,6 +9,7 @@ from PIL import ImageOps
 
 from ctran.data.table import SampleTable
 from ctran.decoding import BrokenImageError, open_image, picture_files, pixels_in
+from ctran.folders import left_out as others
 from ctran.serving.annotations import Annotations
 from ctran.serving.budget import Budget
 
@@ -51,25 +52,30 @@ class Gallery:
 
     Args:
         left_out: names of files that are no text in UTF-8, for people; no row could name them.
+        notes: lines about what is not among the pictures, for people.
     """
 
-    def __init__(self, entries: Sequence[Entry], left_out: Sequence[str] = ()) -> None:
-        self.entries, self.left_out = entries, left_out
+    def __init__(self, entries: Sequence[Entry], left_out: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
+        self.entries, self.left_out, self.notes = entries, left_out, notes
         self._decoding = Budget(AT_ONCE)
         self.thumbnail = lru_cache(KEPT)(self._thumbnail)
 
     @classmethod
     def of_folder(cls, annotations: Annotations) -> "Gallery":
-        """All pictures of a folder that is to be labelled."""
+        """All pictures of a folder that is to be labelled; its notes name what was left out."""
         entries, left_out = list[Entry](), list[str]()
-        for path in picture_files(annotations.folder):
+        found = picture_files(annotations.folder)
+        for path in found:
             name = annotations.file_name(path)
             try:
                 name.encode()
                 entries.append(Entry(name, path.read_bytes, name))
             except UnicodeEncodeError:
                 left_out.append(ascii(name))
-        return cls(entries, left_out)
+        notes = others(annotations.folder, found).lines()
+        if not entries:
+            notes.insert(0, f"{annotations.folder} holds no picture that can be read")
+        return cls(entries, left_out, notes)
 
     @classmethod
     def of_table(cls, table: SampleTable, count: int) -> "Gallery":

@@ -1,5 +1,6 @@
 // The server's API. The token, if the server wants one, comes with the address (http://server/#token=...), or is asked for.
 
+const BASE = new URL('../', import.meta.url) // of the server, below whatever path a proxy gives it
 const KEY = 'ctran-token'
 if (location.hash.startsWith('#token=')) {
   sessionStorage.setItem(KEY, decodeURIComponent(location.hash.slice(7)))
@@ -29,7 +30,7 @@ async function request(path, options = {}, tries = 5) {
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) }
   let response
   try {
-    response = await fetch(path, { ...options, headers })
+    response = await fetch(new URL(path, BASE), { ...options, headers })
   } catch (error) {
     if (error.name === 'AbortError') throw error
     throw new Refused(0, 'The server does not answer. Is it still running?')
@@ -57,14 +58,14 @@ const json = async (path, options) => (await request(path, options)).json()
 const post = (path, body, signal) =>
   request(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal })
 const url = async (response) => URL.createObjectURL(await (await response).blob())
-const image = (id) => `/v1/images/${encodeURIComponent(id)}`
+const image = (id) => `v1/images/${encodeURIComponent(id)}`
 
-export const about = () => json('/v1/model')
-export const gallery = (offset, limit) => json(`/v1/gallery?offset=${offset}&limit=${limit}`)
-export const thumbnail = (number) => url(request(`/v1/gallery/${number}/thumbnail`))
-export const openGallery = (number, signal) => json(`/v1/gallery/${number}`, { method: 'POST', signal })
+export const about = () => json('v1/model')
+export const gallery = (offset, limit) => json(`v1/gallery?offset=${offset}&limit=${limit}`)
+export const thumbnail = (number) => url(request(`v1/gallery/${number}/thumbnail`))
+export const openGallery = (number, signal) => json(`v1/gallery/${number}`, { method: 'POST', signal })
 export const upload = (file, signal) =>
-  json('/v1/images', { method: 'POST', body: file, signal, headers: { 'Content-Type': file.type || 'application/octet-stream', 'X-File-Name': encodeURIComponent(file.name) } })
+  json('v1/images', { method: 'POST', body: file, signal, headers: { 'Content-Type': file.type || 'application/octet-stream', 'X-File-Name': encodeURIComponent(file.name) } })
 export const picture = (id, signal) => url(request(`${image(id)}/picture?side=1400`, { signal }))
 export const predict = async (id, known, signal) => (await post(`${image(id)}/predict`, { known }, signal)).json()
 export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k, policy: 'total' }, signal)).json()

@@ -7,12 +7,15 @@ import { LabelList } from './list.js'
 
 const $ = (id) => document.getElementById(id)
 const PAGE = 200 // pictures that the strip asks for at once
+const TRIES = 50 // pictures that cannot be opened and are passed by, one after the other
 const percent = (p) => (p > 0.995 && p < 1 ? '> 99 %' : p > 0 && p < 0.005 ? '< 1 %' : `${Math.round(100 * p)} %`)
 
 const state = {
   about: null, // labels, groups and abilities of the server
   entries: [], // pictures to start with
   at: null, // number of the one that is open
+  files: [], // pictures that were dropped or chosen together
+  place: null, // of the one of these that is open
   image: null, // {id, name}; null while one is opened
   answers: null, // what was said of it
   said: null, // of the last answer: probabilities by label, the most probable first, and a set of labels that are present
@@ -96,6 +99,7 @@ async function open(number, name, get) {
     $('picture').alt = `Picture ${state.image.name}`
     $('pick').hidden = true
     $('caption').textContent = state.image.name
+    $('place').textContent = state.place === null || state.files.length < 2 ? '' : `${state.place + 1} of ${state.files.length}`
     $('panel').hidden = $('panel').inert = false
     hear(image)
     $('labels').scrollTop = 0
@@ -116,14 +120,53 @@ async function open(number, name, get) {
   if (state.asking) await ask()
 }
 
-const openFile = attempt(async (file) => {
-  if (file && leave()) await open(null, file.name, (signal) => api.upload(file, signal))
+/** Pictures that were dropped or chosen: the first is opened, the others follow when it is saved or passed by. */
+const openFiles = attempt(async (files) => {
+  if (!files.length || !leave()) return
+  state.files = files
+  await openFile(0)
 })
+
+/** Open one of the files, or the next of them that can be opened. */
+const openFile = (place) =>
+  firstOf(place, state.files.length, async (number) => {
+    const file = state.files[number]
+    state.place = number
+    await open(null, file.name, (signal) => api.upload(file, signal))
+  })
 
 const openNumber = attempt(async (number) => {
   if (number < 0 || number >= state.about.gallery || (number === state.at && state.image) || !leave()) return
+  await openEntry(number)
+})
+
+async function openEntry(number) {
   if (number >= state.entries.length) attempt(reach)(number)
+  state.place = null
   await open(number, null, (signal) => api.openGallery(number, signal))
+}
+
+/** Open the picture of this number, or the next that can be opened; then say what was wrong with those before. */
+async function firstOf(number, end, openOne) {
+  const wrong = []
+  for (; number < Math.min(end, number + TRIES); number++) {
+    try {
+      await openOne(number)
+      break
+    } catch (error) {
+      if (![413, 415, 422].includes(error.status)) throw error
+      wrong.push(error)
+    }
+  }
+  if (wrong.length) throw wrong.length === 1 ? wrong[0] : new Error(wrong.map((error) => error.message).join(' '))
+}
+
+/** The picture after the open one, or before it. */
+const step = attempt(async (by) => {
+  const place = state.place === null ? -1 : state.place + by
+  if (place < 0 || place >= state.files.length) return openNumber(state.at === null ? (by > 0 ? 0 : -1) : state.at + by)
+  if (leave()) await openFile(place)
+  return undefined
 })
 
 function marked() {
@@ -134,17 +177,28 @@ function mark(button) {
   const entry = state.entries[Number(button.dataset.number)]
   button.classList.toggle('saved', entry.saved)
   button.setAttribute('aria-current', String(entry.number === state.at))
-  button.setAttribute('aria-label', `${entry.name}${entry.saved ? ', saved' : ''}`)
+  button.classList.toggle('broken', Boolean(entry.broken))
+  button.setAttribute('aria-label', `${entry.name}${entry.saved ? ', saved' : ''}${entry.broken ? ', cannot be shown' : ''}`)
   if (entry.number === state.at) button.scrollIntoView({ block: 'nearest', inline: 'center' })
 }
 
 const seen = new IntersectionObserver((found) => {
   for (const { target } of found.filter((f) => f.isIntersecting)) {
     seen.unobserve(target)
-    api.thumbnail(target.dataset.number).then((src) => (target.firstChild.src = src)).catch(() => target.classList.add('broken'))
+    attempt(thumbnail)(target)
     if (Number(target.dataset.number) === state.entries.length - 1 && state.entries.length < state.about.gallery) attempt(more)()
   }
 })
+
+async function thumbnail(button) {
+  try {
+    button.firstChild.src = await api.thumbnail(button.dataset.number)
+    await button.firstChild.decode()
+  } catch {
+    state.entries[Number(button.dataset.number)].broken = true
+    mark(button)
+  }
+}
 
 let coming = null // pictures of the strip that are on their way
 
@@ -201,8 +255,11 @@ function render() {
   $('undo').disabled = !past.length
   $('clear').disabled = !known.size
   $('told').replaceChildren(...[...known.keys()].map(chip))
-  $('save').textContent = state.at === null ? 'Save' : 'Save and next'
+  $('save').textContent = state.at === null && !waiting() ? 'Save' : 'Save and next'
 }
+
+/** Whether further files wait. */
+const waiting = () => state.place !== null && state.place + 1 < state.files.length
 
 function chip(name) {
   const yes = state.answers.known.get(name)
@@ -418,7 +475,9 @@ async function store(image, answers, at) {
   if (at !== null) {
     if (state.entries[at]) state.entries[at].saved = true
     marked()
-    if (state.at === at && at + 1 < state.about.gallery) return openNumber(at + 1)
+    if (state.at === at && at + 1 < state.about.gallery) return firstOf(at + 1, state.about.gallery, openEntry)
+  } else if (state.answers === answers && waiting()) {
+    return openFile(state.place + 1)
   }
   if (more && state.answers === answers) await said()
   return undefined
@@ -431,8 +490,8 @@ const list = new LabelList($('labels'), fill, { answer: (name) => tell(name, nex
 const keys = {
   ArrowDown: () => list.move(1),
   ArrowUp: () => list.move(-1),
-  ArrowRight: () => openNumber((state.at ?? -1) + 1),
-  ArrowLeft: () => state.at !== null && openNumber(state.at - 1),
+  ArrowRight: () => step(1),
+  ArrowLeft: () => step(-1),
   PageDown: () => list.move(10),
   PageUp: () => list.move(-10),
   y: () => answerKey(true),
@@ -457,6 +516,17 @@ function answerKey(said) {
   return undefined
 }
 
+/**
+ * Which of the keys was pressed: what the keyboard's layout has there; where that is not ASCII (Cyrillic, Greek, an input
+ * method that is on) what a Latin layout has in the same place.
+ */
+function keyOf({ key, code, shiftKey }) {
+  if (Object.hasOwn(keys, key)) return key
+  if (/^[ -~]$/.test(key)) return key.toLowerCase()
+  if (key.length > 1 && !['Dead', 'Process', 'Unidentified'].includes(key)) return key
+  return code === 'Slash' ? (shiftKey ? '?' : '/') : (/^(?:Key|Digit)(.)$/.exec(code)?.[1].toLowerCase() ?? key)
+}
+
 document.addEventListener('keydown', (event) => {
   const typing = event.target.matches('input[type=search]')
   if (typing && event.key === 'Escape') {
@@ -471,9 +541,11 @@ document.addEventListener('keydown', (event) => {
     list.move(0)
     return
   }
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || !state.about) return
-  const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key]
-  if (!action || (['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', '/'].includes(event.key) && !state.image)) return
+  const modified = (event.ctrlKey || event.altKey) && !event.getModifierState('AltGraph') // AltGr types letters
+  if (typing || modified || event.metaKey || document.querySelector('dialog[open]') || !state.about) return
+  const key = keyOf(event)
+  const action = Object.hasOwn(keys, key) ? keys[key] : null
+  if (!action || (['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', '/'].includes(key) && !state.image)) return
   event.preventDefault()
   action()
 })
@@ -489,7 +561,7 @@ for (const [id, action] of Object.entries({
 })) $(id).addEventListener('click', action)
 $('search').addEventListener('input', render)
 $('file').addEventListener('change', (event) => {
-  openFile(event.target.files[0])
+  openFiles([...event.target.files])
   event.target.value = ''
 })
 
@@ -497,10 +569,10 @@ for (const kind of ['dragover', 'dragleave', 'drop']) {
   document.addEventListener(kind, (event) => {
     event.preventDefault()
     $('frame').classList.toggle('over', kind === 'dragover')
-    if (kind === 'drop') openFile([...event.dataTransfer.files].find((f) => f.type.startsWith('image/')) ?? event.dataTransfer.files[0])
+    if (kind === 'drop') openFiles([...event.dataTransfer.files])
   })
 }
-document.addEventListener('paste', (event) => openFile([...event.clipboardData.files][0]))
+document.addEventListener('paste', (event) => openFiles([...event.clipboardData.files]))
 window.addEventListener('beforeunload', (event) => {
   if (state.image && !state.answers.saved) event.preventDefault()
 })
@@ -525,7 +597,9 @@ const start = attempt(async () => {
   }
   $('model').textContent = `${labels.length.toLocaleString()} labels`
   $('save').hidden = !saves
-  if (state.about.gallery) await openNumber(state.about.start)
+  $('notes').textContent = state.about.notes.join(' ')
+  $('notes').hidden = !state.about.notes.length
+  if (state.about.gallery) await firstOf(state.about.start, state.about.gallery, openEntry)
 })
 
 $('token').addEventListener('close', () => {
