@@ -1,6 +1,7 @@
 """A small model behind the application, without a network."""
 
 import io
+import re
 import threading
 import time
 
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from ctran.labels import Group, LabelSpace
+from ctran.serving import schemas
 from ctran.serving.annotations import Annotations
 from ctran.serving.api import create_app
 from ctran.serving.gallery import Gallery
@@ -38,6 +40,38 @@ def wait_until(condition):
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
+
+
+def assert_as_described(app, response):
+    """A response has a status, a type and a body that OpenAPI promises; addresses outside of the API are left out."""
+    path, paths = response.request.url.path, app.openapi()["paths"]
+    operation = next((paths[name] for name in described_paths(paths, path)), {}).get(response.request.method.lower())
+    if operation is None:
+        return
+    promised = operation["responses"].get(str(response.status_code))
+    assert promised is not None, f"{path}: {response.status_code} is not described: {response.text[:200]}"
+    kind = response.headers.get("content-type", "").partition(";")[0]
+    assert kind in promised["content"], f"{path}: {response.status_code} is {kind}, described are {list(promised['content'])}"
+    name = promised["content"][kind].get("schema", {}).get("$ref", "").rpartition("/")[2]
+    if hasattr(schemas, name):
+        getattr(schemas, name).model_validate_json(response.content, strict=True)
+
+
+def described_paths(paths, path):
+    """Templates that a path fits, the longest first."""
+    fits = [
+        name for name in paths if re.fullmatch(re.sub(r"\{(\w+)(:path)?\}", ".+" if "label" in name else "[^/]+", name), path)
+    ]
+    return sorted(fits, key=lambda name: (name.count("{"), -len(name)))
+
+
+class Checked(TestClient):
+    """Checks each response against OpenAPI."""
+
+    def request(self, *given, **options):
+        response = super().request(*given, **options)
+        assert_as_described(self.app, response)
+        return response
 
 
 @pytest.fixture
@@ -83,7 +117,7 @@ def serve(tagger, folder):
         annotations = Annotations(folder)
         gallery = Gallery.of_folder(annotations)
         app = create_app(tagger, settings, gallery=gallery, annotations=annotations if save else None)
-        client = TestClient(app, raise_server_exceptions=False)
+        client = Checked(app, raise_server_exceptions=False)
         started.append(client)
         return client.__enter__()
 

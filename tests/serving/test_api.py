@@ -173,6 +173,27 @@ def test_unknown_ids_and_numbers_are_not_found(client, image):
     assert len(image) >= 22 and image != client.post("/v1/images", content=encoded()).json()["id"]
 
 
+def test_a_picture_that_cannot_be_answered_does_not_cost_the_others_of_a_request(client, tagger):
+    good, bad = (base64.b64encode(content).decode() for content in (encoded(), encoded()[:200]))
+    images = [
+        {"data": bad},
+        {"data": good, "known": {"flag": True}},
+        {"data": "@@"},
+        {"data": good, "known": {"flg": True}},
+        {"data": good, "known": {"cat": True, "dog": True}},
+        {"data": base64.b64encode(b"no picture").decode()},
+        {"data": good},
+    ]
+    found = client.post("/v1/predict", json={"images": images}).json()
+    assert [number for number, each in enumerate(found) if "error" in each] == [0, 2, 3, 4, 5]
+    assert all(each["error"].startswith(f"images[{number}]") for number, each in enumerate(found) if "error" in each)
+    for number, known in ((1, {"flag": True}), (6, {})):
+        expected = tagger.predict(encoded(), known)
+        assert found[number]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert client.post("/v1/predict", json={"images": images[:1]}).status_code == 422
+    assert client.post("/v1/predict", json={"images": images[5:6]}).status_code == 415
+
+
 def test_batches_are_limited(serve):
     one = {"data": base64.b64encode(encoded()).decode()}
     client = serve(max_images=2)

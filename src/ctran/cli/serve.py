@@ -38,9 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=port, default=8000, help="0 takes any free one (default: 8000)")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="label these; answers go to FOLDER/metadata.jsonl")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="where answers go without --pictures (RUN/annotations)")
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FOLDER",
+        help="where answers go without --pictures (RUN/annotations; of a model: RUN-annotations)",
+    )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="clients must send this token (or: CTRAN_TOKEN)")
     parser.add_argument("--allow-host", nargs="+", default=[], metavar="NAME", help="further names the server is called by")
+    parser.add_argument("--cors", type=origin, nargs="+", default=[], metavar="ORIGIN", help="pages of these may use it")
     parser.add_argument("--exact", action="store_true", help="compute in float32, not in bfloat16 where that is faster")
     parser.add_argument("--in-flight", type=count, default=64, metavar="N", help="requests at once; others get 503 (64)")
     parser.add_argument("--cache", type=count, default=512, metavar="MIB", help="memory for image tokens (512)")
@@ -50,12 +56,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
+def origin(text: str) -> str:
+    """``https://example.org`` or ``http://localhost:3000``; or ``*``."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and text == f"{parts.scheme}://{parts.netloc}"
+        _ = parts.port
+    except ValueError:
+        right = False
+    if not right and text != "*":
+        raise argparse.ArgumentTypeError(f"expected an origin such as https://example.org, without a path, got {text!r}")
+    return text.lower()
+
+
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; what is in flight is finished."""
     try:
-        import uvicorn
-
         from ctran.serving.api import create_app
+        from ctran.serving.server import Server
     except ImportError as error:
         raise UserError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
     from ctran.inference.exported import load
@@ -63,10 +83,12 @@ def run(options: argparse.Namespace) -> int:
     from ctran.serving.settings import MIB, Settings
 
     token = token_of(options)
+    refuse_open(options, token)
     predictor = load(options.run)
     settings = Settings(
         token=token,
         hosts=hosts_of(options),
+        cors=tuple(options.cors),
         max_bytes=options.max_upload * MIB,
         in_flight=options.in_flight,
         cache_bytes=options.cache * MIB,
@@ -74,10 +96,10 @@ def run(options: argparse.Namespace) -> int:
         label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY") or None,
         pictures_from=tuple(options.pictures_from),
     )
-    annotations = Annotations(options.pictures or options.save or options.run / "annotations", predictor.labels.names)
+    annotations = Annotations(options.pictures or options.save or beside(options.run), predictor.labels.names)
     gallery = gallery_of(options, annotations)
-    if gallery.left_out:
-        print(f"left out, as their names are not UTF-8: {', '.join(gallery.left_out)}; rename them", file=sys.stderr)
+    if gallery.notes:
+        print(f"{options.pictures}: {'. '.join(gallery.notes)}", file=sys.stderr)
     app = create_app(
         predictor if options.exact else faster(predictor),
         settings,
@@ -85,12 +107,11 @@ def run(options: argparse.Namespace) -> int:
         annotations=annotations,
         version=version_of(options.run),
     )
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=30))
+    server = Server(app, ends_process=True)
     socket = listening(options.host, options.port)
-    host, port = socket.getsockname()[:2]
-    address = f"http://{host}:{port}"
-    if token is None and not ip_address(host).is_loopback:
-        print(f"anybody who reaches {host} may ask and save: give --token-file to change that", file=sys.stderr)
+    address = address_of(*socket.getsockname()[:2])
+    if token is None and not is_loopback(options.host):
+        print(f"anybody who reaches {options.host} may ask and save: give --token-file to change that", file=sys.stderr)
     print(f"serving {options.run} at {address} (API: {address}/docs); answers go to {annotations.folder}", file=sys.stderr)
     if options.open:
         import webbrowser
@@ -106,7 +127,8 @@ def version_of(run: Path) -> str:
 
     folder = run / "model" if (run / "model").is_dir() else run
     found = digests(folder, (path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".md"))
-    return f"{run.resolve().name}-{hashlib.sha256(json.dumps(found).encode()).hexdigest()[:8]}"
+    name = run.resolve().name.encode("utf-8", "backslashreplace").decode()  # it is sent as JSON
+    return f"{name}-{hashlib.sha256(json.dumps(found).encode()).hexdigest()[:8]}"
 
 
 def listening(host: str, port: int) -> "Socket":
@@ -141,14 +163,55 @@ def token_of(options: argparse.Namespace) -> str | None:
     return token
 
 
+def beside(run: Path) -> Path:
+    """Where annotations go by default: into a run folder; beside a model folder, which holds a model and nothing else.
+
+    Annotations that lie in a model folder already are continued where they are.
+    """
+    if (run / "annotations" / "metadata.jsonl").is_file() or (run / "model").is_dir():
+        return run / "annotations"
+    folder = run.resolve()
+    if folder.name == "model" and (folder.parent / "recipe.yaml").is_file():
+        return folder.parent / "annotations"
+    return folder.with_name(f"{folder.name}-annotations")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this machine alone reaches an address that the server listens on."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def refuse_open(options: argparse.Namespace, token: str | None) -> None:
+    """Refuse to be open to other machines by accident: a page in a browser of theirs could use the server under any name."""
+    if is_loopback(options.host) or token is not None or options.allow_host:
+        if "*" in options.cors and token is None:
+            raise UserError("--cors '*' lets pages of anybody save and upload: give --token-file as well, or name origins")
+        return
+    raise UserError(
+        f"--host {options.host} is open to other machines: give --token-file FILE (or CTRAN_TOKEN), or name what the server is "
+        "called there: --allow-host NAME ('*' for any)"
+    )
+
+
 def hosts_of(options: argparse.Namespace) -> tuple[str, ...]:
-    """Names that requests may be addressed to: on loopback its own and those that were given, elsewhere any unless given."""
+    """Names that requests may be addressed to: its own and those that were given; any where a token is asked for instead."""
+    from ctran.serving.guard import bracketed, host_of
     from ctran.serving.settings import Settings
 
-    own = Settings().hosts
-    if options.host in ("127.0.0.1", "localhost", "::1"):
-        return (*own, *options.allow_host)
-    return (*own, *options.allow_host) if options.allow_host else ("*",)
+    if not is_loopback(options.host) and not options.allow_host:
+        return ("*",)
+    return (*Settings().hosts, *(host_of(bracketed(name)) for name in (options.host, *options.allow_host)))
+
+
+def address_of(host: str, port: int) -> str:
+    """What a browser on this machine opens."""
+    from ctran.serving.guard import bracketed
+
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{bracketed(here)}:{port}"
 
 
 def faster(predictor: "Predictor") -> "Predictor":

@@ -1,11 +1,16 @@
 """Folders that hold a model: refused by name, replaced only when the new one is complete."""
 
+import os
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ctran.errors import UserError
 from ctran.files import atomic_folder, is_leftover
+
+ANNOTATIONS = "annotations"
+"""Subfolder of a model folder in which ``ctran serve`` saved before it saved beside it; it is kept."""
 
 
 class ModelFolderError(UserError):
@@ -17,13 +22,15 @@ def refuse_foreign(folder: Path, own: Collection[str]) -> None:
     if folder.is_file():
         raise ModelFolderError(f"{folder} is a file; name a folder that is new, or one to replace")
     names = [p.name for p in folder.iterdir()] if folder.exists() else []
-    if foreign := sorted(name for name in names if name not in own and not is_leftover(name)):
+    if foreign := sorted(name for name in names if name not in {*own, ANNOTATIONS} and not is_leftover(name)):
         raise ModelFolderError(f"{folder} holds {foreign[0]!r}, which is no part of a model: give another folder")
 
 
 @contextmanager
 def replacing(folder: Path, own: Collection[str]) -> Iterator[Path]:
     """A new folder to write into, which takes the place of ``folder`` when the block ends; after an error it is gone.
+
+    Annotations that lie in the folder move into the new one.
 
     Args:
         own: names of files that may be in ``folder`` before.
@@ -34,3 +41,13 @@ def replacing(folder: Path, own: Collection[str]) -> Iterator[Path]:
     refuse_foreign(folder, own)
     with atomic_folder(folder) as part:
         yield part
+        if (kept := folder / ANNOTATIONS).is_dir():
+            shutil.copytree(kept, part / ANNOTATIONS, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under a second name, or a copy where the file system has no second names."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -12,17 +12,16 @@ from typing import Any
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
-from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.cors import CORSMiddleware
 
 from ctran.decoding import BrokenImageError, NotAPictureError
+from ctran.errors import UserError
 from ctran.inference.predictor import Predictor
-from ctran.labels import UnknownLabelError
-from ctran.serving import images, label_studio, studio
+from ctran.serving import docs, images, label_studio, schemas, studio
 from ctran.serving.annotations import Annotations, BusyError
 from ctran.serving.batching import StoppingError
 from ctran.serving.gallery import Gallery
@@ -32,6 +31,9 @@ from ctran.serving.settings import Settings
 from ctran.serving.state import State, StateOf
 from ctran.serving.store import ForgottenError
 from ctran.version import __version__
+
+SHOWN = 20
+"""Errors of one request that are listed."""
 
 upkeep = APIRouter(tags=["upkeep"])
 
@@ -61,19 +63,34 @@ def create_app(
         yield
         await asyncio.to_thread(state.close)
 
-    app = FastAPIOffline(title="ctran", version=__version__, description=__doc__ or "", lifespan=lifespan)
+    app = FastAPI(
+        title="ctran",
+        version=__version__,
+        description=__doc__ or "",
+        lifespan=lifespan,
+        docs_url=None,  # docs.py has them, without a network and below any path
+        redoc_url=None,
+        servers=[{"url": "."}],
+    )
     app.state.ctran = state
-    secured = [] if settings.token is None else [Security(HTTPBearer(auto_error=False))]  # Gate checks it; this tells /docs
+    secured = [] if settings.token is None else [Security(HTTPBearer(auto_error=False))]  # Gate checks it; /docs shows it
     for router in (images.router, studio.router, studio.page, label_studio.router, upkeep):
-        app.include_router(router, dependencies=secured)
+        app.include_router(router, dependencies=secured, responses=schemas.ERRORS)
+    docs.add(app)
     app.mount("/static", StaticFiles(directory=studio.STATIC), name="static")
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ConflictError, _conflict)
     for error, status in STATUS.items():
         app.add_exception_handler(error, _handler(status))
     app.add_middleware(Gate, settings=settings, metrics=state.metrics)
-    if "*" not in settings.hosts:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-File-Name"],
+            expose_headers=["Retry-After"],
+        )
     return app
 
 
@@ -88,8 +105,7 @@ STATUS: dict[type[Exception], int] = {
     TooLargeError: 413,
     NotAPictureError: 415,
     BrokenImageError: 422,
-    UnknownLabelError: 422,
-    ValueError: 422,
+    UserError: 422,
     BusyError: 503,
     StoppingError: 503,
 }
@@ -98,16 +114,29 @@ STATUS: dict[type[Exception], int] = {
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """What is wrong where, without what was sent, which may be large or no JSON (NaN)."""
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"detail": [{name: each[name] for name in ("loc", "msg", "type")} for each in error.errors()]}, 422)
+    found = [
+        {
+            "loc": [part if isinstance(part, int) else _readable(str(part), 100) for part in each["loc"]],
+            "msg": _readable(str(each["msg"]), 300),
+            "type": each["type"],
+        }
+        for each in error.errors()[:SHOWN]
+    ]
+    return JSONResponse({"detail": found}, 422)
 
 
 def _handler(status: int) -> Any:
     async def handle(request: Request, error: Exception) -> JSONResponse:
         headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
-        text = str(error).encode("utf-8", "backslashreplace").decode()  # names in it may be half a character
-        return JSONResponse({"detail": text}, status, headers)
+        return JSONResponse({"detail": _readable(str(error), 1000)}, status, headers)
 
     return handle
+
+
+def _readable(text: str, most: int) -> str:
+    """At most so many characters, without the middle; names in it may be half a character."""
+    text = text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @upkeep.get("/healthz")
@@ -116,7 +145,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@upkeep.get("/metrics", response_class=PlainTextResponse)
+@upkeep.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(state: StateOf) -> Response:
     """Counters for Prometheus."""
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,21 +1,31 @@
 """The API: pictures are looked at once, then asked about by id; ``/v1/predict`` keeps nothing."""
 
 import base64
-import binascii
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote
 
 import torch
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from starlette.datastructures import UploadFile
+from torch import Tensor
 
 from ctran.decoding import as_image
+from ctran.errors import UserError
 from ctran.inference.session import LabelSet
 from ctran.plots.heat import evidence_overlay, overlay
 from ctran.serving import schemas
 from ctran.serving.state import PICTURE, LookOf, StateOf, annotation, answer, jpeg, png
+from ctran.serving.task_pictures import brief
 
 router = APIRouter(prefix="/v1", tags=["v1"])
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+FORM = {"schema": {"type": "object", "properties": {"file": BYTES["schema"]}, "required": ["file"]}}
+UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": BYTES, "image/*": BYTES, "multipart/form-data": FORM},
+    }
+}
 
 
 async def sent(request: Request) -> tuple[bytes, str]:
@@ -32,20 +42,20 @@ async def sent(request: Request) -> tuple[bytes, str]:
     return content, unquote(request.headers.get("x-file-name", "")) or "picture"
 
 
-@router.post("/images", status_code=201)
+@router.post("/images", status_code=201, responses=schemas.NO_PICTURE, openapi_extra=UPLOAD)
 def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> schemas.Image:
     """Look at a picture: the body of the request, or the file of a form. The id is good until the picture is forgotten."""
     name, look = state.keep(*picture)
     return schemas.Image(id=name, name=picture[1], **annotation(look.base), **answer(look.session.predict()))
 
 
-@router.post("/images/{image}/predict")
+@router.post("/images/{image}/predict", responses=schemas.NO_IMAGE)
 def predict(body: schemas.PredictBody, look: LookOf) -> schemas.Answer:
     """What is in the picture, given what is known."""
     return schemas.Answer(**answer(look.session.given(body.known).predict(threshold=body.thresholds)))
 
 
-@router.post("/images/{image}/ask")
+@router.post("/images/{image}/ask", responses=schemas.NO_IMAGE)
 def ask(body: schemas.AskBody, look: LookOf) -> list[schemas.AskedQuestion]:
     """Which labels to verify next."""
     generator = torch.Generator().manual_seed(body.seed)
@@ -55,14 +65,14 @@ def ask(body: schemas.AskBody, look: LookOf) -> list[schemas.AskedQuestion]:
     return [schemas.AskedQuestion(name=q.name, labels=list(q.labels), score=q.score, cost=q.cost) for q in found]
 
 
-@router.post("/images/{image}/what-if")
+@router.post("/images/{image}/what-if", responses=schemas.NO_IMAGE)
 def what_if(body: schemas.WhatIfBody, look: LookOf) -> dict[str, schemas.Moved]:
     """What an answer would change, the greatest change first."""
     changes = look.session.given(body.known).what_if(body.label, body.present)
     return {name: schemas.Moved(before=c.before, after=c.after) for name, c in changes.items()}
 
 
-@router.post("/images/{image}/sets")
+@router.post("/images/{image}/sets", responses=schemas.NO_IMAGE)
 def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
     """Whole label sets: the most likely one (greedily), and some that are drawn."""
     if body.count > state.settings.max_sets:
@@ -76,27 +86,27 @@ def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
     return schemas.Sets(most_likely=plain(session.most_likely()), drawn=[plain(each) for each in drawn])
 
 
-@router.get("/images/{image}/picture", response_class=Response, responses=PICTURE)
+@router.get("/images/{image}/picture", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def picture(look: LookOf, state: StateOf, side: Annotated[int | None, Query(ge=1, le=4096)] = None) -> Response:
     """The picture as the model sees it, PNG; or with ``side`` the picture itself, JPEG, upright, its longer side at most so
     long."""
     return png(as_image(look.session.square)) if side is None else jpeg(state.original(look.content, look.name, side))
 
 
-@router.post("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE)
+@router.post("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def heatmap_given(label: str, body: schemas.Told, look: LookOf) -> Response:
     """Evidence for a label, given what is known: the picture, amber where it speaks for the label; PNG."""
     session = look.session.given(body.known)
     return png(evidence_overlay(session.square.numpy(), session.heatmap(label)))
 
 
-@router.get("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE)
+@router.get("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def heatmap(label: str, look: LookOf) -> Response:
     """Evidence for a label when nothing is known."""
     return heatmap_given(label, schemas.Told(), look)
 
 
-@router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)
+@router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
     """Attention of a label to the picture, given what is known: the picture, lit up there; PNG. For research, not evidence.
 
@@ -110,25 +120,45 @@ def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf
     return png(overlay(look.session.square.numpy(), maps.mean(axis=0) if layer is None else maps[layer]))
 
 
-@router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE)
+@router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def attention(label: str, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
     """Attention of a label to the picture when nothing is known."""
     return attention_given(label, schemas.Told(), look, state, layer)
 
 
-@router.post("/predict")
-def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answer]:
-    """Several pictures at once, in base64, each with what is known of it; nothing is kept."""
+@router.post("/predict", responses=schemas.NO_PICTURE)
+def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answer | schemas.Failed]:
+    """Several pictures at once, in base64, each with what is known of it; nothing is kept.
+
+    A picture that cannot be answered has an `error` in its place, and the others are answered; if none is, the request is
+    refused.
+    """
     if len(body.images) > state.settings.max_images:
         raise HTTPException(422, f"images: at most {state.settings.max_images} a request, got {len(body.images)}")
-    predictor, squares, rows = state.predictor, list[Any](), list[Any]()
+    predictor, squares, rows = state.predictor, list[Tensor](), list[Tensor]()
+    errors = dict[int, UserError]()
     for number, image in enumerate(body.images):
         try:
-            content = base64.b64decode(image.data, validate=True)
-        except (binascii.Error, ValueError):
-            raise HTTPException(422, f"images[{number}].data is no base64") from None
-        squares.append(state.square(content, f"images[{number}]"))
-        rows.append(predictor.labels.states(image.known))
-    found = predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows))
-    each = zip(found, body.images, strict=True)
-    return [schemas.Answer(**answer(predictor.prediction(p, i.known, threshold=body.thresholds))) for p, i in each]
+            square = state.square(_decoded(image.data, number), f"images[{number}]")
+            rows.append(predictor.labels.states(image.known))
+            squares.append(square)
+        except UserError as error:
+            errors[number] = error
+    if not squares:
+        raise next(iter(errors.values()))
+    found = iter(predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows)))
+
+    def one(number: int, image: schemas.Encoded) -> schemas.Answer | schemas.Failed:
+        if number in errors:
+            text = str(errors[number])
+            return schemas.Failed(error=brief(text if text.startswith("images[") else f"images[{number}]: {text}", 500))
+        return schemas.Answer(**answer(predictor.prediction(next(found), image.known, threshold=body.thresholds)))
+
+    return [one(number, image) for number, image in enumerate(body.images)]
+
+
+def _decoded(data: str, number: int) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError:
+        raise UserError(f"images[{number}].data is no base64") from None

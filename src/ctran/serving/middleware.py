@@ -1,131 +1,184 @@
-"""Around every request: who may ask, how much, how many at once; and what is counted."""
+"""Around every request: what is refused, how much is read and for how long, how many are in work; and what is counted."""
 
-import base64
-import binascii
-import hmac
 import json
+import logging
 import time
 from collections.abc import Mapping
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ctran.errors import UserError
+from ctran.serving.guard import is_open, refusal
 from ctran.serving.metrics import Metrics
 from ctran.serving.settings import Settings
 
-OPEN = ("/healthz", "/health", "/", "/static", "/docs", "/redoc", "/openapi.json", "/static-offline-docs")
-"""Paths that need no token and are never refused for load; ``/metrics`` needs the token."""
 RETRY_AFTER = 1
 """Seconds."""
+UPLOAD = "/v1/images"
+"""Path whose body is a picture."""
+BULK = ("/v1/predict", "/predict", "/setup", "/webhook")
+"""Paths whose JSON may be as large as any request: pictures in base64, and what Label Studio sends."""
+ARRIVING = 16
+"""Bodies of the largest size for which there is memory while they arrive; beyond that the one that takes longest is refused."""
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Headers of each response that has none of its own."""
+GONE = 499
+"""How a client that went away is counted (as nginx counts it); nothing is sent."""
+
+log = logging.getLogger(__name__)
 
 
 class TooLargeError(UserError):
-    """A request of more bytes than are accepted."""
+    """A request of more bytes, or of more values, than are accepted."""
 
 
-def is_open(path: str) -> bool:
-    """Whether anybody may see it at any time."""
-    return path in OPEN or path.startswith(("/static/", "/static-offline-docs/"))
+class SlowError(UserError):
+    """A body that did not arrive in time."""
 
 
-def presented(header: bytes) -> bytes:
-    """The token of an ``Authorization`` header: ``Bearer TOKEN``, or the password of ``Basic`` whatever the user's name."""
-    scheme, _, value = header.partition(b" ")
-    if scheme.lower() == b"basic":
-        try:
-            return base64.b64decode(value, validate=True).partition(b":")[2]
-        except binascii.Error:
-            return b""
-    return value if scheme.lower() == b"bearer" else b""
+class Gone(Exception):
+    """The client went away before its request was complete."""
 
 
 class Gate:
-    """Token, size and load, before anything is read.
+    """Refuses what may not be asked, reads bodies within limits, and lets only so many requests work at once.
 
-    Refuses with 401 (no or a wrong token), 413 (too many bytes said) and 503 with ``Retry-After`` (too much in flight); counts
-    the bytes that come as well.
+    Refuses with 400 (called by a wrong name), 401 (no or a wrong token), 403 (from a page of another origin), 408 (the body
+    does not arrive), 413 (too many bytes or values) and 503 with ``Retry-After`` (too much in flight). A request counts as in
+    flight from when its body is there until its response begins, so that slow clients hold no place of others.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
         self.in_flight = 0  # of this event loop alone
+        self.arriving = dict[anyio.CancelScope, int]()  # bytes of each body that is not complete, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status = time.perf_counter(), None
 
         async def counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": _with_safe(list(message.get("headers", ())))}
             await send(message)
 
         try:
             await self._pass(scope, receive, counted)
+        except Gone:
+            status = status or GONE
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"][:200])
+            if status is not None:
+                raise  # the response is cut off
+            await refuse(counted, 500, "the server failed; its log says why")
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.requests.labels(route, status).inc()
+            self.metrics.requests.labels(route, status or 500).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if is_open(scope["path"]):
+        if (found := refusal(scope, self.settings)) is not None:
+            await refuse(send, found.status, found.detail, found.headers)
+        elif is_open(scope["path"]) or scope["path"] == "/metrics":
             await self.app(scope, receive, send)
-            return
-        headers = {name: value for name, value in scope["headers"] if name in (b"authorization", b"content-length")}
-        wanted = self.settings.token
-        if wanted is not None and not hmac.compare_digest(presented(headers.get(b"authorization", b"")), wanted.encode()):
-            say = {"WWW-Authenticate": "Bearer"}
-            await refuse(
-                send, 401, "send the server's token as 'Authorization: Bearer TOKEN', or as the password of Basic", say
-            )
-            return
-        if int(headers.get(b"content-length", b"0") or 0) > self.settings.max_bytes:
-            await refuse(send, 413, self.too_large)
-            return
-        if scope["path"] == "/metrics":
-            await self.app(scope, receive, send)
-            return
-        if self.in_flight >= self.settings.in_flight:
-            say = {"Retry-After": str(RETRY_AFTER)}
-            await refuse(send, 503, f"{self.in_flight} requests are being worked on; come again in a second", say)
-            return
-        self.in_flight += 1
-        self.metrics.in_flight.set(self.in_flight)
-        try:
-            await self._limited(scope, receive, send)
-        finally:
-            self.in_flight -= 1
-            self.metrics.in_flight.set(self.in_flight)
+        else:
+            try:
+                body = await self._body(scope, receive)
+            except (TooLargeError, SlowError) as error:
+                await refuse(send, 413 if isinstance(error, TooLargeError) else 408, str(error))
+            else:
+                await self._work(scope, receive, send, body)
 
-    @property
-    def too_large(self) -> str:
-        return f"the request has more than {self.settings.max_bytes:,} bytes, which is the limit; send less"
+    # ----------------------------------------------------------------- the body
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts the bytes that come; whatever the application makes of a request that is cut off, the answer is 413."""
-        left = self.settings.max_bytes
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """All of a request's body, within the limits of bytes, values, time and memory."""
+        path = scope["path"]
+        most = self.settings.max_bytes if path in (UPLOAD, *BULK) else min(self.settings.max_bytes, self.settings.max_json)
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > most:
+            raise TooLargeError(self._too_large(most))
+        with anyio.CancelScope(deadline=anyio.current_time() + self.settings.body_seconds) as arriving:
+            try:
+                body = await self._read(receive, most, arriving)
+            finally:
+                self.arriving.pop(arriving, None)
+        if arriving.cancelled_caught:
+            raise SlowError("the body of the request did not arrive in time; send it faster, or a smaller one")
+        if path != UPLOAD and sum(map(body.count, (b",", b"[", b"{"))) > self.settings.max_values:
+            raise TooLargeError(f"the request has more than {self.settings.max_values:,} values, which is the limit; send less")
+        return body
 
-        async def counting() -> Message:
-            nonlocal left
+    async def _read(self, receive: Receive, most: int, arriving: anyio.CancelScope) -> bytes:
+        body, start = bytearray(), arriving.deadline
+        self.arriving[arriving] = 0
+        while True:
             message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise TooLargeError(self.too_large)
-            return message
+            if message["type"] == "http.disconnect":
+                raise Gone
+            body += message.get("body", b"")
+            if len(body) > most:
+                raise TooLargeError(self._too_large(most))
+            if not message.get("more_body", False):
+                return bytes(body)
+            self.arriving[arriving] = len(body)
+            arriving.deadline = start + len(body) / self.settings.body_rate
+            if sum(self.arriving.values()) > ARRIVING * self.settings.max_bytes:
+                next(iter(self.arriving)).cancel()
 
-        async def answering(message: Message) -> None:
-            if left >= 0:
-                await send(message)
+    @staticmethod
+    def _too_large(most: int) -> str:
+        return f"the request has more than {most:,} bytes, which is the limit; send less"
+
+    # ----------------------------------------------------------------- the work
+
+    async def _work(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+        if self.in_flight >= self.settings.in_flight:
+            detail = f"the server is busy with {self.in_flight} requests; retry in {RETRY_AFTER} s"
+            await refuse(send, 503, detail, {"Retry-After": str(RETRY_AFTER)})
+            return
+        working, given = True, False
+        self._count(1)
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def answer(message: Message) -> None:
+            nonlocal working
+            if working:  # the work is done: a client that reads slowly keeps nobody out
+                working = False
+                self._count(-1)
+            await send(message)
 
         try:
-            await self.app(scope, counting, answering)
-        except TooLargeError:
-            if left >= 0:
-                raise
-        if left < 0:
-            await refuse(send, 413, self.too_large)
+            await self.app(scope, replay, answer)
+        finally:
+            if working:
+                self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self.in_flight += change
+        self.metrics.in_flight.set(self.in_flight)
+
+
+def _with_safe(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    there = {name.lower() for name, _ in headers}
+    more = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
+    return [*headers, *(pair for pair in more if pair[0] not in there)]
 
 
 async def refuse(send: Send, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:

@@ -92,6 +92,12 @@ class Answer(BaseModel):
     known: dict[str, bool]
 
 
+class Failed(BaseModel):
+    """In the place of an answer: a picture that could not be answered."""
+
+    error: str
+
+
 class Image(Answer):
     """A picture that was looked at."""
 
@@ -170,7 +176,43 @@ class About(BaseModel):
     thresholds: dict[str, float]
     gallery: int
     start: int = Field(description="number of the first picture of the gallery without an annotation; 0 if all have one")
+    notes: list[str] = Field([], description="about the folder of pictures, for people: files that were left out")
     saves: bool
     saved: int
     heatmap: bool = Field(description="whether it shows which places of a picture speak for a label")
     attention: bool
+
+
+class Invalid(BaseModel):
+    """What is wrong where."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Problem(BaseModel):
+    """Why a request was refused: for people, or each wrong value of the body."""
+
+    detail: str | list[Invalid]
+
+
+def problems(**texts: str) -> dict[int | str, dict[str, Any]]:
+    """Descriptions of refusals, for OpenAPI: ``_404="no such picture"``."""
+    return {int(status[1:]): {"model": Problem, "description": text} for status, text in texts.items()}
+
+
+ERRORS = problems(
+    _400="the server is not called so, or the request is not HTTP or JSON",
+    _401="no token, or a wrong one",
+    _403="sent by a page of another origin",
+    _408="the body did not arrive in time",
+    _413="too many bytes or values",
+    _422="something in the request is wrong",
+    _500="the server failed; its log says why",
+    _503="busy or stopping: retry after the seconds in Retry-After",
+)
+"""Refusals that every route may give."""
+NO_IMAGE = problems(_404="no picture of this id, or it was dropped to make room: send it again")
+NO_ENTRY = problems(_404="the gallery has no such number")
+NO_PICTURE = problems(_415="not a picture of a format that can be read")

@@ -56,8 +56,8 @@ class State:
 
     def close(self) -> None:
         """Answer what waits, then refuse."""
-        self.predictor.close()
         self.pictures.close()
+        self.predictor.close()
 
     def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Look]:
         """Encode a picture, and keep what was encoded; ``file_name`` where the picture is in the folder of annotations."""

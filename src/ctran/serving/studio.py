@@ -19,6 +19,15 @@ SECURITY += "frame-ancestors 'none'"
 router = APIRouter(prefix="/v1", tags=["v1"])
 page = APIRouter()
 
+SAVE: dict[int | str, dict[str, Any]] = {
+    **schemas.NO_IMAGE,
+    409: {
+        "model": schemas.Conflicts,
+        "description": "contradicts what somebody else saved meanwhile; or no folder to save to",
+    },
+    **schemas.problems(_507="the folder cannot be written to"),
+}
+
 
 @page.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 def studio() -> FileResponse:
@@ -40,6 +49,7 @@ def about(state: StateOf) -> schemas.About:
         thresholds=dict(calibration.thresholds) if calibration else {},
         gallery=len(state.gallery),
         start=next((n for n, entry in enumerate(state.gallery.entries) if entry.file_name not in saved), 0),
+        notes=list(state.gallery.notes),
         saves=state.annotations is not None,
         saved=len(saved),
         heatmap=state.predictor.shows_heatmap,
@@ -47,7 +57,7 @@ def about(state: StateOf) -> schemas.About:
     )
 
 
-@router.post("/images/{image}/save", response_model_exclude_none=True, responses={409: {"model": schemas.Conflicts}})
+@router.post("/images/{image}/save", response_model_exclude_none=True, responses=SAVE)
 def save(image: str, body: schemas.SaveBody, look: LookOf, state: StateOf) -> schemas.Saved:
     """Write what is known of the picture to the server's folder: the changes since this id was opened or last saved.
 
@@ -80,7 +90,7 @@ def gallery(state: StateOf, offset: int = 0, limit: int = 50) -> list[dict[str, 
     return [{"number": n, "name": e.name, "saved": e.file_name in saved} for n, e in enumerate(entries, start=offset)]
 
 
-@router.get("/gallery/{number}/thumbnail", response_class=Response, responses=PICTURE)
+@router.get("/gallery/{number}/thumbnail", response_class=Response, responses=PICTURE | schemas.NO_ENTRY | schemas.NO_PICTURE)
 def thumbnail(number: int, state: StateOf) -> Response:
     """A small picture, JPEG."""
     _entry(state, number)
@@ -89,7 +99,7 @@ def thumbnail(number: int, state: StateOf) -> Response:
     )
 
 
-@router.post("/gallery/{number}", status_code=201)
+@router.post("/gallery/{number}", status_code=201, responses=schemas.NO_ENTRY | schemas.NO_PICTURE)
 def open_gallery(number: int, state: StateOf) -> schemas.Image:
     """Look at a picture of the gallery; what was saved of it before is told."""
     entry = _entry(state, number)

@@ -1,0 +1,100 @@
+"""uvicorn with limits: connections end in time, the log is not flooded, and a stop ends whatever clients do."""
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import uvicorn
+
+from ctran.serving.connections import BACKLOG, Limits, limited, room
+
+GRACE = 2.0
+"""Seconds after :attr:`Limits.stop` in which the process itself has to end."""
+REPEAT = 60.0
+"""Seconds after which a warning is logged again."""
+
+
+class Server(uvicorn.Server):
+    """A server of one application.
+
+    Args:
+        app: the application.
+        limits: None takes those of :class:`Limits`, with as many connections as there are file descriptors for.
+        ends_process: it is all that the process does: when a thread is still busy :data:`GRACE` after the stop, exit anyway.
+    """
+
+    def __init__(self, app: Any, limits: Limits | None = None, *, ends_process: bool = False) -> None:
+        self.limits = replace(Limits(), connections=room()) if limits is None else limits
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=limited(self.limits),  # pyright: ignore[reportArgumentType]  # it is called, not subclassed
+                ws="none",
+                log_level="warning",
+                access_log=False,
+                backlog=min(BACKLOG, self.limits.connections),
+                timeout_keep_alive=self.limits.idle,  # pyright: ignore[reportArgumentType]  # seconds, fractions too
+                timeout_graceful_shutdown=self.limits.stop,  # pyright: ignore[reportArgumentType]
+            )
+        )
+        self.ends_process = ends_process
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        with rare_warnings():
+            await super().serve(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.ends_process:
+            number = self._captured_signals[-1] if self._captured_signals else 0
+            watchdog = threading.Timer(self.limits.stop + GRACE, os._exit, [128 + number if number else 1])
+            watchdog.daemon = True
+            watchdog.start()
+        await super().shutdown(sockets)
+
+
+class Rare(logging.Filter):
+    """Lets a warning through once in :data:`REPEAT` seconds; nothing of requests that a stop has cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = dict[str, float]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False
+        text = record.getMessage()
+        full = text.startswith("socket.accept() out of system resource")
+        if full:
+            record.msg, record.args, record.exc_info = (
+                "no file descriptor is left for another connection (ulimit -n)",
+                None,
+                None,
+            )
+        if record.levelno > logging.WARNING and not full:
+            return True
+        key = "full" if full else text
+        now = time.monotonic()
+        if now - self._last.get(key, -REPEAT) < REPEAT:
+            return False
+        self._last[key] = now
+        return True
+
+
+@contextmanager
+def rare_warnings() -> Iterator[None]:
+    """Keep clients from filling the log while the block runs."""
+    rare, loggers = Rare(), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addFilter(rare)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(rare)
