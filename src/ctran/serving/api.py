@@ -55,7 +55,7 @@ def create_app(
         version: which model this is, for those who keep its predictions.
     """
     settings = settings or Settings()
-    state = State(predictor, settings, gallery or Gallery([]), annotations, version)
+    state = State(predictor, settings, Gallery([]) if gallery is None else gallery, annotations, version)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -77,7 +77,7 @@ class Gate:
         except Gone:
             status = status or GONE
         except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"][:200])
+            log.exception("%s %r failed", scope["method"], scope["path"][:200])
             if status is not None:
                 raise  # the response is cut off
             await refuse(counted, 500, "the server failed; its log says why")
