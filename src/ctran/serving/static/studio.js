@@ -135,13 +135,15 @@ const openFile = (place) =>
     await open(null, file.name, (signal) => api.upload(file, signal))
   })
 
-const openNumber = attempt(async (number) => {
+async function goTo(number) {
   if (number < 0 || number >= state.about.gallery || (number === state.at && state.image) || !leave()) return
   await openEntry(number)
-})
+}
+
+const openNumber = attempt(goTo)
 
 async function openEntry(number) {
-  if (number >= state.entries.length) attempt(reach)(number)
+  if (number >= state.entries.length) reach(number).catch(problem)
   state.place = null
   await open(number, null, (signal) => api.openGallery(number, signal))
 }
@@ -164,7 +166,7 @@ async function firstOf(number, end, openOne) {
 /** The picture after the open one, or before it. */
 const step = attempt(async (by) => {
   const place = state.place === null ? -1 : state.place + by
-  if (place < 0 || place >= state.files.length) return openNumber(state.at === null ? (by > 0 ? 0 : -1) : state.at + by)
+  if (place < 0 || place >= state.files.length) return goTo(state.at === null ? (by > 0 ? 0 : -1) : state.at + by)
   if (leave()) await openFile(place)
   return undefined
 })
@@ -185,8 +187,8 @@ function mark(button) {
 const seen = new IntersectionObserver((found) => {
   for (const { target } of found.filter((f) => f.isIntersecting)) {
     seen.unobserve(target)
-    attempt(thumbnail)(target)
-    if (Number(target.dataset.number) === state.entries.length - 1 && state.entries.length < state.about.gallery) attempt(more)()
+    thumbnail(target)
+    if (Number(target.dataset.number) === state.entries.length - 1 && state.entries.length < state.about.gallery) more().catch(problem)
   }
 })
 
