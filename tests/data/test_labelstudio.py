@@ -63,7 +63,7 @@ def test_every_format_gives_the_truth_that_people_ticked(folder, name, absent, c
     assert truth(read(folder, name, absent=absent)) == expected(absent)
     err = capsys.readouterr().err
     assert "1 tasks without an annotation are left out" in err or "2 tasks without" in err
-    assert ("of which people say different things" in err) == (absent == "negative")
+    assert ("on which annotators disagree" in err) == (absent == "negative")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -197,7 +197,7 @@ def test_missing_pictures_are_listed_where_that_is_asked_for(folder):
         ("{", "no JSON"),
         ("[]", "expected the tasks of Label Studio's"),
         ("[1]", "expected the tasks of Label Studio's"),
-        ('[{"a": 1}]', "no column annotation_id, so this is no export of Label Studio"),
+        ('[{"a": 1}]', "no column annotation_id, so this is not an export of Label Studio"),
         ('[{"id": 1, "data": {"image": "x.png"}}]', "task 1: expected data and annotations"),
         ('[{"id": 1, "data": {"image": "x.png"}, "annotations": []}]', "no task has an annotation that was not cancelled"),
         (
@@ -239,7 +239,7 @@ def test_results_about_regions_and_of_other_kinds_are_counted_and_left_out(folde
 
 
 def test_a_choice_that_the_configuration_lacks_is_refused(folder):
-    with pytest.raises(DataError, match=r"task 0: 'cat' is no choice of 'tags' in .*config.xml"):
+    with pytest.raises(DataError, match=r"task 0: 'cat' is not a choice of 'tags' in .*config.xml"):
         build(folder, plain(9), config=EXPORTS / "config.xml")
     (folder / "other.xml").write_text("<View/>")
     with pytest.raises(DataError, match=r"other.xml: no <Choices>"):

@@ -186,8 +186,8 @@ def test_lists_of_labels_may_be_written_as_lists(folder, cell):
         ('{"file_name": "a\\u0000b.png", "labels": ["red"]}', "row 1: file name .* holds a NUL character"),
         ('{"file_name": "\\ud800.png", "labels": ["red"]}', "row 1: file name .* is not text in UTF-8"),
         ('{"file_name": "00.png", "id": "\\udce9", "labels": ["red"]}', "row 1: id .* is not text in UTF-8"),
-        ('{"file_name": "00.png", "labels": ["\\ud800"]}', "row 1: label .* which is no text"),
-        ('{"file_name": "' + "a" * 300 + '", "labels": ["red"]}', "row 1: .*aaa"),
+        ('{"file_name": "00.png", "labels": ["\\ud800"]}', "row 1: label .* which is not text"),
+        ('{"file_name": "' + "a" * 300 + '", "labels": ["red"]}', "row 1: .*File name too long"),
     ],
 )
 def test_odd_json_lines_are_refused_by_row(folder, line, message):

@@ -37,6 +37,7 @@ DEMO = ["--training.apart_epochs", "1", "--training.anchor_folds", "2", "--train
 ELSEWHERE = {
     "python -m venv": "installs another program",
     "studio/bin/": "starts that program",
+    "ML_BLOCK_LOCAL_IP=": "starts it with settings of its own",
     "export": "sets a variable of the environment for what follows",
     ".venv/bin/python scripts/try_label_studio.py": "needs a running Label Studio; the script must exist",
 }

@@ -94,7 +94,7 @@ def _name(entry: Any, where: str) -> str:
         kind = "a list inside a list" if isinstance(entry, list | tuple | dict | set) else "not a name"
         raise DataError(f"{where}: labels must be a list of names, got {entry!r}, which is {kind}{_numbered(entry)}")
     if unwritable := next((c for c in entry if c == "\0" or "\ud800" <= c <= "\udfff"), None):
-        raise DataError(f"{where}: label {entry!r} holds the character {unwritable!r}, which is no text; correct the name")
+        raise DataError(f"{where}: label {entry!r} holds the character {unwritable!r}, which is not text; correct the name")
     return entry.strip()
 
 
@@ -121,8 +121,8 @@ def _choices(value: dict[str, Any], where: str) -> list[Any]:
     """Of Label Studio's ``{"choices": [...]}``; its single choice is a text."""
     if set(value) != {"choices"}:
         raise DataError(
-            f'{where}: {_short(value)} is no list of labels; expected names, or {{"choices": [...]}} as Label Studio exports '
-            "them. A whole export of Label Studio: --source labelstudio"
+            f'{where}: {_short(value)} is not a list of labels; expected names, or {{"choices": [...]}} as in exports of Label '
+            "Studio, a whole one of which is read with --source labelstudio"
         )
     choices = value["choices"]
     return choices if isinstance(choices, list) else [choices]

@@ -75,7 +75,8 @@ def to_tables(rows: Sequence[Row], *, absent: str, skip_broken: bool, folder: Pa
     splits = assign_splits(rows, digests, broken)
     usable = [i for i in range(len(rows)) if i not in broken]
     warn_of_same(
-        *([column[i] for i in usable] for column in ([r.id for r in rows], digests)),
+        [rows[i].id for i in usable],
+        [digests[i] for i in usable],
         [(sorted(rows[i].positives), sorted(rows[i].negatives)) for i in usable],
         [splits[i] for i in usable],
     )

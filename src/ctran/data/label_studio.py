@@ -158,7 +158,7 @@ class Export:
         columns = dict.fromkeys(key for record in records for key in record)
         if "annotation_id" not in columns:
             raise DataError(
-                f"{self.path}: no column annotation_id, so this is no export of Label Studio in JSON, JSON-MIN or CSV "
+                f"{self.path}: no column annotation_id, so this is not an export of Label Studio in JSON, JSON-MIN or CSV "
                 f"(found: {', '.join(list(columns)[:8])})"
             )
         tasks: dict[Any, Task] = {}

@@ -53,8 +53,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
             f"pd.read_csv({path.name!r}, sep={separator!r}, dtype=str).to_csv({path.name!r}, index=False)"
         )
     limit = csv.field_size_limit(CELL)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         names = [name.strip() for name in next((cells for cells in lines if cells), [])]
         if not names:
             raise DataError(f"{path}: the file is empty; expected a header and rows")

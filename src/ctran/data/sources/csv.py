@@ -62,8 +62,8 @@ def build(config: Config) -> dict[str, SampleTable]:
                 said[("negative", "positive", config.uncertain)[value]].append(label)
         unsure += list(values.values()).count(-1)
         split = cells[config.split_column] if config.split_column else None
-        lists = (tuple(said[kind]) for kind in ("positive", "negative"))
-        rows.append(Row(where, config.root.parent / name, name, *lists, split or None, tuple(said["unknown"])))
+        positives, negatives, unknown = (tuple(said[kind]) for kind in ("positive", "negative", "unknown"))
+        rows.append(Row(where, config.root.parent / name, name, positives, negatives, split or None, unknown))
     if unsure:
         say(
             f"{config.root}: {unsure:,} cells are -1 (uncertain) and count as {config.uncertain}; --data.uncertain changes that"

@@ -118,7 +118,7 @@ class Reader:
                 self.export.doubts.add(f"<Choices name={name!r}> {why} and is left out", where)
                 continue
             if tag and (odd := [choice for choice in ticked if choice not in tag.labels]):
-                raise DataError(f"{where}: {odd[0]!r} is no choice of {name!r} in {self.config.config}; is the file older?")
+                raise DataError(f"{where}: {odd[0]!r} is not a choice of {name!r} in {self.config.config}; is the file older?")
             present = name not in self.absent
             found = {(tag.labels[choice] if tag else choice): present for choice in ticked}
             if tag and tag.single and ticked and present:
@@ -165,9 +165,9 @@ class Reader:
             if path is None:
                 missing.append((task.where, address))
                 path = folder.joinpath(*(parts_of(address) or [f"task {len(rows) + 1}"]))
-            lists = (tuple(label for label, value in said.items() if value == present) for present in (True, False))
+            positives, negatives = (tuple(name for name, value in said.items() if value == yes) for yes in (True, False))
             inside = path.relative_to(folder).as_posix()
-            rows.append(Row(task.where, path, inside, *lists, unknown=tuple(sorted(unknown))))
+            rows.append(Row(task.where, path, inside, positives, negatives, unknown=tuple(sorted(unknown))))
         if missing and not self.config.skip_broken:
             where, address = missing[0]
             raise DataError(
@@ -191,7 +191,7 @@ def build(config: Config) -> dict[str, SampleTable]:
     export.doubts.warn()
     if reader.disagreeing:
         warn(
-            f"{path}: {sum(reader.disagreeing.values()):,} labels of which people say different things are unknown (most: "
+            f"{path}: {sum(reader.disagreeing.values()):,} labels on which annotators disagree are unknown (most: "
             f"{few(dict(reader.disagreeing.most_common()))}); --data.several changes that"
         )
     return to_tables(rows, absent=config.absent, skip_broken=config.skip_broken, folder=config.images)
