@@ -25,7 +25,7 @@ from ctran.training.run_folder import write_json
 
 NAMES = (
     *("forward", "rounding", "exported", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg"),
-    *("serving", "studio_click", "demo_profile"),
+    *("serving", "studio_click", "demo_profile", "startup"),
 )
 """In the order of the page. The studies of accuracy have commands and pages of their own."""
 BUSY = 10

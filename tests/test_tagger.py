@@ -229,3 +229,11 @@ def test_groups_travel_with_the_model_folder(birds, picture, tmp_path):
     birds.save(tmp_path / "m")
     again = Tagger.load(tmp_path / "m")
     assert again.labels == birds.labels and again.predict(picture) == birds.predict(picture)
+
+
+def test_what_a_tagger_is_can_be_read_at_the_prompt(tmp_path, labels):
+    tagger = build_tagger(read_recipe(None, TOY), labels)
+    assert repr(tagger) == "<Tagger: ctran on test_resnet, 7 labels, 64 x 64 pixels, not read from a folder>"
+    tagger.save(tmp_path / "m")
+    assert repr(Tagger.load(tmp_path / "m")).endswith(f"7 labels, 64 x 64 pixels, read from {tmp_path / 'm'}>")
+    assert "7 labels" in repr(tagger.fast())

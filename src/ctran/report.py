@@ -9,6 +9,7 @@ import numpy as np
 from ctran.coverage import Coverage
 from ctran.masking import Evidence
 from ctran.metrics import Table
+from ctran.metrics.legend import legend
 
 COLUMNS = tuple(Table.__dataclass_fields__)[:14]
 """What the printed table shows of :class:`~ctran.metrics.Table`; JSON has all."""
@@ -104,6 +105,13 @@ class Report:
         return float(np.mean(found)) if found else float("nan")
 
     @property
+    def score_name(self) -> str:
+        """What :attr:`score` is: ``mAP``, or ``mAP (mean of known 0 %, 25 %)`` where it is a mean over settings."""
+        kind = "accuracy" if self.multi_class else "mAP"
+        known = ", ".join(str(s.evidence) for s in self.settings)
+        return kind if len(self.settings) == 1 else f"{kind} (mean of known {known})"
+
+    @property
     def scores(self) -> dict[str, float]:
         """mAP of each setting (``val_mAP_25``) and, of a multi-class task, its accuracy, for logs and curves."""
         found = {f"val_mAP_{s.key}": s.hidden.mAP for s in self.settings}
@@ -121,7 +129,7 @@ class Report:
     def markdown(self, *, everything: bool = False) -> str:
         """A row a setting over the labels not shown (or all, with ``everything``); further tables for what else was asked."""
         tables = {str(s.evidence): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
-        parts = [_markdown("known", COLUMNS, tables)]
+        parts = [_markdown("known", COLUMNS, tables), f"In percent. {legend(COLUMNS)}"]
         if any(s.own for s in self.settings):
             parts.append(f"{PLAIN} of the model. With its own temperatures and thresholds:")
             parts.append(_markdown("known", DECIDED, {str(s.evidence): s.own for s in self.settings}))

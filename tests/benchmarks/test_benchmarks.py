@@ -89,3 +89,13 @@ def test_the_page_says_what_was_not_measured():
     text = program.page({})
     for name in program.NAMES:
         assert f"Not measured yet: `python -m benchmarks {name}`" in text
+
+
+def test_start_up_is_measured_in_fresh_processes_against_its_targets():
+    from benchmarks import startup
+
+    result = startup.run(Options(repeats=1, threads=1, tiny=True))
+    text = startup.table(through_json(result))
+    check_table(text)
+    assert "`ctran --version`" in text and "at most 0.3 s" in text and "predict MODEL" not in text
+    assert all(wall > 0 and cpu > 0 for found in result["rounds"].values() for wall, cpu in found)

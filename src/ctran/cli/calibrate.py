@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     from ctran.inference.calibrating import answers, fit_calibration, qualities, remove_calibration, write_calibration
     from ctran.inference.tagger import Tagger
+    from ctran.metrics.legend import legend
     from ctran.training.pipeline import tables_of_run
 
     shares = sorted(set(options.known_share))
@@ -67,6 +68,9 @@ def run(options: argparse.Namespace) -> int:
             scores = (f"{score:.1f}" for score in (row.CF1_half, row.CF1_own, row.OF1_half, row.OF1_own))
             table.add_row(f"{100 * row.known_share:.3g} %", f"{row.temperature:.3f}", *errors, *scores)
         Console().print(table)
+        print(
+            f"{legend(('ECE', 'T', 'CF1', 'OF1', 'CP', 'CR', 'OP', 'OR'))} 1/2: one threshold for all; own: each label's own."
+        )
     for reason in calibration.reasons:
         print(f"not fitted: {reason}", file=sys.stderr)
     if not calibration.thresholds and set(calibration.temperatures) == {1.0}:

@@ -126,7 +126,15 @@ class Exported(Predictor):
             raise ModelFolderError(f"{folder}: encode and predict are not of one export; export the model again")
         check_digests(folder)
         labels, prepared = LabelSpace.from_dict(told.labels), Preprocessing(**tuples(told.preprocessing))
-        return cls(Graphs(encode, predict, told.memory, len(labels)), labels, prepared, told)
+        exported = cls(Graphs(encode, predict, told.memory, len(labels)), labels, prepared, told)
+        exported.folder = folder
+        return exported
+
+    @property
+    def kind(self) -> str:
+        form = format_of(self.folder) if self.folder is not None else None
+        parts = [f"{self.about.method} on {self.about.model.get('backbone')}", form, "int8" if self.about.int8 else None]
+        return ", ".join(part for part in parts if part)
 
     def fast(self) -> "Exported":
         """Itself: how fast it is was settled when it was exported (``--int8``)."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +38,19 @@ class Predictor:
     ) -> None:
         self.model = model.eval()
         self.labels, self.preprocessing, self.calibration = labels, preprocessing, calibration
+
+    folder: Path | None = None
+    """Where the model was read from."""
+
+    @property
+    def kind(self) -> str:
+        """What computes the logits."""
+        return type(self.model).__name__
+
+    def __repr__(self) -> str:
+        where = f"read from {self.folder}" if self.folder is not None else "not read from a folder"
+        size = f"{self.preprocessing.size} x {self.preprocessing.size} pixels"
+        return f"<{type(self).__name__}: {self.kind}, {len(self.labels)} labels, {size}, {where}>"
 
     @property
     def device(self) -> torch.device:

@@ -97,7 +97,13 @@ class Tagger(Predictor):
             raise ModelFolderError(
                 f"{folder / name} is damaged, or not of this model ({type(error).__name__}: {why})"
             ) from error
-        return cls(module, labels, config, prepared, calibration)
+        tagger = cls(module, labels, config, prepared, calibration)
+        tagger.folder = folder
+        return tagger
+
+    @property
+    def kind(self) -> str:
+        return f"{self.config['method']} on {self.model.backbone.name}"
 
     @classmethod
     def from_hub(cls, repository: str, *, revision: str | None = None) -> "Tagger":

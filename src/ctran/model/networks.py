@@ -59,7 +59,8 @@ def without_compiler() -> Iterator[None]:
     finally:
         for name in stand_ins:
             sys.modules.pop(name, None)
-        vars(torch).pop("_dynamo", None)
+        if "_dynamo" in vars(torch):
+            delattr(torch, "_dynamo")
 
 
 def import_timm() -> ModuleType:

@@ -69,8 +69,8 @@ class RunFolder(Callback):
         if not sys.stderr.isatty():
             spent = time.monotonic() - self.started
             loss = f"loss {row['train_loss']:.4f}"
-            kind = "accuracy" if pl_module.report.multi_class else "mAP"
-            print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  val {kind} {score:.2f}  {spent:.0f} s", flush=True)
+            found = f"val {pl_module.report.score_name} {score:.2f}"
+            print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  {found}  {spent:.0f} s", flush=True)
 
     def finish(self, planned: int, stopped_early: str) -> None:
         """``finished.json``: how many epochs were trained, of how many, and why no more (null: all were)."""

@@ -34,8 +34,8 @@ class Plain(str):
 class _Loader(yaml.SafeLoader):
     """Scalars stay text; a key that stands twice in one mapping is an error."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)  # pyright: ignore[reportArgumentType]
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
