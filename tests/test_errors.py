@@ -14,6 +14,7 @@ INTERNAL = {
     "model/embeddings.py": "shapes that only this package can get wrong",
     "model/encoder.py": "shapes that only this package can get wrong",
     "model/method.py": "a method of somebody's own that lacks a function",
+    "training/checkpoint.py": "raised for the caller, which names the file and what is left",
     "published.py": "the shipped file of published figures, checked",
     "metrics/bootstrap.py": "shapes that only this package can get wrong",
     "metrics/table.py": "shapes that only this package can get wrong",
