@@ -1,10 +1,15 @@
 """Image tokens on disk: round trips, interruptions, and folders that hold something else than what is wanted."""
 
+import os
+import resource
+
 import numpy as np
 import pytest
 import torch
 
-from ctran.data.cache import CHUNK, FeatureCache, StaleCacheError, key_of
+from ctran.data import cache_blocks
+from ctran.data.cache import CHUNK, FeatureCache, StaleCacheError, is_finished, key_of
+from ctran.data.table import _stamp
 
 SHAPE = (2, 70, 1, 1)
 PARTS = {
@@ -61,7 +66,7 @@ def test_what_was_interrupted_before_the_first_chunk_starts_anew(tmp_path):
 @pytest.mark.parametrize("mark", ["", "{", "[]", "{}", '{"rows": "64"}', '{"rows": -1}', '{"rows": 141}', '{"rows": null}'])
 def test_where_the_mark_of_progress_is_damaged_all_is_made_anew_and_said_so(tmp_path, mark):
     first = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
-    first.tokens[:] = 0
+    np.lib.format.open_memmap(first.folder / "tokens.npy", mode="r+")[:] = 0  # the cache itself is read-only
     (tmp_path / "c" / "done.json").write_text(mark)
     with pytest.warns(UserWarning, match=r"done.json is damaged; all image tokens are made anew"):
         cache = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
@@ -111,3 +116,77 @@ def test_a_cache_that_does_not_say_what_it_was_made_of_is_refused(tmp_path, text
 
 def test_keys_differ_when_anything_does():
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1}) != key_of({"a": 1, "b": 3})
+
+
+@pytest.fixture
+def finished(tmp_path):
+    return FeatureCache(tmp_path / "done", SHAPE, PARTS).build(tokens_of).folder
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, 128, 200, -2, 300])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_of_another_length_is_refused_by_name_and_stays_as_it_is(finished, length, whole):
+    path = finished / "tokens.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:length] if length < 300 else content + b"\0")
+    if not whole:
+        (finished / "done.json").write_text('{"rows": 64}')
+    cut = path.read_bytes()
+    with pytest.raises(StaleCacheError, match=r"tokens.npy is damaged.*delete .* and run again"):
+        FeatureCache(finished, SHAPE, PARTS)
+    assert path.read_bytes() == cut
+
+
+@pytest.mark.parametrize("block", [64, 16 * 2**20])
+def test_a_changed_bit_of_a_finished_cache_is_found(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(cache_blocks, "BLOCK", block)
+    path = FeatureCache(tmp_path / "done", SHAPE, PARTS).build(tokens_of).folder / "tokens.npy"
+    for at in (130, 250, path.stat().st_size - 1):
+        content = bytearray(path.read_bytes())
+        content[at] ^= 4
+        path.write_bytes(content)
+        with pytest.raises(StaleCacheError, match=r"tokens.npy is damaged: bytes .* are not those that were written"):
+            FeatureCache(tmp_path / "done", SHAPE, PARTS)
+        content[at] ^= 4
+        path.write_bytes(content)
+    FeatureCache(tmp_path / "done", SHAPE, PARTS)
+
+
+def test_a_finished_cache_is_read_only_and_opening_it_writes_nothing(finished):
+    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()}
+    cache = FeatureCache(finished, SHAPE, PARTS)
+    assert not cache.tokens.flags.writeable and is_finished(finished, 140) and not is_finished(finished, 141)
+    assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()} == before
+
+
+def test_a_cache_of_a_release_without_checksums_gets_them(finished):
+    whole = (finished / "done.json").read_text()
+    (finished / "done.json").write_text('{"rows": 140}')
+    FeatureCache(finished, SHAPE, PARTS)
+    assert (finished / "done.json").read_text() == whole
+
+
+def test_a_full_disk_is_named_before_any_token_is_made(tmp_path):
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, old[1]))
+    try:
+        with pytest.raises(OSError, match=r"image tokens need 2,000,128 bytes, [\d,]+ are free .*tokens.npy"):
+            FeatureCache(tmp_path / "c", (1, 100, 100, 100), PARTS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert [p.name for p in (tmp_path / "c").iterdir()] == ["key.json"]
+
+
+@pytest.mark.parametrize("at", [0, 40, -1])
+def test_a_picture_replaced_with_equal_size_and_time_is_noticed(tmp_path, at):
+    path = tmp_path / "a.bmp"
+    path.write_bytes(bytes(100))
+    stat, before = path.stat(), _stamp(path)
+    assert _stamp(path) == before
+    content = bytearray(100)
+    content[at] = 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    after = _stamp(path)
+    assert path.stat().st_mtime_ns == stat.st_mtime_ns and after != before
+    assert after.split(b" ", 3)[3] != before.split(b" ", 3)[3]  # by its content also where the times of the entries are equal

@@ -7,9 +7,11 @@ in chunks of pictures with a mark of how far it got, so an interrupted build goe
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ctran.data.cache_blocks import checksums, differs, reserve
 from ctran.errors import UserError
 from ctran.files import atomic, remove_leftovers, write_text
 
@@ -33,6 +36,14 @@ class StaleCacheError(UserError):
 def default_root() -> Path:
     """``$CTRAN_CACHE``, or ``~/.cache/ctran``."""
     return Path(os.environ.get("CTRAN_CACHE") or Path.home() / ".cache" / "ctran")
+
+
+def is_finished(folder: Path, rows: int) -> bool:
+    """Whether a cache of so many rows is complete, so that it can be used without writing into its folder."""
+    try:
+        return json.loads((folder / "done.json").read_text())["rows"] == rows and (folder / "tokens.npy").exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def key_of(parts: Mapping[str, object]) -> str:
@@ -68,11 +79,48 @@ class FeatureCache:
             remove_leftovers(folder)
             write_text(folder / "key.json", _text(parts))
             with atomic(path) as part:  # whole from its first moment
-                np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
-        self.tokens = np.lib.format.open_memmap(path, mode="r+")
-        if self.tokens.shape != shape or self.tokens.dtype != np.float16:
-            held = f"{self.tokens.dtype} of shape {self.tokens.shape}"
-            raise StaleCacheError(f"{path} holds {held}, expected float16 of shape {shape}; {self._advice}")
+                with part.open("wb") as file:
+                    np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+                    header = file.tell()
+                reserve(part, header + 2 * math.prod(shape), path)
+        self._check_file(path)
+        self.tokens = self._opened(path)
+
+    def _check_file(self, path: Path) -> None:
+        """Before it is mapped: a mapping makes a file as long as its header says, with zeros."""
+        try:
+            with path.open("rb") as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+                wanted = file.tell() + 2 * math.prod(self.shape)
+        except (ValueError, EOFError) as error:
+            raise StaleCacheError(f"{path} is damaged ({error}); {self._advice}") from None
+        if shape != self.shape or dtype != np.float16:
+            raise StaleCacheError(
+                f"{path} holds {dtype} of shape {shape}, expected float16 of shape {self.shape}; {self._advice}"
+            )
+        if (size := path.stat().st_size) != wanted:
+            raise StaleCacheError(f"{path} is damaged: it has {size:,} bytes, expected {wanted:,}; {self._advice}")
+
+    def _opened(self, path: Path) -> np.memmap:
+        """Read-only where all tokens are there, after a check of their checksums."""
+        if self.done < self.shape[0] * self.shape[1]:
+            return np.lib.format.open_memmap(path, mode="r+")
+        kept = self._progress().get("file")
+        if kept is None:  # of a release without checksums
+            with suppress(OSError):  # a shared folder that is not ours
+                self._mark_finished(path)
+        elif wrong := differs(path, kept):
+            raise StaleCacheError(f"{path} is damaged: {wrong}; {self._advice}")
+        return np.lib.format.open_memmap(path, mode="r")
+
+    def _mark_finished(self, path: Path) -> None:
+        rows = self.shape[0] * self.shape[1]
+        write_text(self.progress_file, json.dumps({"rows": rows, "file": checksums(path)}))
+
+    def _progress(self) -> dict[str, Any]:
+        return dict(json.loads(self.progress_file.read_text()))
 
     @property
     def _advice(self) -> str:
@@ -95,7 +143,7 @@ class FeatureCache:
         if not self.progress_file.exists():
             return 0
         try:
-            rows = json.loads(self.progress_file.read_text())["rows"]
+            rows = self._progress()["rows"]
         except (ValueError, KeyError, TypeError):
             rows = None
         if isinstance(rows, int) and 0 <= rows <= self.shape[0] * self.shape[1]:
@@ -121,7 +169,11 @@ class FeatureCache:
                 numbers = [row % pictures for row in rows if row // pictures == view]
                 self.tokens[view, numbers] = make(view, numbers).to(torch.float16).cpu().numpy()
             self.tokens.flush()
-            write_text(self.progress_file, json.dumps({"rows": rows.stop}))
+            if rows.stop < views * pictures:
+                write_text(self.progress_file, json.dumps({"rows": rows.stop}))
+            else:
+                self._mark_finished(self.folder / "tokens.npy")
+                self.tokens = np.lib.format.open_memmap(self.folder / "tokens.npy", mode="r")
             step(len(rows))
         return self
 

@@ -1,6 +1,7 @@
 """The one sample table: image, id, positives, negatives, in a Hugging Face data set."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from ctran.labels import LabelSpace, LabelState
 
 FEW = 256
 """Pictures whose files are in memory at once while they are read for the digest."""
+END = 64 * 1024
+"""Bytes at each end of a picture's file that tell it from another of the same size."""
 
 
 class DataError(UserError):
@@ -209,7 +212,7 @@ class SampleTable:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of ids and pictures (of a file its size and time), part of the feature cache's key."""
+        """Digest of ids and pictures (of a file what :func:`_stamp` gives), part of the feature cache's key."""
         digest = hashlib.sha256()
         rows = self.rows.select_columns(["id", "image"]).with_format("arrow")
         for chunk in rows.iter(FEW):
@@ -219,9 +222,21 @@ class SampleTable:
                 if cell["bytes"] is not None:
                     digest.update(cell["bytes"])
                 else:
-                    stat = Path(cell["path"]).stat()
-                    digest.update(f"{cell['path']}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
+                    digest.update(os.fsencode(cell["path"]) + b"\0" + _stamp(Path(cell["path"])))
         return digest.hexdigest()
+
+
+def _stamp(path: Path) -> bytes:
+    """Of a file: size, times of its content and of its entry, and its two ends.
+
+    A copy may keep size and time of its content; the time of its entry cannot be set.
+    """
+    stat = path.stat()
+    with path.open("rb") as file:
+        ends = hashlib.sha256(file.read(END))
+        file.seek(max(0, stat.st_size - END))
+        ends.update(file.read(END))
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} ".encode() + ends.digest()
 
 
 def _such(rows: int) -> str:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from ctran import methods, registry
 from ctran.coverage import Unlearnable
 from ctran.data import sources
-from ctran.data.cache import LAYOUT, FeatureCache, default_root, key_of
+from ctran.data.cache import LAYOUT, FeatureCache, default_root, is_finished, key_of
 from ctran.data.doubts import warn_of_tables
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
@@ -206,9 +206,12 @@ def cached_tokens(
         key["seed"] = data.seed
     folder = default_root() / "features" / key_of(key)
     _, tokens, channels = probe.shape
+    shape = (views, len(data), tokens, channels)
+    if is_finished(folder, total):  # also one in a shared folder that this user may not write
+        return FeatureCache(folder, shape, key)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        cache = FeatureCache(folder, (views, len(data), tokens, channels), key)
+        cache = FeatureCache(folder, shape, key)
         if cache.done < total:
             shown = bar(f"image tokens of {name} ({views} x {len(data)})", total)
             with on_device(model.backbone, device), shown as advance:
