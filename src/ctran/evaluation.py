@@ -122,7 +122,7 @@ def setting_of(
         if not kept.all():  # labels that no mean counts keep their rows
             every = metrics.per_label(entries.probabilities, entries.positive, entries.hidden)
             rows = [row if counts else other for row, other, counts in zip(rows, every, kept.tolist(), strict=True)]
-        ranked = (~entries.positive & entries.hidden).any(axis=0).tolist()  # without a negative every ranking is perfect
+        ranked = np.any(~entries.positive & entries.hidden, axis=0).tolist()  # without a negative every ranking is perfect
         rows = [(ap if both else float("nan"), n) for (ap, n), both in zip(rows, ranked, strict=True)]
         first = first or (entries, rows)
         hidden.append(table)
