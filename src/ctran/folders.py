@@ -60,8 +60,8 @@ def shown(name: str) -> str:
         return ascii(name)
 
 
-def left_out(folder: Path, taken: Iterable[Path] | None = None) -> LeftOut:
-    """Files in a folder and below that may be meant as pictures and are not read; hidden ones do not count.
+def left_out(folder: Path, taken: Iterable[Path] | None = None, *, deep: bool = True) -> LeftOut:
+    """Files in a folder (and below, where ``deep``) that may be meant as pictures and are not read; hidden ones do not count.
 
     Each file that is not taken is judged by its ending and its first :data:`HEAD` bytes; texts, tables and videos are none.
 
@@ -72,7 +72,7 @@ def left_out(folder: Path, taken: Iterable[Path] | None = None) -> LeftOut:
     known = {os.path.normpath(path) for path in (picture_files(folder) if taken is None else taken)}
     kinds: dict[str, list[str]] = {}
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
         judged = [(name, LINK) for name in links]
         for name in files:

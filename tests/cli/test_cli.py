@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 import yaml
@@ -221,3 +222,22 @@ def test_suspects_are_ranked_in_a_table_a_sheet_and_a_page(run, capsys, tmp_path
     assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert rows[0]["id"] in capsys.readouterr().out
     assert main(["suspects", str(run[0]), "--output", str(tmp_path / "gone" / "x")]) == 1
+
+
+def test_evaluate_warns_of_pictures_that_the_run_was_trained_on_under_any_name(run, tmp_path, capsys):
+    out, pictures = run
+    trained = json.loads((out / "data.json").read_text())["train"]["pictures"]
+    (tmp_path / "other").mkdir()
+    lines = ["file_name,labels,split"]
+    for number in range(30):
+        shutil.copy(pictures / f"{number:02}.png", tmp_path / "other" / f"new{number}.png")
+        lines.append(f"new{number}.png,{('red', 'blue', 'green', 'warm')[number % 4]},{'train' if number < 2 else 'test'}")
+    lines[1] = lines[1].replace("train", "val")
+    (tmp_path / "other" / "metadata.csv").write_text("\n".join(lines))
+    capsys.readouterr()
+    where = ["--root", str(tmp_path / "other"), "--output", str(tmp_path / "m")]
+    assert main(["evaluate", str(out), *where]) == 0
+    err = capsys.readouterr().err
+    assert f"{out} was trained on {trained - 2} of the 28 pictures of test (first: 'new2.png')" in err
+    assert main(["evaluate", str(out), "--output", str(tmp_path / "m")]) == 0
+    assert "was trained on" not in capsys.readouterr().err

@@ -119,7 +119,10 @@ def test_pictures_that_no_row_names_are_counted_in_a_folder_and_beside_a_csv(fol
     assert "warning: 11 pictures are named by no row and not used (first: " in capsys.readouterr().err
     (folder / "wide.csv").write_text("file_name,red\n" + "".join(f"{n:02}.png,{n % 2}\n" for n in range(20)))
     csv.build(csv.Config(folder / "wide.csv"))
-    assert "warning: 10 pictures are named by no row" in capsys.readouterr().err
+    (folder / "photo.jxl").write_bytes(b"\xff\x0a")
+    csv.build(csv.Config(folder / "wide.csv"))
+    err = capsys.readouterr().err
+    assert "warning: 10 pictures are named by no row" in err and "1 left out (JPEG XL; first: photo.jxl)" in err
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"

@@ -6,6 +6,7 @@ is counted for a warning.
 
 import ast
 import io
+import json
 import math
 import tokenize
 import unicodedata
@@ -222,10 +223,11 @@ def value_of(cell: str, where: str, column: str) -> int | None:
     except ValueError:
         number = math.nan
     if number not in (1, 0, -1):
+        ignore = json.dumps([column], ensure_ascii=False)
         raise DataError(
             f"{where}, column {column!r}: expected 1, 0 or blank, got {cell!r} (yes / no, true / false, and -1 for uncertain "
-            f"are read too). If the column is no label: --data.ignore_columns '[{column}]'; if it names the split: "
-            f"--data.split_column {column}"
+            f"are read too). If the column is not a label: --data.ignore_columns '{ignore}'; if it names the split: "
+            f"--data.split_column {column!r}"
         )
     return int(number)
 

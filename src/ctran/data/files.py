@@ -17,6 +17,7 @@ from ctran.data.splits import SPLIT_NAMES, by_content, warn_of_same
 from ctran.data.table import Broken, DataError, SampleTable
 from ctran.decoding import picture_files
 from ctran.folders import left_out
+from ctran.formats import endings
 from ctran.labels import LabelSpace, LabelState
 
 ABSENT = {"negative": LabelState.NEGATIVE, "unknown": LabelState.UNKNOWN}
@@ -206,13 +207,14 @@ def _warn_of_unnamed(rows: Sequence[Row], folder: Path | None) -> None:
     named = {os.path.normpath(row.path) for row in rows}
     if folder is not None:
         files: Iterable[Path] = picture_files(folder)
-        taken = [*files, *(row.path for row in rows)]
-        for line in left_out(folder, taken).lines():
-            warn(f"{folder}: {line}")
     else:
-        endings = {row.path.suffix.lower() for row in rows}
-        files = (p / name for p in {row.path.parent for row in rows} for name in listing(p).names if not name.startswith("."))
-        files = (path for path in files if path.suffix.lower() in endings - {""})
+        readable = endings()
+        inside = (p / name for p in {row.path.parent for row in rows} for name in listing(p).names)
+        files = [path for path in inside if path.suffix.lower() in readable and not path.name.startswith(".")]
+    taken = [*files, *(row.path for row in rows)]
+    for place in [folder] if folder else sorted({row.path.parent for row in rows}):
+        for line in left_out(place, taken, deep=folder is not None).lines():
+            warn(f"{place}: {line}")
     unnamed = sorted(str(path) for path in files if os.path.normpath(path) not in named)
     if unnamed:
         warn(f"{len(unnamed):,} pictures are named by no row and not used (first: {unnamed[0]})")

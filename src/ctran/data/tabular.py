@@ -1,5 +1,6 @@
 """Rows of CSV, JSON-lines and Parquet files as they are, every error with file and row."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping
@@ -48,9 +49,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     text = read_text(path, DataError)
     header = text.lstrip("\r\n").partition("\n")[0]
     if separator := _separator(header):
+        encoding = ", encoding='utf-16'" if path.read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
         raise DataError(
             f"{path}: the columns are separated by {SEPARATORS[separator]}, expected commas; convert it, e.g. with pandas: "
-            f"pd.read_csv({path.name!r}, sep={separator!r}, dtype=str).to_csv({path.name!r}, index=False)"
+            f"pd.read_csv({path.name!r}, sep={separator!r}{encoding}, dtype=str).to_csv({path.name!r}, index=False)"
         )
     limit = csv.field_size_limit(CELL)
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
