@@ -1,5 +1,6 @@
 """Exact values of every kind of sample: files written here, byte by byte, and what they must become."""
 
+import base64
 import io
 import struct
 import zlib
@@ -303,6 +304,27 @@ def test_netpbm_values_are_shares_of_their_greatest(top):
         values = (shares * top).round()
         content = magic + b" 8 4 %d\n" % top + values.astype(form).tobytes()
         check(content, 255 * values / top)
+
+
+JPEG_2000 = (
+    "/0//UQAvAAAAAAAEAAAABAAAAAAAAAAAAAAABAAAAAQAAAAAAAAAAAADCQEBCQEBCQEB/1IADAAAAAEBAAQEAAH/XAAEQFD/ZAAlAAFDcmVhdGVkIGJ5IE9wZW5K"
+    "UEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAAA"
+)
+"""The start of a code stream of OpenJPEG: 4 x 4 pixels, three components of 10 bits."""
+TEN_BITS = {
+    (400, 512, 600): "tAAH/k8A+EQARUFO/w+0JFABScsTgGEg/w+0IEVBUiELhIS//2Q==",
+    (1023, 512, 600): "yAAH/k8fgHBQAUVwIQYFo+xHNh+bDw+0JFABScsTgGEg/z8wQFABcr//Z",
+}
+
+
+@pytest.mark.parametrize("colour", TEN_BITS)
+def test_deep_colours_of_jpeg_2000_are_right_or_refused(colour):
+    content = base64.b64decode(JPEG_2000 + TEN_BITS[colour])
+    if max(colour) < 1020:
+        check(content, np.tile(np.array(colour) * 255 / 1023, (4, 4, 1)))
+    else:  # Pillow reads the white of it as black
+        with pytest.raises(BrokenImageError, match="white may be read as black; convert it to PNG"):
+            open_image(content)
 
 
 def modes() -> dict[str, tuple[Image.Image, np.ndarray]]:

@@ -67,19 +67,19 @@ def formats() -> tuple[str, ...]:
             importlib.import_module(f"PIL.{module}ImagePlugin")
         except ImportError:  # an older Pillow
             continue
+    readable = tuple(name for name in FORMATS if name in Image.OPEN)
     try:
         import pillow_heif
     except ImportError:  # the extra `heif`
-        pass
-    else:
-        pillow_heif.register_heif_opener()
-    return tuple(name for name in (*FORMATS, "HEIF") if name in Image.OPEN)
+        return readable
+    pillow_heif.register_heif_opener()
+    return (*readable, "HEIF")
 
 
 @cache
 def endings() -> frozenset[str]:
     """Endings of the names of such files, in small letters, with the dot."""
-    readable = formats()
+    readable = {*formats(), "MPO"}  # which Pillow opens as JPEG
     return frozenset(ending for ending, form in Image.EXTENSION.items() if form in readable)
 
 
@@ -109,4 +109,4 @@ def describe(content: bytes) -> str:
     for place, mark, what in OTHERS:
         if content[place : place + len(mark)] == mark or (place == 0 and start.startswith(mark.lower()) and mark.isascii()):
             return f"not a picture that can be read: {what}"
-    return f"not a picture of a format that is read ({', '.join(name for name in formats() if name not in ('DIB', 'MPO'))})"
+    return f"not a picture of a format that is read ({', '.join(name for name in formats() if name != 'DIB')})"

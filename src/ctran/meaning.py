@@ -25,6 +25,7 @@ class Meaning:
         signed: whole numbers with a sign.
         inverted: the least value is white.
         clear: the sample or the three samples of a colour that is transparent.
+        wraps: Pillow reads the greatest samples as 0 (colours of more than 8 bits in JPEG 2000, whose rounding overflows).
     """
 
     bits: int = 0
@@ -34,6 +35,7 @@ class Meaning:
     signed: bool = False
     inverted: bool = False
     clear: tuple[int, ...] = ()
+    wraps: bool = False
 
 
 TAGS = (258, 259, 262, 281, 339, 340, 341, 530)
@@ -67,12 +69,20 @@ def meaning(container: Container, picture: Image.Image) -> Meaning:
     """
     if container.chunks is not None:
         return _of_png(container.chunks)
+    if picture.format == "JPEG2000" and picture.mode not in ("L", "I;16", "P"):
+        return Meaning(wraps=_bits_of_jpeg2000(container.content) > 8)
     directory = container.directory
     if directory is None and not container.content and (tags := getattr(picture, "tag_v2", None)) is not None:
         return _of_tiff({tag: _numbers(tags.get(tag)) for tag in TAGS})
     if directory is not None:
         return _of_tiff({tag: directory.numbers(tag) for tag in TAGS})
     return Meaning()
+
+
+def _bits_of_jpeg2000(content: bytes) -> int:
+    """Bits of the first component, from the size marker at the start of the code stream; 0 where there is none."""
+    start = content.find(b"\xff\x4f\xff\x51")
+    return (content[start + 42] & 0x7F) + 1 if 0 <= start < len(content) - 42 else 0
 
 
 def _numbers(value: object) -> tuple[float, ...]:

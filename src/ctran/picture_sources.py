@@ -30,6 +30,10 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Im
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/?/|data:", re.IGNORECASE)
 
 
+LONGEST = 300
+"""Characters of a name that errors repeat; of a longer one its start and its end."""
+
+
 class SourceError(UserError):
     """Something that is not a picture, nor names one; the message lacks the picture's name."""
 
@@ -40,7 +44,7 @@ def label_of(source: object, name: str | None) -> str:
         return name
     if isinstance(source, str | os.PathLike):
         text = os.fspath(source)
-        return text if len(text) <= 300 else f"{text[:60]!r} ..."
+        return text if len(text) <= LONGEST else f"{text[:60]} ... {text[-60:]}"
     named = getattr(source, "name", None) or getattr(source, "filename", None)
     return named if isinstance(named, str) else f"<{type(source).__name__}>" if is_array(source) else "<image>"
 

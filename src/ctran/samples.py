@@ -46,6 +46,8 @@ def as_rgb(picture: Image.Image, container: Container, label: str, white: float 
         SampleError: nothing says which value is white, or there are values beyond it.
     """
     means = meaning(container, picture)
+    if means.wraps and any(low == 0 for low, _ in picture.getextrema()):
+        raise SampleError("JPEG 2000 with colours of more than 8 bits, whose white may be read as black; convert it to PNG")
     clear = _clear_mask(picture, container, means)
     if picture.mode.startswith(("I", "F")) or means.signed:
         picture = _grey(picture, means, label, white)

@@ -5,8 +5,10 @@ import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from ctran.cli.main import COMMANDS, main
 from tests.conftest import TOY, draw_folder
@@ -84,6 +86,30 @@ def test_one_broken_picture_does_not_cost_the_others(run, capsys, tmp_path):
     assert main(["predict", str(run[0]), str(tmp_path / "bad.png"), str(run[1] / "00.png"), "--json"]) == 1
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 1 and "bad.png: not a picture" in err
+
+
+def test_a_truncated_picture_is_predicted_on_request(run, capsys, tmp_path):
+    with Image.open(run[1] / "00.png") as whole:
+        whole.convert("RGB").resize((90, 90)).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-200])
+    assert main(["predict", str(run[0]), str(tmp_path / "cut.jpg"), "--json"]) == 1
+    assert "cut.jpg: broken picture" in capsys.readouterr().err
+    assert main(["predict", str(run[0]), str(tmp_path / "cut.jpg"), "--json", "--truncated", "read"]) == 0
+    assert "probabilities" in capsys.readouterr().out
+
+
+def test_the_value_of_white_changes_a_deep_picture(run, capsys, tmp_path):
+    deep = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(deep << 4).save(tmp_path / "scaled.png")
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    found = []
+    for name, options in (("scaled.png", []), ("deep.png", ["--white", "4095"])):
+        assert main(["predict", str(run[0]), str(tmp_path / name), "--json", *options]) == 0
+        found.append(json.loads(capsys.readouterr().out)["probabilities"])
+    assert found[0] == pytest.approx(found[1], abs=0.02)
+    with pytest.raises(SystemExit):
+        main(["predict", str(run[0]), str(tmp_path / "deep.png"), "--white", "0"])
+    assert "expected a number above 0, got 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

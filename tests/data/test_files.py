@@ -179,7 +179,9 @@ def test_a_file_without_an_ending_is_read_where_a_row_names_it(folder, capsys):
 def opened(monkeypatch):
     """Names of the pictures that are decoded while tables are built."""
     names, real = [], checked.open_image
-    monkeypatch.setattr(checked, "open_image", lambda source, name=None: names.append(name) or real(source, name=name))
+    monkeypatch.setattr(
+        checked, "open_image", lambda source, name=None, **o: names.append(name) or real(source, name=name, **o)
+    )
     return names
 
 

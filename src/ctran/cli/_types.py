@@ -32,6 +32,13 @@ def count(text: str) -> int:
     return value
 
 
+def above_zero(text: str) -> float:
+    """A number above 0."""
+    if not 0 < _real(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return float(text)
+
+
 def share(text: str) -> float:
     """A number from 0 to 1."""
     if not 0 <= (value := _real(text)) <= 1:

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 
 from ctran.cli._output import print_json, reader_gone
-from ctran.cli._types import ANSWERS, count, share
+from ctran.cli._types import ANSWERS, above_zero, count, share
 from ctran.errors import UserError
 
 
@@ -23,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=share, help="from where on a label is present (default: the model's own, else 0.5)")
     parser.add_argument("--fast", action="store_true", help="compute in bfloat16: faster where the processor has it")
     parser.add_argument("--top", type=count, default=5, help="labels a picture in the table")
+    parser.add_argument(
+        "--truncated", choices=("refuse", "read"), default="refuse", help="files that end early: refuse, or read what is there"
+    )
+    parser.add_argument("--white", type=above_zero, help="the value that is white where samples have more than 8 bits, as 4095")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="all probabilities as JSON lines, one a picture")
     form.add_argument("--csv", action="store_true", help="all probabilities as CSV: file, label, probability, present")
@@ -47,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from ctran.images import BrokenImageError
+    from ctran.decoding import BrokenImageError, open_image
     from ctran.inference.exported import Exported, load
 
     tagger = load(options.run)
@@ -65,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
         if reader_gone():
             break
         try:
-            prediction = tagger.predict(image, known, threshold=options.threshold)
+            picture = open_image(image, truncated=options.truncated, white=options.white)
+            prediction = tagger.predict(picture, known, threshold=options.threshold)
         except BrokenImageError as error:
             print(f"ctran predict: {error}", file=sys.stderr)
             failed += 1

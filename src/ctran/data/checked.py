@@ -17,10 +17,10 @@ import pyarrow as pa
 from ctran.data.cache import default_root
 from ctran.data.notices import warn
 from ctran.data.table import DataError, SampleTable
-from ctran.decoding import BrokenImageError, open_image
+from ctran.decoding import BrokenImageError, Truncated, open_image
 from ctran.progress import track
 
-FORMAT = 1
+FORMAT = 2
 """Of the kept rows; raised whenever decoding refuses other files than before."""
 MANY = 500
 """Rows that are looked up or written together."""
@@ -55,7 +55,9 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def check(paths: Sequence[Path], *, decode: bool = True) -> list[Checked]:
+def check(
+    paths: Sequence[Path], *, decode: bool = True, truncated: Truncated = "refuse", white: float | None = None
+) -> list[Checked]:
     """Read and decode each file once, unless that was done before and the file is the same since.
 
     A file is the same while path, size, inode and both times are (a change of the content changes the second, which no program
@@ -64,19 +66,22 @@ def check(paths: Sequence[Path], *, decode: bool = True) -> list[Checked]:
     Args:
         paths: in any order.
         decode: find out whether it can be decoded; inside :func:`without_decoding` that is never tried.
+        truncated, white: as for :func:`ctran.decoding.open_image`. What is decoded by other options than the default ones is
+            not remembered.
     """
     decode = decode and _decode.get()
     stamps = [_stamp(path) for path in paths]
-    before = _recall(paths, stamps, decode)
+    before = _recall(paths, stamps, decode) if white is None else {}  # what opens by default opens with truncated: read
     todo = [i for i in range(len(paths)) if i not in before]
     with ThreadPoolExecutor() as pool:
         what = "checking pictures" if decode else "reading pictures"
-        found = pool.map(lambda i: _check(paths[i], decode), todo)
+        found = pool.map(lambda i: _check(paths[i], decode, truncated, white), todo)
         new = dict(zip(todo, track(found, what, len(todo)), strict=True)) if todo else {}
     kept = [
         (os.fsencode(paths[i].absolute()), stamps[i], r.digest, decode) for i, r in new.items() if r.digest and not r.reason
     ]
-    _remember(kept)
+    if not decode or (truncated, white) == ("refuse", None):
+        _remember(kept)
     return [before.get(i) or new[i] for i in range(len(paths))]
 
 
@@ -103,7 +108,7 @@ def digests(table: SampleTable) -> list[str]:
     return [found[number] for number in range(len(table))]
 
 
-def _check(path: Path, decode: bool) -> Checked:
+def _check(path: Path, decode: bool, truncated: Truncated, white: float | None) -> Checked:
     try:
         content = path.read_bytes()
     except (OSError, ValueError):
@@ -112,7 +117,7 @@ def _check(path: Path, decode: bool) -> Checked:
         if content is None:
             open_image(path)
         elif decode:
-            open_image(content, name=str(path))
+            open_image(content, name=str(path), truncated=truncated, white=white)
     except BrokenImageError as error:
         return Checked("" if content is None else digest_of(content), str(error))
     return Checked("" if content is None else digest_of(content))

@@ -13,8 +13,9 @@ from ctran.data.cells import near_names
 from ctran.data.checked import Checked, check
 from ctran.data.found import exists, hint, listing, other_form
 from ctran.data.notices import few, say, warn
+from ctran.data.reading import Reading
 from ctran.data.splits import SPLIT_NAMES, by_content, warn_of_same
-from ctran.data.table import Broken, DataError, SampleTable
+from ctran.data.table import HINT, Broken, DataError, SampleTable
 from ctran.decoding import picture_files
 from ctran.folders import left_out
 from ctran.formats import endings
@@ -41,7 +42,7 @@ class Row:
     unknown: tuple[str, ...] = ()
 
 
-def to_tables(rows: Sequence[Row], *, absent: str, skip_broken: bool, folder: Path | None = None) -> dict[str, SampleTable]:
+def to_tables(rows: Sequence[Row], *, absent: str, reading: Reading, folder: Path | None = None) -> dict[str, SampleTable]:
     """Checked tables over one label space (all names that occur, sorted). What is doubtful is a warning on stderr.
 
     Without splits in the rows they are 70 / 10 / 20 % by the content of the pictures (:func:`ctran.data.splits.by_content`).
@@ -49,7 +50,7 @@ def to_tables(rows: Sequence[Row], *, absent: str, skip_broken: bool, folder: Pa
     Args:
         rows: of all pictures.
         absent: what a label means that a row does not list, ``negative`` or ``unknown``.
-        skip_broken: leave out pictures that cannot be read, and list them in the tables.
+        reading: with ``skip_broken`` pictures that cannot be read are left out, and the tables list them.
         folder: whose pictures should all be named by rows; None looks beside the named ones alone.
 
     Raises:
@@ -66,12 +67,12 @@ def to_tables(rows: Sequence[Row], *, absent: str, skip_broken: bool, folder: Pa
         where = rows[0].where if rows else "the annotation"
         raise DataError(f"no label in any row (first: {where}); is the label column empty?")
     _warn_of_names(rows, names)
-    checks = check([row.path for row in rows])
+    checks = check([row.path for row in rows], truncated=reading.truncated, white=reading.white)
     broken = {i: one.reason for i, one in enumerate(checks) if one.reason}
-    if broken and not skip_broken:
+    if broken and not reading.skip_broken:
         first = min(broken)
         more = f" ({len(broken)} such pictures in all)" if len(broken) > 1 else ""
-        raise DataError(f"{rows[first].where}: {broken[first]}{more}. Mend it, or leave such out with --data.skip_broken true")
+        raise DataError(f"{rows[first].where}: {broken[first]}{more}. {HINT}")
     digests = _contents(rows, checks)
     splits = assign_splits(rows, digests, broken)
     usable = [i for i in range(len(rows)) if i not in broken]

@@ -16,6 +16,7 @@ from filelock import FileLock
 from ctran.data.cache import default_root, key_of
 from ctran.data.notices import said as _said
 from ctran.data.notices import say
+from ctran.data.reading import OPTIONS
 from ctran.data.table import DataError, SampleTable
 from ctran.files import atomic_folder
 from ctran.labels import LabelSpace, LabelState
@@ -187,7 +188,8 @@ def cached(
 
 def _folder(name: str, config: Any, inputs: Sequence[Path]) -> Path:
     stats = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs]
-    parts = {"ctran": __version__, "format": FORMAT, "config": dataclasses.asdict(config), "inputs": stats}
+    options = {key: value for key, value in dataclasses.asdict(config).items() if key not in OPTIONS}
+    parts = {"ctran": __version__, "format": FORMAT, "config": options, "inputs": stats}
     return default_root() / "tables" / f"{name}-{key_of(parts)}"
 
 

@@ -20,15 +20,21 @@ from ctran.coverage import Unlearnable, listed
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
+from ctran.decoding import BrokenImageError, Truncated, open_image, open_pixels
 from ctran.errors import UserError
 from ctran.exclusive import ExclusiveError
-from ctran.images import open_image, open_pixels
 from ctran.labels import LabelSpace, LabelState
 
 FEW = 256
 """Pictures whose files are in memory at once while they are read for the digest."""
 END = 64 * 1024
 """Bytes at each end of a picture's file that tell it from another of the same size."""
+
+
+HINT = (
+    "Replace the file, leave such pictures out with --data.skip_broken true, or read what is there of truncated files with "
+    "--data.truncated read"
+)
 
 
 class DataError(UserError):
@@ -54,6 +60,8 @@ class SampleTable:
         absent: what a label means that is in neither list: ``NEGATIVE`` (the annotation is complete) or ``UNKNOWN`` (nobody
             looked).
         broken: pictures that were left out.
+        truncated: what happens to a file that ends early; see :func:`ctran.decoding.open_image`.
+        white: the value that is white in deep pictures; None takes what the file states.
 
     Raises:
         DataError: no picture, or ids twice.
@@ -63,6 +71,8 @@ class SampleTable:
     labels: LabelSpace
     absent: LabelState
     broken: tuple[Broken, ...] = ()
+    truncated: Truncated = "refuse"
+    white: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.rows) == 0:
@@ -175,12 +185,14 @@ class SampleTable:
     def picture(self, index: int) -> Image.Image:
         """Decoded RGB picture of one row; :class:`~ctran.images.BrokenImageError` names it."""
         source, name = self._source(index)
-        return open_image(source, name=name)
+        with _hinted():
+            return open_image(source, name=name, truncated=self.truncated, white=self.white)
 
     def pixels(self, index: int) -> UInt8[Tensor, "H W 3"]:
         """:meth:`picture` as numbers, which are read faster."""
         source, name = self._source(index)
-        return open_pixels(source, name=name)
+        with _hinted():
+            return open_pixels(source, name=name, truncated=self.truncated, white=self.white)
 
     def content(self, index: int) -> bytes:
         """The file of one row's picture, not decoded."""
@@ -214,6 +226,8 @@ class SampleTable:
     def fingerprint(self) -> str:
         """Digest of ids and pictures (of a file what :func:`_stamp` gives), part of the feature cache's key."""
         digest = hashlib.sha256()
+        if (self.truncated, self.white) != ("refuse", None):
+            digest.update(f"{self.truncated} {self.white}\0".encode())
         rows = self.rows.select_columns(["id", "image"]).with_format("arrow")
         for chunk in rows.iter(FEW):
             for row in cast(pa.Table, chunk).to_pylist():
@@ -237,6 +251,15 @@ def _stamp(path: Path) -> bytes:
         file.seek(max(0, stat.st_size - END))
         ends.update(file.read(END))
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} ".encode() + ends.digest()
+
+
+@contextmanager
+def _hinted() -> Iterator[None]:
+    """Add to the error of a broken picture which options help."""
+    try:
+        yield
+    except BrokenImageError as error:
+        raise type(error)(f"{error}. {HINT}") from None
 
 
 def _such(rows: int) -> str:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from ctran import methods, registry
 from ctran.coverage import Unlearnable
-from ctran.data import sources
+from ctran.data import reading, sources
 from ctran.data.cache import LAYOUT, FeatureCache, default_root, is_finished, key_of
 from ctran.data.doubts import warn_of_tables
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
@@ -64,7 +64,7 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
     Raises:
         DataError: truth that breaks an exclusive group.
     """
-    read: dict[str, SampleTable] = registry.find(sources, recipe.source).build(recipe.data)
+    read = reading.apply(registry.find(sources, recipe.source).build(recipe.data), recipe.data)
     found = read["train"].labels
     try:
         labels = recipe.labels.of(found)

@@ -25,6 +25,7 @@ from ctran.bounds import check_bounds, within
 from ctran.data import captions, coco, official
 from ctran.data.names import read_labels
 from ctran.data.plain_pickle import unpickle
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
 from ctran.progress import track
@@ -56,7 +57,7 @@ TRAIN, VAL = "annotations/captions_train2014.json", "annotations/captions_val201
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """COCO-1000.
 
     Args:

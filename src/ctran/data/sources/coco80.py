@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ctran.bounds import check_bounds, within
 from ctran.data import coco, official
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import Group, LabelSpace
 from ctran.progress import track
@@ -42,7 +43,7 @@ HALVES = ("train2014", "val2014")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """COCO-80.
 
     Args:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ctran.data.cells import value_of
 from ctran.data.files import Row, to_tables
 from ctran.data.notices import say
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.data.tabular import column_of, read_csv
 
@@ -14,7 +15,7 @@ SUMMARY = "your own wide CSV: one column of files, one column a label with 1, 0 
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """A wide CSV file. Pictures are named relative to it. 1 (true, yes) is positive, 0 (false, no) negative, blank or NaN not
     stated, -1 uncertain.
 
@@ -25,8 +26,9 @@ class Config:
         split_column: the column that says train, val or test; without it 70 / 10 / 20 % by the content of the pictures.
         uncertain: what -1 means, whatever a blank does.
         ignore_columns: columns that are no labels.
-        skip_broken: leave out pictures that cannot be read; the run folder lists them.
     """
+
+    CHECKED: ClassVar[bool] = True
 
     root: Path
     absent: Literal["negative", "unknown"] = "unknown"
@@ -34,7 +36,6 @@ class Config:
     split_column: str | None = None
     uncertain: Literal["unknown", "positive", "negative"] = "unknown"
     ignore_columns: tuple[str, ...] = ()
-    skip_broken: bool = False
 
 
 def build(config: Config) -> dict[str, SampleTable]:
@@ -68,4 +69,4 @@ def build(config: Config) -> dict[str, SampleTable]:
         say(
             f"{config.root}: {unsure:,} cells are -1 (uncertain) and count as {config.uncertain}; --data.uncertain changes that"
         )
-    return to_tables(rows, absent=config.absent, skip_broken=config.skip_broken)
+    return to_tables(rows, absent=config.absent, reading=config)

@@ -22,6 +22,7 @@ from ctran.bounds import check_bounds, within
 from ctran.data import cub_archive, official
 from ctran.data.cub_archive import Archive
 from ctran.data.cub_concepts import CONCEPTS, NOT_VISIBLE, class_attributes, frequent, grouped
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import Group, LabelSpace, LabelState
 
@@ -49,7 +50,7 @@ FILES = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classe
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """Caltech-UCSD Birds 200-2011.
 
     Args:

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ctran.data.cells import Joined, names_of
 from ctran.data.files import Row, to_tables
 from ctran.data.notices import Doubts, warn
+from ctran.data.reading import Reading
 from ctran.data.splits import SPLIT_NAMES
 from ctran.data.table import DataError, SampleTable
 from ctran.data.tabular import near_column, read_rows
@@ -18,7 +19,7 @@ SUMMARY = "your own folder: metadata.csv, .jsonl or .parquet with columns file_n
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """A folder in the layout of Hugging Face's imagefolder.
 
     The metadata file stands in the folder, or one in each of its sub-folders ``train``, ``val`` (``validation``) and ``test``.
@@ -31,15 +32,16 @@ class Config:
         absent: what a label means that a row does not list. ``negative``: it is not in the picture. ``unknown``: nobody
             looked; then some rows need ``negatives``.
         delimiter: between the labels of a string.
-        skip_broken: leave out pictures that cannot be read; the run folder lists them.
     """
+
+    CHECKED: ClassVar[bool] = True
 
     root: Path
     absent: Literal["negative", "unknown"]
     delimiter: str = ","
-    skip_broken: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.delimiter:
             raise UserError("data.delimiter must be one character or more, got ''")
 
@@ -121,4 +123,4 @@ def build(config: Config) -> dict[str, SampleTable]:
     reader = Reader(config)
     rows = [row for file, split in found for row in reader.read(file, split)]
     reader.warn()
-    return to_tables(rows, absent=config.absent, skip_broken=config.skip_broken, folder=config.root)
+    return to_tables(rows, absent=config.absent, reading=config, folder=config.root)

@@ -3,12 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ctran.data.addresses import Pictures, is_address, parts_of
 from ctran.data.files import Row, to_tables
 from ctran.data.label_studio import Annotation, Export, Tag, Task, read_config
 from ctran.data.notices import few, say, warn
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 
 SUMMARY = "an export of Label Studio (JSON, JSON-MIN or CSV) of a project with choices about pictures"
@@ -16,7 +17,7 @@ ENDINGS = (".json", ".csv")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """An export of Label Studio.
 
     A tick is a positive; a tick in a ``<Choices>`` with ``model_state="absent"`` a negative. Cancelled annotations and tasks
@@ -34,8 +35,9 @@ class Config:
         image_key: key of the picture's address in a task's data; null finds it.
         several: what counts where several people annotated a picture. ``agree``: a label of which they say different things
             is unknown. ``last``: the annotation that was changed last. ``majority``: what more than half say.
-        skip_broken: leave out pictures that cannot be read or found; the run folder lists them.
     """
+
+    CHECKED: ClassVar[bool] = True
 
     root: Path
     absent: Literal["negative", "unknown"]
@@ -45,7 +47,6 @@ class Config:
     negatives: tuple[str, ...] | None = None
     image_key: str | None = None
     several: Literal["agree", "last", "majority"] = "agree"
-    skip_broken: bool = False
 
 
 def find_export(root: Path) -> Path:
@@ -194,4 +195,4 @@ def build(config: Config) -> dict[str, SampleTable]:
             f"{path}: {sum(reader.disagreeing.values()):,} labels on which annotators disagree are unknown (most: "
             f"{few(dict(reader.disagreeing.most_common()))}); --data.several changes that"
         )
-    return to_tables(rows, absent=config.absent, skip_broken=config.skip_broken, folder=config.images)
+    return to_tables(rows, absent=config.absent, reading=config, folder=config.images)

@@ -18,6 +18,7 @@ from ctran.bounds import check_bounds, within
 from ctran.data import official
 from ctran.data.names import read_labels
 from ctran.data.plain_pickle import unpickle
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
 
@@ -40,7 +41,7 @@ COUNTS = {"train pictures": 151_873, "val pictures": 10_304, "test pictures": 10
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """NEWS-500.
 
     Args:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from datasets import Dataset, Image
 
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace, LabelState
 
@@ -14,7 +15,7 @@ CHECKOUT = Path(__file__).parents[4] / "data" / "openclipart"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """Open Clip Art.
 
     Args:

@@ -19,6 +19,7 @@ from jaxtyping import Int
 from ctran.bounds import check_bounds, within
 from ctran.data import official
 from ctran.data.open_images import Verified, read_descriptions, read_verified
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace, LabelState, nearest
 from ctran.textfile import read_text
@@ -44,7 +45,7 @@ SPLITS = {"train": ("train", "train"), "val": ("val", "validation"), "test": ("t
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """Open Images V7, or a part of it.
 
     Args:

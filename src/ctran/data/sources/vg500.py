@@ -15,6 +15,7 @@ from pathlib import Path
 from ctran.bounds import check_bounds, within
 from ctran.data import official
 from ctran.data.names import read_labels
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
 from ctran.textfile import read_json, read_text
@@ -40,7 +41,7 @@ FOLDERS = ("VG_100K", "VG_100K_2")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """VG-500.
 
     Args:

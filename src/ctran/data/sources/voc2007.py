@@ -17,6 +17,7 @@ from typing import Literal
 
 from ctran.bounds import check_bounds, within
 from ctran.data import official
+from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace, LabelState
 from ctran.textfile import read_text
@@ -51,7 +52,7 @@ Marks = Mapping[str, list[int]]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Reading):
     """PASCAL VOC 2007.
 
     Args:

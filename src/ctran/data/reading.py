@@ -1,0 +1,98 @@
+"""How the pictures of a source are read, whatever the source: the same options, applied in one place."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ctran.bounds import check_bounds, within
+from ctran.data.checked import check
+from ctran.data.notices import few, warn
+from ctran.data.table import FEW, Broken, DataError, SampleTable
+from ctran.decoding import BrokenImageError, Truncated, open_image
+from ctran.progress import track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Options of every source whose pictures are files.
+
+    Args:
+        skip_broken: leave out pictures that cannot be read; the run folder lists them. Each picture is then decoded once before
+            anything else, which is remembered.
+        truncated: what happens to a file that ends early. ``refuse``: it is broken. ``read``: what is there is read, as the
+            released C-Tran code does (grey or black where nothing is).
+        white: the value that is white in grey or colours of more than 8 bits, such as 4095 for 12 bits stored in 16; without it
+            what the file states, else the greatest value of its type.
+    """
+
+    CHECKED: ClassVar[bool] = False
+    """Whether the source's reader itself leaves out what cannot be read."""
+
+    skip_broken: bool = False
+    truncated: Truncated = "refuse"
+    white: float | None = within(None, 0, above=True)
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "data")
+
+
+OPTIONS = frozenset(Reading.__dataclass_fields__)
+"""Names of the options, which do not change what a source's annotation says."""
+
+
+def apply(tables: Mapping[str, SampleTable], config: Any) -> dict[str, SampleTable]:
+    """Tables that read pictures as a source's options say; with ``skip_broken`` less those that cannot be read.
+
+    A table under two names (``select_on: test``) stays one.
+
+    Raises:
+        DataError: no picture of a split can be read.
+    """
+    if not isinstance(config, Reading):
+        return dict(tables)
+    done: dict[int, SampleTable] = {}
+    for split, table in tables.items():
+        if id(table) not in done:
+            read = replace(table, truncated=config.truncated, white=config.white)
+            done[id(table)] = _usable(read, split) if config.skip_broken and not config.CHECKED else read
+    return {split: done[id(table)] for split, table in tables.items()}
+
+
+def _usable(table: SampleTable, split: str) -> SampleTable:
+    """A table less the pictures that cannot be read, which it lists."""
+    broken = {i: reason for i, reason in enumerate(_reasons(table)) if reason}
+    if not broken:
+        return table
+    if len(broken) == len(table):
+        raise DataError(f"no picture of split {split!r} can be read: {next(iter(broken.values()))}")
+    names = few(table.ids[i] for i in broken)
+    warn(f"{len(broken):,} of {len(table):,} pictures of split {split!r} cannot be read and are left out: {names}")
+    left_out = tuple(Broken(f"picture {table.ids[i]!r}", reason) for i, reason in broken.items())
+    usable = table.select([i for i in range(len(table)) if i not in broken])
+    return replace(usable, broken=(*table.broken, *left_out))
+
+
+def _reasons(table: SampleTable) -> Sequence[str]:
+    """Why each picture cannot be read; empty where it can."""
+    cells = [cell for start in range(0, len(table), FEW) for cell in _cells(table, start)]
+    paths = [cell["path"] for cell in cells]
+    if all(cell["bytes"] is None for cell in cells):
+        return [one.reason for one in check([Path(p) for p in paths], truncated=table.truncated, white=table.white)]
+
+    def reason(number: int) -> str:
+        try:
+            open_image(table.content(number), truncated=table.truncated, white=table.white)
+        except (BrokenImageError, OSError) as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor() as pool:
+        return list(track(pool.map(reason, range(len(table))), "checking pictures", len(table)))
+
+
+def _cells(table: SampleTable, start: int) -> list[dict[str, Any]]:
+    """Path of some pictures, and whether their bytes are in the table."""
+    cells = table.rows[start : start + FEW]["image"]
+    return [{"path": cell["path"], "bytes": None if cell["bytes"] is None else b""} for cell in cells]
