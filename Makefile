@@ -6,7 +6,7 @@ export CTRAN_CACHE := $(CURDIR)/.cache/ctran
 export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo check test test-most test-others test-all test-browser studio lock clean
+.PHONY: demo check test test-most test-others test-all test-gpu test-browser studio lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
@@ -33,8 +33,11 @@ test-others:
 	$(BIN)/python -m pytest tests/training
 
 test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)
-	$(BIN)/python -m pytest -m "slow or not slow" $(APART)
-	$(BIN)/python -m pytest -m "slow or not slow" $(EXPORT)
+	$(BIN)/python -m pytest -m "not gpu" $(APART)
+	$(BIN)/python -m pytest -m "not gpu" $(EXPORT)
+
+test-gpu: $(VENV)/ready ## training, evaluation, serving and export on CUDA; skipped, with the reason, where there is none
+	$(BIN)/python -m pytest tests/gpu -m gpu -rs
 
 test-browser: $(VENV)/ready ## the studio in a real browser (installs Debian's chromium where there is none; needs root then)
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -qqy --no-install-recommends chromium; }

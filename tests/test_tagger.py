@@ -237,3 +237,49 @@ def test_what_a_tagger_is_can_be_read_at_the_prompt(tmp_path, labels):
     tagger.save(tmp_path / "m")
     assert repr(Tagger.load(tmp_path / "m")).endswith(f"7 labels, 64 x 64 pixels, read from {tmp_path / 'm'}>")
     assert "7 labels" in repr(tagger.fast())
+
+
+def files_of(tmp_path, count):
+    paths = [tmp_path / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (20, 20), (20 * number, 255 - 20 * number, 90)).save(path)
+    return paths
+
+
+def test_many_pictures_are_predicted_in_batches_in_their_order_from_a_generator_too(tagger, tmp_path, monkeypatch):
+    paths = files_of(tmp_path, 7)
+    sizes, taken, encode = [], [], tagger.model.encode_images
+    monkeypatch.setattr(tagger.model, "encode_images", lambda images: sizes.append((len(images), len(taken))) or encode(images))
+    found = tagger.predict_all((taken.append(path) or path for path in paths), {"map": True}, batch_size=3)
+    assert sizes == [(3, 3), (3, 6), (1, 7)]  # no more pictures are taken than a batch has
+    for path, prediction in zip(paths, found, strict=True):
+        assert prediction.probabilities == pytest.approx(tagger.predict(path, {"map": True}).probabilities, abs=1e-5)
+    assert tagger.predict_all([]) == [] and tagger.predict_all(iter(()), errors="return") == []
+
+
+@pytest.mark.parametrize("broken", [(0,), (1, 2), (0, 1, 2, 3, 4)])
+def test_broken_pictures_are_returned_in_their_places_and_cost_no_other(tagger, tmp_path, broken):
+    paths = files_of(tmp_path, 5)
+    for number in broken:
+        paths[number].write_bytes(b"no picture")
+    found = tagger.predict_all(paths, batch_size=2, errors="return")
+    assert [isinstance(each, BrokenImageError) for each in found] == [number in broken for number in range(5)]
+    assert all(paths[number].name in str(found[number]) for number in broken)
+    good = [each for each in found if isinstance(each, Prediction)]
+    alone = [tagger.predict(path) for number, path in enumerate(paths) if number not in broken]
+    assert [g.probabilities for g in good] == [pytest.approx(a.probabilities, abs=1e-5) for a in alone]
+    with pytest.raises(BrokenImageError, match=paths[broken[0]].name):
+        tagger.predict_all(paths)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: expected a whole number from 1 on, got 0"),
+        ({"threshold": 2.0}, "threshold: expected a probability from 0 to 1"),
+        ({"known": {"mapp": True}}, "did you mean 'map'"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_a_picture_is_taken(tagger, options, message):
+    with pytest.raises(ValueError, match=message):
+        tagger.predict_each((1 / 0 for _ in "a"), **options)

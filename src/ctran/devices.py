@@ -6,8 +6,6 @@ import torch
 
 from ctran.errors import UserError
 
-NAMES = "auto, cpu, cuda, cuda:1, mps"
-
 
 def devices() -> list[str]:
     """Names of the devices of this machine: ``cpu``, then each GPU."""
@@ -27,14 +25,18 @@ def find_device(name: "str | torch.device" = "auto") -> torch.device:
     name, found = str(name), devices()
     if name == "auto":
         return torch.device(found[1] if len(found) > 1 else "cpu")
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise UserError(f"device: expected auto, cpu, cuda, cuda:N or mps, got {name!r}; this machine has {', '.join(found)}")
-    device = torch.device("cuda:0" if name == "cuda" else name)
-    if str(device) not in found:
-        why = (
-            ""
-            if device.type != "cuda" or torch.version.cuda or torch.version.hip
-            else " (this PyTorch is built for CPUs alone)"
-        )
-        raise UserError(f"device {name!r} is not available{why}; this machine has {', '.join(found)}")
-    return device
+    wanted = {"cuda": "cuda:0", "mps:0": "mps", "cpu:0": "cpu"}.get(name, name)
+    if wanted in found:
+        return torch.device(wanted)
+    has = f"this machine has {', '.join(found)}"
+    if not re.fullmatch(r"cpu|mps|cuda:\d+", wanted):
+        raise UserError(f"device: expected auto, cpu, cuda, cuda:N or mps, got {name!r}; {has}")
+    without = wanted.startswith("cuda") and not (torch.version.cuda or torch.version.hip)
+    raise UserError(f"device {name!r} is not available{' to this build of PyTorch' if without else ''}; {has}")
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes faster in bfloat16 than in float32."""
+    if device.type == "cpu":
+        return torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,21 +1,71 @@
-"""Bars with the time left, on a terminal; nothing elsewhere."""
+"""How far a long piece of work is: a bar with the time left on a terminal, lines elsewhere (a log, a pipe)."""
 
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 T = TypeVar("T")
+
+SECONDS = 10.0
+"""After which a line is due, however little is done."""
+LEAST_SECONDS = 5.0
+"""Between two lines where tenths of the work go by faster."""
+
+
+class Lines:
+    """A line on stderr every tenth of the work, and at least every :data:`SECONDS`; none of work that is soon done.
+
+    Args:
+        description: what is done.
+        total: steps of the whole work.
+    """
+
+    def __init__(self, description: str, total: int) -> None:
+        self.description, self.total, self.done = description, total, 0
+        self._started = self._last = time.monotonic()
+        self._reported = 0
+        self._first: tuple[int, float] | None = None  # what was there already says nothing of the pace
+
+    def advance(self, steps: int) -> None:
+        """Count steps that are done, and print a line where one is due; it is not held back in a buffer."""
+        self.done += steps
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._reported = (self.done, now), self.done
+        waited, tenth = now - self._last, self.done - self._reported >= self.total / 10
+        if waited >= SECONDS or (tenth and waited >= LEAST_SECONDS):
+            self._last, self._reported = now, self.done
+            print(self._line(now), file=sys.stderr, flush=True)
+
+    def _line(self, now: float) -> str:
+        assert self._first is not None
+        share = 100 * self.done / max(1, self.total)
+        line = f"{self.description}: {self.done:,} of {self.total:,} ({share:.0f} %), {duration(now - self._started)}"
+        steps, seconds = self.done - self._first[0], now - self._first[1]
+        left = self.total - self.done
+        return f"{line}, about {duration(seconds / steps * left)} left" if steps and left > 0 else line
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager
 def bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; gives the function that advances it by so many steps."""
-    console = Console(stderr=True)
+    """Gives the function that advances by so many steps: a bar on stderr where that is a terminal, else :class:`Lines`."""
+    if not sys.stderr.isatty():
+        yield Lines(description, total).advance
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda steps: progress.advance(task, steps)
 

@@ -16,6 +16,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from ctran.cli._arguments import add_device
 from ctran.cli._types import share
 from ctran.errors import UserError
 
@@ -23,6 +24,7 @@ from ctran.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    add_device(parser)
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument("--precision", type=share, metavar="P", help="wanted precision of each label, 0 to 1")
     rule.add_argument("--reset", action="store_true", help="remove what was fitted")
@@ -47,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     shares = sorted(set(options.known_share))
     if bad := [s for s in shares if not 0 <= s < 100]:
         raise UserError(f"--known-share takes percentages from 0 to below 100, got {bad[0]:g}")
-    tagger = Tagger.load(options.run)
+    tagger = Tagger.load(options.run, options.device)
     if options.reset:
         path = remove_calibration(options.run)
         print(f"{path} is removed: logits as they are, thresholds of one half")

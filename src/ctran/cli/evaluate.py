@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.cli._arguments import add_device
 from ctran.cli._types import count, output_stem
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
     parser.allow_abbrev = False
     parser.add_argument("run", type=Path, help="run folder, or a model folder (then with --source)")
+    add_device(parser)
     parser.add_argument("--known-share", type=float, nargs="+", metavar="PERCENT", help="of the labels that are told")
     parser.add_argument("--known-groups", type=int, nargs="+", metavar="N", help="groups of extra labels that are told")
     parser.add_argument(
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     from ctran.inference.tagger import Tagger
     from ctran.training.fit import evaluate_run
     from ctran.training.matching import adopt, recipe_of_data
-    from ctran.training.pipeline import build_tables
+    from ctran.training.pipeline import STORED, build_tables
     from ctran.training.recipe import RecipeError, read_run
     from ctran.training.run_folder import check_data, report_skipped, write_metrics
     from ctran.training.seen import warn_if_seen
@@ -85,9 +87,9 @@ def run(options: argparse.Namespace) -> int:
         )
     if is_run:
         recipe = read_run(options.run, options.keys)
-        tagger = Tagger.load(options.run)
+        tagger = Tagger.load(options.run, options.device)
     else:
-        tagger = Tagger.load(options.run)
+        tagger = Tagger.load(options.run, options.device)
         recipe = recipe_of_data(options.run, tagger, options.keys)
     given = {
         "known_share": tuple(s / 100 for s in shares) or None,
@@ -106,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
         if changed or not hasattr(registry.find(sources, recipe.source), "ORIGIN"):  # published splits share no picture
             warn_if_seen(table, options.split, options.run)
         report_skipped(tables, options.run)
+        if options.split == "val" and recipe.training.feature_views:
+            print(f"these figures are in float32; training measured val {STORED}, so its own differ slightly", file=sys.stderr)
     else:
         tagger.labels = adopt(tagger.labels, table.labels)
     report = evaluate_run(tagger, table, settings, split=options.split, intervals=options.intervals or 0)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.cli._arguments import add_device
 from ctran.cli._types import count, output_folder
 from ctran.errors import UserError
 
@@ -26,6 +27,7 @@ CALIBRATE, FEW = 300, 50
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or model folder")
+    add_device(parser)
     parser.add_argument("--format", choices=FORMATS, required=True, help="whose files")
     parser.add_argument("--int8", action="store_true", help="8-bit integers (onnx, openvino)")
     parser.add_argument(
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.calibrate is not None and not options.int8:
         raise UserError("--calibrate is for --int8; float32 formats need no calibration")
-    tagger = Tagger.load(options.run)
+    tagger = Tagger.load(options.run, options.device)
     kind = f"{options.format}-int8" if options.int8 else options.format
     folder = options.run if options.run.name not in ("", "..") else options.run.resolve()
     beside = folder.with_name(f"{folder.name}-{kind}")

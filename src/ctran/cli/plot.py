@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ctran.cli._arguments import add_device
 from ctran.cli._types import count, output_stem, percent
 from ctran.errors import UserError, nearest
 
@@ -57,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         maps.add_argument("labels", nargs="+", metavar="LABEL", help="names of labels")
         maps.add_argument("--known", nargs="+", default=[], metavar="LABEL=yes|no", help="what is known")
         maps.add_argument("--output", type=Path, metavar="STEM", help=f"default: {kind}, in this folder")
+    for each in kinds.choices.values():
+        add_device(each)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,7 +81,7 @@ def embeddings(options: argparse.Namespace) -> int:
     from ctran.plots.style import save_rows
 
     runs: list[Path] = options.runs
-    taggers = [Tagger.load(r) for r in runs]
+    taggers = [Tagger.load(r, options.device) for r in runs]
     home = runs[0].parent if (runs[0] / "config.json").is_file() else runs[0]  # a model folder holds nothing but a model
     png, table = files(options.output or home / "embeddings")
     names = [r.absolute().name for r in runs]
@@ -106,7 +109,7 @@ def examples(options: argparse.Namespace) -> int:
     from ctran.training.run_folder import check_data
 
     recipe = read_run(options.run, ["--data.root", options.root] if options.root else [])
-    tagger = Tagger.load(options.run)
+    tagger = Tagger.load(options.run, options.device)
     png, csv = files(options.output or options.run / "examples")
     tables = build_tables(recipe)
     if changed := check_data(tables, options.run, (options.split,)):
@@ -138,7 +141,7 @@ def influence(options: argparse.Namespace) -> int:
     from ctran.plots.style import save_rows
     from ctran.training.pipeline import tables_of_run
 
-    tagger = Tagger.load(options.run)
+    tagger = Tagger.load(options.run, options.device)
     png, csv = files(options.output or options.run / "influence")
     table = tables_of_run(options.run, options.root)[options.split]
     rows = np.random.default_rng(options.seed).permutation(len(table))[: options.count].tolist()
@@ -160,7 +163,7 @@ def heatmap(options: argparse.Namespace) -> int:
     from ctran.plots.style import save_rows
 
     png, csv = files(options.output or Path("heatmap"))
-    session = Tagger.load(options.run).look(options.picture).tell(parse_known(options.known))
+    session = Tagger.load(options.run, options.device).look(options.picture).tell(parse_known(options.known))
     maps = {name: session.heatmap(name) for name in options.labels}
     heatmap_sheet(session.square.numpy(), maps, png)
     header = ("label", "row", "column", "log-odds")
@@ -180,7 +183,7 @@ def attention(options: argparse.Namespace) -> int:
     from ctran.plots.style import save_rows
 
     png, csv = files(options.output or Path("attention"))
-    session = Tagger.load(options.run).look(options.picture).tell(parse_known(options.known))
+    session = Tagger.load(options.run, options.device).look(options.picture).tell(parse_known(options.known))
     maps = {name: session.attention(name) for name in options.labels}
     attention_sheet(session.square.numpy(), maps, png)
     cells = (

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Container, Iterable
 from pathlib import Path
 
+from ctran.cli._arguments import add_device
 from ctran.cli._output import print_json, reader_gone
 from ctran.cli._types import ANSWERS, above_zero, count, share
 from ctran.errors import UserError
@@ -18,6 +19,7 @@ from ctran.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("run", help="run, model folder, or folder of ctran export")
+    add_device(parser)
     parser.add_argument("images", type=Path, nargs="+", help="picture files")
     parser.add_argument("--known", nargs="+", action="extend", default=[], metavar="LABEL=yes|no", help="what is known")
     parser.add_argument("--threshold", type=share, help="from where on a label is present (default: the model's own, else 0.5)")
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     from ctran.decoding import BrokenImageError, open_image
     from ctran.inference.exported import Exported, load
 
-    tagger = load(options.run)
+    tagger = load(options.run, options.device)
     if options.fast and isinstance(tagger, Exported):
         raise UserError(f"--fast: {options.run} is exported, so how fast it is was settled then (ctran export --int8)")
     tagger = tagger.fast() if options.fast else tagger

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ctran.cli._arguments import add_device
 from ctran.cli._types import count, port
 from ctran.errors import UserError
 
@@ -35,6 +36,7 @@ SHOWN = 48
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("run", type=Path, metavar="RUN", help="run, model folder, or folder of ctran export")
+    add_device(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=port, default=8000, help="0 takes any free one (default: 8000)")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="label these; answers go to FOLDER/metadata.jsonl")
@@ -84,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
     token = token_of(options)
     refuse_open(options, token)
-    predictor = load(options.run)
+    predictor = load(options.run, options.device)
     settings = Settings(
         token=token,
         hosts=hosts_of(options),
@@ -215,10 +217,10 @@ def address_of(host: str, port: int) -> str:
 
 
 def faster(predictor: "Predictor") -> "Predictor":
-    """In bfloat16 where the processor has it, else as it is."""
-    import torch
+    """In bfloat16 where its device has that, else as it is."""
+    from ctran.devices import fast_in_bfloat16
 
-    return predictor.fast() if torch.backends.cpu.get_cpu_capability() == "AVX512" else predictor
+    return predictor.fast() if fast_in_bfloat16(predictor.device) else predictor
 
 
 def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gallery":

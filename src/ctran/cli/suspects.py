@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ctran.cli._arguments import add_device
 from ctran.cli._types import count, output_stem
 from ctran.errors import UserError
 
@@ -18,6 +19,7 @@ from ctran.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    add_device(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="whose annotations (test)")
     parser.add_argument("--root", help="where the data are, if they have moved since training")
     parser.add_argument("--rows", type=count, default=1000, metavar="N", help="annotations in the CSV file (1000)")
@@ -35,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
     stem = options.output or options.run / f"suspects-{options.split}"
     output_stem(stem)
-    tagger = Tagger.load(options.run)
+    tagger = Tagger.load(options.run, options.device)
     table = tables_of_run(options.run, options.root)[options.split]
     found = suspects(tagger, table, most=max(options.rows, options.pictures))
     if not found:

@@ -44,9 +44,9 @@ class Parity:
 
 @torch.inference_mode()
 def likely_states(tagger: Predictor, features: Features, seed: int) -> Int[Tensor, "B S L"]:
-    """States to ask about: shares of the labels are told, as the model itself believes them to be."""
-    told_nothing = torch.zeros(len(features), len(tagger.labels), dtype=torch.long)
-    present = tagger.model.predict_labels(features, told_nothing) > 0
+    """States to ask about, on the processor: shares of the labels are told, as the model itself believes them to be."""
+    told_nothing = torch.zeros(len(features), len(tagger.labels), dtype=torch.long, device=tagger.device)
+    present = tagger.model.predict_labels(features, told_nothing).cpu() > 0
     believed = torch.where(present, int(LabelState.POSITIVE), int(LabelState.NEGATIVE))
     order = torch.rand(believed.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=1).argsort(dim=1)
     count = believed.shape[1]
@@ -84,9 +84,11 @@ def _answers(
     """Logits of the model, of the exported folder, and the states."""
     for start in range(0, len(chosen), TOGETHER):
         images = pictures.batch(chosen[start : start + TOGETHER])
-        features = tagger.model.prepare(tagger.model.encode_images(images))
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # its rounding would be taken for a difference
+            features = tagger.model.prepare(tagger.model.encode_images(images.to(tagger.device)))
         states = likely_states(tagger, features, seed=start)
-        exact = tagger.model.predict_labels(features, states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        exact = tagger.model.predict_labels(features, states.flatten(0, 1).to(tagger.device)).cpu()
+        exact = exact.unflatten(0, states.shape[:2])
         together = exported.model.encode_images(images)
         for number in range(len(SHARES)):  # B pictures, one state each
             yield exact[:, number], exported.model.predict_labels(together, states[:, number]), states[:, number]

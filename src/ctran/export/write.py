@@ -1,6 +1,5 @@
 """Write an exported folder: convert, make int8 if asked to, compare, and only then put it in its place."""
 
-import copy
 import json
 import sys
 from collections.abc import Mapping
@@ -63,7 +62,6 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         ParityError: float32 logits differ by more than :data:`SAME`, or int8 ones are no numbers; nothing is kept.
         ModelFolderError: the folder holds something else, or a library is missing.
     """
-    tagger = Tagger(copy.deepcopy(tagger.model).cpu(), tagger.labels, tagger.config, tagger.preprocessing, tagger.calibration)
     module, own = registry.find(formats, form), files_of(form)
     if int8 and not module.INT8:
         can = [name for name in registry.names(formats) if registry.find(formats, name).INT8]
@@ -116,8 +114,8 @@ def _samples(tagger: Tagger, made: Programs, pictures: Pictures, count: int) -> 
         image = pictures.batch([index])
         encode.append({"images": image.numpy()})
         if index in asked:
-            features = tagger.model.prepare(tagger.model.encode_images(image))
+            features = tagger.model.prepare(tagger.model.encode_images(image.to(tagger.device)))
             memory = memory_of(features)
             states = likely_states(tagger, features, seed=number)[:, [len(predict) % 3]]
-            predict.append({"states": states.numpy(), **{name: memory[name].numpy() for name in made.memory}})
+            predict.append({"states": states.numpy(), **{name: memory[name].cpu().numpy() for name in made.memory}})
     return Samples(encode, predict)

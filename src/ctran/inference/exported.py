@@ -109,14 +109,23 @@ class Exported(Predictor):
         self.graphs, self.about = model, about
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Exported":
+    def load(cls, folder: Path | str, device: str | torch.device = "auto") -> "Exported":
         """Read an exported folder.
 
+        Args:
+            device: ``auto`` or ``cpu``; exported graphs run on the processor.
+
         Raises:
+            UserError: another device.
             ModelFolderError: no exported folder, a damaged or foreign file, a newer format, or two graphs of different exports;
                 :class:`~ctran.inference.runtimes.MissingRuntimeError` where the format's runtime is not installed.
         """
         folder = Path(folder)
+        if str(device) not in ("auto", "cpu"):
+            raise UserError(
+                f"device {str(device)!r}: {folder} is an exported folder, and these run on the cpu alone; "
+                "for another device load the run or model folder that it was made of"
+            )
         name = format_of(folder)
         if name is None:
             endings = ", ".join(f"encode{ending}" for ending, _ in READERS.values())
@@ -228,10 +237,15 @@ def check_digests(folder: Path) -> None:
             raise ModelFolderError(f"{folder / name} is not the file that was exported: damaged, or of another export")
 
 
-def load(folder: Path | str) -> Tagger | Exported:
+def load(folder: Path | str, device: str | torch.device = "auto") -> Tagger | Exported:
     """A model folder, a run, or an exported folder.
 
+    Args:
+        device: that computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; of an exported
+            folder ``auto`` or ``cpu``.
+
     Raises:
+        UserError: a device that this machine does not have.
         ModelFolderError: none of them.
     """
-    return Tagger.load(folder) if format_of(Path(folder)) is None else Exported.load(folder)
+    return Tagger.load(folder, device) if format_of(Path(folder)) is None else Exported.load(folder, device)

@@ -1,24 +1,25 @@
 """From a picture and what is known of it to what is predicted, whatever computes the logits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ctran import implications
-from ctran.decoding import Source, held, open_pixels
+from ctran.decoding import BrokenImageError, Source, held, open_pixels
 from ctran.errors import UserError, UserTypeError
 from ctran.images import Preprocessing
 from ctran.inference import heatmap
 from ctran.inference.calibration import Calibration
 from ctran.inference.heatmap import Picture
+from ctran.inference.many import BATCH, Errors, predict_each
 from ctran.inference.prediction import Prediction, Threshold
 from ctran.inference.session import Session
-from ctran.labels import Known, LabelSpace, booleans
+from ctran.labels import Known, LabelSpace
 from ctran.marginals import marginals
 from ctran.model import Features, Method
 from ctran.model.fast import fast
@@ -55,7 +56,7 @@ class Predictor:
     @property
     def device(self) -> torch.device:
         """Where the model takes its images."""
-        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))  # an exported model has none
 
     def fast(self) -> "Predictor":
         """A copy that predicts faster, in bfloat16 (:func:`ctran.model.fast.fast`); logits differ by rounding."""
@@ -79,17 +80,67 @@ class Predictor:
         """
         return self.predict_all([image], known, threshold=threshold)[0]
 
+    @overload
     def predict_all(
-        self, images: Sequence[Source], known: Known | None = None, *, threshold: Threshold = None
-    ) -> list[Prediction]:
-        """:meth:`predict` for several pictures of which the same is known, in one batch."""
-        known = booleans(known or {})
-        told = self.labels.states(known)
-        if not images:
-            return []
-        features = self.encode_images(torch.stack([self.square(image) for image in images]))
-        found = self.marginals(features, told.expand(len(images), -1))
-        return [self.prediction(row, known, threshold=threshold) for row in found]
+        self,
+        images: Iterable[Source],
+        known: Known | None = None,
+        *,
+        threshold: Threshold = None,
+        batch_size: int = BATCH,
+        errors: Literal["raise"] = "raise",
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict_all(
+        self,
+        images: Iterable[Source],
+        known: Known | None = None,
+        *,
+        threshold: Threshold = None,
+        batch_size: int = BATCH,
+        errors: Literal["return"],
+    ) -> list[Prediction | BrokenImageError]: ...
+
+    def predict_all(
+        self,
+        images: Iterable[Source],
+        known: Known | None = None,
+        *,
+        threshold: Threshold = None,
+        batch_size: int = BATCH,
+        errors: Errors = "raise",
+    ) -> Sequence[Prediction | BrokenImageError]:
+        """:meth:`predict` for any number of pictures of which the same is known; in their order.
+
+        Args:
+            images: any iterable; of a generator no more than ``batch_size`` pictures are taken at a time.
+            known, threshold: as for :meth:`predict`.
+            batch_size: pictures that the model takes together; memory grows with it, and not with the number of pictures.
+            errors: ``raise`` stops at the first picture that cannot be read; ``return`` puts the
+                :class:`~ctran.images.BrokenImageError` of a picture in the place of its prediction, and the others are
+                predicted.
+
+        Raises:
+            BrokenImageError: a picture cannot be read, with ``errors="raise"``.
+            UserError: as for :meth:`predict`; a ``batch_size`` below 1, or another value of ``errors``.
+        """
+        return list(self.predict_each(images, known, threshold=threshold, batch_size=batch_size, errors=errors))
+
+    def predict_each(
+        self,
+        images: Iterable[Source],
+        known: Known | None = None,
+        *,
+        threshold: Threshold = None,
+        batch_size: int = BATCH,
+        errors: Errors = "return",
+    ) -> Iterator[Prediction | BrokenImageError]:
+        """:meth:`predict_all`, each prediction as soon as its batch is done: for more pictures than predictions fit memory.
+
+        Arguments are checked at once, before the first picture is taken.
+        """
+        return predict_each(self, images, known, threshold, batch_size, errors)
 
     def look(self, image: Source, *, resume: Mapping[str, Any] | None = None) -> Session:
         """A session about one picture: the slow half runs once, then each question costs one pass of the fast half.

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from ctran import methods, registry
 from ctran.coverage import Unlearnable
+from ctran.devices import find_device
 from ctran.images import Preprocessing
 from ctran.inference.calibration import Calibration
 from ctran.inference.folder import ModelFolderError, replacing
@@ -58,13 +59,17 @@ class Tagger(Predictor):
         return self
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Tagger":
+    def load(cls, folder: Path | str, device: str | torch.device = "auto") -> "Tagger":
         """Read a model folder, or the ``model`` folder of a run.
+
+        Args:
+            device: that computes, as :func:`ctran.devices.find_device` takes it: ``auto`` is a GPU where there is one.
 
         Raises:
             ModelFolderError: missing or damaged files, or a newer format.
+            UserError: a device that this machine does not have.
         """
-        folder = Path(folder)
+        folder, on = Path(folder), find_device(device)
         if (folder / "model" / "config.json").is_file():
             folder = folder / "model"
         missing = [f for f in FILES[:3] if not (folder / f).is_file()]
@@ -97,7 +102,7 @@ class Tagger(Predictor):
             raise ModelFolderError(
                 f"{folder / name} is damaged, or not of this model ({type(error).__name__}: {why})"
             ) from error
-        tagger = cls(module, labels, config, prepared, calibration)
+        tagger = cls(module, labels, config, prepared, calibration).to(on)
         tagger.folder = folder
         return tagger
 
@@ -106,11 +111,11 @@ class Tagger(Predictor):
         return f"{self.config['method']} on {self.model.backbone.name}"
 
     @classmethod
-    def from_hub(cls, repository: str, *, revision: str | None = None) -> "Tagger":
+    def from_hub(cls, repository: str, *, revision: str | None = None, device: str | torch.device = "auto") -> "Tagger":
         """Download a model folder from the Hugging Face hub (``user/name``), then :meth:`load` it."""
         from huggingface_hub import snapshot_download
 
-        return cls.load(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+        return cls.load(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)), device)
 
     def push_to_hub(self, repository: str, *, private: bool = True) -> str:
         """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
@@ -139,7 +144,7 @@ class Tagger(Predictor):
             weights = self.model.state_dict()
             if dtype is not None:
                 weights = {k: v.to(dtype) if _is_large(v) else v for k, v in weights.items()}
-            save_file({k: v.contiguous() for k, v in weights.items()}, part / "model.safetensors")
+            save_file({k: v.cpu().contiguous() for k, v in weights.items()}, part / "model.safetensors")
             (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
             self.labels.save(part / "labels.json")
             if self.calibration is not None:

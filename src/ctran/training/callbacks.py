@@ -8,6 +8,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
+from ctran.progress import Lines
 from ctran.training.checkpoint import finished_epochs
 from ctran.training.pipeline import Ingredients
 from ctran.training.task import LabelTask
@@ -18,6 +19,20 @@ class Bar(RichProgressBar):
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
+
+
+class EpochLines(Callback):
+    """How far an epoch is, where no terminal shows a bar."""
+
+    @rank_zero_only
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.lines = Lines(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, batches", int(trainer.num_training_batches)
+        )
+
+    @rank_zero_only
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        self.lines.advance(1)
 
 
 class SetEpoch(Callback):

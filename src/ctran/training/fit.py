@@ -18,7 +18,7 @@ from ctran.evaluation import predict, report
 from ctran.inference.tagger import Tagger
 from ctran.progress import track
 from ctran.report import Report
-from ctran.training.callbacks import Bar, Patience, SetEpoch
+from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
 from ctran.training.lock import RunFolderError, locked
@@ -138,8 +138,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
         folder,
         ModelCheckpoint(run, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
-    if sys.stderr.isatty():
-        callbacks.append(Bar(leave=False))
+    callbacks.append(Bar(leave=False) if sys.stderr.isatty() else EpochLines())
     if options.patience:
         callbacks.append(Patience(options.patience))
     strategy = options.strategy
@@ -202,8 +201,8 @@ def evaluate_run(
 
 
 def finish(recipe: Recipe, run: Path, test: SampleTable) -> Report:
-    """Evaluate the best model on ``test``; write metrics and the page of predictions."""
-    tagger = Tagger.load(run)
+    """Evaluate the best model on ``test``, on the device it was trained on; write metrics and the page of predictions."""
+    tagger = Tagger.load(run, training_device(recipe.training))
     found = evaluate_run(tagger, test, recipe.evaluation)
     write_metrics(found, run / "metrics")
     plots.contact_sheet(tagger, test, run / "predictions.png")

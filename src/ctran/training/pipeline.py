@@ -39,6 +39,9 @@ WORTH_COMPILING = 20_000
 """Images from which on compiling the backbone is made up for: EfficientNet-lite0 at 224 px on two cores takes 37 s and is then
 1.6 times as fast (10.6 -> 6.7 ms an image; five interleaved batches of 64)."""
 
+STORED = "on stored image tokens, which are computed in bfloat16"
+"""The precision of validation in a training with ``feature_views``, in the words of both places where figures are printed."""
+
 MAY_DIFFER = {"weights", "image_size", "fit", "centre", "resample", "resizer", "dropout", "token_dropout", "pooled_dropout"}
 """Model options in which a fine-tuned model may differ from the one it starts from."""
 
@@ -96,7 +99,7 @@ def build_tagger(recipe: Recipe, labels: LabelSpace, unlearnable: Unlearnable | 
     method = registry.find(methods, recipe.method)
     torch.manual_seed(seed_of(recipe.seed, 0))
     module: Method = method.build(recipe.model, len(labels))
-    old = Tagger.load(recipe.training.init_from) if recipe.training.init_from is not None else None
+    old = Tagger.load(recipe.training.init_from, "cpu") if recipe.training.init_from is not None else None
     prepared = preprocessing(recipe.model, module.backbone)
     if old is not None:  # a converted model may expect other values than its backbone's own weights do
         prepared = dataclasses.replace(prepared, mean=old.preprocessing.mean, std=old.preprocessing.std)
@@ -264,6 +267,8 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
         device = training_device(options, rank)
         cache = cached_tokens(tagger.model, train, options.feature_views, "train", key, device)
         train_set = TokenSet(cache, train.truth, recipe.seed)
+        if rank == 0:
+            print(f"val is measured {STORED}; ctran evaluate differs slightly, as it computes them in float32", file=sys.stderr)
         val_set = TokenSet(cached_tokens(tagger.model, val, 1, "val", key, device), val.truth)
     order = EpochOrder(len(train), recipe.seed, rank, world)
     in_order = EpochOrder(len(val), 0, rank, world, shuffle=False)
