@@ -108,12 +108,13 @@ class Gate:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length) > most:
             raise TooLargeError(self._too_large(most))
+        body: bytes | None = None
         with anyio.CancelScope(deadline=anyio.current_time() + self.settings.body_seconds) as arriving:
             try:
                 body = await self._read(receive, most, arriving)
             finally:
                 self.arriving.pop(arriving, None)
-        if arriving.cancelled_caught:
+        if body is None:
             raise SlowError("the body of the request did not arrive in time; send it faster, or a smaller one")
         if path != UPLOAD and sum(map(body.count, (b",", b"[", b"{"))) > self.settings.max_values:
             raise TooLargeError(f"the request has more than {self.settings.max_values:,} values, which is the limit; send less")

@@ -69,9 +69,9 @@ def save(image: str, body: schemas.SaveBody, look: LookOf, state: StateOf) -> sc
     base = (look.base or {}) if body.base is None else body.base
     for name in base:
         state.predictor.labels.index(name)
-    new = {"file_name": look.name, "content": look.content} if look.file_name is None else {"file_name": look.file_name}
+    new = look.content if look.file_name is None else None
     try:
-        name = state.annotations.save(**new, known=body.known, base=base, contradicts=state.contradicts)
+        name = state.annotations.save(look.file_name or look.name, body.known, new, base=base, contradicts=state.contradicts)
     except OSError as error:
         raise HTTPException(
             507, f"{state.annotations.folder} cannot be written to ({error.strerror}); nothing is saved"
