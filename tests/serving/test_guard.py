@@ -158,6 +158,32 @@ def test_messages_do_not_repeat_what_was_sent_at_length(client, image, path, bod
     assert response.status_code == 422 and len(response.content) < 12_000
 
 
+MANY = {f"n{n}": "x" for n in range(30_000)}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("images/{image}/predict", {"known": MANY}),
+        ("images/{image}/predict", {"known": {"flag": True, **MANY}}),
+        ("images/{image}/predict", MANY),
+        ("images/{image}/save", {"known": {}, "base": MANY}),
+        ("images/{image}/ask", {"costs": MANY}),
+        ("images/{image}/ask", {"within": [1] * 30_000}),
+        ("images/{image}/predict", {"thresholds": MANY}),
+        ("predict", {"images": [{"dat": "x"}] * 30_000}),
+        ("predict", {"images": [{"data": "", "known": MANY}]}),
+    ],
+)
+def test_thousands_of_wrong_values_are_not_all_listed(client, image, path, body, monkeypatch):
+    from fastapi.exceptions import RequestValidationError
+
+    listed, original = [], RequestValidationError.errors
+    monkeypatch.setattr(RequestValidationError, "errors", lambda error: (listed.append(original(error)), listed[-1])[1])
+    assert client.post(f"/v1/{path.format(image=image)}", json=body).status_code == 422
+    assert max(map(len, listed)) <= 3
+
+
 @pytest.mark.parametrize("content", [b"[" * 50_000, b"9" * 5000, b"{", b'"\\ud800"', "{}".encode("utf-16")])
 def test_odd_json_is_refused(client, image, content):
     response = client.post(f"/v1/images/{image}/predict", content=content, headers={"Content-Type": "application/json"})

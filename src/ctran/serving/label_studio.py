@@ -30,7 +30,7 @@ router = APIRouter(tags=["Label Studio"])
 class Said(BaseModel):
     """An annotation or a draft."""
 
-    result: list[Result] | None = None
+    result: Annotated[list[Result], Field(fail_fast=True)] | None = None
     updated_at: str | None = None
     was_cancelled: bool | None = None
 
@@ -40,8 +40,8 @@ class Task(BaseModel):
 
     id: int | None = None
     data: dict[str, Any]
-    annotations: list[Said] | None = None
-    drafts: list[Said] | None = None
+    annotations: Annotated[list[Said], Field(fail_fast=True)] | None = None
+    drafts: Annotated[list[Said], Field(fail_fast=True)] | None = None
 
     def said(self) -> list[Result]:
         """Results of the annotation or draft that was changed last."""

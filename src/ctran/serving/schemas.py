@@ -1,16 +1,46 @@
 """What goes over the wire."""
 
+from collections.abc import Callable
+from math import inf
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from ctran.inference.acquisition import Policy
 
-Known = Annotated[dict[str, StrictBool], Field(description="label -> present (true) or absent (false)")]
+
+def _up_to_the_first_wrong(right: Callable[[Any], bool]) -> BeforeValidator:
+    """Of a mapping with wrong values only the first of these is left to report: a list of all would keep the server busy."""
+
+    def trim(value: Any) -> Any:
+        if isinstance(value, dict):
+            for name, each in value.items():
+                if not right(each):
+                    return {name: each}
+        return value
+
+    return BeforeValidator(trim)
+
+
+def _between(low: float, high: float) -> Callable[[Any], bool]:
+    def right(value: Any) -> bool:
+        try:
+            return low <= float(value) <= high
+        except (TypeError, ValueError, OverflowError):
+            return False
+
+    return right
+
+
+Known = Annotated[
+    dict[str, StrictBool],
+    _up_to_the_first_wrong(lambda value: isinstance(value, bool)),
+    Field(description="label -> present (true) or absent (false)"),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True, description="of what is drawn")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Thresholds = Annotated[
-    Probability | dict[str, Probability] | None,
+    Probability | Annotated[dict[str, Probability], _up_to_the_first_wrong(_between(0, 1))] | None,
     Field(description="from where on a label is present: one for all, or some by name; else the model's own, or one half"),
 ]
 
@@ -19,6 +49,15 @@ class Body(BaseModel):
     """Refuses keys that it does not know."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown_key(cls, value: Any) -> Any:
+        """Of many keys that are not known, only the first is left to report."""
+        if not isinstance(value, dict):
+            return value
+        unknown = [key for key in value if key not in cls.model_fields][:1]
+        return {key: each for key, each in value.items() if key in cls.model_fields or key in unknown}
 
 
 class Told(Body):
@@ -48,8 +87,8 @@ class AskBody(Told):
 
     k: int = Field(5, ge=1, le=100, strict=True)
     policy: Policy = "total"
-    costs: dict[str, float] = {}
-    within: list[str] | None = Field(None, description="labels and groups to choose from")
+    costs: Annotated[dict[str, float], _up_to_the_first_wrong(_between(-inf, inf))] = {}
+    within: Annotated[list[str], Field(fail_fast=True)] | None = Field(None, description="labels and groups to choose from")
     seed: Seed = 0
 
 
@@ -80,7 +119,7 @@ class Encoded(Body):
 class BatchBody(Body):
     """Several pictures at once, of which nothing is kept."""
 
-    images: list[Encoded] = Field(min_length=1)
+    images: list[Encoded] = Field(min_length=1, fail_fast=True)
     thresholds: Thresholds = None
 
 
