@@ -50,7 +50,7 @@ def test_a_command_that_is_like_none_gets_the_list(capsys):
         (["train", "demo", "--rot", "x"], "unknown option --rot; did you mean '--root'?"),
         (["train", "demo", "--zzz", "1"], "unknown option --zzz; recipe keys have a dot"),
         (["datasets", "show", "csv", "--splitt", "val"], "unknown option --splitt; did you mean '--split'?"),
-        (["plot", "example", "r"], "expected one of embeddings, examples, influence, attention, got 'example'; did you mean"),
+        (["plot", "example", "r"], "attention, got 'example'; did you mean 'examples'?"),
         (["serve", "r", "--port", "http"], "argument --port: expected a whole number, got 'http'"),
     ],
 )
@@ -141,3 +141,9 @@ def test_every_option_of_every_command_has_words_for_a_wrong_value():
             elif action.type not in kinds:
                 with pytest.raises(argparse.ArgumentTypeError, match="expected"):
                     action.type("word")
+
+
+def test_a_file_where_the_server_should_save_is_named_at_once(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["serve", str(tmp_path / "no-model"), "--save", str(tmp_path / "file")]) == 1
+    assert f"--save {tmp_path / 'file'}: is a file; name a folder" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ctran.cli._arguments import add_device
-from ctran.cli._types import count, port
+from ctran.cli._types import count, output_folder, port
 from ctran.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
     from ctran.serving.annotations import Annotations
     from ctran.serving.settings import MIB, Settings
 
+    if options.save:
+        output_folder(options.save, "--save")
     token = token_of(options)
     refuse_open(options, token)
     predictor = load(options.run, options.device)

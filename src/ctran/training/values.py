@@ -96,7 +96,7 @@ def expected(hint: Any) -> str:
         some = [expected(each) for each in inner if each is not type(None)]
         return " or ".join([*some, "null"] if type(None) in inner else some)
     if origin is Literal:
-        return f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0])
+        return f"{'one of ' * (len(inner) > 1)}{', '.join(map(str, inner))}"
     if origin in (tuple, list):
         if origin is tuple and inner[-1] is not Ellipsis:
             return f"a list of {len(inner)} values such as [{', '.join(_example(each) for each in inner)}]"
