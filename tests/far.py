@@ -52,7 +52,9 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if func is torch.ops.aten.copy_.default:  # between devices, as on a GPU
         _inner(args[0]).copy_(_inner(args[1]))
         return args[0]
-    if far and any(x.ndim for x in tensors if not isinstance(x, FarTensor)):
+    indexed = func in (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default, torch.ops.aten.index_put.default)
+    checked = [args[0], *args[2:]] if indexed else tensors  # a GPU's tensors take indices on the CPU
+    if far and any(x.ndim for x in tree_leaves(checked) if isinstance(x, Tensor) and not isinstance(x, FarTensor)):
         raise RuntimeError(f"Expected all tensors to be on the same device, but {func} got one on {FAR} and one on the cpu")
     result_is_far = bool(far)
     if kwargs.get("device") is not None:

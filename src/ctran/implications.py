@@ -35,7 +35,7 @@ def consistent(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float
         return probabilities
     child, parent = labels.implied.to(probabilities.device).T
     found = probabilities.scatter_reduce(1, parent.expand(len(probabilities), -1), probabilities[:, child], "amax")
-    for members, above, implies in labels.implied_by_groups:
+    for members, above, implies in ([part.to(probabilities.device) for part in group] for group in labels.implied_by_groups):
         together = probabilities[:, members] @ implies.to(probabilities)
         found[:, above] = found[:, above].maximum(together.clamp(max=1))
     return found
