@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from textwrap import shorten
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ctran import methods, registry
@@ -28,6 +30,9 @@ __all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "model
 FORMAT = 1
 FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
 
+ALWAYS = ("size", "fit", "mean", "std")
+"""Preprocessing that every release wrote: where one is missing, a default would silently give other predictions."""
+
 
 class Tagger(Predictor):
     """A trained model with its labels and its preprocessing; on disk, one folder without pickle.
@@ -45,7 +50,7 @@ class Tagger(Predictor):
         calibration: Calibration | None = None,
     ) -> None:
         super().__init__(model, labels, preprocessing, calibration)
-        self.config = dict(config)
+        self.config = without_paths(config)
 
     @property
     def unlearnable(self) -> Unlearnable:
@@ -77,12 +82,19 @@ class Tagger(Predictor):
             raise ModelFolderError(f"{folder} is an exported folder: name the run, or the model folder, that it was made of")
         if missing:
             raise ModelFolderError(f"{folder} is no model folder: {', '.join(missing)} not found")
+        for file in FILES:
+            if (folder / file).is_file() and not os.access(folder / file, os.R_OK):
+                raise ModelFolderError(f"{folder / file} may not be read by this user: give them permission (chmod a+r)")
         name = "config.json"
         try:
             config = json.loads((folder / name).read_text(encoding="utf-8"))
             if config.get("format") != FORMAT:
                 raise ModelFolderError(
                     f"{folder} has format {config.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
+                )
+            if lacking := _lacking(config):
+                raise ModelFolderError(
+                    f"{folder / name} has no key {lacking!r}: it is of another release, or was edited; restore it or save again"
                 )
             prepared = Preprocessing(**tuples(config["preprocessing"]))
             name = "labels.json"
@@ -91,12 +103,16 @@ class Tagger(Predictor):
             module = build(config, len(labels))
             name = "model.safetensors"
             weights = load_file(folder / name)
+            if other := _other_tensors(module.state_dict(), weights):
+                raise ModelFolderError(f"{folder / name} is damaged, or not of this model: {other}")
             module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
             name, calibration = "calibration.json", None
             if (folder / name).is_file():
                 calibration = Calibration.from_dict(json.loads((folder / name).read_text(encoding="utf-8")), labels)
         except ModelFolderError:
             raise
+        except KeyError as error:
+            raise ModelFolderError(f"{folder / name} is damaged, or of another release: it has no key {error}") from error
         except Exception as error:  # whatever JSON, safetensors, timm and torch say of damaged files
             why = shorten(str(error), 200, placeholder=" ...")
             raise ModelFolderError(
@@ -144,12 +160,44 @@ class Tagger(Predictor):
             weights = self.model.state_dict()
             if dtype is not None:
                 weights = {k: v.to(dtype) if _is_large(v) else v for k, v in weights.items()}
-            save_file({k: v.cpu().contiguous() for k, v in weights.items()}, part / "model.safetensors")
+            try:
+                save_file({k: v.cpu().contiguous() for k, v in weights.items()}, part / "model.safetensors")
+            except SafetensorError as error:  # a full disk, most of all
+                raise OSError(f"{folder} could not be saved, and is as it was: {error}") from None
             (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
             self.labels.save(part / "labels.json")
             if self.calibration is not None:
                 self.calibration.save(part / "calibration.json")
             (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
+
+
+def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that can be published: of the file that a backbone's weights came from, its name alone."""
+    model = dict(config.get("model", {}))
+    weights = model.get("weights")
+    if isinstance(weights, str) and weights.startswith("file:"):
+        model["weights"] = "file:" + PurePath(weights.removeprefix("file:").replace("\\", "/")).name
+    return {**config, "model": model} if "model" in config else dict(config)
+
+
+def _lacking(config: Mapping[str, Any]) -> str:
+    """A key that ``config.json`` must have and does not; an empty string where all are there."""
+    for key in ("method", "model", "preprocessing"):
+        if key not in config:
+            return key
+    return next((f"preprocessing.{name}" for name in ALWAYS if name not in config["preprocessing"]), "")
+
+
+def _other_tensors(wanted: Mapping[str, torch.Tensor], there: Mapping[str, torch.Tensor]) -> str:
+    """What is wrong with the tensors of a file; an empty string where they are those of the model."""
+    for what, names in (("lacks", wanted.keys() - there.keys()), ("has, beyond the model,", there.keys() - wanted.keys())):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            return f"it {what} the tensor {min(names)!r}{more}"
+    for name, tensor in wanted.items():
+        if tensor.shape != there[name].shape:
+            return f"{name!r} has shape {tuple(there[name].shape)}, config.json describes {tuple(tensor.shape)}"
+    return ""
 
 
 def _is_large(weight: torch.Tensor) -> bool:

@@ -26,14 +26,19 @@ class WeightsError(UserError, RuntimeError):
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file or of a PyTorch file read with ``weights_only=True``.
 
-    A name that ends in eight or more hexadecimal digits (PyTorch's convention) is checked against the content's SHA-256.
+    A name that ends in eight or more hexadecimal digits, a letter among them (PyTorch's convention), is checked against the
+    content's SHA-256.
     """
     if not path.is_file():
         raise WeightsError(f"weights file {path} not found; give weights: file:PATH of a {', '.join(SUFFIXES)} file")
-    if (match := re.search(r"-([0-9a-f]{8,})\.\w+$", path.name)) is not None:
+    match = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
+    if match is not None and not match[1].isdigit():  # eight digits alone are a date more often than a checksum
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if not digest.startswith(match[1]):
-            raise WeightsError(f"{path.name} is damaged: its SHA-256 starts {digest[:8]}, its name says {match[1]}")
+            raise WeightsError(
+                f"{path.name} is damaged: its SHA-256 starts {digest[:8]}, its name says {match[1]} "
+                "(rename the file if that is not its checksum)"
+            )
     loaded: Any
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)

@@ -33,7 +33,11 @@ def processes(devices: int) -> tuple[int, int]:
     for kind, name in LAUNCHERS.items():
         if not kind.detect():
             continue
-        rank, world = kind().global_rank(), kind().world_size()
+        try:
+            environment = kind()
+        except RuntimeError as error:  # of the trainer, which would refuse it later
+            raise ProcessesError(f"{name}: {error}") from None
+        rank, world = environment.global_rank(), environment.world_size()
         if devices == 1 and rank == 0:
             return 0, 1  # a batch job that has more tasks than this command uses
         nodes = max(int(os.environ.get(key, 1)) for key in ("SLURM_NNODES", "GROUP_WORLD_SIZE"))
