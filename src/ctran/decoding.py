@@ -195,7 +195,8 @@ def _upright_colour_jpeg(opened: _Opened) -> bool:
 
 
 def _rgb(opened: _Opened, truncated: Truncated, white: float | None) -> Image.Image:
-    frame = opened.picture.tile[0][1] if opened.picture.format == "GIF" and getattr(opened.picture, "tile", None) else None
+    tiles = getattr(opened.picture, "tile", None) if opened.picture.format == "GIF" else None
+    frame = tiles[0][1] if tiles else None
     picture = decode(opened.picture, opened.container.content, truncated)
     turn = _orientation(opened)
     picture = as_rgb(picture, opened.container, opened.label, white)

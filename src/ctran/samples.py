@@ -46,7 +46,7 @@ def as_rgb(picture: Image.Image, container: Container, label: str, white: float 
         SampleError: nothing says which value is white, or there are values beyond it.
     """
     means = meaning(container, picture)
-    if means.wraps and any(low == 0 for low, _ in picture.getextrema()):
+    if means.wraps and not np.asarray(picture.getextrema()).reshape(-1, 2)[:, 0].all():
         raise SampleError("JPEG 2000 with colours of more than 8 bits, whose white may be read as black; convert it to PNG")
     clear = _clear_mask(picture, container, means)
     if picture.mode.startswith(("I", "F")) or means.signed:
@@ -88,7 +88,7 @@ def _lower(container: Container) -> UInt8[np.ndarray, "H W C"]:
     with Image.open(io.BytesIO(container.content)) as picture:
         tiles = picture.tile  # pyright: ignore[reportAttributeAccessIssue]
         for i, tile in enumerate(tiles):
-            raw, *others = (tile.args,) if isinstance(tile.args, str) else tile.args
+            raw, *others = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
             if raw not in OTHER_BYTES:
                 raise SampleError(f"the range of samples of the kind {raw} cannot be changed; save it as RGB of 8 bits")
             args = OTHER_BYTES[raw] if isinstance(tile.args, str) else (OTHER_BYTES[raw], *others)
