@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import studio_click
 from ctran.labels import LabelSpace
+from ctran.serving.annotations import Annotations
 from ctran.serving.api import create_app
 from ctran.serving.gallery import Entry, Gallery
 from ctran.serving.settings import Settings
@@ -135,12 +136,35 @@ def test_ask_me_walks_through_questions(page):
     assert page.locator("#question").is_hidden()
 
 
-def test_hover_shows_where_the_model_looks(page):
+def test_resting_on_a_label_shows_its_evidence_and_leaves_the_name_of_the_file(page):
+    requests = []
+    page.on("request", lambda request: "/heatmap/" in request.url and requests.append(request.url))
+    row(page, "star").hover()
     row(page, "flag").hover()
     page.wait_for_selector("#heat:not([hidden])")
-    assert "flag" in page.locator("#heat").get_attribute("alt")
+    assert len(requests) == 1 and requests[0].endswith("/heatmap/flag")  # passing over a label asks for nothing
+    assert page.locator("#legend").inner_text() == page.locator("#heat").get_attribute("alt") == "Evidence for “flag”"
+    assert page.locator("#caption").inner_text() == "0.png"
     page.hover("header")
     page.wait_for_selector("#heat", state="hidden")
+    assert page.locator("#legend").is_hidden()
+
+
+def test_a_model_that_cannot_show_evidence_shows_nothing(browser, folder):
+    flags = [*TOY, "--model.use_image", "false"]
+    app = create_app(build_tagger(read_recipe(None, flags), SPACE), Settings(), gallery=Gallery.of_folder(Annotations(folder)))
+    with serving(app) as (address, _):
+        page = browser.new_page()
+        requests = []
+        page.on("request", lambda request: "/heatmap/" in request.url and requests.append(request.url))
+        page.goto(address)
+        page.wait_for_selector(".row")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("l")
+        page.keyboard.press("?")
+        assert page.locator("#help").is_visible() and page.locator("#key-evidence").is_hidden()
+        assert page.locator("#heat").is_hidden() and page.locator("#problem").is_hidden() and not requests
+        page.close()
 
 
 def test_saving_writes_the_row_and_goes_on(page, studio):

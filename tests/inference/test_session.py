@@ -17,6 +17,7 @@ from ctran.inference.heatmap import enlargement
 from ctran.inference.influence import influence
 from ctran.inference.suspects import left_out, suspects
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
+from ctran.model import Features
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, stirred
@@ -170,7 +171,7 @@ def test_attention_adds_up_and_is_where_the_model_has_it(tagger, session):
         session.attention("flg")
 
 
-def test_a_heat_map_sums_to_the_log_odds_less_those_of_no_picture(picture):
+def test_contributions_sum_to_the_log_odds_less_those_of_no_picture(picture):
     """At the size of the prediction itself, given what is known, after calibration, in a loaded and in a fast model."""
     tagger = build("--model.num_layers", "2")
     tagger.calibration = Calibration((0.0, 1.0), (1.5, 3.0), {}, "")
@@ -178,7 +179,7 @@ def test_a_heat_map_sums_to_the_log_odds_less_those_of_no_picture(picture):
     states = session.states
     for name in ("flag", "animal"):
         label = SPACE.index(name)
-        found = tagger.heatmap(session.square, states, label)
+        found = session.contributions(name)
         with torch.no_grad():
             blank = tagger.model.predict_labels(session.features, states[None], hide_image=torch.ones(1, dtype=torch.bool))[
                 0, label
@@ -187,7 +188,7 @@ def test_a_heat_map_sums_to_the_log_odds_less_those_of_no_picture(picture):
         temperature = tagger.calibration.temperature_of(states[None])[0]
         assert float(found.sum()) == pytest.approx(float((logit - blank) / temperature), abs=1e-4)
         rounded = tagger.fast().look(picture).tell({"map": True, "dog": False})
-        np.testing.assert_allclose(rounded.heatmap(name), session.heatmap(name), atol=0.15 * np.abs(found.numpy()).max())
+        np.testing.assert_allclose(rounded.heatmap(name), session.heatmap(name), atol=0.15 * np.abs(found).max())
 
 
 def test_a_heat_map_is_of_what_is_known_beside_the_label(session):
@@ -204,7 +205,16 @@ def test_a_coarse_heat_map_is_of_the_picture_at_twice_the_size(tagger, tmp_path)
     large = torch.randint(0, 256, (128, 128, 3), dtype=torch.uint8)
     path = tmp_path / "a.png"
     as_image(large).save(path)
-    expected = tagger.heatmap(large, torch.zeros(len(SPACE), dtype=torch.long), 2).numpy()
+    nothing = torch.zeros(len(SPACE), dtype=torch.long)
+    expected = tagger.heatmap(large, nothing, 2, window=(2, 2)).numpy()
+    features = tagger.encode_images(large[None])
+    whole = tagger.heatmap(large, nothing, 2).numpy()
+    for y, x in ((0, 0), (0, 3), (3, 0)):  # in a corner there is one window alone
+        rows, columns = slice(0, 2) if y < 2 else slice(2, 4), slice(0, 2) if x < 2 else slice(2, 4)
+        part = features.tokens.reshape(4, 4, -1)[rows, columns].reshape(1, 4, -1)
+        with torch.inference_mode():
+            weight = tagger.model.predict_labels(Features(part, (2, 2)), nothing[None])[0, 2].sigmoid()
+        assert expected[y, x] == pytest.approx(whole[y, x] * float(weight), abs=1e-5)
     sources = {"path": path, "text": str(path), "bytes": path.read_bytes(), "picture": as_image(large), "array": large.numpy()}
     for name, source in sources.items():
         session = tagger.look(source)

@@ -11,7 +11,7 @@ from ctran import implications
 from ctran.errors import UserError
 from ctran.images import Preprocessing
 from ctran.labels import LabelSpace, LabelState
-from ctran.model import Method
+from ctran.model import Features, Method
 
 FINE = 12
 """Cells a side from which on a grid is fine enough for a map; coarser ones are of a picture of twice the size."""
@@ -67,8 +67,39 @@ def states_for(states: Int[Tensor, " L"], label: int, labels: LabelSpace) -> Int
     return known
 
 
-def heatmap(model: Method, images: Float[Tensor, "1 3 D D"], states: Int[Tensor, "1 L"], label: int) -> Float[Tensor, "h w"]:
-    """Contribution of each cell of the grid of image tokens to a label's logit, on the processor."""
+def heatmap(
+    model: Method,
+    images: Float[Tensor, "1 3 D D"],
+    states: Int[Tensor, "1 L"],
+    label: int,
+    window: tuple[int, int] | None = None,
+) -> Float[Tensor, "h w"]:
+    """Contribution of each cell of the grid of image tokens to a label's logit, on the processor.
+
+    Args:
+        window: of an enlarged picture, the grid of one that is not: contributions are weighted by :func:`found_in`.
+    """
     with torch.no_grad():
         features = model.encode_images(images)
-    return model.contributions(features, states, label)[0].reshape(features.grid).float().cpu()
+        weights = 1.0 if window in (None, features.grid) else found_in(model, features, states, label, window)
+    found = model.contributions(features, states, label)[0].reshape(features.grid)
+    return (found * weights).float().cpu()
+
+
+def found_in(
+    model: Method, features: Features, states: Int[Tensor, "1 L"], label: int, window: tuple[int, int]
+) -> Float[Tensor, "h w"]:
+    """Probability of the label in parts of an enlarged picture, by itself in each: mean over the parts that cover a place.
+
+    The parts are three by three windows that overlap by half, each with as many image tokens as the model is used to. A token
+    that looks like the label in surroundings that do not is weighted down (``docs/experiments/heatmaps.md``).
+    """
+    (height, width), tokens = features.grid, features.tokens.unflatten(1, features.grid)
+    places = [(y * (height - window[0]) // 2, x * (width - window[1]) // 2) for y in range(3) for x in range(3)]
+    parts = [tokens[:, y : y + window[0], x : x + window[1]].flatten(1, 2) for y, x in places]
+    logits = model.predict_labels(Features(torch.cat(parts), window), states.expand(len(parts), -1))[:, label]
+    total, covered = tokens.new_zeros((2, height, width), dtype=torch.float32)
+    for (y, x), probability in zip(places, logits.float().sigmoid(), strict=True):
+        total[y : y + window[0], x : x + window[1]] += probability
+        covered[y : y + window[0], x : x + window[1]] += 1
+    return total / covered

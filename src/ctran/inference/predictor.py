@@ -211,7 +211,14 @@ class Predictor:
         """Whether :meth:`attention` has an answer."""
         return self.model.has_attention
 
-    def heatmap(self, square: UInt8[Tensor, "D D 3"], states: Int[Tensor, " L"], label: int) -> Float[Tensor, "h w"]:
+    def heatmap(
+        self,
+        square: UInt8[Tensor, "D D 3"],
+        states: Int[Tensor, " L"],
+        label: int,
+        *,
+        window: tuple[int, int] | None = None,
+    ) -> Float[Tensor, "h w"]:
         """How much each place of a picture speaks for a label, given what else is known of it: contributions to its log-odds.
 
         They sum to the log-odds of the label (after calibration, before exclusive groups) less those without a picture
@@ -221,6 +228,8 @@ class Predictor:
             square: the picture, of any size that the backbone takes (:func:`ctran.inference.heatmap.enlarged`).
             states: :class:`~ctran.labels.LabelState` codes.
             label: index of the label.
+            window: of an enlarged picture, the grid of one that is not. Contributions are then weighted by how probable the
+                label is in the parts of the picture that cover a place, and no longer sum to the log-odds.
 
         Raises:
             UserTypeError: the model has no heat map (:attr:`shows_heatmap`).
@@ -233,7 +242,7 @@ class Predictor:
             )
         beside = heatmap.states_for(states, label, self.labels)
         images = self.preprocessing.normalise(square[None].to(self.device))
-        found = heatmap.heatmap(self.model, images, beside.to(self.device), label)
+        found = heatmap.heatmap(self.model, images, beside.to(self.device), label, window)
         if self.calibration is None:
             return found
         known = states.clone()

@@ -247,11 +247,12 @@ class Session:
     # ------------------------------------------------------------ which places matter
 
     def heatmap(self, name: str) -> Float[np.ndarray, "h w"]:
-        """Evidence for a label: how much each place of the picture adds to its log-odds, given what else is known.
+        """Evidence for a label: how much each place of the picture speaks for it (positive) or against it, given what else is
+        known.
 
-        Positive numbers speak for the label, negative ones against it. Rows and columns divide :attr:`square` evenly. A model
-        whose grid of image tokens is coarse runs once more, on the picture at twice the size, so this is slower than a
-        question: a few tenths of a second.
+        :meth:`contributions` in finer detail, for people. Where the grid of image tokens is coarse, they are those in the
+        picture at twice the size, weighted by how probable the label is in the parts of the picture around each place; that
+        takes a few tenths of a second. Rows and columns divide :attr:`square` evenly.
 
         Raises:
             UnknownLabelError: no such label.
@@ -259,7 +260,15 @@ class Session:
             UserError: an extra label, which is not predicted; or the picture's file has changed.
         """
         label, predictor = self.labels.index(name), self.predictor
-        return predictor.heatmap(self._enlarged(), self.states, label).numpy()
+        return predictor.heatmap(self._enlarged(), self.states, label, window=self.features.grid).numpy()
+
+    def contributions(self, name: str) -> Float[np.ndarray, "h w"]:
+        """What each image token adds to the log-odds of a label, given what else is known; exact, and as coarse as the tokens.
+
+        They sum to the log-odds that the model predicts (before exclusive groups) less those without a picture. Raises as
+        :meth:`heatmap`.
+        """
+        return self.predictor.heatmap(self.square, self.states, self.labels.index(name)).numpy()
 
     def _enlarged(self) -> UInt8[Tensor, "D D 3"]:
         factor = enlargement(self.predictor.model, self.features.grid) if self.predictor.shows_heatmap else 1

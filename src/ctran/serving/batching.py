@@ -83,9 +83,16 @@ class BatchedPredictor(Predictor):
         """As :meth:`Predictor.attention`, in turn with the calls of other threads."""
         return self._ask(Job(("attention",), 1, (features, states)))
 
-    def heatmap(self, square: UInt8[Tensor, "D D 3"], states: Int[Tensor, " L"], label: int) -> Float[Tensor, "h w"]:
+    def heatmap(
+        self,
+        square: UInt8[Tensor, "D D 3"],
+        states: Int[Tensor, " L"],
+        label: int,
+        *,
+        window: tuple[int, int] | None = None,
+    ) -> Float[Tensor, "h w"]:
         """As :meth:`Predictor.heatmap`, in turn with the calls of other threads."""
-        return self._ask(Job(("heatmap",), 1, (square, states, label)))
+        return self._ask(Job(("heatmap",), 1, (square, states, label, window)))
 
     def _ask(self, job: Job) -> Any:
         with self._lock:
@@ -152,7 +159,10 @@ class BatchedPredictor(Predictor):
         return [super(BatchedPredictor, self).attention(*job.inputs) for job in jobs]
 
     def _point(self, jobs: Sequence[Job]) -> list[Tensor]:
-        return [super(BatchedPredictor, self).heatmap(*job.inputs) for job in jobs]
+        found = list[Tensor]()
+        for square, states, label, window in (job.inputs for job in jobs):
+            found.append(super().heatmap(square, states, label, window=window))
+        return found
 
     def _encode(self, jobs: Sequence[Job]) -> list[Features]:
         features, first, parts = super().encode_images(torch.cat([job.inputs[0] for job in jobs])), 0, list[Features]()

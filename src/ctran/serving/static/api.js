@@ -69,7 +69,7 @@ export const upload = (file, signal) =>
 export const picture = (id, signal) => url(request(`${image(id)}/picture?side=1400`, { signal }))
 export const predict = async (id, known, signal) => (await post(`${image(id)}/predict`, { known }, signal)).json()
 export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k, policy: 'total' }, signal)).json()
-export const attention = (id, label, known, signal) =>
-  url(post(`${image(id)}/attention/${encodeURIComponent(label)}`, { known }, signal))
+export const heatmap = (id, label, known, signal) =>
+  url(post(`${image(id)}/heatmap/${encodeURIComponent(label)}`, { known }, signal))
 /** Only the changes from `base` to `known` are applied; 409 where somebody else saved meanwhile what contradicts them. */
 export const save = async (id, known, base) => (await post(`${image(id)}/save`, { known, base })).json()

@@ -7,7 +7,7 @@ export class LabelList {
   /**
    * @param {HTMLElement} box the element that scrolls
    * @param {(row: HTMLButtonElement, name: string) => void} fill sets a row's content
-   * @param {{answer: Function, look: Function}} on what happens on a click, and on hover or focus
+   * @param {{answer: Function, rest: Function}} on what happens on a click, and when the pointer comes (its label) and goes (null)
    */
   constructor(box, fill, on) {
     this.box = box
@@ -70,8 +70,8 @@ export class LabelList {
       '<span class="fill" aria-hidden="true"></span><span class="line" aria-hidden="true"></span><span class="mark" aria-hidden="true"></span><span class="name"></span>' +
       '<span class="moved"></span><span class="value"></span>'
     row.addEventListener('click', () => this.on.answer(name))
-    row.addEventListener('pointerenter', () => this.on.look(name))
-    row.addEventListener('pointerleave', () => this.on.look(null))
+    row.addEventListener('pointerenter', () => this.on.rest(name))
+    row.addEventListener('pointerleave', () => this.on.rest(null))
     row.addEventListener('focus', () => {
       this.focused = name
       this.reach()

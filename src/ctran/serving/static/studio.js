@@ -350,7 +350,7 @@ async function said() {
     throw error
   }
   if (state.asking) await ask()
-  if (looking) look(looking)
+  if (explained) explain(explained, $('heat').hidden ? REST : 0)
 }
 
 // ----------------------------------------------------------------- questions
@@ -393,38 +393,41 @@ async function setAsking(on) {
   if (on && state.image) await ask()
 }
 
-// -------------------------------------------------------------- where it looks
+// ------------------------------------------------------------------ evidence
 
-let looking = null
-let pause
-let lookWork = new AbortController()
+const REST = 600 // milliseconds on a label after which its evidence is asked for
+
+let explained = null // label whose evidence is shown, or is on its way
+let rest
+let heatWork = new AbortController()
 
 function hideHeat() {
-  looking = null
-  lookWork.abort()
-  clearTimeout(pause)
-  $('heat').hidden = true
-  if (state.image) $('caption').textContent = state.image.name
+  explained = null
+  heatWork.abort()
+  clearTimeout(rest)
+  $('heat').hidden = $('legend').hidden = true
 }
 
-function look(name) {
-  clearTimeout(pause)
-  if (name === null || !state.about.attention || !state.image) return hideHeat()
-  looking = name
-  lookWork = anew(lookWork)
-  const { signal } = lookWork
-  pause = setTimeout(async () => {
+/** Show which places speak for a label, after so many milliseconds; null hides it. A model that cannot show it shows nothing. */
+function explain(name, after = REST) {
+  clearTimeout(rest)
+  if (name === null || !state.about.heatmap || !state.image || state.about.extra.includes(name)) return hideHeat()
+  if (explained !== name) hideHeat()
+  explained = name
+  heatWork = anew(heatWork)
+  const { signal } = heatWork
+  rest = setTimeout(async () => {
     try {
-      const src = await api.attention(state.image.id, name, state.answers.plain, signal)
-      if (looking !== name) return URL.revokeObjectURL(src)
+      const src = await api.heatmap(state.image.id, name, state.answers.plain, signal)
+      if (signal.aborted) return URL.revokeObjectURL(src)
       show('heat', src)
-      $('heat').alt = `Where the model looks for ${name}`
-      $('caption').textContent = `Where the model looks for “${name}”`
+      $('heat').alt = $('legend').textContent = `Evidence for “${name}”`
+      $('legend').hidden = false
     } catch (error) {
       problem(error)
     }
     return undefined
-  }, 120)
+  }, after)
   return undefined
 }
 
@@ -487,7 +490,7 @@ async function store(image, answers, at) {
 
 // ------------------------------------------------------------------ the page
 
-const list = new LabelList($('labels'), fill, { answer: (name) => tell(name, next(name)), look })
+const list = new LabelList($('labels'), fill, { answer: (name) => tell(name, next(name)), rest: explain })
 
 const keys = {
   ArrowDown: () => list.move(1),
@@ -502,7 +505,7 @@ const keys = {
   a: () => state.image && setAsking(!state.asking),
   z: undo,
   '/': () => $('search').focus(),
-  l: () => look(looking ? null : list.focused),
+  l: () => explain($('heat').hidden ? list.focused : null, 0),
   s: () => state.image && state.about.saves && save(),
   c: () => state.image && copy(),
   o: () => $('file').click(),
@@ -599,6 +602,7 @@ const start = attempt(async () => {
   }
   $('model').textContent = `${labels.length.toLocaleString()} labels`
   $('save').hidden = !saves
+  $('key-evidence').hidden = !state.about.heatmap
   $('notes').textContent = state.about.notes.join(' ')
   $('notes').hidden = !state.about.notes.length
   if (state.about.gallery) await firstOf(state.about.start, state.about.gallery, openEntry)
