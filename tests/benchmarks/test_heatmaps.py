@@ -22,7 +22,9 @@ def test_the_page_has_hits_chance_and_seconds():
     box = [0.5, 0, 1, 0.5]
     entry = {
         "tries": [{"rows": [1, 2, 3, 4], "label": "flag", "box": box}] * 4,
-        "played": [{"attention, last layer": [0, 0.2], "heat map": [n % 4 > 0, 0.5], "seconds": 0.25} for n in range(4)],
+        "played": {
+            str(n): {"attention, last layer": [0, 0.2], "heat map": [n % 4 > 0, 0.5], "seconds": 0.25} for n in range(4)
+        },
     }
     text = heatmaps.page({"test": {"mosaics-4": entry}})
     assert "## Mosaics of 4, test" in text and "| heat map | 75.0 ± 21.7 | 50.0 |" in text
