@@ -196,9 +196,6 @@ def table(entry: dict[str, Any]) -> str:
     played = entry["played"]
     boxes = [entry["tries"][int(number)]["box"] for number in played]
     sizes = [(right - left) * (bottom - top) for left, top, right, bottom in boxes]
-        (each["box"][2] - each["box"][0]) * (each["box"][3] - each["box"][1])
-        for each in (entry["tries"][int(number)] for number in played)
-    ]
     lines = ["| map | hits, % | positive values in the right place, % |", "|---|---|---|"]
     lines += [f"| {n} | {100 * h:.1f} ± {100 * e:.1f} | {100 * i:.1f} |" for n, (h, e, i) in summary(played).items()]
     seconds = np.median([each["seconds"] for each in played.values()])
@@ -225,7 +222,7 @@ zero for the paper's encoder, whose LayerNorm removes the scale of each token.
 
 {parts}
 
-{examples}Seconds are wall time, on a machine that many processes shared; alone, a heat map takes about half a second of one core.
+{examples}Seconds are wall time, on a machine that many processes shared; a heat map takes about half a second of one core.
 
 ## How the heat map was chosen
 
