@@ -7,14 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctran.labels import LabelSpace
+from ctran.labels import Group, LabelSpace, LabelState
+from ctran.masking import label_mask_training
 from ctran.training import fit as fit_module
 from ctran.training.divergence import DivergedError, Losses, explain
 from ctran.training.options import Training
 from ctran.training.pipeline import build_tagger
 from ctran.training.processes import ProcessesError, processes
 from ctran.training.recipe import read_recipe
-from ctran.training.sizes import SizesError, check_batches
+from ctran.training.sizes import SizesError, check_batches, check_unknown_share
 from ctran.training.task import LabelTask, first_places
 from tests.conftest import TOY
 
@@ -127,3 +128,49 @@ def test_a_last_batch_of_one_is_refused_where_batch_norm_cannot_take_it(recipe, 
     with pytest.raises(SizesError, match=r"last batch of an epoch has one picture.*set training.batch_size to \d+"):
         check_batches(small, model, pictures)
     check_batches(change(small, backbone_learning_rate=0.0), model, pictures)
+
+
+@given(
+    shares=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+    count=st.integers(1, 12),
+    extra=st.integers(0, 11),
+    by=st.sampled_from(["labels", "groups"]),
+    over=st.sampled_from(["all", "extra"]),
+    all_unknown=st.sampled_from([0.0, 0.5]),
+)
+def test_a_share_that_hides_nothing_is_refused_and_every_other_hides_something(shares, count, extra, by, over, all_unknown):
+    names = tuple("abcdefghijkl"[:count])
+    groups = (Group("g", names[: count // 2]),) if count > 3 else ()
+    labels = LabelSpace(names, groups=groups, extra=names[: min(extra, count - 1)])
+    if shares[1] == all_unknown == 0 or (over == "extra" and by == "groups" and not labels.extra):
+        return  # refused without the labels; nothing to mask by groups
+    options = Training(unknown_share=tuple(shares), mask_by=by, mask_over=over, all_unknown=all_unknown)
+
+    def hidden():
+        states = label_mask_training(
+            torch.full((2000, count), int(LabelState.POSITIVE)),
+            unknown_share=options.unknown_share,
+            all_unknown=all_unknown,
+            units=labels.units if by == "groups" else None,
+            may_tell=~labels.targets if over == "extra" else None,
+            generator=torch.Generator().manual_seed(0),
+        )
+        return bool((states[:, labels.targets] == LabelState.UNKNOWN).any())
+
+    try:
+        check_unknown_share(options, labels)
+    except SizesError as error:
+        assert "training.unknown_share [" in str(error) and "its second share must be at least " in str(error)
+        if "admits no whole number" in str(error):
+            with pytest.raises(ValueError, match="admits no whole number"):
+                hidden()
+        else:
+            assert not hidden()
+    else:
+        assert hidden()
+
+
+def test_a_training_that_would_hide_nothing_leaves_no_folder(recipe, tmp_path):
+    with pytest.raises(SizesError, match=r"unknown_share \[0, 0.2\] hides none of 4 labels.*at least 1/4"):
+        fit_module.fit(change(recipe, unknown_share=(0.0, 0.2)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

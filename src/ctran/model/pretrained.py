@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ctran.errors import UserError
 from ctran.model.backbone import Backbone
+from ctran.model.image_size import at_this_size
 from ctran.model.networks import timm
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -73,13 +74,16 @@ def fit_by_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
 
 def _into(backbone: Backbone, weights: dict[str, Tensor], source: str) -> None:
     """Copy ``weights`` by name, with a classifier or without, else by order; the classifier's tensors are dropped."""
+    side = backbone.built_with.get("img_size")
     full = timm.create_model(backbone.name, pretrained=False, **backbone.built_with).state_dict()  # with its classifier
     target = backbone.network.state_dict()
+    weights = at_this_size(backbone.network, weights)
     try:
         own = weights if target.keys() <= weights.keys() else fit_by_order(weights, full)
         for name, mine in target.items():
             if name in own and own[name].shape != mine.shape:
-                raise WeightsError(f"{name} expects shape {tuple(mine.shape)}, got {tuple(own[name].shape)}")
+                sized = f"; it is built for {side} px (model.image_size)" if side else ""
+                raise WeightsError(f"{name} expects shape {tuple(mine.shape)}, got {tuple(own[name].shape)}{sized}")
     except WeightsError as error:
         raise WeightsError(f"the weights of {source} do not fit {backbone.name}: {error}") from None
     target.update({k: v for k, v in own.items() if k in target})

@@ -37,7 +37,7 @@ from ctran.training.run_folder import (
     start,
     write_metrics,
 )
-from ctran.training.sizes import check_batches, check_enough
+from ctran.training.sizes import check_batches, check_enough, check_unknown_share
 from ctran.training.task import LabelTask
 
 
@@ -98,6 +98,7 @@ def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, 
     """The epochs, from the newest whole checkpoint on where a run is resumed; one of ``world`` processes."""
     try:
         check_enough(recipe, tables, world)
+        check_unknown_share(recipe.training, tables["train"].labels)
         parts = prepare(recipe, tables, rank=rank, world=world)
         check_batches(recipe, parts.tagger.model, -(-len(tables["train"]) // world))
         if rank == 0:

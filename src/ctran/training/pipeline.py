@@ -29,6 +29,7 @@ from ctran.inference.tagger import FORMAT, Tagger
 from ctran.labels import LabelSpace
 from ctran.methods._base import preprocessing
 from ctran.model import Method
+from ctran.model.image_size import at_this_size, check_image_size
 from ctran.model.pretrained import load_weights
 from ctran.progress import bar
 from ctran.training.options import Training
@@ -97,6 +98,7 @@ def build_tagger(recipe: Recipe, labels: LabelSpace, unlearnable: Unlearnable | 
             are not among them any more.
     """
     method = registry.find(methods, recipe.method)
+    check_image_size(recipe.model.backbone, recipe.model.image_size)
     torch.manual_seed(seed_of(recipe.seed, 0))
     module: Method = method.build(recipe.model, len(labels))
     old = Tagger.load(recipe.training.init_from, "cpu") if recipe.training.init_from is not None else None
@@ -137,13 +139,19 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
         other.insert(0, f"method {new.config['method']!r} here, {old.config['method']!r} there")
     if other:
         raise UserError(f"training.init_from: the model's options must be those of the folder it starts from: {other[0]}")
-    theirs, ours = old.model.state_dict(), new.model.state_dict()
+    ours = new.model.state_dict()
+    theirs = at_this_size(new.model.backbone.network, old.model.state_dict(), "backbone.network.")
     rows = [(new.labels.index_of[n], old.labels.index_of[n]) for n in new.labels.names if n in old.labels.index_of]
     to, at = torch.tensor([r[0] for r in rows], dtype=torch.long), torch.tensor([r[1] for r in rows], dtype=torch.long)
     for name, mine in ours.items():
         other = theirs[name]
         if name in new.model.label_parameters:
             mine[to] = other[at]
+        elif mine.shape != other.shape:
+            raise UserError(
+                f"training.init_from: {name} has shape {tuple(other.shape)} there, {tuple(mine.shape)} here: "
+                f"set model.image_size {old.config['model']['image_size']}, as there"
+            )
         else:
             mine.copy_(other)
     return [n for n in new.labels.names if n not in old.labels.index_of]

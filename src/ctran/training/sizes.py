@@ -1,4 +1,4 @@
-"""Numbers of pictures that cannot be trained with, refused before the first epoch."""
+"""Numbers of pictures and labels that cannot be trained with, refused before the first epoch."""
 
 import copy
 
@@ -7,12 +7,15 @@ from torch import nn
 
 from ctran.data.table import SampleTable
 from ctran.errors import UserError
+from ctran.labels import LabelSpace
+from ctran.masking import whole_numbers
 from ctran.model import Method
+from ctran.training.options import Training
 from ctran.training.recipe import Recipe
 
 
 class SizesError(UserError):
-    """Too few pictures for the recipe's processes or batches; the message names the key to change."""
+    """Too few pictures or labels for the recipe; the message names the key to change."""
 
 
 def check_enough(recipe: Recipe, tables: dict[str, SampleTable], world: int) -> None:
@@ -23,6 +26,24 @@ def check_enough(recipe: Recipe, tables: dict[str, SampleTable], world: int) -> 
                 f"training.devices is {world}, and {split} has {len(tables[split])} pictures: each device needs at least one; "
                 f"set training.devices to {max(1, len(tables[split]))} or less"
             )
+
+
+def check_unknown_share(options: Training, labels: LabelSpace) -> None:
+    """Label mask training must hide something: of few labels a small share is less than one of them."""
+    masked = ~labels.targets if options.mask_over == "extra" else torch.ones_like(labels.targets)
+    count = int(masked.sum()) if options.mask_by == "labels" else len(labels.units[masked].unique())
+    if not count:
+        return
+    low, high = options.unknown_share
+    least, most = whole_numbers(low, high, count)
+    kind = "labels" if options.mask_by == "labels" else "units (groups, and labels without one)"
+    what = f"training.unknown_share [{low:g}, {high:g}]"
+    if least > most:
+        raise SizesError(f"{what} admits no whole number of {count} {kind}: its second share must be at least {least}/{count}")
+    if most == 0 and options.all_unknown == 0 and bool(masked[labels.targets].any()):
+        raise SizesError(
+            f"{what} hides none of {count} {kind}, so nothing is trained: its second share must be at least 1/{count}"
+        )
 
 
 def check_batches(recipe: Recipe, model: Method, pictures: int) -> None:
