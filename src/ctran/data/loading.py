@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
-from torchvision.transforms import v2
 
 from ctran.data.cache import FeatureCache
 from ctran.data.table import SampleTable
@@ -67,7 +66,7 @@ class PictureSet(Dataset[Batch]):
         table: SampleTable,
         labels: LabelSpace,
         preprocessing: Preprocessing,
-        augment: v2.Transform | None = None,
+        augment: nn.Module | None = None,
         seed: int = 0,
     ) -> None:
         self.table, self.preprocessing, self.augment, self.seed = table, preprocessing, augment, seed

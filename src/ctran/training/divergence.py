@@ -73,7 +73,8 @@ class Losses:
         for step, (total, rows) in enumerate(self._unchecked, start=first + 1):
             if torch.isfinite(total):
                 continue
-            names = [self.ids[row] if row < len(self.ids) else f"row {row}" for row in rows[:NAMED].tolist()]
+            first_rows: list[int] = rows[:NAMED].tolist()
+            names = [self.ids[row] if row < len(self.ids) else f"row {row}" for row in first_rows]
             more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
             return f"the training loss became {float(total)} in epoch {epoch}, step {step} (pictures {', '.join(names)}{more})"
         return f"the weights became NaN or infinite in epoch {epoch}"  # in its last step, or in another process

@@ -117,7 +117,8 @@ def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, 
     if trainer.interrupted:
         raise KeyboardInterrupt
     if rank == 0:
-        patience = next((c for c in trainer.callbacks if isinstance(c, Patience)), None)
+        callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  (set by a part of it)
+        patience = next((c for c in callbacks if isinstance(c, Patience)), None)
         folder.finish(recipe.training.epochs, patience.reason if patience else "")
 
 
