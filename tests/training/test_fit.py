@@ -380,19 +380,6 @@ def test_fine_tuning_keeps_the_values_that_the_folder_expects(recipe, tmp_path):
     assert tuned.config["preprocessing"]["std"] == (2.0, 2.0, 2.0)
 
 
-def test_training_runs_on_two_processes(recipe, tmp_path):
-    recipe = staged(recipe, epochs=3, ema=0.9, hide_image=0.3)
-    change(recipe, devices=2, strategy="ddp").save(tmp_path / "two.yaml")
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "ctran", "train", str(tmp_path / "two.yaml"), "--output", str(run)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert (run / "metrics.json").exists()
-    assert len(json.loads((run / "history.json").read_text())) == 3
-    fit(recipe, tmp_path / "one")
-    assert weights(run).keys() == weights(tmp_path / "one").keys()
-
-
 def test_bf16_trains(recipe, tmp_path):
     fit(change(recipe, precision="bf16-mixed", epochs=1), tmp_path / "run")
     assert all(v.dtype != torch.bfloat16 for v in weights(tmp_path / "run").values())

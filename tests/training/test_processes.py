@@ -1,0 +1,128 @@
+"""Training on several processes gives what one process gives on their pictures as one batch."""
+
+import dataclasses
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_file
+
+from ctran.training.fit import fit
+from ctran.training.recipe import read_recipe
+from ctran.training.sizes import SizesError, check_enough
+from tests.conftest import COLOURS, TOY, draw
+
+
+def change(recipe, **options):
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **options))
+
+
+@pytest.fixture
+def gaps(tmp_path):
+    """18 training pictures, 5 of val (an odd number), 7 of test; of some pictures not all labels are known."""
+    root = tmp_path / "pictures"
+    root.mkdir()
+    chance = random.Random(0)
+    lines = ["file_name,labels,negatives,split"]
+    for number in range(30):
+        colours = [c for c in COLOURS if chance.random() < 0.5]
+        draw(root / f"{number:02}.png", colours, note=str(number))
+        absent = [c for c in COLOURS if c not in colours and chance.random() < 0.6]
+        split = "train" if number < 18 else "val" if number < 23 else "test"
+        lines.append(f'{number:02}.png,"{",".join(colours)}","{",".join(absent)}",{split}')
+    (root / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def train(recipe, run):
+    """In two processes, as a user starts it."""
+    change(recipe, devices=2, strategy="ddp").save(run.with_suffix(".yaml"))
+    command = [sys.executable, "-m", "ctran", "train", str(run.with_suffix(".yaml")), "--output", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def flat(value, key=""):
+    """Numbers and names of JSON, by path."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {k: v for name, part in pairs for k, v in flat(part, f"{key}/{name}").items()}
+    return {key: value}
+
+
+TOLERANCE = 1e-4
+"""Of weights and losses: sums over pictures are in another order, and Adam's steps are 0.01 long."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_two_processes_train_as_one_with_twice_the_batch(gaps, tmp_path, reduction):
+    """Nothing is drawn: batch norm is frozen, no dropout, every label hidden. Weight decay, as Adam forgives a wrong factor."""
+    flags = [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown", "--model.dropout", "0"]
+    one = change(
+        read_recipe(None, flags),
+        batch_size=8,
+        backbone_learning_rate=0.0,
+        augmentation="none",
+        unknown_share=(1.0, 1.0),
+        weight_decay=0.05,
+        ema=0.5,
+        reduction=reduction,
+    )
+    fit(one, tmp_path / "one")
+    train(change(one, batch_size=4), tmp_path / "two")
+    weights = [load_file(tmp_path / run / "model" / "model.safetensors") for run in ("one", "two")]
+    for each in weights:  # the bias of the keys adds the same to all scores of a query: its gradient is rounding alone
+        each["encoder.layers.0.qkv.bias"].view(3, -1)[1] = 0
+    apart = {k: float((v - weights[1][k]).abs().max()) for k, v in weights[0].items()}
+    assert {k: v for k, v in apart.items() if v > TOLERANCE} == {}
+    for name in ("history.json", "metrics.json"):
+        found = [flat(json.loads((tmp_path / run / name).read_text())) for run in ("one", "two")]
+        assert found[1] == pytest.approx(found[0], abs=TOLERANCE), name
+
+
+@pytest.mark.slow
+def test_the_stages_of_an_anchored_model_train_on_two_processes(gaps, tmp_path):
+    flags = [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown", "--model.anchored", "true"]
+    recipe = change(
+        read_recipe(None, flags),
+        epochs=3,
+        apart_epochs=2,
+        anchor_folds=3,
+        anchor_learning_rate=0.0,
+        backbone_learning_rate=0.0,
+        ema=0.9,
+        hide_image=0.3,
+    )
+    train(recipe, tmp_path / "two")
+    assert (tmp_path / "two" / "metrics.json").exists()
+    assert len(json.loads((tmp_path / "two" / "history.json").read_text())) == 3
+    fit(recipe, tmp_path / "one")
+    shapes = [
+        {k: v.shape for k, v in load_file(tmp_path / run / "model" / "model.safetensors").items()} for run in ("one", "two")
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "world", "refused"),
+    [
+        ((3, 3), 4, "training.devices is 4, and train has 3 pictures.* set training.devices to 3 or less"),
+        ((8, 1), 2, "training.devices is 2, and val has 1 picture.* set training.devices to 1"),
+        ((2, 2), 2, ""),
+        ((1, 1), 1, ""),
+    ],
+)
+def test_every_process_needs_a_picture_of_train_and_of_val(gaps, pictures, world, refused):
+    from ctran.training.pipeline import build_tables
+
+    recipe = read_recipe(None, [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown"])
+    tables = build_tables(recipe)
+    some = tables | {split: tables[split].select(range(n)) for split, n in zip(("train", "val"), pictures, strict=True)}
+    if refused:
+        with pytest.raises(SizesError, match=refused):
+            check_enough(recipe, some, world)
+    else:
+        check_enough(recipe, some, world)
