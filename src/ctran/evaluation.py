@@ -16,6 +16,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.masking import Evidence, known_labels, tell
 from ctran.metrics import Table
 from ctran.model import Features, Method
+from ctran.model.backbone import grid_of
 from ctran.progress import bar
 from ctran.report import DECIDED, Report, Setting
 
@@ -23,8 +24,7 @@ from ctran.report import DECIDED, Report, Setting
 def features_of(model: Method, batch: Batch) -> Features:
     """Image tokens of a batch: cached ones as they are, else from the backbone."""
     if batch.is_tokens:
-        side = int(batch.inputs.shape[1] ** 0.5)
-        return Features(batch.inputs, (side, batch.inputs.shape[1] // side))
+        return Features(batch.inputs, grid_of(batch.inputs.shape[1]))
     return model.encode_images(batch.images)
 
 

@@ -66,6 +66,15 @@ class Features:
         return rows // images
 
 
+def grid_of(tokens: int) -> tuple[int, int]:
+    """The grid of image tokens that a network gives as a row, from a square image; one row where they are not a square.
+
+    The same for tokens from the network and for stored ones, of which nothing else is known.
+    """
+    side = round(tokens**0.5)
+    return (side, side) if side * side == tokens else (1, tokens)
+
+
 class Backbone(nn.Module):
     """A timm network without its classifier: ``[B, 3, H, W] -> Features``.
 
@@ -102,8 +111,7 @@ class Backbone(nn.Module):
             )
         if maps.ndim == 3:  # patch tokens, after class and register tokens
             tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
-            grid = getattr(getattr(self.network, "patch_embed", None), "grid_size", (1, tokens.shape[1]))
-            return Features(tokens, (int(grid[0]), int(grid[1])))
+            return Features(tokens, grid_of(tokens.shape[1]))
         if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
             maps = maps.permute(0, 3, 1, 2)
         return Features(maps.flatten(2).transpose(1, 2), (maps.shape[2], maps.shape[3]))
