@@ -37,7 +37,6 @@ DEMO = ["--training.apart_epochs", "1", "--training.anchor_folds", "2", "--train
 ELSEWHERE = {
     "python -m venv": "installs another program",
     "studio/bin/": "starts that program",
-    "ML_BLOCK_LOCAL_IP=": "starts it with settings of its own",
     "export": "sets a variable of the environment for what follows",
     ".venv/bin/python scripts/try_label_studio.py": "needs a running Label Studio; the script must exist",
 }
@@ -70,6 +69,7 @@ class Reader:
             self.table(block)
         elif block.language == "xml":
             assert not LabelConfig.parse(block.text, ctran.load(ROOT / "models/openclipart").labels).left_out
+            Path("config.xml").write_text(block.text)
         else:
             assert block.language == "text", f"{block.where}: a block of language {block.language!r}, which nobody runs"
         self.ran.append(block.where)
@@ -82,6 +82,7 @@ class Reader:
         path.write_text("\n".join([head, *rows, *path.read_text().splitlines()[1:]]) + "\n")
 
     def command(self, where: str, command: str) -> None:
+        command = re.sub(r"^(?:[A-Z_]+=\S* +)+", "", command)  # variables that are set for this command alone
         if any(command.startswith(start) for start in ELSEWHERE):
             for name in re.findall(r"scripts/\w+\.py", command):
                 assert (ROOT / name).is_file(), f"{where}: no {name}"

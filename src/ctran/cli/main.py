@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _output.prepare()
     _output.escape_what_cannot_be_encoded()
     options = parse(list(sys.argv[1:] if arguments is None else arguments))
+    options.whole_process = arguments is None  # else a caller goes on after the command
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         return registry.find(ctran.cli, options.command).run(options)

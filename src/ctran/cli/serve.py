@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
         annotations=annotations,
         version=version_of(options.run),
     )
-    server = Server(app, ends_process=True)
+    server = Server(app, ends_process=options.whole_process)
     socket = listening(options.host, options.port)
     address = address_of(*socket.getsockname()[:2])
     if token is None and not is_loopback(options.host):
