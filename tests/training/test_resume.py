@@ -240,6 +240,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_both_that_are_there(tmp_path
     assert found == {"last.ckpt": 2, "previous.ckpt": 1}
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_save_after_one_that_was_killed_half_way_leaves_two_checkpoints_and_nothing_else(tmp_path, links):
+    """Killed when the old checkpoint had its second name and the new one was not in place: two names of one file."""
+    path, write = tmp_path / "last.ckpt", Checkpoints().save_checkpoint
+    write({"number": 0}, path)
+    if links:
+        os.link(path, tmp_path / "previous.ckpt")
+    else:
+        (tmp_path / "previous.ckpt").write_bytes(path.read_bytes())
+    write({"number": 1}, path)
+    found = {p.name: torch.load(p, weights_only=True)["number"] for p in tmp_path.iterdir()}
+    assert found == {"last.ckpt": 1, "previous.ckpt": 0}
+
+
 def test_checkpoints_are_written_beside_the_run_and_not_in_the_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     monkeypatch.setattr("tempfile.tempdir", None)

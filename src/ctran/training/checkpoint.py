@@ -45,6 +45,8 @@ class Checkpoints(TorchCheckpointIO):
 
 def _keep(path: Path, previous: Path) -> None:
     """Give a file a second name, so that there is no moment without it under the first."""
+    if previous.exists() and previous.samefile(path):  # of a save that was killed; to rename a name to another does nothing
+        return
     other = beside(previous)
     try:
         os.link(path, other)
