@@ -177,5 +177,5 @@ def test_second_start_comes_from_the_cache_until_a_file_changes(root, monkeypatc
 
 
 def test_a_negative_area_is_refused(root):
-    with pytest.raises(ValueError, match=r"data.min_area must not be negative, got -1"):
+    with pytest.raises(ValueError, match=r"data.min_area must not be negative or infinite, got -1"):
         read(root, min_area=-1.0)

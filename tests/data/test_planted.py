@@ -217,6 +217,7 @@ def train(model: CTran, look: Callable[[Tensor], Features], truth: Tensor, *, ep
     model.eval()
 
 
+@pytest.mark.slow
 def test_a_trained_model_uses_known_labels():
     tables, world = planted.build(LEARNT), planted.world(LEARNT)
     see = Preprocessing(LEARNT.canvas, "pad", (0.5,) * 3, (0.5,) * 3)
