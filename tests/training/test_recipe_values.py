@@ -3,7 +3,7 @@
 import dataclasses
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 import yaml
@@ -14,9 +14,9 @@ from ctran import methods, registry
 from ctran.data import sources
 from ctran.errors import UserError
 from ctran.metrics import PRESETS
-from ctran.training.options import Evaluation, GroupOptions, Labels, Training
+from ctran.training.options import STRATEGIES, Evaluation, GroupOptions, Labels, Training
 from ctran.training.recipe import Recipe, RecipeError, parts_of, read_recipe
-from ctran.training.values import Plain, convert, is_structured, may_be_null, read_yaml, write_yaml
+from ctran.training.values import Plain, convert, is_structured, may_be_null, option_types, read_yaml, write_yaml
 
 ODD = (
     *("yes", "no", "on", "off", "y", "n", "true", "False", "null", "Null", "~", "", "12", "1.5", "1e3", "0x1F", "010", "1_000"),
@@ -65,6 +65,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 
 FIXED: dict[str, Any] = {
     "training.epochs": st.integers(8, 500),
+    "training.strategy": st.sampled_from(STRATEGIES),
     "training.backbone_learning_rate": st.just(0.0),  # what feature_views needs
     "evaluation.presets": st.lists(st.sampled_from(tuple(PRESETS)), unique=True, min_size=1).map(tuple),
     "evaluation.known_share": st.lists(st.floats(0, 1), unique=True, min_size=1).map(tuple),
@@ -76,7 +77,7 @@ FIXED: dict[str, Any] = {
 
 def options(part: str, cls: type) -> st.SearchStrategy[dict[str, Any]]:
     """A value for every field of a dataclass."""
-    hints = get_type_hints(cls).items()
+    hints = option_types(cls).items()
     keys = {name: f"{part}.{name}" for name, _ in hints}
     return st.fixed_dictionaries({n: FIXED[keys[n]] if keys[n] in FIXED else values(hint) for n, hint in hints})
 
@@ -122,7 +123,7 @@ def plain(value: Any) -> Any:
 def texts_named_null(recipe: Recipe) -> bool:
     """Optional text that reads null: a flag has no quotes to tell it from nothing."""
     parts = (getattr(recipe, part) for part in ("model", "data", "training"))
-    hints = ((getattr(part, name), hint) for part in parts for name, hint in get_type_hints(type(part)).items())
+    hints = ((getattr(part, name), hint) for part in parts for name, hint in option_types(type(part)).items())
     return any(value == "null" and may_be_null(hint) for value, hint in hints)
 
 
@@ -309,6 +310,6 @@ def test_the_block_in_the_readme_is_a_recipe(tmp_path):
 
 def test_every_option_of_every_part_has_a_type_that_text_can_be_converted_to():
     for cls in {cls for parts in PARTS.values() for cls in parts.values()}:
-        for name, hint in get_type_hints(cls).items():
+        for name, hint in option_types(cls).items():
             with pytest.raises(RecipeError, match=f"{name}: expected"):
                 convert([[["x"]]] if not is_structured(hint) else "x", hint, name)

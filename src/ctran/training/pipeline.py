@@ -189,8 +189,8 @@ def cached_tokens(
 ) -> FeatureCache:
     """Image tokens of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
 
-    From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first. It computes in bfloat16
-    where the device is faster in it: a processor without AVX-512 takes twelve times as long as in float32.
+    From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first. It computes in
+    bfloat16 where the device is faster in it: a processor without AVX-512 takes twelve times as long as in float32.
 
     Args:
         key: what the tokens depend on beside the pictures and their views.

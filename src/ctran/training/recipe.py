@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from ctran import methods, recipes, registry
 from ctran.data import sources
@@ -22,6 +22,7 @@ from ctran.training.values import (
     is_structured,
     may_be_null,
     missing,
+    option_types,
     read_yaml,
     shown,
     write_yaml,
@@ -192,7 +193,7 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
         parts = parts_of(method, source)
     except UserError as error:
         raise RecipeError(str(error)) from None
-    hints = {f"{part}.{name}": hint for part, cls in parts.items() for name, hint in get_type_hints(cls).items()}
+    hints = {f"{part}.{name}": hint for part, cls in parts.items() for name, hint in option_types(cls).items()}
     hints["seed"] = int
     found: dict[str, Any] = {}
     for key, (value, file) in keys.items():
@@ -248,7 +249,7 @@ def _build(part: str, cls: Any, found: dict[str, Any], source: str) -> Any:
     given = {key.partition(".")[2]: value for key, value in found.items() if key.startswith(f"{part}.")}
     if lacks := missing(cls, given):
         short = {full.removeprefix("--"): flag for flag, full in SHORT.items()}
-        hints = get_type_hints(cls)
+        hints = option_types(cls)
         names = (f"{part}.{name}" for name in lacks)
         each = (f"{key} ({short.get(key, f'--{key}')}): {expected(hints[key.partition('.')[2]])}" for key in names)
         raise RecipeError(f"source {source} needs {'; '.join(each)} (its options: ctran datasets {source})")

@@ -111,8 +111,14 @@ def _example(hint: Any) -> str:
     if get_origin(hint) in (tuple, list):
         return f"[{_example(get_args(hint)[0])}]"
     if hasattr(hint, "__dataclass_fields__"):
-        return f"{{{', '.join(f'{k}: {_example(h)}' for k, h in get_type_hints(hint).items())}}}"
+        return f"{{{', '.join(f'{k}: {_example(h)}' for k, h in option_types(hint).items())}}}"
     return {int: "1", float: "0.5", bool: "true"}.get(hint, "name")
+
+
+def option_types(cls: type) -> dict[str, Any]:
+    """Type of each field of a dataclass; class variables are no options."""
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in fields(cls)}
 
 
 def shown(value: Any) -> str:
@@ -217,7 +223,7 @@ def _several(value: Any, origin: Any, inner: tuple[Any, ...], hint: Any, key: st
 
 def _record(value: Any, hint: Any, key: str) -> Any:
     """A mapping as the dataclass of its type."""
-    hints = get_type_hints(hint)
+    hints = option_types(hint)
     if not isinstance(value, dict):
         raise RecipeError(f"{key}: expected {_example(hint)}, got {shown(value)}")
     for name in value:
