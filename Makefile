@@ -22,19 +22,20 @@ APART := $(addprefix --ignore ,$(EXPORT) tests/browser)
 
 # Tests of exports run in a process of their own: after other runtimes were loaded, starting a program from the long-lived
 # process of the other tests has crashed.
+SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-most test-others
+
 test: check ## and the tests, in two processes side by side
-	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-most test-others
+	@$(SIDE_BY_SIDE)
 
 test-most:
-	$(BIN)/python -m pytest $(APART) --ignore tests/training
+	$(BIN)/python -m pytest $(SELECT) $(APART) --ignore tests/training
 
 test-others:
-	$(BIN)/python -m pytest $(EXPORT)
-	$(BIN)/python -m pytest tests/training
+	$(BIN)/python -m pytest $(SELECT) $(EXPORT)
+	$(BIN)/python -m pytest $(SELECT) tests/training
 
 test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)
-	$(BIN)/python -m pytest -m "not gpu" $(APART)
-	$(BIN)/python -m pytest -m "not gpu" $(EXPORT)
+	@$(SIDE_BY_SIDE) SELECT='-m "not gpu"'
 
 test-gpu: $(VENV)/ready ## training, evaluation, serving and export on CUDA; skipped, with the reason, where there is none
 	$(BIN)/python -m pytest tests/gpu -m gpu -rs
