@@ -139,7 +139,7 @@ class Training:
         accelerator: auto, cpu, gpu, ...
         workers: processes that load pictures.
         deterministic: use deterministic algorithms alone, so that the same recipe and seed give the same weights on the same
-            machine; costs nothing measurable on a CPU.
+            machine. What it costs on a CPU is within the noise (docs/architecture.md).
         init_from: a model folder to start from; labels with the same name keep their weights.
     """
 
