@@ -17,11 +17,11 @@ check: $(VENV)/ready ## lint, types, import contracts
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 
-EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py tests/documents
-APART := $(addprefix --ignore ,$(EXPORT) tests/browser)
+EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py
+APART := $(addprefix --ignore ,$(EXPORT) tests/documents tests/browser)
 
-# Tests of exports run in a process of their own: after other runtimes were loaded, starting a program from the long-lived
-# process of the other tests has crashed.
+# Tests of exports have a separate process, and so do those of the documents: after other runtimes were loaded, starting a
+# program from a long-lived process of tests has crashed.
 SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-most test-others
 
 test: check ## and the tests, in two processes side by side
@@ -32,6 +32,7 @@ test-most:
 
 test-others:
 	$(BIN)/python -m pytest $(SELECT) $(EXPORT)
+	$(BIN)/python -m pytest $(SELECT) tests/documents
 	$(BIN)/python -m pytest $(SELECT) tests/training
 
 test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)

@@ -31,11 +31,11 @@ from ctran import metrics
 from ctran.data.planted_world import World
 from ctran.data.sources import planted
 from ctran.data.table import SampleTable
+from ctran.folders.tagger import Tagger
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, candidates, entropy, information
 from ctran.inference.predictor import Predictor
 from ctran.inference.session import Session
-from ctran.inference.tagger import Tagger
 from ctran.labels import LabelState
 from ctran.plots.style import GOOD, GREY, INK, TOLD, plain, save_figure
 from ctran.training.pipeline import build_tables

@@ -21,8 +21,8 @@ from benchmarks import openclipart, planted
 from benchmarks.studies import trained
 from ctran.data.loading import Batch
 from ctran.data.sources import planted as planted_source
-from ctran.evaluation import predict, report
-from ctran.inference.tagger import Tagger
+from ctran.evaluation.evaluate import predict, report
+from ctran.folders.tagger import Tagger
 from ctran.masking import Evidence
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe

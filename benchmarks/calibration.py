@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.ask import clipart_run, spread
-from ctran.inference.calibrating import answers, entries, fit_calibration, qualities
+from ctran.analysis.calibrate import answers, entries, fit_calibration, qualities
 from ctran.inference.calibration import binned
 from ctran.labels import LabelState
 from ctran.plots.style import BAD, GOOD, GREY, plain, save_figure

@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.harness import Options, say
 from ctran import plots
-from ctran.data.cache import default_root
-from ctran.inference.tagger import Tagger
+from ctran.data.feature_cache import default_root
+from ctran.folders.tagger import Tagger
 from ctran.training.fit import assemble, evaluate_run, quiet
 from ctran.training.pipeline import build_tables, prepare
 from ctran.training.recipe import Recipe, find_recipe, read_recipe

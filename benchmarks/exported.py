@@ -16,9 +16,9 @@ from benchmarks.literal import Literal, paper_model
 from benchmarks.studies import DEMO, scores
 from ctran.export.pictures import Pictures
 from ctran.export.write import write
-from ctran.images import Preprocessing
-from ctran.inference.exported import Exported
-from ctran.inference.tagger import Tagger
+from ctran.folders.exported import Exported
+from ctran.folders.tagger import Tagger
+from ctran.images.transforms import Preprocessing
 from ctran.labels import LabelSpace
 from ctran.model import CTran, Method
 from ctran.training.pipeline import build_tables

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.harness import MIB, Options, Step, interleave, peak, peak_memory, ratios, spread, training_tensors, verdict
 from benchmarks.literal import Literal, head_model
-from ctran.losses import label_loss
+from ctran.losses.label_loss import label_loss
 from ctran.model import Features
 
 TITLE = "Memory of the head with 2,000 labels"

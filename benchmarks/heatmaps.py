@@ -27,8 +27,8 @@ from PIL import Image
 
 from benchmarks.studies import trained
 from ctran.data.sources import openclipart, planted
+from ctran.folders.tagger import Tagger
 from ctran.inference.session import Session
-from ctran.inference.tagger import Tagger
 from ctran.labels import LabelState
 from ctran.plots.heat import evidence_overlay, overlay
 from ctran.plots.style import save_figure

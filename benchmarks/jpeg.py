@@ -22,7 +22,7 @@ from torchvision import transforms as v1
 from benchmarks.harness import Options, interleave, ratios, spread, verdict
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.images import Preprocessing, Resample, Resizer
+from ctran.images.transforms import Preprocessing, Resample, Resizer
 from ctran.labels import LabelSpace, LabelState
 
 TITLE = "JPEG to tensor"
@@ -36,7 +36,7 @@ LEAST, NUMBER, SEED = 2, 1000, 0
 BATCH = 16
 """The paper's."""
 SIZES = ((576, 0.9), (224, 1.0))
-"""Side of the input and :attr:`~ctran.images.Preprocessing.centre`: the paper's, and the usual one."""
+"""Side of the input and :attr:`~ctran.images.transforms.Preprocessing.centre`: the paper's, and the usual one."""
 KERNELS: tuple[Resample, ...] = ("bilinear", "bicubic")
 RESIZERS: tuple[Resizer, ...] = ("pillow", "torch")
 

@@ -23,10 +23,10 @@ from torch import Tensor
 from benchmarks.studies import trained
 from ctran.data.loading import Batch, PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation import Answer, predict, report
-from ctran.inference.tagger import Tagger
+from ctran.evaluation.evaluate import Answer, predict, report
+from ctran.evaluation.report import Report
+from ctran.folders.tagger import Tagger
 from ctran.masking import Evidence
-from ctran.report import Report
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json

@@ -23,8 +23,8 @@ from ctran.data.loading import PictureSet, loader
 from ctran.data.planted_world import World, kl
 from ctran.data.sources import planted
 from ctran.data.table import SampleTable
-from ctran.evaluation import predict
-from ctran.inference.tagger import Tagger
+from ctran.evaluation.evaluate import predict
+from ctran.folders.tagger import Tagger
 from ctran.labels import LabelState
 from ctran.masking import Evidence
 from ctran.training.fit import fit

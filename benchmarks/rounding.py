@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.harness import Options, say, verdict
 from benchmarks.studies import DEMO, scores
-from ctran.inference.tagger import Tagger
+from ctran.folders.tagger import Tagger
 from ctran.model import Features, Method
 from ctran.model.fast import fast
 from ctran.training.pipeline import build_tables

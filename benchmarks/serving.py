@@ -19,7 +19,7 @@ import psutil
 
 from benchmarks.harness import MIB, Options, say, verdict
 from ctran.data.sources import openclipart
-from ctran.inference.tagger import Tagger
+from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe

@@ -7,9 +7,9 @@ import torch
 
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation import predict, report
+from ctran.evaluation.evaluate import predict, report
+from ctran.folders.tagger import Tagger
 from ctran.inference.predictor import Predictor
-from ctran.inference.tagger import Tagger
 from ctran.masking import Evidence
 from ctran.model import Method
 from ctran.training.fit import fit

@@ -21,7 +21,7 @@ from benchmarks.harness import (
     verdict,
 )
 from benchmarks.literal import Literal, paper_model
-from ctran.losses import label_loss
+from ctran.losses.label_loss import label_loss
 from ctran.masking import label_mask_training
 
 TITLE = "Label mask training step"

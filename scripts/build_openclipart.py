@@ -33,7 +33,7 @@ from PIL import ImageChops, ImageOps
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from ctran.images import Preprocessing, open_image
+from ctran.images.transforms import Preprocessing, open_image
 from ctran.model import Backbone
 from ctran.model.pretrained import load_weights
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from ctran.evaluation import report
-from ctran.inference.calibrating import answers, fit_calibration, qualities
-from ctran.inference.tagger import Tagger
+from ctran.analysis.calibrate import answers, fit_calibration, qualities
+from ctran.evaluation.evaluate import report
+from ctran.folders.tagger import Tagger
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import read_run
 from ctran.training.run_folder import write_json

@@ -7,14 +7,14 @@ import torch
 
 import ctran
 from ctran import devices
+from ctran.analysis.calibrate import answers
+from ctran.analysis.influence import influence
+from ctran.analysis.suspects import suspects
 from ctran.data.loading import Batch, PictureSet
 from ctran.devices import find_device
 from ctran.errors import UserError
-from ctran.evaluation import predict, report
+from ctran.evaluation.evaluate import predict, report
 from ctran.export.parity import likely_states
-from ctran.inference.calibrating import answers
-from ctran.inference.influence import influence
-from ctran.inference.suspects import suspects
 from ctran.labels import Group, LabelSpace
 from ctran.masking import Evidence
 from ctran.plots.embeddings import label_embeddings

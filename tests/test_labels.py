@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctran.implications import complete, consistent, settle
+from ctran.constraints.implications import complete, consistent, settle
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError, booleans
 
 

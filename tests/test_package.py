@@ -24,6 +24,10 @@ def test_every_file_of_the_package_is_in_it_and_no_picture(builder, tmp_path):
     inside = names(built)
     source = ROOT / "src"
     wanted = {p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    assert "ctran/data/table.py" in wanted and "ctran/recipes/paper/coco80.yaml" in wanted and "ctran/published.yaml" in wanted
+    assert (
+        "ctran/data/table.py" in wanted
+        and "ctran/recipes/paper/coco80.yaml" in wanted
+        and "ctran/paper/published.yaml" in wanted
+    )
     assert wanted <= inside
     assert not any(name.startswith("data/openclipart") for name in inside)

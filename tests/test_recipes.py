@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ctran import methods, registry
 from ctran.cli.main import main
-from ctran.published import tables
-from ctran.training.comparison import compare, find_runs
+from ctran.paper.comparison import compare, find_runs
+from ctran.paper.published import tables
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, name_of, read_recipe, shipped
 

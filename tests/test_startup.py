@@ -55,8 +55,8 @@ def test_a_prediction_imports_what_it_needs(tmp_path):
 
 def test_public_names_are_those_of_their_modules():
     import ctran
-    from ctran.inference.exported import Exported, load
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.exported import Exported, load
+    from ctran.folders.tagger import Tagger
     from ctran.labels import LabelSpace
 
     assert (ctran.Exported, ctran.load, ctran.Tagger, ctran.LabelSpace) == (Exported, load, Tagger, LabelSpace)

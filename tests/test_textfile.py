@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ctran import registry
 from ctran.data import sources
-from ctran.data.names import read_labels
+from ctran.data.readers.names import read_labels
 from ctran.data.sources import csv, imagefolder, labelstudio
 from ctran.errors import UserError
 from ctran.labels import LabelSpace

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 from ctran.version import __version__
 
 if TYPE_CHECKING:
-    from ctran.inference.exported import Exported, load
+    from ctran.folders.exported import Exported, load
+    from ctran.folders.tagger import Tagger
     from ctran.inference.prediction import Prediction
-    from ctran.inference.tagger import Tagger
     from ctran.labels import LabelSpace, LabelState
 
 __all__ = ["Exported", "LabelSpace", "LabelState", "Prediction", "Tagger", "__version__", "load"]
 
 _WHERE = {
-    "Exported": "ctran.inference.exported",
-    "load": "ctran.inference.exported",
+    "Exported": "ctran.folders.exported",
+    "load": "ctran.folders.exported",
     "Prediction": "ctran.inference.prediction",
-    "Tagger": "ctran.inference.tagger",
+    "Tagger": "ctran.folders.tagger",
     "LabelSpace": "ctran.labels",
     "LabelState": "ctran.labels",
 }

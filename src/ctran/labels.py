@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from ctran.constraints import Constraints
+from ctran.constraints.rules import Constraints
 from ctran.errors import UserError, UserTypeError, nearest
 from ctran.files import write_text
 from ctran.textfile import read_json

@@ -6,7 +6,7 @@ import torch
 from benchmarks import exported
 from benchmarks.harness import Options
 from benchmarks.literal import paper_model
-from ctran.inference.exported import Graphs
+from ctran.folders.exported import Graphs
 from tests.benchmarks.test_benchmarks import check_table, through_json
 
 pytestmark = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.literal import Literal, head_model
-from ctran.losses import label_loss
+from ctran.losses.label_loss import label_loss
 from ctran.model import Backbone, CTran, Features
 
 

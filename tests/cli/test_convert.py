@@ -8,7 +8,7 @@ import torch
 
 import ctran
 from ctran.cli.main import main
-from ctran.model import authors
+from ctran.paper import checkpoints as authors
 from tests.model.released_code import assert_same_logits, flat, logged, released
 
 NAMES = ("cat", "dog", "flag", "map", "ship")

@@ -7,7 +7,7 @@ import pytest
 from ctran import registry
 from ctran.cli.main import main
 from ctran.data import description, sources
-from ctran.images import open_image
+from ctran.images.transforms import open_image
 from tests.data.miniatures import voc2007
 
 FILES = ["contact_sheet.png", "cooccurrence.csv", "cooccurrence.png", "frequencies.png", "labels.csv"]

@@ -175,7 +175,7 @@ def test_a_label_that_is_never_positive_in_train_counts_in_no_mean_wherever_it_i
 
 
 def test_groups_of_cub_are_put_into_the_released_order():
-    from ctran.model import authors
+    from ctran.paper import checkpoints as authors
 
     classes, attributes = tuple(f"c{i}" for i in range(200)), tuple(f"a{i}" for i in range(112))
     source = LabelSpace((*classes, *attributes), attributes, (Group("species", classes, exclusive=True),))

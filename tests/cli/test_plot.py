@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from ctran.analysis.calibrate import write_calibration
 from ctran.cli.main import main
-from ctran.images import open_image
-from ctran.inference.calibrating import write_calibration
+from ctran.folders.tagger import Tagger
+from ctran.images.transforms import open_image
 from ctran.inference.calibration import Calibration
-from ctran.inference.tagger import Tagger
 from ctran.masking import Evidence, known_labels
 from ctran.training.pipeline import build_tables, build_tagger
 from ctran.training.recipe import read_recipe

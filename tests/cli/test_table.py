@@ -7,9 +7,9 @@ from dataclasses import fields
 import pytest
 
 from ctran.cli.main import main
+from ctran.evaluation.report import Report, Setting
 from ctran.masking import Evidence
 from ctran.metrics import Table
-from ctran.report import Report, Setting
 from ctran.training.recipe import find_recipe, read_recipe
 from ctran.training.run_folder import write_metrics
 

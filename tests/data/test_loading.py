@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from ctran.data.cache import FeatureCache
+from ctran.data.feature_cache import FeatureCache
 from ctran.data.loading import EpochOrder, PictureSet, TokenSet, loader
 from ctran.data.sources import imagefolder
-from ctran.images import Preprocessing, augmentation
-from tests.data.test_cache import tokens_of
+from ctran.images.transforms import Preprocessing, augmentation
+from tests.data.test_feature_cache import tokens_of
 from tests.data.truths import sparse
 
 

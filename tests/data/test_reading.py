@@ -13,7 +13,7 @@ from ctran import registry
 from ctran.data import sources
 from ctran.data.reading import Reading, apply
 from ctran.data.table import DataError, SampleTable
-from ctran.decoding import BrokenImageError
+from ctran.images.reading import BrokenImageError
 from tests.data import miniatures
 
 NOISE = io.BytesIO()

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ctran.constraints.exclusive import ExclusiveError
 from ctran.data import truth as module
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
-from ctran.exclusive import ExclusiveError
 from ctran.labels import LabelState, closure
 from tests.data.truths import complete, sparse
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from ctran.constraints.exclusive import ExclusiveError
 from ctran.data.lists import Lists
 from ctran.data.truth import SparseTruth
-from ctran.exclusive import ExclusiveError
 from ctran.labels import LabelState
 
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from ctran.export.write import write
-from ctran.inference.runtimes import READERS
+from ctran.folders.runtimes import READERS
 from ctran.labels import Group, LabelSpace
 from tests.export.models import build, pictures_of
 

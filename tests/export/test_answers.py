@@ -16,8 +16,8 @@ from ctran.export.formats import FIRST
 from ctran.export.graphs import programs
 from ctran.export.parity import Parity, present
 from ctran.export.write import ParityError, write
-from ctran.inference.exported import Exported
-from ctran.inference.runtimes import READERS
+from ctran.folders.exported import Exported
+from ctran.folders.runtimes import READERS
 from ctran.labels import LabelSpace
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe

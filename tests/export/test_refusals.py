@@ -11,11 +11,11 @@ import torch
 import ctran
 from ctran.export.pictures import find_pictures
 from ctran.export.write import ParityError, write
-from ctran.inference import runtimes
-from ctran.inference.exported import Exported
-from ctran.inference.folder import ModelFolderError
-from ctran.inference.runtimes import READERS, MissingRuntimeError, refuse_pickle
-from ctran.inference.tagger import Tagger
+from ctran.folders import runtimes
+from ctran.folders.exported import Exported
+from ctran.folders.model_folder import ModelFolderError
+from ctran.folders.runtimes import READERS, MissingRuntimeError, refuse_pickle
+from ctran.folders.tagger import Tagger
 from tests.export.models import pictures_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")

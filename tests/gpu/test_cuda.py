@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 import ctran
+from ctran.analysis.calibrate import answers
 from ctran.data.sources import imagefolder
 from ctran.export.pictures import Pictures
 from ctran.export.write import write
-from ctran.inference.calibrating import answers
 from ctran.serving.api import create_app
 from ctran.serving.gallery import Gallery
 from ctran.serving.settings import Settings

@@ -9,13 +9,13 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
+from ctran.analysis.influence import influence
+from ctran.analysis.suspects import left_out, suspects
 from ctran.data.official import FEATURES
 from ctran.data.table import SampleTable
-from ctran.decoding import BrokenImageError, as_image
+from ctran.images.reading import BrokenImageError, as_image
 from ctran.inference.calibration import Calibration
 from ctran.inference.heatmap import enlargement
-from ctran.inference.influence import influence
-from ctran.inference.suspects import left_out, suspects
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
 from ctran.model import Features
 from ctran.training.pipeline import build_tagger

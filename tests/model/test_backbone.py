@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from ctran.images import Preprocessing
+from ctran.images.transforms import Preprocessing
 from ctran.model import Backbone
 from ctran.model.pretrained import WeightsError, fit_by_order, load_weights, read_state_dict
 

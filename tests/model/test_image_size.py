@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from ctran.data.loading import Batch
 from ctran.errors import UserError
-from ctran.evaluation import features_of
+from ctran.evaluation.evaluate import features_of
 from ctran.labels import LabelSpace
 from ctran.model import Backbone, CTran
 from ctran.model.image_size import check_image_size

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from ctran.images import open_image
+from ctran.images.transforms import open_image
 from ctran.labels import Group, LabelSpace
 from ctran.plots.embeddings import Map, embedding_maps, label_embeddings, map_rows, name_points, neighbours, tsne, verdict
 from ctran.training.pipeline import build_tagger

@@ -9,7 +9,7 @@ import torch
 from ctran import plots
 from ctran.cli.main import main
 from ctran.data.description import Pairs, count_pairs, frequencies
-from ctran.images import open_image
+from ctran.images.transforms import open_image
 from ctran.labels import LabelSpace, LabelState
 from ctran.plots import data, sheets
 from ctran.plots.style import BAD, GOOD, GREY, INK, judged

@@ -5,11 +5,11 @@ import math
 import pytest
 
 from ctran import plots
-from ctran.images import open_image
+from ctran.evaluation.report import Setting
+from ctran.images.transforms import open_image
 from ctran.masking import Evidence
 from ctran.metrics import Table
 from ctran.plots.training import curve_name
-from ctran.report import Setting
 
 
 def test_learning_curves_bear_what_does_not_exist(tmp_path):

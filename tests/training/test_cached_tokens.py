@@ -6,7 +6,7 @@ import shutil
 import pytest
 from safetensors.torch import save_file
 
-from ctran.data.cache import StaleCacheError
+from ctran.data.feature_cache import StaleCacheError
 from ctran.model import Backbone
 from ctran.training.pipeline import prepare
 from ctran.training.recipe import read_recipe

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ctran.losses import label_loss
+from ctran.losses.label_loss import label_loss
 from ctran.training.crossfit import CrossFit
 
 

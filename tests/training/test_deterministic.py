@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from ctran.losses import label_loss
+from ctran.evaluation.report import Report
+from ctran.losses.label_loss import label_loss
 from ctran.masking import label_mask_training
 from ctran.methods import ctran as ctran_method
 from ctran.model import Features
-from ctran.report import Report
 from ctran.training import deterministic as module
 from ctran.training import fit
 from ctran.training.deterministic import deterministic, lacks_deterministic

@@ -311,7 +311,7 @@ def test_no_truth_that_is_not_shown_can_leak(recipe, folder):
     parts = prepare(recipe)
     table, tagger = parts.tables["train"], parts.tagger
     from ctran.data.loading import PictureSet, loader
-    from ctran.evaluation import predict
+    from ctran.evaluation.evaluate import predict
     from ctran.masking import Evidence, known_labels
 
     half = Evidence(0.5)

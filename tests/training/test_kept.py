@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ctran.inference.tagger import Tagger
+from ctran.evaluation.report import Report, Setting, no_nan
+from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
 from ctran.masking import Evidence
 from ctran.metrics import Table
-from ctran.report import Report, Setting, no_nan
 from ctran.training.fit import evaluate_run, fit
 from ctran.training.pipeline import build_tables, build_tagger
 from ctran.training.recipe import read_recipe

@@ -7,8 +7,8 @@ import torch
 
 import ctran
 from ctran.cli.main import main
+from ctran.constraints.exclusive import cross_entropy
 from ctran.data.table import DataError
-from ctran.exclusive import cross_entropy
 from ctran.labels import LabelState
 from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables, prepare

@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ctran.inference.calibrating import answers, fit_calibration, qualities, remove_calibration, write_calibration
-    from ctran.inference.tagger import Tagger
+    from ctran.analysis.calibrate import answers, fit_calibration, qualities, remove_calibration, write_calibration
+    from ctran.folders.tagger import Tagger
     from ctran.metrics.legend import legend
     from ctran.training.pipeline import tables_of_run
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ctran.cli._types import count, output_folder
 
 if TYPE_CHECKING:
-    from ctran.inference.tagger import Tagger
-    from ctran.model.authors import Checkpoint
+    from ctran.folders.tagger import Tagger
+    from ctran.paper.checkpoints import Checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +37,12 @@ def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
 
     import torch
 
-    from ctran.data.names import read_labels
-    from ctran.inference.tagger import FORMAT, Tagger
+    from ctran.data.readers.names import read_labels
+    from ctran.folders.tagger import FORMAT, Tagger
     from ctran.labels import LabelSpace
     from ctran.methods.ctran import Config, build
-    from ctran.model import authors
     from ctran.model.pretrained import WeightsError
+    from ctran.paper import checkpoints as authors
     from ctran.version import __version__
 
     checkpoint = authors.read(options.checkpoint)

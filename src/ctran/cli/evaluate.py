@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     from ctran import registry
     from ctran.data import sources
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
     from ctran.training.fit import evaluate_run
     from ctran.training.matching import adopt, recipe_of_data
     from ctran.training.pipeline import STORED, build_tables

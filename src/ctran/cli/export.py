@@ -18,7 +18,7 @@ from ctran.errors import UserError
 
 if TYPE_CHECKING:
     from ctran.export.pictures import Pictures
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
 
 FORMATS = ("onnx", "openvino", "torch")
 CALIBRATE, FEW = 300, 50
@@ -60,7 +60,7 @@ def pictures_for(options: argparse.Namespace, tagger: "Tagger") -> "Pictures":
 def run(options: argparse.Namespace) -> int:
     """Export, compare, and say how large the difference is."""
     from ctran.export.write import write
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
 
     if options.calibrate is not None and not options.int8:
         raise UserError("--calibrate is for --int8; float32 formats need no calibration")

@@ -76,7 +76,7 @@ def files(stem: Path) -> tuple[Path, Path]:
 
 def embeddings(options: argparse.Namespace) -> int:
     """Maps of the label embeddings."""
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
     from ctran.plots.embeddings import draw_map, embedding_maps, map_rows, verdict
     from ctran.plots.style import save_rows
 
@@ -100,7 +100,7 @@ def examples(options: argparse.Namespace) -> int:
     """Pictures with predictions in two settings."""
     import numpy as np
 
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
     from ctran.masking import Evidence
     from ctran.plots.examples import example_rows, example_sheet, make_examples
     from ctran.plots.style import save_rows
@@ -135,8 +135,8 @@ def influence(options: argparse.Namespace) -> int:
     """Which labels go with which."""
     import numpy as np
 
-    from ctran.inference.influence import influence as measure
-    from ctran.inference.tagger import Tagger
+    from ctran.analysis.influence import influence as measure
+    from ctran.folders.tagger import Tagger
     from ctran.plots.heat import influence_map
     from ctran.plots.style import save_rows
     from ctran.training.pipeline import tables_of_run
@@ -158,7 +158,7 @@ def heatmap(options: argparse.Namespace) -> int:
     import numpy as np
 
     from ctran.cli.predict import parse_known
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
     from ctran.plots.heat import heatmap_sheet
     from ctran.plots.style import save_rows
 
@@ -178,7 +178,7 @@ def attention(options: argparse.Namespace) -> int:
     import numpy as np
 
     from ctran.cli.predict import parse_known
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
     from ctran.plots.heat import attention_sheet
     from ctran.plots.style import save_rows
 

@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from ctran.decoding import BrokenImageError, open_image
-    from ctran.inference.exported import Exported, load
+    from ctran.folders.exported import Exported, load
+    from ctran.images.reading import BrokenImageError, open_image
 
     tagger = load(options.run, options.device)
     if options.fast and isinstance(tagger, Exported):

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         from ctran.serving.server import Server
     except ImportError as error:
         raise UserError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
-    from ctran.inference.exported import load
+    from ctran.folders.exported import load
     from ctran.serving.annotations import Annotations
     from ctran.serving.settings import MIB, Settings
 
@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
 
 def version_of(run: Path) -> str:
     """Name and digest of a model's files: predictions that are kept elsewhere say by it which model made them."""
-    from ctran.inference.exported import digests
+    from ctran.folders.exported import digests
 
     folder = run / "model" if (run / "model").is_dir() else run
     found = digests(folder, (path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".md"))

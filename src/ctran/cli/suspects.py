@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge, rank, write."""
-    from ctran.inference.suspects import suspects
-    from ctran.inference.tagger import Tagger
+    from ctran.analysis.suspects import suspects
+    from ctran.folders.tagger import Tagger
     from ctran.plots.style import save_rows
     from ctran.plots.suspects import sentence, suspect_page, suspect_sheet
     from ctran.training.pipeline import tables_of_run

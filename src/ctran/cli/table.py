@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ctran.errors import UserError
 
 if TYPE_CHECKING:
-    from ctran.training.comparison import Comparison, Ours
+    from ctran.paper.comparison import Comparison, Ours
 
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -134,8 +134,8 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from ctran.published import find
-    from ctran.training.comparison import compare, find_runs
+    from ctran.paper.comparison import compare, find_runs
+    from ctran.paper.published import find
 
     table = find(options.table)
     if options.runs is not None and not options.runs.is_dir():

@@ -14,10 +14,10 @@ from typing import cast
 import PIL
 import pyarrow as pa
 
-from ctran.data.cache import default_root
+from ctran.data.feature_cache import default_root
 from ctran.data.notices import warn
 from ctran.data.table import DataError, SampleTable
-from ctran.decoding import BrokenImageError, Truncated, open_image
+from ctran.images.reading import BrokenImageError, Truncated, open_image
 from ctran.progress import track
 
 FORMAT = 2
@@ -66,8 +66,8 @@ def check(
     Args:
         paths: in any order.
         decode: find out whether it can be decoded; inside :func:`without_decoding` that is never tried.
-        truncated, white: as for :func:`ctran.decoding.open_image`. What is decoded by other options than the default ones is
-            not remembered.
+        truncated, white: as for :func:`ctran.images.reading.open_image`. What is decoded by other options than the default
+            ones is not remembered.
     """
     decode = decode and _decode.get()
     stamps = [_stamp(path) for path in paths]

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ctran.data.cache import FeatureCache
+from ctran.data.feature_cache import FeatureCache
 from ctran.data.table import SampleTable
 from ctran.data.truth import SparseTruth
-from ctran.images import Preprocessing, as_pixels
+from ctran.images.transforms import Preprocessing, as_pixels
 from ctran.labels import LabelSpace
 
 

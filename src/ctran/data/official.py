@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo, Features, Image, List, Value
 from filelock import FileLock
 
-from ctran.data.cache import default_root, key_of
+from ctran.data.feature_cache import default_root, key_of
 from ctran.data.notices import said as _said
 from ctran.data.notices import say
 from ctran.data.reading import OPTIONS

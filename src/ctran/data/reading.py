@@ -10,7 +10,7 @@ from ctran.bounds import check_bounds, within
 from ctran.data.checked import check
 from ctran.data.notices import few, warn
 from ctran.data.table import FEW, Broken, DataError, SampleTable
-from ctran.decoding import BrokenImageError, Truncated, open_image
+from ctran.images.reading import BrokenImageError, Truncated, open_image
 from ctran.progress import track
 
 

@@ -16,13 +16,13 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from ctran.coverage import Unlearnable, listed
+from ctran.constraints.exclusive import ExclusiveError
+from ctran.data.coverage import Unlearnable, listed
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
-from ctran.decoding import BrokenImageError, Truncated, open_image, open_pixels
 from ctran.errors import UserError
-from ctran.exclusive import ExclusiveError
+from ctran.images.reading import BrokenImageError, Truncated, open_image, open_pixels
 from ctran.labels import LabelSpace, LabelState
 
 FEW = 256
@@ -60,7 +60,7 @@ class SampleTable:
         absent: what a label means that is in neither list: ``NEGATIVE`` (the annotation is complete) or ``UNKNOWN`` (nobody
             looked).
         broken: pictures that were left out.
-        truncated: what happens to a file that ends early; see :func:`ctran.decoding.open_image`.
+        truncated: what happens to a file that ends early; see :func:`ctran.images.reading.open_image`.
         white: the value that is white in deep pictures; None takes what the file states.
 
     Raises:
@@ -183,7 +183,7 @@ class SampleTable:
             ) from None
 
     def picture(self, index: int) -> Image.Image:
-        """Decoded RGB picture of one row; :class:`~ctran.images.BrokenImageError` names it."""
+        """Decoded RGB picture of one row; :class:`~ctran.images.transforms.BrokenImageError` names it."""
         source, name = self._source(index)
         with _hinted():
             return open_image(source, name=name, truncated=self.truncated, white=self.white)

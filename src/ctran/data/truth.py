@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from ctran.constraints.exclusive import ExclusiveError
 from ctran.data.implied import completed
 from ctran.data.lists import Lists, among
-from ctran.exclusive import ExclusiveError
 from ctran.labels import LabelState
 
 BLOCK = 2**26

@@ -1,8 +1,8 @@
 """README.md of an exported folder: what it is, and how to use it without ctran."""
 
 from ctran.export.parity import Parity
-from ctran.images import Preprocessing
-from ctran.inference.exported import About
+from ctran.folders.exported import About
+from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
 
 OPEN = {

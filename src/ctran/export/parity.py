@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.constraints.decode import marginals
 from ctran.export.pictures import Pictures
-from ctran.inference.exported import Exported
+from ctran.folders.exported import Exported
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace, LabelState
-from ctran.marginals import marginals
 from ctran.model import Features
 
 SHARES = (0.0, 0.25, 0.75)

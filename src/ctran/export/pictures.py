@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ctran.data.table import SampleTable
-from ctran.decoding import picture_files
 from ctran.errors import UserError
-from ctran.images import Preprocessing, open_pixels
+from ctran.images.reading import picture_files
+from ctran.images.transforms import Preprocessing, open_pixels
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from ctran.export.card import card
 from ctran.export.graphs import Programs, memory_of, programs
 from ctran.export.parity import Parity, likely_states, measure
 from ctran.export.pictures import Pictures
-from ctran.inference.exported import CHECKSUMS, About, Exported, digests
-from ctran.inference.folder import refuse_foreign, replacing
-from ctran.inference.runtimes import Arrays
-from ctran.inference.tagger import Tagger
+from ctran.folders.exported import CHECKSUMS, About, Exported, digests
+from ctran.folders.model_folder import refuse_foreign, replacing
+from ctran.folders.runtimes import Arrays
+from ctran.folders.tagger import Tagger
 
 SAME = 1e-3
 """Largest difference of logits that float32 formats may have."""

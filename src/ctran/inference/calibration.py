@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.constraints.exclusive import cross_entropy
 from ctran.errors import UserError
-from ctran.exclusive import cross_entropy
 from ctran.files import write_text
 from ctran.labels import LabelSpace, LabelState
-from ctran.losses import bce, label_loss
+from ctran.losses.label_loss import bce, label_loss
 from ctran.masking import counted
 
 FORMAT = 1

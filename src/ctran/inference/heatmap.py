@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from ctran import implications
+from ctran.constraints import implications
 from ctran.errors import UserError
-from ctran.images import Preprocessing
+from ctran.images.transforms import Preprocessing
 from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features, Method
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from ctran.decoding import BrokenImageError, Source
 from ctran.errors import UserError, UserTypeError
+from ctran.images.reading import BrokenImageError, Source
 from ctran.inference.prediction import Prediction, Threshold
 from ctran.labels import Known, booleans
 

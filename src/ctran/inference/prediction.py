@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ctran.constraints import Constraints
+from ctran.constraints.rules import Constraints
 
 Threshold = float | Mapping[str, float] | None
 """From where on a label counts as present: one number for all labels, some by name, or what the model came with."""
@@ -33,7 +33,7 @@ class Prediction:
     def labels(self) -> list[str]:
         """Labels that are present: known to be, or following from what is known; of a probability of at least the threshold;
         the most probable of its exclusive group; or implied by one of these. Whatever the thresholds, they contradict neither
-        what is known nor groups and implications (:meth:`ctran.constraints.Constraints.decide`)."""
+        what is known nor groups and implications (:meth:`ctran.constraints.rules.Constraints.decide`)."""
         told = [name for name, present in self.known.items() if present]
         constraints = Constraints(self.exclusive, self.implications)
         chosen = constraints.decide(self.probabilities, self.known, lambda n: self.thresholds.get(n, self.threshold))

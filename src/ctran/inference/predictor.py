@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from ctran import implications
-from ctran.decoding import BrokenImageError, Source, held, open_pixels
+from ctran.constraints import implications
+from ctran.constraints.decode import marginals
 from ctran.errors import UserError, UserTypeError
-from ctran.images import Preprocessing
+from ctran.images.inputs import label_of
+from ctran.images.reading import BrokenImageError, Source, held, open_pixels
+from ctran.images.transforms import Preprocessing
 from ctran.inference import heatmap
 from ctran.inference.calibration import Calibration
 from ctran.inference.heatmap import Picture
@@ -20,10 +22,8 @@ from ctran.inference.many import BATCH, Errors, predict_each
 from ctran.inference.prediction import Prediction, Threshold
 from ctran.inference.session import Session
 from ctran.labels import Known, LabelSpace
-from ctran.marginals import marginals
 from ctran.model import Features, Method
 from ctran.model.fast import fast
-from ctran.picture_sources import label_of
 
 
 class Predictor:
@@ -67,7 +67,7 @@ class Predictor:
 
         Args:
             image: a path, the bytes of a file, an open file, a Pillow image, an array or a tensor, as
-                :data:`~ctran.picture_sources.Source` says.
+                :data:`~ctran.images.inputs.Source` says.
             known: label name -> present or absent; labels not named are asked for.
             threshold: probability from which on a label counts as present, or such a probability for some labels by name; None,
                 and for labels that are not named, takes the model's own thresholds, which ``ctran calibrate`` fits, and
@@ -118,8 +118,8 @@ class Predictor:
             known, threshold: as for :meth:`predict`.
             batch_size: pictures that the model takes together; memory grows with it, and not with the number of pictures.
             errors: ``raise`` stops at the first picture that cannot be read; ``return`` puts the
-                :class:`~ctran.images.BrokenImageError` of a picture in the place of its prediction, and the others are
-                predicted.
+                :class:`~ctran.images.reading.BrokenImageError` of a picture in the place of its prediction, and the others
+                are predicted.
 
         Raises:
             BrokenImageError: a picture cannot be read, with ``errors="raise"``.
@@ -163,7 +163,7 @@ class Predictor:
         return Session(self, self.encode_images(square[None]), square, picture=picture, resume=resume)
 
     def square(self, image: Source, *, name: str | None = None, max_pixels: int | None = None) -> UInt8[Tensor, "S S 3"]:
-        """What the model sees of a picture; arguments as of :func:`ctran.decoding.open_pixels`.
+        """What the model sees of a picture; arguments as of :func:`ctran.images.reading.open_pixels`.
 
         Raises:
             BrokenImageError: the picture cannot be read.

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ctran.implications import settle
+from ctran.constraints.implications import settle
 from ctran.inference.acquisition import ROWS, Marginals, at_least, chances
 from ctran.labels import LabelSpace, LabelState
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ctran.bounds import check_bounds, within
-from ctran.images import Fit, Preprocessing, Resample, Resizer
+from ctran.images.transforms import Fit, Preprocessing, Resample, Resizer
 from ctran.model.backbone import Backbone
 
 MOST_PIXELS = 8192

@@ -23,7 +23,7 @@ from ctran.model import CTran
 from ctran.plots.style import GREY, INK, save_figure
 
 if TYPE_CHECKING:
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
 
 PALETTE = [colormaps["tab20"](i) for i in (0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 3, 5, 7, 9, 11, 13, 17, 19)]
 MARKERS = "os^Dv"

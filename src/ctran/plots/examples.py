@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ctran.constraints.decode import marginals
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation import Answer, predict
+from ctran.evaluation.evaluate import Answer, predict
 from ctran.labels import LabelSpace, LabelState
-from ctran.marginals import marginals
 from ctran.masking import Evidence
 from ctran.plots.sheets import annotation
 from ctran.plots.style import GREY, TOLD, judged, save_figure, write
 
 if TYPE_CHECKING:
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
 
 ROWS = 8
 """Labels that one column has room for."""

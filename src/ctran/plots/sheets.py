@@ -15,7 +15,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.plots.style import GREY, INK, judged, save_figure, write
 
 if TYPE_CHECKING:
-    from ctran.inference.tagger import Tagger
+    from ctran.folders.tagger import Tagger
 
 SIDE = 224
 LINE = 30

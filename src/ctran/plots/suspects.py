@@ -15,7 +15,7 @@ from ctran.plots.sheets import grid
 from ctran.plots.style import BAD, INK, save_figure, write
 
 if TYPE_CHECKING:
-    from ctran.inference.suspects import Suspect
+    from ctran.analysis.suspects import Suspect
 
 SIDE = 224
 

@@ -11,9 +11,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ctran.data.sources.imagefolder import names_of
-from ctran.decoding import ending_of
 from ctran.errors import UserError
 from ctran.files import write_bytes
+from ctran.images.reading import ending_of
 from ctran.serving.merging import merge
 
 FILE, LOCK = "metadata.jsonl", ".metadata.lock"

@@ -18,8 +18,8 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
-from ctran.decoding import BrokenImageError, NotAPictureError
 from ctran.errors import UserError
+from ctran.images.reading import BrokenImageError, NotAPictureError
 from ctran.inference.predictor import Predictor
 from ctran.serving import docs, images, label_studio, schemas, studio
 from ctran.serving.annotations import Annotations, BusyError

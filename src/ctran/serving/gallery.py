@@ -8,8 +8,8 @@ from functools import lru_cache
 from PIL import ImageOps
 
 from ctran.data.table import SampleTable
-from ctran.decoding import BrokenImageError, open_image, picture_files, pixels_in
-from ctran.folders import left_out as others
+from ctran.images.left_out import left_out as others
+from ctran.images.reading import BrokenImageError, open_image, picture_files, pixels_in
 from ctran.serving.annotations import Annotations
 from ctran.serving.budget import Budget
 

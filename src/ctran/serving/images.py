@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from starlette.datastructures import UploadFile
 from torch import Tensor
 
-from ctran.decoding import as_image
 from ctran.errors import UserError
+from ctran.images.reading import as_image
 from ctran.inference.session import LabelSet
 from ctran.plots.heat import evidence_overlay, overlay
 from ctran.serving import schemas

@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ctran.decoding import open_image, open_pixels, pixels_in
 from ctran.errors import UserError
+from ctran.images.reading import open_image, open_pixels, pixels_in
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
 from ctran.serving.annotations import Annotations

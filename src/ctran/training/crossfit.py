@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctran.labels import LabelState
-from ctran.losses import label_loss
+from ctran.losses.label_loss import label_loss
 
 
 class CrossFit(nn.Module):

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ctran.data.loading import Batch
-from ctran.evaluation import features_of
-from ctran.losses import label_loss
+from ctran.evaluation.evaluate import features_of
+from ctran.losses.label_loss import label_loss
 from ctran.model import Method
 
 WORKSPACE = ":4096:8"

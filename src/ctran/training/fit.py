@@ -14,10 +14,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from ctran import plots
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation import predict, report
-from ctran.inference.tagger import Tagger
+from ctran.evaluation.evaluate import predict, report
+from ctran.evaluation.report import Report
+from ctran.folders.tagger import Tagger
 from ctran.progress import track
-from ctran.report import Report
 from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ctran.coverage import Coverage, nearest_names
+from ctran.data.coverage import Coverage, nearest_names
 from ctran.data.table import DataError
-from ctran.entries import Decision
-from ctran.inference.tagger import Tagger
+from ctran.evaluation.entries import Decision
+from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
 from ctran.training.recipe import Recipe, RecipeError, read_recipe
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 from ctran.bounds import check_bounds, within
 from ctran.errors import UserError, nearest
-from ctran.images import Augmentation
+from ctran.images.transforms import Augmentation
 from ctran.labels import Group, LabelSpace
-from ctran.losses import Kind
+from ctran.losses.label_loss import Kind
 from ctran.masking import Evidence, Reveal
 from ctran.metrics import PRESETS
 

@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ctran import methods, registry
-from ctran.coverage import Unlearnable
 from ctran.data import reading, sources
-from ctran.data.cache import LAYOUT, FeatureCache, default_root, is_finished, key_of
+from ctran.data.coverage import Unlearnable
 from ctran.data.doubts import warn_of_tables
+from ctran.data.feature_cache import LAYOUT, FeatureCache, default_root, is_finished, key_of
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth
 from ctran.devices import fast_in_bfloat16, find_device
 from ctran.errors import UserError, nearest
-from ctran.images import augmentation
-from ctran.inference.tagger import FORMAT, Tagger
+from ctran.folders.tagger import FORMAT, Tagger
+from ctran.images.transforms import augmentation
 from ctran.labels import LabelSpace
 from ctran.methods._base import preprocessing
 from ctran.model import Method

@@ -18,9 +18,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from ctran import plots, registry
 from ctran.data import sources
 from ctran.data.table import SampleTable
+from ctran.evaluation.report import Report, no_nan
 from ctran.files import is_leftover, remove_leftovers, write_text
-from ctran.inference.tagger import Tagger
-from ctran.report import Report, no_nan
+from ctran.folders.tagger import Tagger
 from ctran.training import seen
 from ctran.training.lock import HOLDER, LOCK, RunFolderError
 from ctran.training.recipe import Recipe

@@ -11,17 +11,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ctran.constraints.implications import complete
 from ctran.data.loading import Batch, seed_of
 from ctran.errors import UserError
-from ctran.evaluation import Answer, ask, features_of, report
-from ctran.implications import complete
+from ctran.evaluation.evaluate import Answer, ask, features_of, report
+from ctran.evaluation.report import Report
 from ctran.labels import LabelSpace
-from ctran.losses import label_loss
+from ctran.losses.label_loss import label_loss
 from ctran.masking import counted, label_mask_training
 from ctran.model import CTran, Features, Method
 from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
-from ctran.report import Report
 from ctran.training.crossfit import CrossFit
 from ctran.training.divergence import DivergedError, Losses, explain
 from ctran.training.recipe import Recipe

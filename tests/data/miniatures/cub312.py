@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ctran.data.cub_concepts import CONCEPTS
+from ctran.data.readers.cub_concepts import CONCEPTS
 
 COLOURS = "blue brown iridescent purple rufous grey yellow olive green pink orange black white red buff"
 PATTERNS = "solid spotted striped multi-colored"

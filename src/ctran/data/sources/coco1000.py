@@ -1,7 +1,7 @@
 """COCO-1000: words of COCO's captions as labels (paper, Sec. 4.2); the same from any captioned pictures, NEWS-500's stand-in.
 
 A word is positive where any caption of the picture has it; the vocabulary is the commonest 1,000 of the training captions
-(:mod:`ctran.data.captions` has the recipe). Words change a little with NLTK's version, so a run freezes its vocabulary
+(:mod:`ctran.data.readers.captions` has the recipe). Words change a little with NLTK's version, so a run freezes its vocabulary
 (:func:`freeze`); ``vocabulary`` reads it, or the published one, ``coco_words_vocabulary.p`` of uvavision/feedbackprop.
 
 Sizes. The paper prints 82,081 / 5,000 / 5,000 pictures. All 82,783 of train2014 have captions and all are used here; 82,081 is
@@ -22,9 +22,10 @@ from itertools import chain
 from pathlib import Path
 
 from ctran.bounds import check_bounds, within
-from ctran.data import captions, coco, official
-from ctran.data.names import read_labels
-from ctran.data.plain_pickle import unpickle
+from ctran.data import official
+from ctran.data.readers import captions, coco
+from ctran.data.readers.names import read_labels
+from ctran.data.readers.plain_pickle import unpickle
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctran.bounds import check_bounds, within
-from ctran.data import coco, official
+from ctran.data import official
+from ctran.data.readers import coco
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import Group, LabelSpace

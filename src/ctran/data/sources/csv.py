@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ctran.data.cells import value_of
-from ctran.data.files import Row, to_tables
 from ctran.data.notices import say
+from ctran.data.readers.annotations import Row, to_tables
+from ctran.data.readers.cells import value_of
+from ctran.data.readers.tabular import column_of, read_csv
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
-from ctran.data.tabular import column_of, read_csv
 
 SUMMARY = "your own wide CSV: one column of files, one column a label with 1, 0 or blank"
 

@@ -1,8 +1,9 @@
 """CUB-200-2011 as in the paper's extra-label experiment (Sec. 4.3): 200 bird classes, told from 112 attributes in 28 groups.
 
-Made from the official archive alone, by the rule of Concept Bottleneck Models (:mod:`ctran.data.cub_concepts`): a class has an
-attribute if most annotators of its *training* pictures say so, and then each of its pictures has it, in val and test too. So
-with ``attributes: class`` the attributes are a function of the class, and being told all of them nearly gives it away.
+Made from the official archive alone, by the rule of Concept Bottleneck Models (:mod:`ctran.data.readers.cub_concepts`): a
+class has an attribute if most annotators of its *training* pictures say so, and then each of its pictures has it, in val and
+test too. So with ``attributes: class`` the attributes are a function of the class, and being told all of them nearly gives it
+away.
 
 The list of 112 attributes is the published one. It was selected by votes over the 4,796 training pictures of a random split
 that is not published; over other pictures, an attribute can cross the line of ten classes with nothing wrong in the download.
@@ -19,9 +20,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ctran.bounds import check_bounds, within
-from ctran.data import cub_archive, official
-from ctran.data.cub_archive import Archive
-from ctran.data.cub_concepts import CONCEPTS, NOT_VISIBLE, class_attributes, frequent, grouped
+from ctran.data import official
+from ctran.data.readers import cub_archive
+from ctran.data.readers.cub_archive import Archive
+from ctran.data.readers.cub_concepts import CONCEPTS, NOT_VISIBLE, class_attributes, frequent, grouped
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import Group, LabelSpace, LabelState

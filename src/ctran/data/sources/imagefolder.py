@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from ctran.data.cells import Joined, names_of
-from ctran.data.files import Row, to_tables
 from ctran.data.notices import Doubts, warn
+from ctran.data.readers.annotations import Row, to_tables
+from ctran.data.readers.cells import Joined, names_of
+from ctran.data.readers.tabular import near_column, read_rows
 from ctran.data.reading import Reading
 from ctran.data.splits import SPLIT_NAMES
 from ctran.data.table import DataError, SampleTable
-from ctran.data.tabular import near_column, read_rows
 from ctran.errors import UserError
 
 SUMMARY = "your own folder: metadata.csv, .jsonl or .parquet with columns file_name and labels"

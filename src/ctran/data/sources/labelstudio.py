@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from ctran.data.addresses import Pictures, is_address, parts_of
-from ctran.data.files import Row, to_tables
-from ctran.data.label_studio import Annotation, Export, Tag, Task, read_config
 from ctran.data.notices import few, say, warn
+from ctran.data.readers.addresses import Pictures, is_address, parts_of
+from ctran.data.readers.annotations import Row, to_tables
+from ctran.data.readers.label_studio import Annotation, Export, Tag, Task, read_config
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from ctran.bounds import check_bounds, within
 from ctran.data import official
-from ctran.data.names import read_labels
-from ctran.data.plain_pickle import unpickle
+from ctran.data.readers.names import read_labels
+from ctran.data.readers.plain_pickle import unpickle
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace

@@ -18,7 +18,7 @@ from jaxtyping import Int
 
 from ctran.bounds import check_bounds, within
 from ctran.data import official
-from ctran.data.open_images import Verified, read_descriptions, read_verified
+from ctran.data.readers.open_images import Verified, read_descriptions, read_verified
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace, LabelState, nearest

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ctran.bounds import check_bounds, within
 from ctran.data import official
-from ctran.data.names import read_labels
+from ctran.data.readers.names import read_labels
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace

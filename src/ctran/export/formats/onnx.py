@@ -12,7 +12,7 @@ import torch
 from torch.export import ExportedProgram
 
 from ctran.export.formats import FIRST
-from ctran.inference.runtimes import METADATA, Arrays, require
+from ctran.folders.runtimes import METADATA, Arrays, require
 
 FILES = ("{}.onnx",)
 EXTRA = "onnx"

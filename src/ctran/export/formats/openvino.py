@@ -8,7 +8,7 @@ from typing import Any
 from torch.export import ExportedProgram
 
 from ctran.export.formats import FIRST
-from ctran.inference.runtimes import METADATA, Arrays, require
+from ctran.folders.runtimes import METADATA, Arrays, require
 
 FILES = ("{}.xml", "{}.bin")
 EXTRA = "openvino"

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
-from ctran.inference.runtimes import METADATA, refuse_pickle
+from ctran.folders.runtimes import METADATA, refuse_pickle
 
 FILES = ("{}.pt2",)
 INT8 = False

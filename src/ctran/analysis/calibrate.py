@@ -1,0 +1,232 @@
+"""Fit temperatures and thresholds of a model on one table, and say on another what they are worth.
+
+A calibration is only kept where it helps on pictures that it was not fitted on: the rules are those of :func:`fit_calibration`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran import metrics
+from ctran.constraints.decode import marginals, scored
+from ctran.constraints.implications import settle
+from ctran.data.loading import PictureSet, loader
+from ctran.data.table import SampleTable
+from ctran.evaluation.evaluate import Answer, predict
+from ctran.folders.tagger import Tagger
+from ctran.inference.calibration import (
+    Calibration,
+    expected_calibration_error,
+    fit_temperature,
+    fit_thresholds,
+    nats,
+)
+from ctran.labels import LabelSpace, LabelState
+from ctran.masking import Evidence
+from ctran.progress import track
+
+BATCH = 32
+FOLDS = 5
+"""Parts of the pictures, each predicted with what was fitted on the others."""
+PICTURES = 20
+"""With entries that count, below which nothing is fitted."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a calibration is worth at one share of known labels.
+
+    Args:
+        known_share: of the labels, 0 to 1, mean over the pictures of what was really given (truth with holes gives less than
+            was asked for).
+        temperature: that logits are divided by there, mean over the pictures.
+        ece_before, ece_after: expected calibration error of single labels, 0 to 1.
+        CF1_half, OF1_half: in percent, from one half on, as the paper counts.
+        CF1_own, OF1_own: with the fitted thresholds, on calibrated probabilities.
+    """
+
+    known_share: float
+    temperature: float
+    ece_before: float
+    ece_after: float
+    CF1_half: float
+    CF1_own: float
+    OF1_half: float
+    OF1_own: float
+
+
+def answers(
+    tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str
+) -> tuple[Int[Tensor, "N L"], list[Answer]]:
+    """Truth, and what the model says at each share of known labels."""
+    pictures = PictureSet(table, tagger.labels, tagger.preprocessing)
+    batches = loader(pictures, batch_size=BATCH)
+    shown = track((batch.to(tagger.device) for batch in batches), f"asking about {name}", -(-len(table) // BATCH))
+    truth, found = predict(tagger.model, shown, table.ids, tagger.labels, [Evidence(share) for share in shares], seed=seed)
+    return truth.cpu(), [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
+
+
+def fit_calibration(
+    truth: Int[Tensor, "N L"], found: Sequence[Answer], labels: LabelSpace, *, precision: float | None = None
+) -> Calibration:
+    """A temperature a share, then a threshold a label on the calibrated probabilities of all shares together.
+
+    Temperatures are filed under the mean share of labels that was really given, as :meth:`Calibration.temperature_of` looks
+    them up: before anything follows from it by implications or groups. A share that gives no more labels than the one before
+    it, because the annotation has no more, is left out.
+
+    A temperature other than 1 is kept if (1) at least :data:`PICTURES` pictures have entries that count, some of them positive
+    and some negative, (2) the fit is not at its bound, and (3) fitted on four fifths of the pictures it makes the others more
+    likely than 1 does, on average over pictures by more than one standard error. Thresholds are kept if (1) holds and, where
+    they maximise F1, if chosen on four fifths of the pictures they have a greater mean F1 on the others than one half has.
+    :attr:`Calibration.reasons` says what was not kept, and why.
+
+    Args:
+        truth, found: of :func:`answers`, on ``val``.
+        precision: wanted precision of each label's threshold; None maximises its F1.
+    """
+    kept, temperatures, reasons = list[Answer](), list[float](), list[str]()
+    for answer in sorted(found, key=_share):
+        name = f"{answer.evidence} known"
+        if kept and _share(answer) - _share(kept[-1]) < 1e-6:
+            reasons.append(f"{name}: left out, the annotations give as many labels as at {kept[-1].evidence}")
+            continue
+        temperature, reason = _temperature(truth, answer, labels)
+        kept.append(answer)
+        temperatures.append(temperature)
+        reasons += [f"{name}: temperature 1 is kept, {reason}"] if reason else []
+    rule = "greatest F1" if precision is None else f"precision of at least {precision:g}"
+    calibration = Calibration(tuple(map(_share, kept)), tuple(temperatures), {}, rule, tuple(reasons))
+    chosen, reason = _thresholds(truth, kept, labels, calibration, precision)
+    if reason:
+        return replace(calibration, reasons=(*reasons, f"thresholds of one half are kept, {reason}"))
+    return replace(calibration, thresholds=chosen)
+
+
+def _share(answer: Answer) -> float:
+    """Mean share of known labels over the pictures."""
+    return float(answer.given.double().mean())
+
+
+def _too_few(truth: Int[Tensor, "N L"], counts: Bool[Tensor, "N L"]) -> str:
+    """Why nothing can be fitted on these entries; an empty string where something can."""
+    pictures, positive = int(counts.any(dim=1).sum()), int((counts & (truth == LabelState.POSITIVE)).sum())
+    if pictures < PICTURES:
+        return f"only {pictures} pictures have labels to predict (at least {PICTURES} are needed)"
+    if not positive:
+        return "no label to predict is positive in any picture"
+    return "" if positive < int(counts.sum()) else "every label to predict is positive in every picture"
+
+
+def _temperature(truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> tuple[float, str]:
+    """The temperature of one share, or 1 and why none is kept."""
+    counts = scored(truth, answer.states, labels) & labels.targets
+    if reason := _too_few(truth, counts):
+        return 1.0, reason
+    states, truth = settle(answer.states, labels), truth.masked_fill(~labels.targets, int(LabelState.UNKNOWN))
+    groups = [members for members in labels.exclusive if labels.targets[members].all()]
+    temperature = fit_temperature(answer.logits, truth, states, groups)
+    scales = (temperature / 2, temperature, 2 * temperature)
+    half, best, twice = (float(nats(answer.logits.double() / t, truth, states, groups).sum()) for t in scales)
+    if not (best < half and best < twice):
+        return 1.0, "the fit runs to its bound: the likelihood has no greatest value"
+    gains = torch.zeros(len(truth), dtype=torch.double)
+    for fold in range(FOLDS):
+        out = torch.arange(len(truth)) % FOLDS == fold
+        fitted = fit_temperature(answer.logits[~out], truth[~out], states[~out], groups)
+        plain, scaled = (nats(answer.logits[out].double() / t, truth[out], states[out], groups) for t in (1.0, fitted))
+        gains[out] = plain - scaled
+    gains = gains[counts.any(dim=1)]
+    gain, error = float(gains.mean()), float(gains.std() / len(gains) ** 0.5)
+    if not gain > error:
+        gained = f"{gain:+.2g} nats a picture, standard error {error:.2g}"
+        return 1.0, f"{temperature:.3g} is no better on pictures left out of its fit ({gained})"
+    return temperature, ""
+
+
+def _thresholds(
+    truth: Int[Tensor, "N L"], found: Sequence[Answer], labels: LabelSpace, calibration: Calibration, precision: float | None
+) -> tuple[dict[str, float], str]:
+    """A threshold for each label outside the exclusive groups that is somewhere positive, or why none is kept."""
+    counts = torch.stack([scored(truth, a.states, labels) & labels.targets for a in found]).any(dim=0)
+    if reason := _too_few(truth, counts):
+        return {}, reason
+    parts = (entries(truth, a, labels, calibration.temperature_at(a.given.double().numpy())) for a in found)
+    p, hits, here = (np.concatenate(part) for part in zip(*parts, strict=True))
+    one_of = {name for group in labels.groups if group.exclusive for name in group.labels}
+    alone = np.array([name not in one_of for name in labels.names])
+    fitted = fit_thresholds(p, hits, here, precision=precision)
+    chosen = {n: t for n, t in zip(labels.names, fitted, strict=True) if t is not None and n not in one_of}
+    if precision is not None or not chosen:
+        return chosen, ""
+    called = np.zeros_like(hits)
+    fold = np.tile(np.arange(len(truth)) % FOLDS, len(found))
+    for number in range(FOLDS):
+        out = fold == number
+        limits = [0.5 if t is None else t for t in fit_thresholds(p[~out], hits[~out], here[~out])]
+        called[out] = p[out] >= np.array(limits)
+    own, half = (_mean_f1(said[:, alone], hits[:, alone], here[:, alone]) for said in (called, p >= 0.5))
+    if not own > half:
+        return {}, f"the fitted ones have no greater F1 on pictures left out of their fit ({own:.1f} %, one half {half:.1f} %)"
+    return chosen, ""
+
+
+def _mean_f1(called: Bool[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"], counts: Bool[np.ndarray, "N L"]) -> float:
+    """F1 in percent, mean over the labels that are somewhere positive."""
+    hits, said, there = ((each & counts).sum(axis=0) for each in (called & positive, called, positive))
+    return float(100 * (2 * hits / np.maximum(said + there, 1))[there > 0].mean())
+
+
+def entries(
+    truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace, temperature: Float[np.ndarray, " N"]
+) -> tuple[Float[np.ndarray, "N L"], Bool[np.ndarray, "N L"], Bool[np.ndarray, "N L"]]:
+    """Probabilities, which are positive, and which count: hidden target labels that somebody looked for.
+
+    Args:
+        temperature: of each picture.
+    """
+    scaled = answer.logits.double() / torch.from_numpy(temperature)[:, None]
+    counts = scored(truth, answer.states, labels) & labels.targets
+    return marginals(scaled, answer.states, labels).numpy(), (truth == LabelState.POSITIVE).numpy(), counts.numpy()
+
+
+def qualities(
+    truth: Int[Tensor, "N L"], found: Sequence[Answer], labels: LabelSpace, calibration: Calibration
+) -> list[Quality]:
+    """What ``calibration`` is worth, share by share, on pictures that it was not fitted on."""
+    own = np.array([calibration.thresholds.get(name, 0.5) for name in labels.names])
+    rows = list[Quality]()
+    for answer in found:
+        temperature = calibration.temperature_at(answer.given.double().numpy())
+        before, positive, counts = entries(truth, answer, labels, np.ones(len(truth)))
+        after, *_ = entries(truth, answer, labels, temperature)
+        half = metrics.measure(before, positive, counts)
+        fitted = metrics.measure(after - own + 0.5, positive, counts)  # moves each label's threshold to one half
+        worse, better = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
+        scores = (half.CF1, fitted.CF1, half.OF1, fitted.OF1)
+        rows.append(Quality(_share(answer), float(temperature.mean()), worse, better, *scores))
+    return rows
+
+
+def calibration_file(folder: Path) -> Path:
+    """Where the calibration of a model folder is, or of the ``model`` folder of a run."""
+    return (folder / "model" if (folder / "model" / "config.json").is_file() else folder) / "calibration.json"
+
+
+def remove_calibration(folder: Path) -> Path:
+    """Forget what was fitted; returns the file that is gone."""
+    path = calibration_file(folder)
+    path.unlink(missing_ok=True)
+    return path
+
+
+def write_calibration(calibration: Calibration, folder: Path) -> Path:
+    """Put it into a model folder, or the ``model`` folder of a run, in one step; returns the file."""
+    path = calibration_file(folder)
+    calibration.save(path)
+    return path

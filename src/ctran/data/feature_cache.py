@@ -1,0 +1,192 @@
+"""Image tokens on disk: made once by a callable that is handed in, read as a memory map.
+
+A cache is a folder named after its key, the digest of everything that the tokens depend on, and says in ``key.json`` what that
+was, so tokens of other weights, transforms or pictures are refused also where a folder was renamed or copied. Views are written
+in chunks of pictures with a mark of how far it got, so an interrupted build goes on.
+"""
+
+import hashlib
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ctran.data.feature_cache_blocks import checksums, differs, reserve
+from ctran.errors import UserError
+from ctran.files import atomic, remove_leftovers, write_text
+
+CHUNK = 64
+LAYOUT = 2
+"""Of a cache folder, part of its key; the first had no ``key.json``."""
+
+
+class StaleCacheError(UserError):
+    """A cache folder of something else than what is wanted; the message says what differs and what to do."""
+
+
+def default_root() -> Path:
+    """``$CTRAN_CACHE``, or ``~/.cache/ctran``."""
+    return Path(os.environ.get("CTRAN_CACHE") or Path.home() / ".cache" / "ctran")
+
+
+def is_finished(folder: Path, rows: int) -> bool:
+    """Whether a cache of so many rows is complete, so that it can be used without writing into its folder."""
+    try:
+        return json.loads((folder / "done.json").read_text())["rows"] == rows and (folder / "tokens.npy").exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def key_of(parts: Mapping[str, object]) -> str:
+    """Digest of what the features depend on: weights, transform, augmentation, data, number of views, arithmetic."""
+    return hashlib.sha256(_text(parts).encode()).hexdigest()[:24]
+
+
+def _text(parts: Mapping[str, object]) -> str:
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+class FeatureCache:
+    """Tokens of ``views`` random views of ``N`` pictures, float16, in one memory-mapped file.
+
+    Args:
+        folder: of this cache; its name should be :func:`key_of` its dependencies.
+        shape: ``(views, N, P, C)``.
+        parts: what the tokens depend on, by name, as for :func:`key_of`; written into a new folder, compared with an old one's.
+
+    Raises:
+        StaleCacheError: the folder was made of other parts, holds another shape, or does not say what it was made of.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, int, int, int], parts: Mapping[str, object]) -> None:
+        self.folder, self.shape = folder, shape
+        self.progress_file = folder / "done.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "tokens.npy"
+        if path.exists():
+            self._check_parts(json.loads(_text(parts)))
+        else:
+            self.progress_file.unlink(missing_ok=True)
+            remove_leftovers(folder)
+            write_text(folder / "key.json", _text(parts))
+            with atomic(path) as part:  # whole from its first moment
+                with part.open("wb") as file:
+                    np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+                    header = file.tell()
+                reserve(part, header + 2 * math.prod(shape), path)
+        self._check_file(path)
+        self.tokens = self._opened(path)
+
+    def _check_file(self, path: Path) -> None:
+        """Before it is mapped: a mapping makes a file as long as its header says, with zeros."""
+        try:
+            with path.open("rb") as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+                wanted = file.tell() + 2 * math.prod(self.shape)
+        except (ValueError, EOFError) as error:
+            raise StaleCacheError(f"{path} is damaged ({error}); {self._advice}") from None
+        if shape != self.shape or dtype != np.float16:
+            raise StaleCacheError(
+                f"{path} holds {dtype} of shape {shape}, expected float16 of shape {self.shape}; {self._advice}"
+            )
+        if (size := path.stat().st_size) != wanted:
+            raise StaleCacheError(f"{path} is damaged: it has {size:,} bytes, expected {wanted:,}; {self._advice}")
+
+    def _opened(self, path: Path) -> np.memmap:
+        """Read-only where all tokens are there, after a check of their checksums."""
+        if self.done < self.shape[0] * self.shape[1]:
+            return np.lib.format.open_memmap(path, mode="r+")
+        kept = self._progress().get("file")
+        if kept is None:  # of a release without checksums
+            with suppress(OSError):  # a shared folder that is not ours
+                self._mark_finished(path)
+        elif wrong := differs(path, kept):
+            raise StaleCacheError(f"{path} is damaged: {wrong}; {self._advice}")
+        return np.lib.format.open_memmap(path, mode="r")
+
+    def _mark_finished(self, path: Path) -> None:
+        rows = self.shape[0] * self.shape[1]
+        write_text(self.progress_file, json.dumps({"rows": rows, "file": checksums(path)}))
+
+    def _progress(self) -> dict[str, Any]:
+        return dict(json.loads(self.progress_file.read_text()))
+
+    @property
+    def _advice(self) -> str:
+        return f"delete {self.folder} and run again to make the image tokens anew"
+
+    def _check_parts(self, wanted: dict[str, Any]) -> None:
+        path = self.folder / "key.json"
+        try:
+            held = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            raise StaleCacheError(
+                f"{path} is missing or damaged, so what the tokens were made of is not known: {self._advice}"
+            ) from None
+        if other := list(_differing(held, wanted)):
+            raise StaleCacheError(f"{self.folder} holds image tokens of other {'; '.join(other)}: {self._advice}")
+
+    @property
+    def done(self) -> int:
+        """Rows (view by view) already written; 0, with a warning, where the mark is damaged."""
+        if not self.progress_file.exists():
+            return 0
+        try:
+            rows = self._progress()["rows"]
+        except (ValueError, KeyError, TypeError):
+            rows = None
+        if isinstance(rows, int) and 0 <= rows <= self.shape[0] * self.shape[1]:
+            return rows
+        warnings.warn(f"{self.progress_file} is damaged; all image tokens are made anew", stacklevel=2)
+        return 0
+
+    def build(
+        self, make: Callable[[int, list[int]], Float[Tensor, "B P C"]], step: Callable[[int], None] = lambda rows: None
+    ) -> "FeatureCache":
+        """Fill what is missing.
+
+        Args:
+            make: ``(view, picture numbers) -> tokens``; must not depend on which pictures share a call.
+            step: called with the number of rows just written (for a progress bar).
+        """
+        views, pictures = self.shape[:2]
+        done = self.done
+        step(done)
+        for start in range(done, views * pictures, CHUNK):
+            rows = range(start, min(start + CHUNK, views * pictures))
+            for view in {row // pictures for row in rows}:
+                numbers = [row % pictures for row in rows if row // pictures == view]
+                self.tokens[view, numbers] = make(view, numbers).to(torch.float16).cpu().numpy()
+            self.tokens.flush()
+            if rows.stop < views * pictures:
+                write_text(self.progress_file, json.dumps({"rows": rows.stop}))
+            else:
+                self._mark_finished(self.folder / "tokens.npy")
+                self.tokens = np.lib.format.open_memmap(self.folder / "tokens.npy", mode="r")
+            step(len(rows))
+        return self
+
+    def read(self, views: np.ndarray, pictures: np.ndarray) -> Float[Tensor, "B P C"]:
+        """float32 tokens of picture ``pictures[b]`` in view ``views[b]``."""
+        return torch.from_numpy(self.tokens[views, pictures].astype(np.float32))
+
+
+def _differing(held: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> Iterator[str]:
+    """``name (there: value, wanted: value)`` of each part that differs, those within ``transform`` one by one."""
+    for name in dict.fromkeys((*wanted, *held)):
+        there, here = held.get(name), wanted.get(name)
+        if isinstance(there, dict) and isinstance(here, dict):
+            yield from _differing(there, here, f"{inside}{name}.")
+        elif there != here:
+            yield f"{inside}{name} (there: {there}, wanted: {here})"

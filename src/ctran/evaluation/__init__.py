@@ -1,0 +1,1 @@
+"""Settings (which labels are known) x metrics -> one report."""

@@ -1,0 +1,111 @@
+"""From what a model predicts in one setting to what metrics count."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran import metrics
+from ctran.constraints import exclusive
+from ctran.constraints.decode import marginals, scored
+from ctran.labels import LabelSpace, LabelState
+from ctran.masking import Evidence, counted
+from ctran.metrics import Table
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said of ``N`` pictures in one setting.
+
+    Args:
+        evidence: the setting.
+        states: what it was told, :class:`~ctran.labels.LabelState` codes.
+        logits: what it said.
+        shares: share of the labels that were given in each picture, before anything follows from them, 0 to 1: what
+            temperatures are fitted and looked up by. None: that of ``states``.
+    """
+
+    evidence: Evidence
+    states: Int[Tensor, "N L"]
+    logits: Float[Tensor, "N L"]
+    shares: Float[Tensor, " N"] | None = None
+
+    @property
+    def given(self) -> Float[Tensor, " N"]:
+        """:attr:`shares`, where there are none those of :attr:`states`."""
+        return known_share(self.states) if self.shares is None else self.shares
+
+
+def known_share(states: Int[Tensor, "N L"]) -> Float[Tensor, " N"]:
+    """Share of the labels of each picture that are known in ``states``, 0 to 1."""
+    return (states != LabelState.UNKNOWN).float().mean(dim=1)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """From which probability on each label is called present.
+
+    Args:
+        temperature: from shares of known labels to temperatures.
+        thresholds: of each label; of an exclusive group the most probable label is present.
+    """
+
+    temperature: Callable[[Float[np.ndarray, " N"]], Float[np.ndarray, " N"]]
+    thresholds: Float[np.ndarray, " L"]
+
+    def calls(self, answer: Answer, labels: LabelSpace) -> Bool[np.ndarray, "N L"]:
+        """Labels that are called present."""
+        temperatures = torch.from_numpy(self.temperature(answer.given.double().cpu().numpy()))[:, None]
+        p = marginals(answer.logits.double().cpu() / temperatures, answer.states.cpu(), labels).numpy()
+        called = p >= self.thresholds
+        for members in labels.exclusive:
+            called[:, members] = p[:, members] == p[:, members].max(axis=1, keepdims=True)
+        for child, parent in labels.implied.tolist():
+            called[:, parent] |= called[:, child]
+        return called
+
+
+@dataclass(frozen=True)
+class Entries:
+    """One answer as the metrics take it, target labels only counted."""
+
+    probabilities: Float[np.ndarray, "N L"]
+    positive: Bool[np.ndarray, "N L"]
+    hidden: Bool[np.ndarray, "N L"]
+    known: Bool[np.ndarray, "N L"]
+
+    @classmethod
+    def of(cls, truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> "Entries":
+        """Entries of target labels whose truth is known (``known``), and of these the ones that are neither given nor follow
+        from what is given (``hidden``, :func:`ctran.constraints.decode.scored`)."""
+        states, logits = answer.states.to(truth.device), answer.logits.double()
+        shown = exclusive.probabilities(logits, states, labels.exclusive)  # `everything` counts given entries by the logits
+        p = torch.where(states == LabelState.UNKNOWN, marginals(logits, states, labels), shown)
+        return cls._with(p, truth, scored(truth, states, labels), labels)
+
+    @classmethod
+    def published(cls, truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> "Entries":
+        """Entries as published evaluators see them, which know neither exclusive groups nor implications: a sigmoid a label,
+        and ``hidden`` is all that the model was not shown."""
+        states = answer.states.to(truth.device)
+        return cls._with(answer.logits.double().sigmoid(), truth, counted(truth, states), labels)
+
+    @classmethod
+    def _with(
+        cls, p: Float[Tensor, "N L"], truth: Int[Tensor, "N L"], hidden: Bool[Tensor, "N L"], labels: LabelSpace
+    ) -> "Entries":
+        targets = labels.targets.numpy()
+        return cls(
+            p.cpu().numpy(),
+            (truth == LabelState.POSITIVE).cpu().numpy(),
+            hidden.cpu().numpy() & targets,
+            (truth != LabelState.UNKNOWN).cpu().numpy() & targets,
+        )
+
+    def table(self, preset: str) -> Table:
+        """Metrics as a published preset counts."""
+        definition = metrics.PRESETS[preset]
+        return metrics.measure(self.probabilities, self.positive, self.hidden, definition=definition, everything=self.known)

@@ -1,0 +1,221 @@
+"""Settings (what the model is told) x metrics -> one report."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ctran import metrics
+from ctran.constraints import implications
+from ctran.data.coverage import Coverage
+from ctran.data.loading import Batch
+from ctran.evaluation.entries import Answer, Decision, Entries, known_share
+from ctran.evaluation.report import DECIDED, Report, Setting
+from ctran.labels import LabelSpace, LabelState
+from ctran.masking import Evidence, known_labels, tell
+from ctran.metrics import Table
+from ctran.model import Features, Method
+from ctran.model.backbone import grid_of
+from ctran.progress import bar
+
+
+def features_of(model: Method, batch: Batch) -> Features:
+    """Image tokens of a batch: cached ones as they are, else from the backbone."""
+    if batch.is_tokens:
+        return Features(batch.inputs, grid_of(batch.inputs.shape[1]))
+    return model.encode_images(batch.images)
+
+
+def ask(
+    model: Method,
+    features: Features,
+    truth: Int[Tensor, "B L"],
+    ids: Sequence[str],
+    labels: LabelSpace,
+    settings: Sequence[Evidence],
+    *,
+    seed: int = 0,
+    draws: int = 1,
+) -> Iterator[Answer]:
+    """Answers for one batch, setting by setting, draw by draw (a setting in which nothing is drawn has one)."""
+    scores, features = None, model.prepare(features)
+    for evidence in settings:
+        if evidence.reveal == "confident" and scores is None:
+            scores = model.predict_labels(features, torch.zeros_like(truth))
+        for draw in range(draws if evidence.is_drawn else 1):
+            known = known_labels(evidence, truth, ids, labels, seed=seed + draw, scores=scores)
+            given = tell(truth, known)
+            states = implications.complete(given, labels.implied)
+            yield Answer(evidence, states, model.predict_labels(features, states).float(), known_share(given))
+
+
+@torch.no_grad()
+def predict(
+    model: Method,
+    batches: Iterable[Batch],
+    ids: Sequence[str],
+    labels: LabelSpace,
+    settings: Sequence[Evidence],
+    *,
+    seed: int = 0,
+    draws: int = 1,
+) -> tuple[Int[Tensor, "N L"], list[Answer]]:
+    """Truth and answers over all pictures in the order met; the backbone runs once a picture."""
+    truths: list[Tensor] = []
+    found: list[list[Answer]] = []
+    for batch in batches:
+        names = [str(ids[i]) for i in batch.index.tolist()]
+        features = features_of(model, batch)
+        answers = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
+        truths.append(batch.truth)
+        found.append([Answer(a.evidence, a.states.to(torch.int8), a.logits, a.given) for a in answers])
+    return torch.cat(truths), [_joined(parts) for parts in zip(*found, strict=True)]
+
+
+def _joined(parts: Sequence[Answer]) -> Answer:
+    """Batches of one setting as one."""
+    states, logits, shares = (torch.cat(each) for each in zip(*((p.states, p.logits, p.given) for p in parts), strict=True))
+    return Answer(parts[0].evidence, states, logits, shares)
+
+
+def mean_table(tables: Sequence[Table]) -> Table:
+    """Mean of each column over the tables that have it; NaN where none has."""
+    rows = [t.as_dict() for t in tables]
+    return Table(**{name: mean_known([r[name] for r in rows]) for name in rows[0]})
+
+
+def mean_known(values: Sequence[float]) -> float:
+    """Mean of those that are not NaN; NaN if all are."""
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def spread_known(values: Sequence[float]) -> float:
+    """Standard deviation of those that are not NaN; NaN for fewer than two."""
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+
+
+def setting_of(
+    truth: Int[Tensor, "N L"],
+    answers: Sequence[Answer],
+    labels: LabelSpace,
+    *,
+    presets: Sequence[str] = (),
+    intervals: int = 0,
+    left_out: Collection[str] = (),
+    decision: Decision | None = None,
+) -> Setting:
+    """One row of a report, from all draws of one setting. Arguments as in :func:`report`."""
+    kept = np.array([name not in left_out for name in labels.names])
+    own = list[Table]()
+    hidden, everything, told = list[Table](), list[Table](), list[float]()
+    published: dict[str, list[Table]] = {p: [] for p in presets}
+    targets = [g for g in labels.groups if g.exclusive and not set(g.labels) & set(labels.extra)]
+    accuracy: dict[str, list[float]] = {g.name: [] for g in targets}
+    first: tuple[Entries, list[tuple[float, int]]] | None = None
+    for answer in answers:
+        entries = Entries.of(truth, answer, labels)
+        table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden & kept)
+        if not kept.all():  # labels that no mean counts keep their rows
+            every = metrics.per_label(entries.probabilities, entries.positive, entries.hidden)
+            rows = [row if counts else other for row, other, counts in zip(rows, every, kept.tolist(), strict=True)]
+        ranked = np.any(~entries.positive & entries.hidden, axis=0).tolist()  # without a negative every ranking is perfect
+        rows = [(ap if both else float("nan"), n) for (ap, n), both in zip(rows, ranked, strict=True)]
+        first = first or (entries, rows)
+        hidden.append(table)
+        untold = np.array_equal(entries.hidden, entries.known)
+        everything.append(table if untold else metrics.measure(entries.probabilities, entries.positive, entries.known & kept))
+        if decision is not None:
+            called = decision.calls(answer, labels)
+            own.append(metrics.measure(called.astype(float), entries.positive, entries.hidden & kept))
+        told.append(float((answer.states != LabelState.UNKNOWN).sum() / len(truth)))
+        as_published = Entries.published(truth, answer, labels) if presets else entries
+        for preset in presets:
+            published[preset].append(as_published.table(preset))
+        for group in targets:
+            at = labels.members(group).numpy()
+            accuracy[group.name].append(metrics.group_accuracy(entries.probabilities, entries.positive, entries.hidden, at))
+    assert first is not None
+    entries, per_label = first
+    spread: dict[str, float] = {}
+    if len(answers) > 1:
+        rows = [t.as_dict() for t in hidden]
+        columns = {name: [r[name] for r in rows] for name in rows[0]} | accuracy
+        spread = {name: spread_known(values) for name, values in columns.items()}
+    ends: dict[str, tuple[float, float]] = {}
+    if intervals:
+        with bar(f"intervals, {answers[0].evidence}", intervals) as step:  # a step a replicate
+            ends = metrics.bootstrap(
+                entries.probabilities, entries.positive, entries.hidden & kept, replicates=intervals, step=step
+            )
+    return Setting(
+        answers[0].evidence,
+        mean_table(hidden),
+        mean_table(everything),
+        {n: r for n, r, t in zip(labels.names, per_label, labels.targets.tolist(), strict=True) if t},
+        float(np.mean(told)),
+        {name: mean_known(values) for name, values in accuracy.items()},
+        {name: mean_table(tables) for name, tables in published.items()},
+        len(answers),
+        spread,
+        ends,
+        {name: value for name, value in mean_table(own).as_dict().items() if name in DECIDED} if own else {},
+    )
+
+
+def report(
+    truth: Int[Tensor, "N L"],
+    answers: Sequence[Answer],
+    labels: LabelSpace,
+    *,
+    presets: Sequence[str] = (),
+    intervals: int = 0,
+    left_out: Mapping[str, Collection[str]] | None = None,
+    decision: Decision | None = None,
+) -> Report:
+    """Metrics from what :func:`predict` returns.
+
+    Args:
+        presets: published definitions to count by as well, names of :data:`ctran.metrics.PRESETS`.
+        intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
+        left_out: reason -> names of labels that count in no mean but those of the published definitions.
+        decision: the model's own temperatures and thresholds, by which precision, recall and F1 are counted as well.
+    """
+    draws: dict[Evidence, list[Answer]] = {}
+    for answer in answers:
+        draws.setdefault(answer.evidence, []).append(answer)
+    reasons = {name: reason for reason, names in (left_out or {}).items() for name in names}
+    options: dict[str, Any] = {"presets": presets, "intervals": intervals, "left_out": reasons, "decision": decision}
+    settings = [setting_of(truth, found, labels, **options) for found in draws.values()]
+    in_groups = torch.zeros(len(labels), dtype=torch.bool)
+    for members in labels.exclusive:
+        in_groups[members] = True
+    coverage = coverage_of(truth, settings[0], labels, reasons)
+    return Report(len(truth), tuple(settings), bool(in_groups[labels.targets].all()), coverage=coverage)
+
+
+def coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace, reasons: Mapping[str, str]) -> Coverage:
+    """Which labels the mean AP of a setting is over, and why others are not among them.
+
+    Args:
+        reasons: of labels that count in no mean, by name.
+    """
+    measured, left_out = 0, {reason: list[str]() for reason in dict.fromkeys(reasons.values())}
+    here, gone = ((truth == code).any(dim=0).tolist() for code in (LabelState.POSITIVE, LabelState.NEGATIVE))
+    for i, name in enumerate(labels.names):
+        if not labels.targets[i]:
+            continue
+        if name in reasons:
+            left_out[reasons[name]].append(name)
+        elif not np.isnan(setting.labels[name][0]):
+            measured += 1
+        else:
+            what = "never present" if gone[i] else "never absent" if here[i] else "not annotated"
+            what = "both kinds are known in no picture that counts" if here[i] and gone[i] else f"{what} in these pictures"
+            left_out.setdefault(what, []).append(name)
+    found = {reason: tuple(names) for reason, names in left_out.items() if names}
+    return Coverage(int(labels.targets.sum()), measured, found)

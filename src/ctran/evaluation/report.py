@@ -1,0 +1,177 @@
+"""What an evaluation found: one :class:`Setting` a row, as data and as the table that people read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ctran.data.coverage import Coverage
+from ctran.masking import Evidence
+from ctran.metrics import Table
+from ctran.metrics.legend import legend
+
+COLUMNS = tuple(Table.__dataclass_fields__)[:14]
+"""What the printed table shows of :class:`~ctran.metrics.Table`; JSON has all."""
+
+DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")
+"""Columns that thresholds move."""
+PLAIN = "Thresholds of one half and temperature 1: the figures use no calibration"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of a report; means over the draws where what is told was drawn several times.
+
+    Args:
+        evidence: what the model was told.
+        hidden: metrics over target labels that it was not told.
+        everything: metrics over all target labels, told ones included (as the released code counts precision and recall).
+        labels: AP in percent and number of counted positives a label, over the entries of ``hidden`` (of the first draw).
+        told: labels that were told, mean over the pictures.
+        accuracy: multi-class accuracy in percent of each exclusive group of targets.
+        published: metrics by the definitions of published code, a preset of :data:`ctran.metrics.PRESETS` each.
+        draws: how often what is told was drawn.
+        spread: standard deviation over the draws, of the columns of ``hidden`` and of accuracies.
+        intervals: 95 % bootstrap intervals over pictures, of columns of ``hidden`` (of the first draw).
+        own: :data:`DECIDED` columns with the model's own temperatures and thresholds; empty where it has none.
+    """
+
+    evidence: Evidence
+    hidden: Table
+    everything: Table
+    labels: dict[str, tuple[float, int]]
+    told: float
+    accuracy: dict[str, float] = field(default_factory=dict)
+    published: dict[str, Table] = field(default_factory=dict)
+    draws: int = 1
+    spread: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    own: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Short name for logs and curves: ``25``, ``10_groups``."""
+        return str(self.evidence).replace(" %", "").replace(",", "").replace(" ", "_")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "setting": str(self.evidence),
+            "known_share": self.evidence.share,
+            "known_groups": self.evidence.groups,
+            "reveal": self.evidence.reveal,
+            "told": self.told,
+            "draws": self.draws,
+            "hidden": self.hidden.as_dict(),
+            "everything": self.everything.as_dict(),
+            "own_thresholds": self.own,
+            "published": {name: table.as_dict() for name, table in self.published.items()},
+            "accuracy": self.accuracy,
+            "spread": self.spread,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "labels": {k: {"AP": ap, "positives": n} for k, (ap, n) in self.labels.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """Metrics of one model on one table of pictures in several settings.
+
+    Args:
+        pictures: how many.
+        settings: one a row.
+        multi_class: every target label is in an exclusive group, so that the accuracy is what counts.
+        split: of which table, where that is known.
+        seed: of the first draw of known labels.
+        coverage: which labels the means are over.
+    """
+
+    pictures: int
+    settings: tuple[Setting, ...]
+    multi_class: bool = False
+    split: str = ""
+    seed: int = 0
+    coverage: Coverage = field(default_factory=Coverage)
+
+    @property
+    def score(self) -> float:
+        """What ``val`` selects by: mAP over the labels not shown, averaged over the settings that have one (NaN: none has).
+
+        Of a purely multi-class task it is the accuracy, averaged over groups and settings.
+        """
+        values = [v for s in self.settings for v in (s.accuracy.values() if self.multi_class else [s.hidden.mAP])]
+        found = [v for v in values if not np.isnan(v)]
+        return float(np.mean(found)) if found else float("nan")
+
+    @property
+    def score_name(self) -> str:
+        """What :attr:`score` is: ``mAP``, or ``mAP (mean of known 0 %, 25 %)`` where it is a mean over settings."""
+        kind = "accuracy" if self.multi_class else "mAP"
+        known = ", ".join(str(s.evidence) for s in self.settings)
+        return kind if len(self.settings) == 1 else f"{kind} (mean of known {known})"
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """mAP of each setting (``val_mAP_25``) and, of a multi-class task, its accuracy, for logs and curves."""
+        found = {f"val_mAP_{s.key}": s.hidden.mAP for s in self.settings}
+        if self.multi_class:
+            found |= {f"val_accuracy_{s.key}": float(np.mean(list(s.accuracy.values()))) for s in self.settings}
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; figures that do not exist (NaN) are null."""
+        rows = [s.as_dict() for s in self.settings]
+        decision = {"threshold": 0.5, "temperature": 1.0, "own_thresholds": any(s.own for s in self.settings)}
+        about = {"split": self.split, "pictures": self.pictures, "seed": self.seed}
+        return no_nan({**about, "decision": decision, "coverage": self.coverage.as_dict(), "settings": rows})
+
+    def markdown(self, *, everything: bool = False) -> str:
+        """A row a setting over the labels not shown (or all, with ``everything``); further tables for what else was asked."""
+        tables = {str(s.evidence): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
+        parts = [_markdown("known", COLUMNS, tables), f"In percent. {legend(COLUMNS)}"]
+        if any(s.own for s in self.settings):
+            parts.append(f"{PLAIN} of the model. With its own temperatures and thresholds:")
+            parts.append(_markdown("known", DECIDED, {str(s.evidence): s.own for s in self.settings}))
+        else:
+            parts.append(f"{PLAIN}.")
+        if sentences := self.coverage.sentences():
+            parts.append(sentences)
+        groups = list(self.settings[0].accuracy)
+        if groups:
+            parts.append(_markdown("accuracy (%)", groups, {str(s.evidence): s.accuracy for s in self.settings}))
+            parts.append("Accuracy takes the most probable label of a group; precision, recall and F1 those from 50 % on.")
+        for preset in self.settings[0].published:
+            tables = {str(s.evidence): s.published[preset].as_dict() for s in self.settings}
+            parts.append(_markdown(f"as `{preset}` counts", COLUMNS, tables))
+        if everything:  # spread and intervals are of the labels not shown
+            return "\n\n".join(parts)
+        if any(s.spread for s in self.settings):
+            tables = {f"{s.evidence}, {s.draws} draws": s.spread for s in self.settings if s.spread}
+            parts.append(_markdown("spread over draws", [*COLUMNS, *groups], tables))
+        if any(s.intervals for s in self.settings):
+            names = [c for c in COLUMNS if c in self.settings[0].intervals]
+            lows = {str(s.evidence): {k: "{:.1f} to {:.1f}".format(*v) for k, v in s.intervals.items()} for s in self.settings}
+            parts.append(_markdown("95 % interval over pictures", names, lows))
+            parts.append(
+                "AP reads high where positives are few. The intervals allow for it and may lie below the figure itself."
+            )
+        return "\n\n".join(parts)
+
+
+def _markdown(corner: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table: ``rows`` by name, numbers with one decimal."""
+    lines = [f"| {corner} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, cells in rows.items():
+        values = (cells.get(c, float("nan")) for c in columns)
+        lines.append(f"| {name} | " + " | ".join(v if isinstance(v, str) else f"{v:.1f}" for v in values) + " |")
+    return "\n".join(lines)
+
+
+def no_nan(value: Any) -> Any:
+    """Plain data in which numbers that JSON cannot say (NaN, infinity) are None."""
+    if isinstance(value, dict):
+        return {k: no_nan(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [no_nan(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""Models on disk: load, save, hub (:mod:`.tagger`), exported folders (:mod:`.exported`)."""

@@ -1,0 +1,251 @@
+"""An exported folder in use: two graphs that say themselves what they are. ``load`` takes any folder that predicts."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran.errors import UserError
+from ctran.folders.model_folder import ModelFolderError
+from ctran.folders.runtimes import READERS, Graph
+from ctran.folders.tagger import Tagger, tuples
+from ctran.images.transforms import Preprocessing
+from ctran.inference.calibration import Calibration
+from ctran.inference.predictor import Predictor
+from ctran.labels import LabelSpace, LabelState
+from ctran.model import Features, Method
+from ctran.version import __version__
+
+FORMAT = 1
+CHECKSUMS = "checksums.json"
+
+
+@dataclass(frozen=True)
+class About:
+    """What each graph's file says that it is (JSON, under the key ``ctran``).
+
+    Args:
+        graph: ``encode`` or ``predict``.
+        memory: names of what ``encode`` gives and ``predict`` takes, in this order.
+        labels, preprocessing: as a model folder has them.
+        method, model: the method and its options.
+        int8: None for float32, else which graphs are int8 and how many pictures they were calibrated on.
+        calibration: temperatures and thresholds, as a model folder has them; logits are as they come from the model.
+        parity: largest difference from the model's logits, and on how many pictures that was measured.
+    """
+
+    graph: str
+    memory: tuple[str, ...]
+    labels: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    method: str
+    model: Mapping[str, Any]
+    int8: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
+    parity: Mapping[str, Any] | None = None
+    ctran: str = __version__
+    format: int = FORMAT
+
+    @classmethod
+    def read(cls, text: str, path: Path) -> "About":
+        """Of a file's metadata."""
+        if not text:
+            raise ModelFolderError(f"{path} was not made by ctran export: it does not say what its labels are")
+        content = json.loads(text)
+        if content.get("format") != FORMAT:
+            raise ModelFolderError(
+                f"{path} has format {content.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
+            )
+        return cls(**(content | {"memory": tuple(content["memory"])}))
+
+
+class Graphs(Method):
+    """The two calls of a method, computed by two exported graphs."""
+
+    def __init__(self, encode: Graph, predict: Graph, memory: tuple[str, ...], num_labels: int) -> None:
+        super().__init__()
+        self.num_labels = num_labels
+        self.encode, self.predict, self.memory = encode.run, predict.run, memory
+
+    @property
+    def has_contributions(self) -> bool:
+        """No: the graphs hold no gradients."""
+        return False
+
+    def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
+        made = self.encode({"images": images.contiguous().numpy()})
+        memory = {name: torch.from_numpy(array) for name, array in zip(self.memory, made, strict=True)}
+        first = memory[self.memory[0]]
+        tokens = memory["tokens"] if "tokens" in memory else first.flatten(1)[:, None]  # stand-ins: predict reads the memory
+        return Features(tokens, (1, tokens.shape[1]), memory)
+
+    def predict_labels(
+        self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "R L"]:
+        assert features.memory is not None
+        rows = checked(states.numpy(), self.num_labels).reshape(len(features), features.rows_each(states), -1)
+        memory = {name: tensor.numpy() for name, tensor in features.memory.items()}
+        return torch.from_numpy(self.predict({"states": rows, **memory})[0]).flatten(0, 1)
+
+
+class Exported(Predictor):
+    """A model that ``ctran export`` wrote; predicts and is evaluated as a :class:`~ctran.folders.tagger.Tagger` is.
+
+    Needs the runtime of its format (``pip install "ctran[onnx]"`` or ``"ctran[openvino]"``; ``torch`` needs nothing more) and
+    runs on the processor.
+    """
+
+    def __init__(self, model: Graphs, labels: LabelSpace, preprocessing: Preprocessing, about: About) -> None:
+        fitted = None if about.calibration is None else Calibration.from_dict(about.calibration, labels)
+        super().__init__(model, labels, preprocessing, fitted)
+        self.graphs, self.about = model, about
+
+    @classmethod
+    def load(cls, folder: Path | str, device: str | torch.device = "auto") -> "Exported":
+        """Read an exported folder.
+
+        Args:
+            device: ``auto`` or ``cpu``; exported graphs run on the processor.
+
+        Raises:
+            UserError: another device.
+            ModelFolderError: no exported folder, a damaged or foreign file, a newer format, or two graphs of different exports;
+                :class:`~ctran.folders.runtimes.MissingRuntimeError` where the format's runtime is not installed.
+        """
+        folder = Path(folder)
+        if str(device) not in ("auto", "cpu"):
+            raise UserError(
+                f"device {str(device)!r}: {folder} is an exported folder, and these run on the cpu alone; "
+                "for another device load the run or model folder that it was made of"
+            )
+        name = format_of(folder)
+        if name is None:
+            endings = ", ".join(f"encode{ending}" for ending, _ in READERS.values())
+            raise ModelFolderError(f"{folder} is no exported folder: none of {endings} found")
+        (encode, told), (predict, also) = (_read(folder, name, part) for part in ("encode", "predict"))
+        if replace(told, graph="") != replace(also, graph=""):  # the measured parity tells models of one kind apart
+            raise ModelFolderError(f"{folder}: encode and predict are not of one export; export the model again")
+        check_digests(folder)
+        labels, prepared = LabelSpace.from_dict(told.labels), Preprocessing(**tuples(told.preprocessing))
+        exported = cls(Graphs(encode, predict, told.memory, len(labels)), labels, prepared, told)
+        exported.folder = folder
+        return exported
+
+    @property
+    def kind(self) -> str:
+        form = format_of(self.folder) if self.folder is not None else None
+        parts = [f"{self.about.method} on {self.about.model.get('backbone')}", form, "int8" if self.about.int8 else None]
+        return ", ".join(part for part in parts if part)
+
+    def fast(self) -> "Exported":
+        """Itself: how fast it is was settled when it was exported (``--int8``)."""
+        return self
+
+    def encode(self, images: Float[np.ndarray, "B 3 H W"]) -> dict[str, np.ndarray]:
+        """The slow half: what the model makes of normalised pictures (:attr:`preprocessing`), ``B`` entries each."""
+        if not np.isfinite(images).all():
+            raise UserError("images: expected finite numbers, got NaN or infinity")
+        return dict(zip(self.about.memory, self.graphs.encode({"images": images}), strict=True))
+
+    def predict_labels(self, memory: Mapping[str, np.ndarray], states: Int[np.ndarray, "B S L"]) -> Float[np.ndarray, "B S L"]:
+        """The fast half: logits, of ``S`` rows of :class:`~ctran.labels.LabelState` codes (int64) for each picture."""
+        return self.graphs.predict({"states": checked(states, len(self.labels)), **memory})[0]
+
+
+def checked(states: np.ndarray, num_labels: int) -> np.ndarray:
+    """``states`` as the graphs take them: what a runtime makes of other codes, types and shapes is its own.
+
+    Raises:
+        ValueError: other codes than those of :class:`~ctran.labels.LabelState`, numbers that are not whole, or another number
+            of labels.
+    """
+    if not np.issubdtype(states.dtype, np.integer):
+        raise UserError(f"states: expected whole numbers (0 unknown, 1 absent, 2 present), got {states.dtype}")
+    if states.ndim < 2 or states.shape[-1] != num_labels:
+        raise UserError(f"states: expected {num_labels} labels in the last of several axes, got shape {states.shape}")
+    if states.size and not 0 <= states.min() <= states.max() <= max(LabelState):
+        raise UserError(f"states: expected 0, 1 and 2, got {states.min()} to {states.max()}")
+    return np.ascontiguousarray(states, dtype=np.int64)
+
+
+def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
+    """One graph; whatever its runtime says of a damaged file becomes one error with the file's name."""
+    ending, reader = READERS[name]
+    path = folder / f"{part}{ending}"
+    if not path.is_file():
+        raise ModelFolderError(f"{path} not found: an exported folder holds encode and predict")
+    try:
+        graph = reader(path)
+        about = About.read(graph.metadata, path)
+    except ModelFolderError:
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        why = shorten(str(error), 200, placeholder=" ...")
+        raise ModelFolderError(f"{path} is damaged, or no graph of ctran export ({type(error).__name__}: {why})") from error
+    if about.graph != part:
+        raise ModelFolderError(f"{path} holds the graph {about.graph!r}; was the file renamed?")
+    return graph, about
+
+
+def format_of(folder: Path) -> str | None:
+    """Format of an exported folder; None where it is none.
+
+    Raises:
+        ModelFolderError: graphs of several formats.
+    """
+    found = [name for name, (ending, _) in READERS.items() if (folder / f"encode{ending}").is_file()]
+    if len(found) > 1:
+        raise ModelFolderError(f"{folder} holds graphs of {' and '.join(found)}; keep each export in a folder of its own")
+    return found[0] if found else None
+
+
+def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files, by name."""
+    found = {}
+    for name in sorted(names):
+        with (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def check_digests(folder: Path) -> None:
+    """Refuse files that are not those that were exported together.
+
+    Raises:
+        ModelFolderError: no ``checksums.json``, or a file that is missing or another.
+    """
+    path = folder / CHECKSUMS
+    try:
+        wanted = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in wanted if not (folder / name).is_file()]
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} not found: an exported folder has one; copy the whole folder") from None
+    except (ValueError, TypeError) as error:
+        raise ModelFolderError(f"{path} is damaged ({error}); export the model again") from None
+    if missing:
+        raise ModelFolderError(f"{folder / missing[0]} not found: an exported folder holds encode and predict")
+    for name, digest in digests(folder, wanted).items():
+        if digest != wanted[name]:
+            raise ModelFolderError(f"{folder / name} is not the file that was exported: damaged, or of another export")
+
+
+def load(folder: Path | str, device: str | torch.device = "auto") -> Tagger | Exported:
+    """A model folder, a run, or an exported folder.
+
+    Args:
+        device: that computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; of an exported
+            folder ``auto`` or ``cpu``.
+
+    Raises:
+        UserError: a device that this machine does not have.
+        ModelFolderError: none of them.
+    """
+    return Tagger.load(folder, device) if format_of(Path(folder)) is None else Exported.load(folder, device)

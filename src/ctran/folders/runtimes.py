@@ -1,0 +1,135 @@
+"""Run an exported graph: ONNX Runtime, OpenVINO or PyTorch behind one call on arrays."""
+
+import json
+import re
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctran.folders.model_folder import ModelFolderError
+
+METADATA = "ctran"
+"""Key under which a graph's file holds what it is, as JSON."""
+
+PLAIN = re.compile(
+    r"models/[^/]+\.json|data/(weights|constants)/((weight|tensor)_\d+|[^/]+_config\.json)"
+    r"|extra/[^/]+|archive_format|archive_version|byteorder|version|\.data/[^/]+"
+)
+"""Entries of a torch archive that are JSON, text or raw numbers."""
+
+Arrays = dict[str, np.ndarray]
+
+
+class MissingRuntimeError(ModelFolderError):
+    """A library that this needs is not installed; the message says how to install it."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One file, ready to run.
+
+    Args:
+        run: inputs by name -> outputs in the graph's order. Several threads may call it.
+        metadata: what the file says that it is.
+    """
+
+    run: Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
+    metadata: str
+
+
+def require(module: str, extra: str) -> Any:
+    """A library of one of the package's extras.
+
+    Raises:
+        MissingRuntimeError: not installed.
+    """
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        what = "is not installed, which this needs" if missing else f"does not load, which this needs ({error})"
+        raise MissingRuntimeError(f'{package} {what}: pip install "ctran[{extra}]"') from error
+
+
+def read_onnx(path: Path) -> Graph:
+    """An ONNX file in ONNX Runtime, on the processor."""
+    session = require("onnxruntime", "onnx").InferenceSession(path, providers=["CPUExecutionProvider"])
+    wanted = [port.name for port in session.get_inputs()]
+
+    def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return session.run(None, {name: inputs[name] for name in wanted})
+
+    return Graph(run, session.get_modelmeta().custom_metadata_map.get(METADATA, ""))
+
+
+def read_openvino(path: Path) -> Graph:
+    """An OpenVINO file, compiled for the processor and for short answers, in float32 where it is not int8.
+
+    On processors with bfloat16 OpenVINO would use that by default: about twice as fast, logits differ in the third digit.
+    """
+    core = require("openvino", "openvino").Core()
+    model = core.read_model(path)
+    metadata = model.get_rt_info([METADATA]).astype(str) if model.has_rt_info([METADATA]) else ""
+    compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+    wanted = [port.any_name for port in compiled.inputs]
+
+    own = threading.local()  # a request serves one thread at a time, and takes milliseconds to make
+
+    def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        answer = own.request.infer({name: np.ascontiguousarray(inputs[name]) for name in wanted}, share_inputs=True)
+        return [answer[port] for port in compiled.outputs]  # copies
+
+    return Graph(run, metadata)
+
+
+def read_torch(path: Path) -> Graph:
+    """A ``torch.export`` program, run by PyTorch.
+
+    Raises:
+        ModelFolderError: the file holds pickled objects, which are not loaded.
+    """
+    import torch
+
+    refuse_pickle(path)
+    extra = {METADATA: ""}
+    program = torch.export.load(path, extra_files=extra)
+    module = program.module()
+    about = json.loads(extra[METADATA])
+    wanted = ["images"] if about["graph"] == "encode" else ["states", *about["memory"]]
+
+    @torch.inference_mode()
+    def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        answer = module(*(torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in wanted))
+        return [tensor.numpy() for tensor in ((answer,) if isinstance(answer, torch.Tensor) else answer)]
+
+    return Graph(run, extra[METADATA])
+
+
+def refuse_pickle(path: Path) -> None:
+    """Only JSON and raw numbers may be in a program's archive (PyTorch 2.8 and later); the rest might be unpickled."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            inner = entry.filename.partition("/")[2]
+            good = PLAIN.fullmatch(inner) is not None or (inner.startswith("data/sample_inputs/") and not entry.file_size)
+            if good and inner.endswith("_config.json"):
+                payloads = json.loads(archive.read(entry))["config"].values()
+                good = not any(payload["use_pickle"] for payload in payloads)
+            if not good:
+                raise ModelFolderError(f"{path} holds pickled objects ({inner}), which ctran neither writes nor loads")
+
+
+READERS: Mapping[str, tuple[str, Callable[[Path], Graph]]] = {
+    "onnx": (".onnx", read_onnx),
+    "openvino": (".xml", read_openvino),
+    "torch": (".pt2", read_torch),
+}
+"""Format -> ending of its files, and how they are read."""

@@ -1,0 +1,242 @@
+"""A model folder: load, save, hub."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from textwrap import shorten
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ctran import methods, registry
+from ctran.data.coverage import Unlearnable
+from ctran.devices import find_device
+from ctran.folders.model_folder import ModelFolderError, replacing
+from ctran.folders.runtimes import READERS
+from ctran.images.transforms import Preprocessing
+from ctran.inference.calibration import Calibration
+from ctran.inference.prediction import Prediction
+from ctran.inference.predictor import Predictor
+from ctran.labels import LabelSpace
+from ctran.model import Method
+from ctran.version import __version__
+
+__all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "model_card", "tuples"]
+
+FORMAT = 1
+FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
+
+ALWAYS = ("size", "fit", "mean", "std")
+"""Preprocessing that every release wrote: where one is missing, a default would silently give other predictions."""
+
+
+class Tagger(Predictor):
+    """A trained model with its labels and its preprocessing; on disk, one folder without pickle.
+
+    ``config.json`` (format, method and its options, preprocessing), ``model.safetensors``, ``labels.json``, a model card
+    ``README.md`` and, after ``ctran calibrate``, ``calibration.json``.
+    """
+
+    def __init__(
+        self,
+        model: Method,
+        labels: LabelSpace,
+        config: Mapping[str, Any],
+        preprocessing: Preprocessing,
+        calibration: Calibration | None = None,
+    ) -> None:
+        super().__init__(model, labels, preprocessing, calibration)
+        self.config = without_paths(config)
+
+    @property
+    def unlearnable(self) -> Unlearnable:
+        """Labels of which the training pictures showed one kind only (``config.json``), so that the model has not learned them:
+        mean figures leave them out."""
+        return Unlearnable.from_dict(self.config.get("unlearnable", {}))
+
+    def to(self, device: str | torch.device) -> "Tagger":
+        """Move to a device, in place."""
+        self.model.to(device)
+        return self
+
+    @classmethod
+    def load(cls, folder: Path | str, device: str | torch.device = "auto") -> "Tagger":
+        """Read a model folder, or the ``model`` folder of a run.
+
+        Args:
+            device: that computes, as :func:`ctran.devices.find_device` takes it: ``auto`` is a GPU where there is one.
+
+        Raises:
+            ModelFolderError: missing or damaged files, or a newer format.
+            UserError: a device that this machine does not have.
+        """
+        folder, on = Path(folder), find_device(device)
+        if (folder / "model" / "config.json").is_file():
+            folder = folder / "model"
+        missing = [f for f in FILES[:3] if not (folder / f).is_file()]
+        if any((folder / f"encode{ending}").is_file() for ending, _ in READERS.values()):
+            raise ModelFolderError(f"{folder} is an exported folder: name the run, or the model folder, that it was made of")
+        if missing:
+            raise ModelFolderError(f"{folder} is no model folder: {', '.join(missing)} not found")
+        for file in FILES:
+            if (folder / file).is_file() and not os.access(folder / file, os.R_OK):
+                raise ModelFolderError(f"{folder / file} may not be read by this user: give them permission (chmod a+r)")
+        name = "config.json"
+        try:
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
+            if config.get("format") != FORMAT:
+                raise ModelFolderError(
+                    f"{folder} has format {config.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
+                )
+            if lacking := _lacking(config):
+                raise ModelFolderError(
+                    f"{folder / name} has no key {lacking!r}: it is of another release, or was edited; restore it or save again"
+                )
+            prepared = Preprocessing(**tuples(config["preprocessing"]))
+            name = "labels.json"
+            labels = LabelSpace.load(folder / name)
+            name = "config.json"
+            module = build(config, len(labels))
+            name = "model.safetensors"
+            weights = load_file(folder / name)
+            if other := _other_tensors(module.state_dict(), weights):
+                raise ModelFolderError(f"{folder / name} is damaged, or not of this model: {other}")
+            module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+            name, calibration = "calibration.json", None
+            if (folder / name).is_file():
+                calibration = Calibration.from_dict(json.loads((folder / name).read_text(encoding="utf-8")), labels)
+        except ModelFolderError:
+            raise
+        except KeyError as error:
+            raise ModelFolderError(f"{folder / name} is damaged, or of another release: it has no key {error}") from error
+        except Exception as error:  # whatever JSON, safetensors, timm and torch say of damaged files
+            why = shorten(str(error), 200, placeholder=" ...")
+            raise ModelFolderError(
+                f"{folder / name} is damaged, or not of this model ({type(error).__name__}: {why})"
+            ) from error
+        tagger = cls(module, labels, config, prepared, calibration).to(on)
+        tagger.folder = folder
+        return tagger
+
+    @property
+    def kind(self) -> str:
+        return f"{self.config['method']} on {self.model.backbone.name}"
+
+    @classmethod
+    def from_hub(cls, repository: str, *, revision: str | None = None, device: str | torch.device = "auto") -> "Tagger":
+        """Download a model folder from the Hugging Face hub (``user/name``), then :meth:`load` it."""
+        from huggingface_hub import snapshot_download
+
+        return cls.load(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)), device)
+
+    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
+        """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
+        from tempfile import TemporaryDirectory
+
+        from huggingface_hub import HfApi
+
+        with TemporaryDirectory() as folder:
+            self.save(Path(folder) / "model")
+            api = HfApi()
+            api.create_repo(repository, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repository, folder_path=Path(folder) / "model"))
+
+    def save(self, folder: Path | str, *, card: str | None = None, dtype: torch.dtype | None = None) -> None:
+        """Write the model folder; a model folder that is there is replaced only when the new one is complete.
+
+        Args:
+            card: text of the model card.
+            dtype: of most weights on disk, float16 for half the size; vectors, and convolutions of each channel by itself,
+                are few, matter more and stay as they are. :meth:`load` makes float32 of any. None keeps all.
+
+        Raises:
+            ModelFolderError: the folder holds something else.
+        """
+        with replacing(Path(folder), FILES) as part:
+            weights = self.model.state_dict()
+            if dtype is not None:
+                weights = {k: v.to(dtype) if _is_large(v) else v for k, v in weights.items()}
+            try:
+                save_file({k: v.cpu().contiguous() for k, v in weights.items()}, part / "model.safetensors")
+            except SafetensorError as error:  # a full disk, most of all
+                raise OSError(f"{folder} could not be saved, and is as it was: {error}") from None
+            (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
+            self.labels.save(part / "labels.json")
+            if self.calibration is not None:
+                self.calibration.save(part / "calibration.json")
+            (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
+
+
+def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that can be published: of the file that a backbone's weights came from, its name alone."""
+    model = dict(config.get("model", {}))
+    weights = model.get("weights")
+    if isinstance(weights, str) and weights.startswith("file:"):
+        model["weights"] = "file:" + PurePath(weights.removeprefix("file:").replace("\\", "/")).name
+    return {**config, "model": model} if "model" in config else dict(config)
+
+
+def _lacking(config: Mapping[str, Any]) -> str:
+    """A key that ``config.json`` must have and does not; an empty string where all are there."""
+    for key in ("method", "model", "preprocessing"):
+        if key not in config:
+            return key
+    return next((f"preprocessing.{name}" for name in ALWAYS if name not in config["preprocessing"]), "")
+
+
+def _other_tensors(wanted: Mapping[str, torch.Tensor], there: Mapping[str, torch.Tensor]) -> str:
+    """What is wrong with the tensors of a file; an empty string where they are those of the model."""
+    for what, names in (("lacks", wanted.keys() - there.keys()), ("has, beyond the model,", there.keys() - wanted.keys())):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            return f"it {what} the tensor {min(names)!r}{more}"
+    for name, tensor in wanted.items():
+        if tensor.shape != there[name].shape:
+            return f"{name!r} has shape {tuple(there[name].shape)}, config.json describes {tuple(tensor.shape)}"
+    return ""
+
+
+def _is_large(weight: torch.Tensor) -> bool:
+    """A matrix, or a convolution that mixes channels."""
+    return weight.is_floating_point() and weight.ndim > 1 and not (weight.ndim == 4 and weight.shape[1] == 1)
+
+
+def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples that they were written from."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def build(config: Mapping[str, Any], num_labels: int) -> Method:
+    """The module that a model folder's ``config.json`` describes, with random weights."""
+    method = registry.find(methods, config["method"])
+    known = {f.name for f in dataclasses.fields(method.Config)}
+    if unknown := config["model"].keys() - known:
+        raise ModelFolderError(f"config.json: method {config['method']} has no option {sorted(unknown)[0]!r}")
+    return method.build(method.Config(**tuples(config["model"])), num_labels)
+
+
+def model_card(tagger: Tagger) -> str:
+    """README.md of a model folder: what it is, how to use it."""
+    labels = ", ".join(tagger.labels.names[:12]) + (", ..." if len(tagger.labels) > 12 else "")
+    return f"""---
+library_name: ctran
+tags: [multi-label-classification, image-classification, ctran]
+---
+# {tagger.config["method"]} with {len(tagger.labels)} labels
+
+Backbone {tagger.config["model"]["backbone"]}, input {tagger.preprocessing.size} px. Labels: {labels}.
+
+```python
+import ctran
+
+tagger = ctran.load("path/of/this/folder")
+prediction = tagger.predict("picture.png", known={{"{tagger.labels.names[0]}": True}})
+print(prediction.top(5))
+```
+
+Made by ctran {__version__}. Metrics and the recipe stand in the run folder that this model comes from.
+"""

@@ -1,0 +1,1 @@
+"""Pictures: opened safely (:mod:`.reading`), turned into tensors (:mod:`.transforms`)."""

@@ -1,0 +1,1 @@
+"""Losses over the entries that count (paper, Eq. 6)."""

@@ -1,0 +1,255 @@
+"""The authors' checkpoints: what the released code calls its tensors, and which of ours each of them is.
+
+Names, shapes and quirks stand in docs/authors-checkpoints.md. Source: github.com/QData/C-Tran, ``models/`` and
+``utils/logger.py``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ctran.errors import UserError
+from ctran.images.transforms import Preprocessing
+from ctran.labels import LabelSpace
+from ctran.model.ctran import CTran
+from ctran.model.pretrained import WeightsError, read_state_dict
+
+ATTRIBUTES, CLASSES = 112, 200
+"""Of the CUB model."""
+
+LABELS = "label_lt.weight"
+STATES = "known_label_lt.weight"
+ROWS = {"labels.unknown": slice(0, 1), "labels.known_state": slice(1, 3)}
+"""Our two tensors in the released state embedding: the released code turns mask values -1, 0, 1 into rows 0, 1, 2."""
+
+PARTS = {
+    "backbone.network.": "backbone.base_network.",
+    "labels.label.": "label_lt.",
+    "encoder.norm.": "LayerNorm.",
+    "classifier.": "output_linear.",
+}
+IN_LAYER = {
+    "qkv.weight": "self_attn.in_proj_weight",
+    "qkv.bias": "self_attn.in_proj_bias",
+    "out.weight": "self_attn.out_proj.weight",
+    "out.bias": "self_attn.out_proj.bias",
+    "wide.weight": "linear1.weight",
+    "wide.bias": "linear1.bias",
+    "narrow.weight": "linear2.weight",
+    "narrow.bias": "linear2.bias",
+    "norm_attention.weight": "norm1.weight",
+    "norm_attention.bias": "norm1.bias",
+    "norm_network.weight": "norm2.weight",
+    "norm_network.bias": "norm2.bias",
+}
+
+
+@dataclass(frozen=True)
+class Released:
+    """One of the two models of the released code.
+
+    Args:
+        title: what messages call it.
+        backbone: timm's name of its network; timm's tensors have the names and shapes of the released ones.
+        unused: name and shape of the tensors that its logits do not depend on.
+        left_out: what these are, in words.
+        preprocessing: its test transform, as near as :class:`~ctran.images.transforms.Preprocessing` comes.
+    """
+
+    title: str
+    backbone: str
+    unused: Mapping[str, tuple[int, ...]]
+    left_out: str
+    preprocessing: Preprocessing
+
+    def label_names(self, num_labels: int) -> tuple[str, ...]:
+        """Stand-ins for the names, which no checkpoint holds. Of CUB's it is known that the attributes come first."""
+        if self is CUB and num_labels == ATTRIBUTES + CLASSES:
+            return (*(f"attribute {i:03}" for i in range(ATTRIBUTES)), *(f"class {i:03}" for i in range(CLASSES)))
+        return tuple(f"label {i:03}" for i in range(num_labels))
+
+    def released_order(self, labels: LabelSpace) -> LabelSpace:
+        """The labels of the source ``cub312``, which has CUB's classes first, in the released order: attributes, then classes.
+        Any other labels as they are."""
+        first = labels.names[:CLASSES]
+        if self is CUB and len(labels) == ATTRIBUTES + CLASSES and any(group.labels == first for group in labels.groups):
+            return replace(labels, names=(*labels.names[CLASSES:], *first))
+        return labels
+
+    def check_order(self, labels: LabelSpace) -> None:
+        """Refuse names that cannot be in the released order: CUB's 200 classes, where they are a group, must come last.
+
+        Raises:
+            ValueError: they do not (``labels.json`` of the source ``cub312`` has them first).
+        """
+        for group in labels.groups if self is CUB else ():
+            first = min(labels.index(name) for name in group.labels)
+            if len(group.labels) == CLASSES and first != ATTRIBUTES:
+                raise UserError(
+                    f"the released order is {ATTRIBUTES} attributes, then {CLASSES} classes, but group {group.name!r} starts "
+                    f"at position {first}; give the names in the released order"
+                )
+
+
+def _unit(name: str, *shape: int) -> dict[str, tuple[int, ...]]:
+    """Tensors of a convolution without bias and its batch norm."""
+    norm = {f"{name}.bn.{part}": shape[:1] for part in ("weight", "bias", "running_mean", "running_var")}
+    return {f"{name}.conv.weight": shape, f"{name}.bn.num_batches_tracked": ()} | norm
+
+
+COCO = Released(
+    "COCO-like model (ResNet-101)",
+    "resnet101.tv_in1k",
+    {"backbone.base_network.fc.weight": (1000, 2048), "backbone.base_network.fc.bias": (1000,)},
+    "the backbone's ImageNet classifier",
+    Preprocessing(576, "squash", centre=0.9, resample="bilinear"),
+)
+AUXILIARY = "backbone.base_network.AuxLogits"
+CUB = Released(
+    "CUB model (Inception v3)",
+    "inception_v3.tv_in1k",
+    {"type_lt.weight": (2, 2048), f"{AUXILIARY}.fc.weight": (312, 768), f"{AUXILIARY}.fc.bias": (312,)}
+    | _unit(f"{AUXILIARY}.conv0", 128, 768, 1, 1)
+    | _unit(f"{AUXILIARY}.conv1", 768, 128, 5, 5),
+    "the auxiliary head (AuxLogits) and the never used type_lt",
+    Preprocessing(299, "cut", (0.5, 0.5, 0.5), (2.0, 2.0, 2.0), resample="bilinear"),
+)
+FIRST = {"backbone.base_network.conv1.weight": COCO, "backbone.base_network.Conv2d_1a_3x3.conv.weight": CUB}
+"""The first convolution tells the two apart."""
+
+
+class Figure:
+    """Stands in for NumPy's scalars (``valid_mAP``, ``test_mAP``) that the released code saves beside the weights: they are
+    not needed, ``weights_only`` refuses them, and so none of NumPy's own unpickling runs."""
+
+    GLOBALS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def released_name(ours: str) -> str:
+    """What the released code calls the tensor that we call ``ours``."""
+    if ours in ROWS:
+        return STATES
+    if (match := re.fullmatch(r"encoder\.layers\.(\d+)\.(\w+\.\w+)", ours)) is not None:
+        return f"self_attn_layers.{match[1]}.transformer_layer.{IN_LAYER[match[2]]}"
+    part = next(part for part in PARTS if ours.startswith(part))
+    return PARTS[part] + ours.removeprefix(part)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A released state dict and what its tensors tell.
+
+    Args:
+        kind: which of the two models.
+        weights: released name -> tensor, without ``module.``.
+        num_labels, num_layers: read from the tensors.
+    """
+
+    kind: Released
+    weights: Mapping[str, Tensor]
+    num_labels: int
+    num_layers: int
+
+    @property
+    def dim(self) -> int:
+        """Token width ``D``."""
+        return self.weights[LABELS].shape[1]
+
+    @property
+    def unknown(self) -> Float[Tensor, "1 D"]:
+        """The row of 'unknown': random since its first day, as a padding row gets no gradient."""
+        return self.weights[STATES][ROWS["labels.unknown"]]
+
+    def fill(self, model: CTran) -> None:
+        """Replace all tensors of ``model``, which may be on the meta device, by those of this checkpoint (shared, not copied).
+
+        The row of 'unknown' goes into the buffer that no optimiser moves. It stays zero where ``model.use_states`` is off: a
+        model that was trained without label masks adds no state embedding at all.
+
+        Args:
+            model: of this backbone, ``num_labels`` and ``num_layers``, without options beyond the paper.
+
+        Raises:
+            WeightsError: missing, unexpected or misshapen tensors, or values that are not finite; ``model`` is as it was.
+        """
+        wanted = model.state_dict()
+        shapes = {released_name(name): tuple(mine.shape) for name, mine in wanted.items() if name not in ROWS}
+        width = wanted["labels.unknown"].shape[1]
+        self._check({**shapes, STATES: (3, width), **self.kind.unused})
+        filled: dict[str, Tensor] = {}
+        for name, mine in wanted.items():
+            value = self.weights[released_name(name)]
+            filled[name] = value[ROWS[name]].to(mine.dtype).clone() if name in ROWS else value.to(mine.dtype)
+        if not model.use_states:
+            filled["labels.unknown"] = torch.zeros_like(filled["labels.unknown"])
+        model.load_state_dict(filled, assign=True)
+
+    def _check(self, expected: Mapping[str, tuple[int, ...]]) -> None:
+        title, found = self.kind.title, self.weights
+        if missing := [name for name in expected if name not in found]:
+            raise WeightsError(
+                f"the released {title} has a tensor {missing[0]} of shape {expected[missing[0]]}, "
+                f"which is not in the file ({len(missing)} missing in all)"
+            )
+        if foreign := [name for name in found if name not in expected]:
+            raise WeightsError(
+                f"the file has a tensor {foreign[0]} of shape {tuple(found[foreign[0]].shape)}, "
+                f"which the released {title} does not have ({len(foreign)} too many in all)"
+            )
+        for name, shape in expected.items():
+            if tuple(found[name].shape) != shape:
+                raise WeightsError(f"{name}: expected shape {shape}, found {tuple(found[name].shape)}")
+            if not found[name].isfinite().all():
+                raise WeightsError(f"{name} holds values that are not finite numbers")
+
+
+def understand(weights: Mapping[str, Tensor]) -> Checkpoint:
+    """Tell which released model a state dict is of, and its size; :meth:`Checkpoint.fill` checks the rest.
+
+    Args:
+        weights: as in the file, with or without the ``module.`` of ``nn.DataParallel``.
+
+    Raises:
+        WeightsError: of neither model.
+    """
+    prefix = "module." if all(str(name).startswith("module.") for name in weights) else ""
+    weights = {str(name).removeprefix(prefix): value for name, value in weights.items()}
+    kinds = [kind for name, kind in FIRST.items() if name in weights]
+    if len(kinds) != 1:
+        raise WeightsError(
+            f"no checkpoint of the released code: expected exactly one of {' and '.join(FIRST)}, found {len(kinds)}"
+        )
+    if LABELS not in weights or weights[LABELS].ndim != 2:
+        found = tuple(weights[LABELS].shape) if LABELS in weights else "none"
+        raise WeightsError(f"no checkpoint of the released code: expected {LABELS} of shape (labels, 2048), found {found}")
+    numbers = {int(m[1]) for name in weights if (m := re.match(r"self_attn_layers\.(\d{1,9})\.", name)) is not None}
+    if not numbers or numbers != set(range(len(numbers))):
+        raise WeightsError(f"expected self_attn_layers.0 and so on without a gap, found numbers {sorted(numbers)}")
+    return Checkpoint(kinds[0], weights, weights[LABELS].shape[0], len(numbers))
+
+
+def read(path: Path) -> Checkpoint:
+    """Read ``best_model.pt`` of the released code, or a bare state dict, with ``weights_only=True``.
+
+    Raises:
+        WeightsError: not to be read safely, or no checkpoint of the released code; the message names ``path``.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    with torch.serialization.safe_globals([(Figure, name) for name in Figure.GLOBALS]):
+        weights = read_state_dict(path)
+    try:
+        return understand(weights)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
