@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.harness import Options, say
 from ctran import plots
-from ctran.data.feature_cache import default_root
+from ctran.data.cache_folder import default_root
 from ctran.folders.tagger import Tagger
 from ctran.training.fit import assemble, evaluate_run, quiet
 from ctran.training.pipeline import build_tables, prepare

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ctran.data import feature_cache_blocks as cache_blocks
-from ctran.data.feature_cache import CHUNK, FeatureCache, StaleCacheError, is_finished, key_of
+from ctran.data.cache_folder import key_of
+from ctran.data.feature_cache import CHUNK, FeatureCache, StaleCacheError, is_finished
 from ctran.data.table import _stamp
 
 SHAPE = (2, 70, 1, 1)

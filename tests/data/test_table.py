@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from datasets import Dataset
 
-from ctran.data.official import FEATURES
+from ctran.data.file_table import FEATURES
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import Group, LabelSpace, LabelState
 

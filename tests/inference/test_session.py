@@ -11,7 +11,7 @@ from PIL import Image
 
 from ctran.analysis.influence import influence
 from ctran.analysis.suspects import left_out, suspects
-from ctran.data.official import FEATURES
+from ctran.data.file_table import FEATURES
 from ctran.data.table import SampleTable
 from ctran.images.reading import BrokenImageError, as_image
 from ctran.inference.calibration import Calibration

@@ -14,7 +14,7 @@ from typing import cast
 import PIL
 import pyarrow as pa
 
-from ctran.data.feature_cache import default_root
+from ctran.data.cache_folder import default_root
 from ctran.data.notices import warn
 from ctran.data.table import DataError, SampleTable
 from ctran.images.reading import BrokenImageError, Truncated, open_image

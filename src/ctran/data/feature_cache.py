@@ -5,10 +5,8 @@ was, so tokens of other weights, transforms or pictures are refused also where a
 in chunks of pictures with a mark of how far it got, so an interrupted build goes on.
 """
 
-import hashlib
 import json
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ctran.data.cache_folder import text_of
 from ctran.data.feature_cache_blocks import checksums, differs, reserve
 from ctran.errors import UserError
 from ctran.files import atomic, remove_leftovers, write_text
@@ -33,26 +32,12 @@ class StaleCacheError(UserError):
     """A cache folder of something else than what is wanted; the message says what differs and what to do."""
 
 
-def default_root() -> Path:
-    """``$CTRAN_CACHE``, or ``~/.cache/ctran``."""
-    return Path(os.environ.get("CTRAN_CACHE") or Path.home() / ".cache" / "ctran")
-
-
 def is_finished(folder: Path, rows: int) -> bool:
     """Whether a cache of so many rows is complete, so that it can be used without writing into its folder."""
     try:
         return json.loads((folder / "done.json").read_text())["rows"] == rows and (folder / "tokens.npy").exists()
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def key_of(parts: Mapping[str, object]) -> str:
-    """Digest of what the features depend on: weights, transform, augmentation, data, number of views, arithmetic."""
-    return hashlib.sha256(_text(parts).encode()).hexdigest()[:24]
-
-
-def _text(parts: Mapping[str, object]) -> str:
-    return json.dumps(parts, sort_keys=True, default=str)
 
 
 class FeatureCache:
@@ -73,11 +58,11 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "tokens.npy"
         if path.exists():
-            self._check_parts(json.loads(_text(parts)))
+            self._check_parts(json.loads(text_of(parts)))
         else:
             self.progress_file.unlink(missing_ok=True)
             remove_leftovers(folder)
-            write_text(folder / "key.json", _text(parts))
+            write_text(folder / "key.json", text_of(parts))
             with atomic(path) as part:  # whole from its first moment
                 with part.open("wb") as file:
                     np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})

@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader
 
 from ctran import methods, registry
 from ctran.data import reading, sources
+from ctran.data.cache_folder import default_root, key_of
 from ctran.data.coverage import Unlearnable
 from ctran.data.doubts import warn_of_tables
-from ctran.data.feature_cache import LAYOUT, FeatureCache, default_root, is_finished, key_of
+from ctran.data.feature_cache import LAYOUT, FeatureCache, is_finished
 from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth

@@ -22,7 +22,7 @@ from itertools import chain
 from pathlib import Path
 
 from ctran.bounds import check_bounds, within
-from ctran.data import official
+from ctran.data import file_table, held_out, origins, table_cache
 from ctran.data.readers import captions, coco
 from ctran.data.readers.names import read_labels
 from ctran.data.readers.plain_pickle import unpickle
@@ -33,7 +33,7 @@ from ctran.progress import track
 from ctran.textfile import read_text
 
 SUMMARY = "COCO 2014 captions: the 1,000 commonest words; or those of any captioned pictures (in the place of NEWS-500)"
-ORIGIN = official.Origin(
+ORIGIN = origins.Origin(
     where="https://cocodataset.org/#download",
     size="13 GB train2014.zip, 6 GB val2014.zip, 241 MB annotations_trainval2014.zip",
     licence="captions CC BY 4.0; pictures: of each photographer on Flickr, see the field 'license'",
@@ -87,7 +87,7 @@ class Config(Reading):
     val_captions: str = VAL
     train_images: str = "train2014"
     val_images: str = "val2014"
-    select_on: official.Selection = "val"
+    select_on: held_out.Selection = "val"
     val: int = within(5000, 1)
     test: int = within(5000, 1)
     check_counts: bool = True
@@ -150,7 +150,7 @@ def draw(ids: Sequence[str], config: Config) -> tuple[list[int], list[int]]:
         raise DataError(
             f"--data.val {config.val} and --data.test {config.test} are more than the {len(ids):,} pictures there are"
         )
-    order = official.by_hash(ids)
+    order = held_out.by_hash(ids)
     return sorted(order[config.test : config.test + config.val]), sorted(order[: config.test])
 
 
@@ -161,8 +161,8 @@ def table(
     number = {word: i for i, word in enumerate(vocabulary)}
     positives = [sorted({number[word] for word in words if word in number}) for words in lemmas]
     ids = [source.ids[i] for i in rows]
-    official.require_pictures(config.root.absolute(), ids, "coco1000", ORIGIN)
-    return official.make_table([config.root.absolute() / i for i in ids], ids, positives, LabelSpace(tuple(vocabulary)))
+    origins.require_pictures(config.root.absolute(), ids, "coco1000", ORIGIN)
+    return file_table.make_table([config.root.absolute() / i for i in ids], ids, positives, LabelSpace(tuple(vocabulary)))
 
 
 def check(train: Captioned, val: Captioned, config: Config) -> None:
@@ -176,7 +176,7 @@ def check(train: Captioned, val: Captioned, config: Config) -> None:
         for half, file in (("train2014", train), ("val2014", val))
         for what, n in (("pictures", len(file.ids)), ("captions", sum(map(len, file.captions))))
     }
-    official.check_counts(found, COUNTS, "coco1000", check=config.check_counts)
+    origins.check_counts(found, COUNTS, "coco1000", check=config.check_counts)
 
 
 def read_all(
@@ -208,15 +208,15 @@ def by_words(config: Config, words: Sequence[str]) -> Config:
 def build(config: Config) -> dict[str, SampleTable]:
     """All splits. A word that no caption of a picture has counts as absent from it."""
     needed = (config.train_captions, config.val_captions, config.train_images, config.val_images)
-    inputs = [official.require(config.root / name, "coco1000", ORIGIN) for name in needed]
+    inputs = [origins.require(config.root / name, "coco1000", ORIGIN) for name in needed]
     wordnet = captions.find_wordnet(config.wordnet)
     inputs += [captions.on_disk(file) for file in wordnet]
     inputs.append(captions.version_file())  # another NLTK may cut captions into other words
     if config.vocabulary:
         words = read_vocabulary(config.vocabulary, config.words)
-        return official.cached("coco1000", by_words(config, words), inputs, lambda: read_all(config, wordnet, words, None))
+        return table_cache.cached("coco1000", by_words(config, words), inputs, lambda: read_all(config, wordnet, words, None))
     stop_words = captions.find_stop_words(config.stopwords)
-    return official.cached(
+    return table_cache.cached(
         "coco1000",
         config,
         [*inputs, captions.on_disk(stop_words)],

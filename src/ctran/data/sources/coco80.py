@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctran.bounds import check_bounds, within
-from ctran.data import official
+from ctran.data import file_table, held_out, origins, table_cache
 from ctran.data.readers import coco
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
@@ -17,7 +17,7 @@ from ctran.labels import Group, LabelSpace
 from ctran.progress import track
 
 SUMMARY = "COCO 2014: photographs of everyday scenes, 80 object categories in 12 super-categories"
-ORIGIN = official.Origin(
+ORIGIN = origins.Origin(
     where="https://cocodataset.org/#download",
     size="13 GB train2014.zip, 6 GB val2014.zip, 241 MB annotations_trainval2014.zip",
     licence="annotations CC BY 4.0; pictures: of each photographer on Flickr, see the field 'license'",
@@ -61,7 +61,7 @@ class Config(Reading):
     keep_empty: bool = False
     crowd: bool = True
     min_area: float = within(0.0, 0)
-    select_on: official.Selection = "val"
+    select_on: held_out.Selection = "val"
     val: int = within(5000, 1)
     check_counts: bool = True
 
@@ -111,9 +111,9 @@ def read(half: str, config: Config) -> tuple[SampleTable, dict[str, int]]:
     kept = [i for i, names in enumerate(positives) if names or config.keep_empty]
     files = [file.images[i].file_name for i in kept]
     folder = config.root.absolute() / half
-    official.require_pictures(folder, files, "coco80", ORIGIN)
+    origins.require_pictures(folder, files, "coco80", ORIGIN)
     paths, ids = [folder / name for name in files], [f"{half}/{name}" for name in files]
-    return official.make_table(paths, ids, [positives[i] for i in kept], labels), counted
+    return file_table.make_table(paths, ids, [positives[i] for i in kept], labels), counted
 
 
 def read_all(config: Config) -> dict[str, SampleTable]:
@@ -123,13 +123,13 @@ def read_all(config: Config) -> dict[str, SampleTable]:
         raise DataError(f"coco80: the two instance files in {config.root / 'annotations'} do not have the same categories")
     found |= more
     known = {key: n for key, n in COUNTS.items() if key in found}
-    official.check_counts(found, known, "coco80", check=config.check_counts)
-    return official.with_selection(train, test, select_on=config.select_on, val=config.val)
+    origins.check_counts(found, known, "coco80", check=config.check_counts)
+    return held_out.with_selection(train, test, select_on=config.select_on, val=config.val)
 
 
 def build(config: Config) -> dict[str, SampleTable]:
     """All splits. A category without an object is absent from the picture."""
     needed = [config.root / "annotations" / f"instances_{half}.json" for half in HALVES]
     needed += [config.root / half for half in HALVES]
-    inputs = [official.require(path, "coco80", ORIGIN) for path in needed]
-    return official.cached("coco80", config, inputs, lambda: read_all(config))
+    inputs = [origins.require(path, "coco80", ORIGIN) for path in needed]
+    return table_cache.cached("coco80", config, inputs, lambda: read_all(config))

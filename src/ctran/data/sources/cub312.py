@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ctran.bounds import check_bounds, within
-from ctran.data import official
+from ctran.data import file_table, held_out, notices, origins, table_cache
 from ctran.data.readers import cub_archive
 from ctran.data.readers.cub_archive import Archive
 from ctran.data.readers.cub_concepts import CONCEPTS, NOT_VISIBLE, class_attributes, frequent, grouped
@@ -29,7 +29,7 @@ from ctran.data.table import DataError, SampleTable
 from ctran.labels import Group, LabelSpace, LabelState
 
 SUMMARY = "Caltech-UCSD Birds 200-2011: 11,788 photographs, 200 classes, 112 attributes in 28 groups as extra labels"
-ORIGIN = official.Origin(
+ORIGIN = origins.Origin(
     where="https://data.caltech.edu/records/65de6-vp158",
     size="CUB_200_2011.tgz, 1.1 GiB",
     licence="none stated; photographs from Flickr, for non-commercial research and education",
@@ -69,7 +69,7 @@ class Config(Reading):
     root: Path
     split: Literal["official", "paper"] = "official"
     attributes: Literal["class", "image"] = "class"
-    select_on: official.Selection = "val"
+    select_on: held_out.Selection = "val"
     val: int = within(1198, 1)
     check_counts: bool = True
 
@@ -93,7 +93,7 @@ def say_other_list(selected: Sequence[int], names: Sequence[str]) -> None:
     more = [f"+{names[i]}" for i in sorted({*selected} - {*CONCEPTS})]
     less = [f"-{names[i]}" for i in sorted({*CONCEPTS} - {*selected})]
     if more or less:
-        official.say(
+        notices.say(
             f"warning: {NAME}: votes over these training pictures select {len(selected)} attributes, not the published 112 "
             f"({', '.join(more + less)}); the published list is used"
         )
@@ -119,7 +119,7 @@ def known(config: Config, archive: Archive, train: Int[np.ndarray, " M"]) -> tup
         has = archive.present[:, CONCEPTS]
         return has, ~has & (archive.certainty[:, CONCEPTS] != NOT_VISIBLE)
     if config.select_on == "val":  # what is held out must not vote
-        train = train[official.hold_out([archive.files[i] for i in train], config.val)[0]]
+        train = train[held_out.hold_out([archive.files[i] for i in train], config.val)[0]]
     has = voted(archive, train)
     return has, ~has
 
@@ -131,13 +131,13 @@ def read(config: Config, base: Path, attributes: Path) -> dict[str, SampleTable]
     check(config, archive, base)
     train, test = np.flatnonzero(archive.trains), np.flatnonzero(~archive.trains)
     if config.split == "paper":
-        train, test = map(np.array, official.hold_out(archive.files, round(0.2 * len(archive.files))))
+        train, test = map(np.array, held_out.hold_out(archive.files, round(0.2 * len(archive.files))))
     has, has_not = known(config, archive, train)
     species = np.eye(len(archive.class_names), dtype=bool)[archive.classes]
     positive, negative = np.hstack([species, has]), np.hstack([~species, has_not])
 
     def table(pictures: Int[np.ndarray, " M"]) -> SampleTable:
-        return official.make_table(
+        return file_table.make_table(
             [base / "images" / archive.files[i] for i in pictures],
             [archive.files[i] for i in pictures],
             [np.flatnonzero(positive[i]).tolist() for i in pictures],
@@ -146,14 +146,14 @@ def read(config: Config, base: Path, attributes: Path) -> dict[str, SampleTable]
             absent=LabelState.UNKNOWN,
         )
 
-    return official.with_selection(table(train), table(test), select_on=config.select_on, val=config.val)
+    return held_out.with_selection(table(train), table(test), select_on=config.select_on, val=config.val)
 
 
 def check(config: Config, archive: Archive, base: Path) -> None:
     """DataError where the counts are not the published ones, or pictures are missing."""
     found = (len(archive.files), len(archive.class_names), int(archive.trains.sum()), int((~archive.trains).sum()))
-    official.check_counts(dict(zip(COUNTS, found, strict=True)), COUNTS, NAME, check=config.check_counts)
-    official.require_pictures(base / "images", archive.files, NAME, ORIGIN)
+    origins.check_counts(dict(zip(COUNTS, found, strict=True)), COUNTS, NAME, check=config.check_counts)
+    origins.require_pictures(base / "images", archive.files, NAME, ORIGIN)
 
 
 def build(config: Config) -> dict[str, SampleTable]:
@@ -162,6 +162,6 @@ def build(config: Config) -> dict[str, SampleTable]:
     base = root if (root / "images.txt").is_file() else root / "CUB_200_2011"
     places = (base.parent / "attributes.txt", base / "attributes.txt", base / "attributes" / "attributes.txt")
     attributes = next((p for p in places if p.is_file()), places[0])
-    inputs = [official.require(p, NAME, ORIGIN) for p in (*(base / file for file in FILES), attributes, base / "images")]
+    inputs = [origins.require(p, NAME, ORIGIN) for p in (*(base / file for file in FILES), attributes, base / "images")]
     inputs += sorted(p for p in (base / "images").iterdir() if p.is_dir())
-    return official.cached(NAME, config, inputs, lambda: read(config, base, attributes))
+    return table_cache.cached(NAME, config, inputs, lambda: read(config, base, attributes))

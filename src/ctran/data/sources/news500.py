@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ctran.bounds import check_bounds, within
-from ctran.data import official
+from ctran.data import file_table, held_out, origins, table_cache
 from ctran.data.readers.names import read_labels
 from ctran.data.readers.plain_pickle import unpickle
 from ctran.data.reading import Reading
@@ -23,7 +23,7 @@ from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace
 
 SUMMARY = "BBC news photographs, 500 caption nouns; not public: coco1000 with other captions and 500 words takes its place"
-ORIGIN = official.Origin(
+ORIGIN = origins.Origin(
     where=None,
     size="172,628 pictures",
     licence="not known",
@@ -56,7 +56,7 @@ class Config(Reading):
     root: Path
     strip_prefix: str = "/localtmp/data/data/"
     names: Path | None = None
-    select_on: official.Selection = "val"
+    select_on: held_out.Selection = "val"
     val: int = within(10_304, 1)
     check_counts: bool = True
 
@@ -122,8 +122,8 @@ def read(split: str, pictures: Pictures, config: Config) -> SampleTable:
     root = config.root.absolute()
     files, ids = pictures
     positives, size = read_positives(files_of(split, root)[1], len(ids))
-    official.require_pictures(root, files, "news500", ORIGIN)
-    return official.make_table([root / file for file in files], ids, positives, label_space(config.names, size))
+    origins.require_pictures(root, files, "news500", ORIGIN)
+    return file_table.make_table([root / file for file in files], ids, positives, label_space(config.names, size))
 
 
 def read_all(config: Config, pictures: Mapping[str, Pictures]) -> dict[str, SampleTable]:
@@ -134,18 +134,18 @@ def read_all(config: Config, pictures: Mapping[str, Pictures]) -> dict[str, Samp
         raise DataError(f"news500: the splits have different numbers of labels: {sizes}")
     found = {f"{split} pictures": len(table) for split, table in tables.items()} | {"labels": sizes["train"]}
     known = {key: n for key, n in COUNTS.items() if key in found}
-    official.check_counts(found, known, "news500", check=config.check_counts)
+    origins.check_counts(found, known, "news500", check=config.check_counts)
     if "val" in tables and config.select_on == "val":
         return {split: tables[split] for split in ("train", "val", "test")}
-    return official.with_selection(tables["train"], tables["test"], select_on=config.select_on, val=config.val)
+    return held_out.with_selection(tables["train"], tables["test"], select_on=config.select_on, val=config.val)
 
 
 def build(config: Config) -> dict[str, SampleTable]:
     """All splits. A noun that is not in a picture's caption counts as absent."""
     splits = ("train", "val", "test") if files_of("val", config.root)[0].exists() else ("train", "test")
-    inputs = [official.require(path, "news500", ORIGIN) for split in splits for path in files_of(split, config.root)]
+    inputs = [origins.require(path, "news500", ORIGIN) for split in splits for path in files_of(split, config.root)]
     inputs += [config.names] if config.names and config.names.exists() else []
     pictures = {split: read_pictures(files_of(split, config.root)[0], config.strip_prefix) for split in splits}
     folders = {file.rpartition("/")[0] for own in pictures.values() for file in own.files}
-    inputs += [official.require(config.root / folder, "news500", ORIGIN) for folder in sorted(folders)]
-    return official.cached("news500", config, inputs, lambda: read_all(config, pictures))
+    inputs += [origins.require(config.root / folder, "news500", ORIGIN) for folder in sorted(folders)]
+    return table_cache.cached("news500", config, inputs, lambda: read_all(config, pictures))

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ctran.bounds import check_bounds, within
-from ctran.data import official
+from ctran.data import file_table, held_out, notices, origins, table_cache
 from ctran.data.readers.open_images import Verified, read_descriptions, read_verified
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
@@ -25,7 +25,7 @@ from ctran.labels import LabelSpace, LabelState, nearest
 from ctran.textfile import read_text
 
 SUMMARY = "Open Images V7, or the part of it that is on disk: labels verified by people, present or absent; the rest is unknown"
-ORIGIN = official.Origin(
+ORIGIN = origins.Origin(
     where="https://storage.googleapis.com/openimages/web/download_v7.html",
     size="label files 2.7 GB; pictures 561 GB in all (train 513, validation 12, test 36), any part will do",
     licence="labels CC BY 4.0; pictures listed as CC BY 2.0, each to be checked",
@@ -58,7 +58,7 @@ class Config(Reading):
     root: Path
     labels: Path | None = None
     min_positives: int = within(100, 1)
-    select_on: official.Selection = "val"
+    select_on: held_out.Selection = "val"
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
@@ -70,13 +70,13 @@ def find_file(root: Path, names: Sequence[str], rest: str) -> Path:
     found = sorted(path for path in root.iterdir() if pattern.fullmatch(path.name)) if root.is_dir() else []
     if len(found) > 1:
         raise DataError(f"{NAME}: {' and '.join(p.name for p in found)} are both in {root}; keep the one to use")
-    return found[0] if found else official.require(root / f"oidv7-{names[0]}{rest}", NAME, ORIGIN)
+    return found[0] if found else origins.require(root / f"oidv7-{names[0]}{rest}", NAME, ORIGIN)
 
 
 def find_folders(root: Path, name: str) -> list[Path]:
     """The folders that may hold a split's pictures: ``name``, and for train the sixteen of the archives."""
     found = [p for p in (root / name, *(root / f"{name}_{digit:x}" for digit in range(16))) if p.is_dir()]
-    return found or [official.require(root / name, NAME, ORIGIN)]
+    return found or [origins.require(root / name, NAME, ORIGIN)]
 
 
 def read_labels(path: Path, names: Mapping[str, str]) -> list[int]:
@@ -142,13 +142,13 @@ def to_table(split: str, files: Mapping[str, Path], verified: Verified, labels: 
         (verified.contradictions, "labels were verified to be there and not to be there: unknown"),
     ):
         if count:
-            official.say(f"{NAME}: {split}: {count:,} {what}")
+            notices.say(f"{NAME}: {split}: {count:,} {what}")
     if not rows:
         raise DataError(
             f"{NAME}: no picture of split {split} has a verified label in use; are these the pictures of that split?"
         )
     ids, paths = list(files), list(files.values())
-    return official.make_table(
+    return file_table.make_table(
         [paths[i] for i in rows],
         [ids[i] for i in rows],
         [positives[i] for i in rows],
@@ -182,4 +182,4 @@ def build(config: Config) -> dict[str, SampleTable]:
         return {**tables, "val": tables["test"]} if config.select_on == "test" else tables
 
     inputs = [descriptions, *lists.values(), *(f for several in folders.values() for f in several)]
-    return official.cached(NAME, config, inputs + ([config.labels] if config.labels else []), make)
+    return table_cache.cached(NAME, config, inputs + ([config.labels] if config.labels else []), make)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctran.bounds import check_bounds, within
-from ctran.data import official
+from ctran.data import file_table, held_out, origins, table_cache
 from ctran.data.readers.names import read_labels
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
@@ -21,7 +21,7 @@ from ctran.labels import LabelSpace
 from ctran.textfile import read_json, read_text
 
 SUMMARY = "Visual Genome: 82,904 + 10,000 photographs, 500 object categories without published names"
-ORIGIN = official.Origin(
+ORIGIN = origins.Origin(
     where="https://github.com/HCPLab-SYSU/SSGRL, folder data/VG (lists), and https://homes.cs.washington.edu/~ranjay/visualgenome",
     size="images.zip 9.2 GB, images2.zip 5.5 GB, and the lists",
     licence="CC BY 4.0; photographs from Flickr by their own licences",
@@ -55,7 +55,7 @@ class Config(Reading):
 
     root: Path
     names: Path | None = None
-    select_on: official.Selection = "val"
+    select_on: held_out.Selection = "val"
     val: int = within(5000, 1)
     check_counts: bool = True
 
@@ -121,18 +121,18 @@ def read(config: Config) -> dict[str, SampleTable]:
     splits = {name: read_list(root / name) for name in (TRAIN, TEST)}
     if both := set(splits[TRAIN]) & set(splits[TEST]):
         raise DataError(f"{root}: {min(both)} is in {TRAIN} and in {TEST}; get the lists again")
-    official.check_counts({f"pictures in {n}": len(f) for n, f in splits.items()}, COUNTS, NAME, check=config.check_counts)
+    origins.check_counts({f"pictures in {n}": len(f) for n, f in splits.items()}, COUNTS, NAME, check=config.check_counts)
     where = find_pictures(root, [*splits[TRAIN], *splits[TEST]])
     train, test = (
-        official.make_table([where[f] for f in files], files, labels_of(files, index, root / INDEX), labels)
+        file_table.make_table([where[f] for f in files], files, labels_of(files, index, root / INDEX), labels)
         for files in splits.values()
     )
-    return official.with_selection(train, test, select_on=config.select_on, val=config.val)
+    return held_out.with_selection(train, test, select_on=config.select_on, val=config.val)
 
 
 def build(config: Config) -> dict[str, SampleTable]:
     """Read and check lists, index and pictures. A label that is not listed is absent."""
     root = config.root.absolute()
-    inputs = [official.require(root / name, NAME, ORIGIN) for name in (TRAIN, TEST, INDEX, FOLDERS[0])]
+    inputs = [origins.require(root / name, NAME, ORIGIN) for name in (TRAIN, TEST, INDEX, FOLDERS[0])]
     inputs += [path for path in (root / FOLDERS[1], config.names) if path and path.exists()]
-    return official.cached(NAME, config, inputs, lambda: read(config))
+    return table_cache.cached(NAME, config, inputs, lambda: read(config))

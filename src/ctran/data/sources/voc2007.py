@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Literal
 
 from ctran.bounds import check_bounds, within
-from ctran.data import official
+from ctran.data import file_table, held_out, origins, table_cache
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
 from ctran.labels import LabelSpace, LabelState
 from ctran.textfile import read_text
 
 SUMMARY = "PASCAL VOC 2007: 5,011 + 4,952 photographs, 20 classes"
-ORIGIN = official.Origin(
+ORIGIN = origins.Origin(
     where="http://host.robots.ox.ac.uk/pascal/VOC/voc2007",
     size="VOCtrainval_06-Nov-2007.tar 439 MiB, VOCtest_06-Nov-2007.tar 430 MiB",
     licence="photographs from Flickr, under its terms of use",
@@ -68,7 +68,7 @@ class Config(Reading):
 
     root: Path
     difficult: Literal["unknown", "negative", "mlgcn"] = "unknown"
-    select_on: official.Selection = "val"
+    select_on: held_out.Selection = "val"
     val: int = within(500, 1)
     check_counts: bool = True
 
@@ -110,7 +110,7 @@ def to_table(marks: Marks, pictures: Path, difficult: LabelState) -> SampleTable
         state: [[c for c, mark in enumerate(row) if meaning[mark] == state] for row in marks.values()]
         for state in (LabelState.POSITIVE, LabelState.NEGATIVE)
     }
-    return official.make_table(
+    return file_table.make_table(
         [pictures / f"{i}.jpg" for i in marks],
         list(marks),
         lists[LabelState.POSITIVE],
@@ -128,11 +128,11 @@ def read(config: Config, base: Path) -> dict[str, SampleTable]:
     for name, marks in zip(SETS, (trainval, test), strict=True):
         found[f"pictures in {name}"] = len(marks)
         found[f"positives in {name}"] = sum(row.count(1) for row in marks.values())
-    official.check_counts(found, COUNTS, NAME, check=config.check_counts)
-    official.require_pictures(pictures, [f"{i}.jpg" for i in (*trainval, *test)], NAME, ORIGIN)
+    origins.check_counts(found, COUNTS, NAME, check=config.check_counts)
+    origins.require_pictures(pictures, [f"{i}.jpg" for i in (*trainval, *test)], NAME, ORIGIN)
     scored = LabelState.NEGATIVE if config.difficult == "negative" else LabelState.UNKNOWN
     learned = LabelState.POSITIVE if config.difficult == "mlgcn" else scored
-    tables = official.with_selection(
+    tables = held_out.with_selection(
         to_table(trainval, pictures, scored),
         to_table(test, pictures, scored),
         select_on=config.select_on,
@@ -150,5 +150,5 @@ def build(config: Config) -> dict[str, SampleTable]:
     lists = [f"{prefix}{name}.txt" for name in SETS for prefix in ("", *(f"{label}_" for label in CLASSES))]
     inputs = [*(base / "ImageSets" / "Main" / file for file in lists), base / "JPEGImages"]
     for path in inputs:
-        official.require(path, NAME, ORIGIN)
-    return official.cached(NAME, config, inputs, lambda: read(config, base))
+        origins.require(path, NAME, ORIGIN)
+    return table_cache.cached(NAME, config, inputs, lambda: read(config, base))
