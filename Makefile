@@ -6,16 +6,19 @@ export CTRAN_CACHE := $(CURDIR)/.cache/ctran
 export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo check test test-most test-others test-all test-gpu test-browser studio lock clean
+.PHONY: demo check docs test test-most test-others test-all test-gpu test-browser studio lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
 
-check: $(VENV)/ready ## lint, types, import contracts
+check: $(VENV)/ready docs ## lint, types, import contracts, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/ready ## the documentation site, in docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py
 APART := $(addprefix --ignore ,$(EXPORT) tests/documents tests/browser)

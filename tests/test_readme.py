@@ -1,4 +1,4 @@
-"""What the README shows must run."""
+"""What README and the page on Python show must run, on the model that comes with the repository."""
 
 import re
 from pathlib import Path
@@ -6,36 +6,32 @@ from typing import Any
 
 import pytest
 
-from ctran.data.sources import openclipart
-from ctran.training.pipeline import build_tagger
-from ctran.training.recipe import find_recipe, read_recipe
-from tests.conftest import TOY
-
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A folder like a checkout in which ``make demo`` ran: an untrained model with the demo's labels."""
-    labels = openclipart.build(openclipart.Config())["train"].labels
-    build_tagger(read_recipe(find_recipe("demo"), [*TOY, "--training.epochs", "25"]), labels).save(
-        tmp_path / "runs" / "demo" / "model"
-    )
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
-    monkeypatch.chdir(tmp_path)
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_python_examples_run(checkout, capsys):
-    first, many, session = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(first.splitlines()) <= 12
-    names: dict[str, Any] = {}
-    exec(compile(first, "README.md", "exec"), names)
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_quickstart_has_ten_lines_and_runs_without_training(capsys):
+    [block] = python_blocks("README.md")
+    assert len(block.splitlines()) <= 10
+    exec(compile(block, "README.md", "exec"), {})
     assert "africa" in capsys.readouterr().out
-    exec(compile(many, "README.md", "exec"), names)  # goes on from the first
-    assert names["logits"].shape == (96, 96) and names["logits"].isfinite().all()
-    exec(compile(session, "README.md", "exec"), names)
+
+
+def test_the_blocks_of_the_page_on_python_run_one_after_the_other():
+    names: dict[str, Any] = {}
+    for block in python_blocks("docs/howto/python.md"):
+        exec(compile(block, "python.md", "exec"), names)
     assert names["session"].known == {"africa": True}
+    assert names["logits"].shape == (96, 96) and names["logits"].isfinite().all()
 
 
 def test_files_that_the_readme_points_to_exist():

@@ -8,10 +8,11 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "data").rglob("*.md")]
+    if "_build" not in path.parts
 )
 """Every page that a user may read."""
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^```(\w*|\{[^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class Block:
 
 
 def blocks_of(page: str) -> list[Block]:
-    """All fenced blocks of a page, in order."""
+    """All fenced blocks of a page, in order; not the directives of Sphinx (``{toctree}``), which ``make docs`` runs."""
     content = (ROOT / page).read_text(encoding="utf-8")
-    return [Block(page, content.count("\n", 0, m.start()) + 2, m[1], m[2]) for m in FENCE.finditer(content)]
+    found = [Block(page, content.count("\n", 0, m.start()) + 2, m[1], m[2]) for m in FENCE.finditer(content)]
+    return [block for block in found if not block.language.startswith("{")]
 
 
 def commands_in(block: Block) -> list[tuple[str, str]]:

@@ -296,8 +296,8 @@ def test_a_recipe_in_utf16_or_with_a_byte_order_mark_is_read(tmp_path):
         assert read_recipe(tmp_path / "r.yaml").labels.extra == ("é",)
 
 
-def test_the_block_in_the_readme_is_a_recipe(tmp_path):
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_block_about_implications_is_a_recipe(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/howto/implications.md").read_text(encoding="utf-8")
     blocks = [b.partition("```")[0] for b in text.split("```yaml\n")[1:]]
     found = [b for b in blocks if "implications" in b]
     assert found
