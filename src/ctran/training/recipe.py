@@ -57,15 +57,17 @@ class Recipe:
 
     def save(self, path: Path) -> None:
         """Write as YAML that :func:`read_recipe` reads; paths become absolute, so that it works from any folder."""
-        write_text(path, write_yaml(_writable(dataclasses.asdict(self))))
+        write_text(path, write_yaml(as_yaml(dataclasses.asdict(self))))
 
 
-def _writable(value: Any) -> Any:
-    """Only what YAML knows."""
+def as_yaml(value: Any) -> Any:
+    """A value of a recipe as text, numbers, lists and mappings; paths become absolute."""
     if isinstance(value, dict):
-        return {k: _writable(v) for k, v in value.items()}
+        return {k: as_yaml(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_writable(v) for v in value]
+        return [as_yaml(v) for v in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return as_yaml(dataclasses.asdict(value))
     return str(value.absolute()) if isinstance(value, Path) else value
 
 
@@ -178,6 +180,44 @@ def parts_of(method: str, source: str) -> dict[str, Any]:
     return configs | {"labels": Labels, "training": Training, "evaluation": Evaluation}
 
 
+def hints_of(method: str, source: str) -> dict[str, tuple[Any, Any]]:
+    """Type and default of every key that stands in a part of a recipe; the default is ``MISSING`` where a value is needed."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for part, cls in parts_of(method, source).items():
+        defaults = {
+            field.name: field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+            for field in dataclasses.fields(cls)
+        }
+        found |= {f"{part}.{name}": (hint, defaults[name]) for name, hint in option_types(cls).items()}
+    return found
+
+
+def read_typed(path: Path) -> dict[str, Any]:
+    """Keys and values of a YAML file and of its bases, of the types of the keys; defaults are not filled in.
+
+    Raises:
+        RecipeError: as :func:`read_recipe`, but for values that are needed and not given.
+    """
+    keys: dict[str, tuple[Any, Path | None]] = {**_read_files(path)}
+    method, source = (_take_text(keys, name, default) for name, default in (("method", "ctran"), ("source", "openclipart")))
+    return _typed(keys, method, source)
+
+
+def _typed(keys: dict[str, tuple[Any, Path | None]], method: str, source: str) -> dict[str, Any]:
+    """The value of each key, of its type."""
+    try:
+        hints = {key: hint for key, (hint, _) in hints_of(method, source).items()} | {"seed": int}
+    except UserError as error:
+        raise RecipeError(str(error)) from None
+    found: dict[str, Any] = {}
+    for key, (value, file) in keys.items():
+        where = f"{file}: " if file else ""
+        if key not in hints:
+            raise RecipeError(f"{where}{_unknown(key, hints)}")
+        found[key] = _value(value, hints[key], f"{where}{key}", flag=file is None)
+    return found
+
+
 def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     """A recipe from a YAML file, then ``--key value`` flags over it.
 
@@ -189,22 +229,11 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     keys: dict[str, tuple[Any, Path | None]] = {**_read_files(path)} if path else {}
     keys |= {key: (value, None) for key, value in _read_flags(flags).items()}
     method, source = (_take_text(keys, name, default) for name, default in (("method", "ctran"), ("source", "openclipart")))
-    try:
-        parts = parts_of(method, source)
-    except UserError as error:
-        raise RecipeError(str(error)) from None
-    hints = {f"{part}.{name}": hint for part, cls in parts.items() for name, hint in option_types(cls).items()}
-    hints["seed"] = int
-    found: dict[str, Any] = {}
-    for key, (value, file) in keys.items():
-        where = f"{file}: " if file else ""
-        if key not in hints:
-            raise RecipeError(f"{where}{_unknown(key, hints)}")
-        found[key] = _value(value, hints[key], f"{where}{key}", flag=file is None)
+    found = _typed(keys, method, source)
     seed = found.pop("seed", 0)
     if seed < 0:
         raise RecipeError(f"seed must be a number from 0 on, got {seed}")
-    built = {part: _build(part, cls, found, source) for part, cls in parts.items()}
+    built = {part: _build(part, cls, found, source) for part, cls in parts_of(method, source).items()}
     return Recipe(method, source, seed, **built)
 
 
