@@ -81,8 +81,8 @@ def makes(scheme: str, model: CTran, side: int, tiny: bool) -> dict[str, Method]
 def demo_model() -> tuple[CTran, int]:
     """The demo's model with random weights, and the side of its images."""
     recipe = read_recipe(find_recipe("demo"), [])
-    num_labels = len(build_tables(recipe)["train"].labels)
-    model = registry.find(methods, recipe.method).build(recipe.model, num_labels).eval()
+    labels = build_tables(recipe)["train"].labels
+    model = registry.find(methods, recipe.method).build(recipe.model, labels).eval()
     return model, recipe.model.image_size
 
 

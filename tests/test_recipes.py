@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ctran import methods, registry
 from ctran.cli.main import main
+from ctran.labels import LabelSpace
 from ctran.paper.comparison import compare, find_runs
 from ctran.paper.published import tables
 from ctran.training.pipeline import build_tables
@@ -165,9 +166,9 @@ def test_the_cost_in_a_header_is_that_of_the_model_at_its_real_size(name):
     """Counted by PyTorch on tensors without data; a training step is three passes, a GMAC two FLOP."""
     recipe = read(name)
     labels, pictures = SIZES[recipe.source]
-    side = recipe.model.image_size
+    side, space = recipe.model.image_size, LabelSpace(tuple(f"label {i}" for i in range(labels)))
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model = registry.find(methods, recipe.method).build(recipe.model, labels).eval()
+        model = registry.find(methods, recipe.method).build(recipe.model, space).eval()
         features = model.encode_images(torch.empty(1, 3, side, side))
         model.predict_labels(features, torch.zeros(1, labels, dtype=torch.long))
     assert features.grid == ((8, 8) if side == 299 else (side // 32, side // 32))  # the paper: 18 x 18

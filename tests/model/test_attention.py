@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from ctran.labels import LabelState
+from ctran.labels import LabelSpace, LabelState
 from ctran.methods import linear
 from ctran.model import Backbone, CTran, Method, ctran
 from ctran.model.attention import Source, attend, spread
 from ctran.model.encoder import Encoder, EncoderLayer
 
+LABELS = LabelSpace(tuple("abcdefg"))
 SCHEMES = ("full", "image_first", "latent")
 STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0], [0, 0, 0, 0, 0, 0, 0], [2, 1, 0, 0, 1, 2, 0]])
 OPTIONS = {
@@ -171,13 +172,13 @@ def test_an_anchor_that_is_given_answers_for_the_model_s_own_in_parts_too(images
 
 @torch.no_grad()
 def test_every_method_answers_many_states_of_an_image(images):
-    model = linear.build(linear.Config("test_resnet", image_size=64), 7)
+    model = linear.build(linear.Config("test_resnet", image_size=64), LABELS)
     features = model.prepare(model.encode_images(images))
     assert torch.equal(model.predict_labels(features, STATES.repeat(2, 1))[::2], model.predict_labels(features, STATES))
 
 
 def test_rows_that_the_images_do_not_divide_are_refused(images):
-    for model in (small(), linear.build(linear.Config("test_resnet", image_size=64), 7)):
+    for model in (small(), linear.build(linear.Config("test_resnet", image_size=64), LABELS)):
         with pytest.raises(ValueError, match="same number of rows for each of 3 images, got 4 rows"):
             model.predict_labels(model.encode_images(images), torch.zeros(4, 7, dtype=torch.long))
 

@@ -34,8 +34,8 @@ def test_folding_removes_every_batch_norm_and_changes_nothing(name):
     assert torch.allclose(folded(other).tokens, backbone(other).tokens, atol=1e-4, rtol=1e-4)
 
 
-def test_a_network_that_needs_large_pictures_has_a_fast_copy():
-    model = linear.build(linear.Config(backbone="inception_v3", image_size=299), 7).eval()
+def test_a_network_that_needs_large_pictures_has_a_fast_copy(labels):
+    model = linear.build(linear.Config(backbone="inception_v3", image_size=299), labels).eval()
     assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.fast(model).modules())
 
 
@@ -100,8 +100,8 @@ def test_a_fast_model_says_the_same_up_to_rounding(images, scheme):
 
 
 @torch.no_grad()
-def test_every_method_has_a_fast_copy(images):
-    model = linear.build(linear.Config("test_resnet", image_size=64), 7).eval()
+def test_every_method_has_a_fast_copy(images, labels):
+    model = linear.build(linear.Config("test_resnet", image_size=64), labels).eval()
     assert torch.allclose(fast.fast(model)(images, STATES), model(images, STATES), atol=0.05)
 
 

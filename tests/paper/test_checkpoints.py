@@ -24,7 +24,7 @@ def converted(weights, **options):
     checkpoint = authors.understand(weights)
     config = Config(backbone=checkpoint.kind.backbone, num_layers=checkpoint.num_layers, **options)
     with torch.device("meta"):
-        model = build(config, checkpoint.num_labels).eval()
+        model = build(config, LabelSpace(checkpoint.kind.label_names(checkpoint.num_labels))).eval()
     checkpoint.fill(model)
     return model
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ctran.evaluation.report import Report
+from ctran.labels import LabelSpace
 from ctran.losses.label_loss import label_loss
 from ctran.masking import label_mask_training
 from ctran.methods import ctran as ctran_method
@@ -18,6 +19,7 @@ from ctran.training.task import LabelTask
 from tests.conftest import TOY
 
 LABELS, PLACES, CHANNELS = 96, 49, 1280
+SPACE = LabelSpace(tuple(f"label {i}" for i in range(LABELS)))
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def two_threads():
 def demo(**changed):
     """The demo's model; of its network only the image tokens are used, which are handed in."""
     torch.manual_seed(0)
-    return ctran_method.build(dataclasses.replace(read_recipe(find_recipe("demo")).model, **changed), LABELS).train()
+    return ctran_method.build(dataclasses.replace(read_recipe(find_recipe("demo")).model, **changed), SPACE).train()
 
 
 def gradients(model, batch):

@@ -64,7 +64,7 @@ def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
         use_states=not options.no_lmt,
     )
     with torch.device("meta"):  # names and shapes, no random weights to throw away
-        model = build(model_options, num_labels)
+        model = build(model_options, labels)
     try:
         checkpoint.fill(model)
     except WeightsError as error:

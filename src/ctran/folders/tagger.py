@@ -100,7 +100,7 @@ class Tagger(Predictor):
             name = "labels.json"
             labels = LabelSpace.load(folder / name)
             name = "config.json"
-            module = build(config, len(labels))
+            module = build(config, labels)
             name = "model.safetensors"
             weights = load_file(folder / name)
             if other := _other_tensors(module.state_dict(), weights):
@@ -210,13 +210,13 @@ def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
-def build(config: Mapping[str, Any], num_labels: int) -> Method:
+def build(config: Mapping[str, Any], labels: LabelSpace) -> Method:
     """The module that a model folder's ``config.json`` describes, with random weights."""
     method = registry.find(methods, config["method"])
     known = {f.name for f in dataclasses.fields(method.Config)}
     if unknown := config["model"].keys() - known:
         raise ModelFolderError(f"config.json: method {config['method']} has no option {sorted(unknown)[0]!r}")
-    return method.build(method.Config(**tuples(config["model"])), num_labels)
+    return method.build(method.Config(**tuples(config["model"])), labels)
 
 
 def model_card(tagger: Tagger) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from ctran.bounds import within
 from ctran.errors import UserError
+from ctran.labels import LabelSpace
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, CTran
 from ctran.model.attention import Attention
@@ -67,7 +68,7 @@ class Config(MethodConfig):
             raise UserError(f"model.positions sine needs a model.token_dim that is a multiple of 4, got {self.token_dim}")
 
 
-def build(config: Config, num_labels: int) -> CTran:
+def build(config: Config, labels: LabelSpace) -> CTran:
     """The model with random weights."""
     options = {f.name: getattr(config, f.name) for f in fields(Config) if f.name not in BACKBONE_OPTIONS}
-    return CTran(Backbone(config.backbone, config.image_size), num_labels=num_labels, **options)
+    return CTran(Backbone(config.backbone, config.image_size), num_labels=len(labels), **options)

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ctran.bounds import within
+from ctran.labels import LabelSpace
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import spread
@@ -28,6 +29,7 @@ class Linear(Method):
     """``logits = W mean_p(z_p) + b``; takes states as every method does, and ignores them."""
 
     label_parameters = frozenset({"classifier.weight", "classifier.bias"})
+    uses_states = False
 
     def __init__(self, backbone: Backbone, *, num_labels: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -44,6 +46,6 @@ class Linear(Method):
         return spread(logits, states.shape[0])
 
 
-def build(config: Config, num_labels: int) -> Linear:
+def build(config: Config, labels: LabelSpace) -> Linear:
     """The model with random weights."""
-    return Linear(Backbone(config.backbone, config.image_size), num_labels=num_labels, dropout=config.dropout)
+    return Linear(Backbone(config.backbone, config.image_size), num_labels=len(labels), dropout=config.dropout)

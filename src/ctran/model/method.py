@@ -1,6 +1,6 @@
 """The two calls that every model of this library has."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from ctran.errors import UserTypeError
 from ctran.model.backbone import Backbone, Features
 from ctran.model.contributions import contributions
+
+if TYPE_CHECKING:
+    from ctran.data.table import SampleTable
 
 
 class Method(nn.Module):
@@ -24,8 +27,24 @@ class Method(nn.Module):
     backbone: Backbone
     label_parameters: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors with one row a label; fine-tuning with other labels copies them row by row."""
+    statistics: ClassVar[frozenset[str]] = frozenset()
+    """Names of the buffers that :meth:`fit_statistics` writes; fine-tuning computes them again, for its own labels and data."""
+    uses_states: ClassVar[bool] = True
+    """False: the logits do not depend on what is known. Such a method trains with all labels unknown, so that its loss has
+    every annotated label and not only those that label mask training hides."""
     heavy: ClassVar[tuple[str, ...]] = ("backbone",)
     """Names of the parts that cost time, which may compute in low precision (:func:`ctran.model.fast.fast`)."""
+
+    def fit_statistics(self, table: "SampleTable") -> None:
+        """Write the buffers named in :attr:`statistics` from the training table; called once, before the first epoch.
+
+        They have their final shape from ``build`` on and are saved with the weights, so a model folder loads without data.
+        Every process of a training calls this on the same table and must write the same values.
+
+        Args:
+            table: of split ``train``: ``table.labels`` is the label space of the model, ``table.truth`` has the annotations
+                (:meth:`~ctran.data.truth.SparseTruth.blocks`, :meth:`~ctran.data.truth.SparseTruth.counts`).
+        """
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """The slow half: image tokens."""

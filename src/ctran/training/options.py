@@ -116,7 +116,7 @@ class Training:
         mask_by: label mask training hides labels one by one (the paper), or groups as a whole.
         mask_over: all labels may be told in training, or only the extra ones (the released code on CUB): targets stay hidden.
         unknown_share: label mask training hides a uniform random share of the labels in this range; [1, 1] is training
-            without label masks (all labels unknown).
+            without label masks (all labels unknown), as always for a method that does not use known labels.
         all_unknown: share of the pictures that are told nothing at all, beyond the sampling above.
         hide_image: share of the pictures whose image is hidden. Beyond the paper.
         label_smoothing: 0 is none.

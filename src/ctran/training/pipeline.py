@@ -101,7 +101,7 @@ def build_tagger(recipe: Recipe, labels: LabelSpace, unlearnable: Unlearnable | 
     method = registry.find(methods, recipe.method)
     check_image_size(recipe.model.backbone, recipe.model.image_size)
     torch.manual_seed(seed_of(recipe.seed, 0))
-    module: Method = method.build(recipe.model, len(labels))
+    module: Method = method.build(recipe.model, labels)
     old = Tagger.load(recipe.training.init_from, "cpu") if recipe.training.init_from is not None else None
     prepared = preprocessing(recipe.model, module.backbone)
     if old is not None:  # a converted model may expect other values than its backbone's own weights do
@@ -145,6 +145,8 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     rows = [(new.labels.index_of[n], old.labels.index_of[n]) for n in new.labels.names if n in old.labels.index_of]
     to, at = torch.tensor([r[0] for r in rows], dtype=torch.long), torch.tensor([r[1] for r in rows], dtype=torch.long)
     for name, mine in ours.items():
+        if name in new.model.statistics:  # of other data, label by label: fit_statistics writes them
+            continue
         other = theirs[name]
         if name in new.model.label_parameters:
             mine[to] = other[at]
@@ -261,6 +263,7 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
     tagger = build_tagger(recipe, labels, tables["train"].check_learnable().unlearnable)
     if rank == 0 and (warning := tagger.unlearnable.warning(len(labels))):
         print(f"warning: {warning}", file=sys.stderr)
+    tagger.model.fit_statistics(tables["train"])
     if options.prior_bias and options.init_from is None:
         prior_bias(tagger.model, tables["train"].truth)
     augment = augmentation(options.augmentation, tagger.preprocessing)

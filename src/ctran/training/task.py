@@ -116,15 +116,7 @@ class LabelTask(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         options = self.recipe.training
-        states = label_mask_training(
-            batch.truth,
-            unknown_share=options.unknown_share,
-            all_unknown=options.all_unknown,
-            units=self.labels.units if options.mask_by == "groups" else None,
-            may_tell=~self.labels.targets if options.mask_over == "extra" else None,
-            generator=self.generator,
-        )
-        states = complete(states, self.labels.implied)
+        states = self._known(batch.truth)
         features = features_of(self.model, batch)
         loss_options: dict[str, Any] = {
             "kind": options.loss,
@@ -149,6 +141,21 @@ class LabelTask(L.LightningModule):
         if self.losses.due(self._world) and not self._all_finite():
             self._stop_diverged()
         return total
+
+    def _known(self, truth: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
+        """States of a training step; all unknown for a method without use for them, whose loss then has every label."""
+        if not self.model.uses_states:
+            return torch.zeros_like(truth)
+        options = self.recipe.training
+        states = label_mask_training(
+            truth,
+            unknown_share=options.unknown_share,
+            all_unknown=options.all_unknown,
+            units=self.labels.units if options.mask_by == "groups" else None,
+            may_tell=~self.labels.targets if options.mask_over == "extra" else None,
+            generator=self.generator,
+        )
+        return complete(states, self.labels.implied)
 
     @property
     def _world(self) -> int:
