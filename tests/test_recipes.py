@@ -3,8 +3,6 @@
 import json
 import math
 import re
-from importlib import import_module
-from pathlib import Path
 
 import pytest
 import timm
@@ -19,6 +17,7 @@ from ctran.paper.comparison import compare, find_runs
 from ctran.paper.published import tables
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, name_of, read_recipe, shipped
+from tests.data import miniatures
 
 IN_FOLDERS = [name for name in shipped() if "/" in name]
 PAPER = [name for name in IN_FOLDERS if name.startswith("paper/")]
@@ -187,11 +186,7 @@ def miniature(tmp_path_factory):
 
     def flags(source: str) -> list[str]:
         if source not in made:
-            root = tmp_path_factory.mktemp(source)
-            options = import_module(f"tests.data.miniatures.{source}").make(root)
-            plain = {key: str(value) if isinstance(value, Path) else json.dumps(value) for key, value in options.items()}
-            texts = {key: value.strip('"') for key, value in plain.items()}
-            made[source] = ["--root", str(root), *(x for key, value in texts.items() for x in (f"--data.{key}", value))]
+            made[source] = miniatures.flags(miniatures.miniature(source, tmp_path_factory.mktemp(source))[1])
         return made[source]
 
     return flags
@@ -205,8 +200,7 @@ RUNS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for 
 def test_a_recipe_runs_two_steps_to_its_metrics_and_finds_its_row(name, miniature, tmp_path):
     recipe = read(name)
     flags = [*miniature(recipe.source), *SMALL]
-    renamed = [flag if flag != "--root" else "--data.root" for flag in flags]
-    pictures = len(build_tables(read_recipe(find_recipe(name), renamed))["train"])
+    pictures = len(build_tables(read_recipe(find_recipe(name), flags))["train"])
     steps = ["--training.batch_size", str(math.ceil(pictures / 2)), "--evaluation.draws", str(min(2, recipe.evaluation.draws))]
     run = tmp_path / name.replace("/", "-")
     assert main(["train", name, "--output", str(run), *flags, *steps]) == 0

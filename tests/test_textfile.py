@@ -1,14 +1,10 @@
 """Every reader of text and JSON names the file, and the row where there is one."""
 
-from dataclasses import replace
-from importlib import import_module
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctran import registry
-from ctran.data import sources
 from ctran.data.readers.names import read_labels
 from ctran.data.sources import csv, imagefolder, labelstudio
 from ctran.errors import UserError
@@ -27,17 +23,16 @@ DAMAGE = {
 
 @pytest.mark.parametrize("name", registry.names(miniatures))
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_of_a_published_set_is_named(name, damage, tmp_path):
+def test_a_damaged_file_of_a_source_is_named(name, damage, tmp_path):
     """One after the other, each text file of a miniature is damaged; what is refused names it."""
-    options = import_module(f"tests.data.miniatures.{name}").make(tmp_path)
-    source = registry.find(sources, name)
+    source, options = miniatures.miniature(name, tmp_path)
     files = [p for p in tmp_path.rglob("*") if p.suffix in (".txt", ".json", ".csv") and p.is_file()]
-    assert files or name == "news500"
+    assert files or name in ("news500", "openclipart", "planted")
     for path in files[:6]:
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2] + DAMAGE[damage] + content[len(content) // 2 :])
         try:
-            source.build(replace(source.Config(root=tmp_path, **options)))
+            source.build(source.Config(**options))
         except UserError as error:
             assert path.stem in str(error) or path.parent.name in str(error), (path, error)
         path.write_bytes(content)

@@ -16,12 +16,6 @@ def read(folder, **options):
     return imagefolder.build(imagefolder.Config(folder, **{"absent": "negative", **options}))
 
 
-@pytest.mark.parametrize("name", registry.names(sources))
-def test_every_source_says_what_it_is_and_types_its_options(name):
-    module = registry.find(sources, name)
-    assert module.SUMMARY and module.Config.__doc__ and callable(module.build)
-
-
 def test_a_wrong_source_names_the_nearest():
     with pytest.raises(ValueError, match="unknown source 'imagefold'; did you mean 'imagefolder'"):
         registry.find(sources, "imagefold")

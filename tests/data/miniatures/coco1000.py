@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.data.miniatures import coco80
 
+MISSING = ("annotations/captions_train2014.json", "annotations/captions_val2014.json", "train2014", "val2014")
 SIZES = {"train2014": 14, "val2014": 12}
 THINGS = {
     "dogs": "dog",
@@ -100,3 +101,11 @@ def make(root: Path) -> dict[str, object]:
     stop_words.write_text("\n".join(STOP_WORDS) + "\n")
     sizes = {"words": 12, "val": 4, "test": 5}
     return {"check_counts": False, "wordnet": corpora / "wordnet", "stopwords": stop_words, **sizes}
+
+
+def break_record(root: Path) -> str:
+    path = root / "annotations" / "captions_train2014.json"
+    content = json.loads(path.read_text())
+    del content["annotations"][3]["caption"]
+    path.write_text(json.dumps(content))
+    return r"captions_train2014.json.*missing required field `caption` - at `\$.annotations\[3\]`"

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+MISSING = ("annotations/instances_train2014.json", "annotations/instances_val2014.json", "train2014", "val2014")
 SUPER_CATEGORIES = {
     "person": "1 person",
     "vehicle": "2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8 truck, 9 boat",
@@ -100,3 +101,11 @@ def make(root: Path) -> dict[str, object]:
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(content(half)), encoding="utf-8")
     return {"check_counts": False, "val": 4}
+
+
+def break_record(root: Path) -> str:
+    path = root / "annotations" / "instances_train2014.json"
+    content = json.loads(path.read_text())
+    content["annotations"][2]["image_id"] = "7"
+    path.write_text(json.dumps(content))
+    return r"instances_train2014.json.*got `str` - at `\$.annotations\[2\].image_id`"

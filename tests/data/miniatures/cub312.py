@@ -7,6 +7,11 @@ from PIL import Image
 
 from ctran.data.readers.cub_concepts import CONCEPTS
 
+MISSING = (
+    "attributes.txt",
+    *(f"CUB_200_2011/{f}" for f in ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "images")),
+    "CUB_200_2011/attributes/image_attribute_labels.txt",
+)
 COLOURS = "blue brown iridescent purple rufous grey yellow olive green pink orange black white red buff"
 PATTERNS = "solid spotted striped multi-colored"
 ATTRIBUTES = {
@@ -93,3 +98,9 @@ def make(root: Path) -> dict[str, object]:
         lines[number] = f"{start} {more} {time}"
     (base / "attributes" / "image_attribute_labels.txt").write_text("".join(lines))
     return {"check_counts": False, "val": 8}
+
+
+def break_record(root: Path) -> str:
+    path = root / "CUB_200_2011" / "train_test_split.txt"
+    path.write_text(path.read_text().replace("\n9 0\n", "\n9 yes\n", 1))
+    return r"train_test_split.txt, line 9: expected a number from 0 to 1, got 'yes'"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+MISSING = ("train_split.p", "caption_train_space.npy", "test_split.p", "caption_test_space.npy", "bbc_data/images/2009")
 PREFIX = "/localtmp/data/data/"
 LABELS = 500
 SIZES = {"train": 14, "test": 8}
@@ -39,3 +40,8 @@ def make(root: Path) -> dict[str, object]:
         (root / f"{split}_split.p").write_bytes(pickle.dumps(records, protocol=2))
         np.save(root / f"caption_{split}_space.npy", space)
     return {"check_counts": False, "val": 4}
+
+
+def break_record(root: Path) -> str:
+    (root / "train_split.p").write_bytes(pickle.dumps([["a.jpg", 3]]))
+    return r"train_split.p, record 0: expected .*file_path.*got \['a.jpg', 3\]"

@@ -5,6 +5,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+MISSING = (
+    "oidv7-class-descriptions.csv",
+    *(f"oidv7-{split}-annotations-human-imagelabels.csv" for split in ("train", "val", "test")),
+    "validation",
+    "test",
+)
 DESCRIPTIONS = {
     "/m/01g317": "Person",
     "/m/0199g": "Bicycle",
@@ -72,3 +78,10 @@ def make(root: Path) -> dict[str, object]:
                     pen.rectangle([5 * place, 4, 5 * place + 4, 28], fill=f"hsl({45 * place}, 80%, 50%)")
             image.save(path)
     return {"min_positives": 3}
+
+
+def break_record(root: Path) -> str:
+    path = root / "oidv7-train-annotations-human-imagelabels.csv"
+    header, _, rest = path.read_text().partition("\n")
+    path.write_text(f"{header}\nx,verification,/m/07j7r,0.7\n{rest}")
+    return r"oidv7-train-annotations-human-imagelabels.csv, line 2: expected a person's verdict, .* got ImageID x"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+MISSING = ("train_list_500.txt", "test_list_500.txt", "vg_category_500_labels_index.json", "VG_100K")
 TRAIN = [f"{2_320_000 + 37 * n}.jpg" for n in range(20)]
 TEST = [f"{2_400_000 + 41 * n}.jpg" for n in range(6)] + [f"{n}.jpg" for n in range(1, 5)]
 SIZE = (40, 32)
@@ -33,3 +34,9 @@ def make(root: Path) -> dict[str, object]:
     (root / "test_list_500.txt").write_text("".join(f"{file}\n" for file in TEST))
     (root / "vg_category_500_labels_index.json").write_text(json.dumps(labels))
     return {"check_counts": False, "val": 5}
+
+
+def break_record(root: Path) -> str:
+    path = root / "vg_category_500_labels_index.json"
+    path.write_text(json.dumps(drawn() | {TRAIN[3]: [500]}))
+    return rf"labels_index.json.*picture {TRAIN[3]}: expected a list of numbers from 0 to 499, got \[500\]"

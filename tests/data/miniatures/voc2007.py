@@ -5,6 +5,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+MISSING = (
+    *(f"VOCdevkit/VOC2007/ImageSets/Main/{f}.txt" for f in ("trainval", "test", "tvmonitor_trainval", "train_test")),
+    "VOCdevkit/VOC2007/JPEGImages",
+)
 CLASSES = [
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
@@ -76,3 +80,9 @@ def make(root: Path) -> dict[str, object]:
             lines = (f"{p} {mark(drawn[p], label):2d}\n" for p in pictures)
             (lists / f"{label}_{name}.txt").write_text("".join(lines))
     return {"check_counts": False, "val": 4}
+
+
+def break_record(root: Path) -> str:
+    path = root / "VOCdevkit/VOC2007/ImageSets/Main/cow_test.txt"
+    path.write_text(path.read_text().replace("000002 -1", "000002 5", 1))
+    return r"cow_test.txt, line 2: expected a picture and 1, 0 or -1, got '000002 5'"

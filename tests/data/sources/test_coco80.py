@@ -84,11 +84,6 @@ def test_the_order_of_the_file_does_not_matter(root):
     assert truth(read(root), "train", "val") == before
 
 
-def test_test_set_may_select(root):
-    tables = read(root, select_on="test")
-    assert tables["val"] is tables["test"] and len(tables["train"]) == 15
-
-
 def test_counts_that_differ_from_the_official_ones_stop_the_reader(root, capsys):
     with pytest.raises(DataError, match=r"train2014 pictures: expected 82,783, found 16; .*--data.check_counts false"):
         read(root, check_counts=True)
@@ -97,22 +92,6 @@ def test_counts_that_differ_from_the_official_ones_stop_the_reader(root, capsys)
     assert "with an object" not in str(error.value) and "val2014 annotations: expected 291,875" in str(error.value)
     read(root)
     assert "warning: coco80: train2014 pictures" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["annotations/instances_train2014.json", "annotations/instances_val2014.json", "val2014"])
-def test_what_is_missing_is_named_with_where_to_get_it(root, name):
-    (root / name).rename(root / "elsewhere")
-    with pytest.raises(
-        DataError, match=rf"(?s)coco80: .*{name} not found.*cocodataset.org.*annotations/instances_val2014.json"
-    ):
-        read(root)
-
-
-def test_a_missing_picture_is_named(root):
-    first = next(iter(drawn("val2014")))
-    (root / first).unlink()
-    with pytest.raises(DataError, match=f"1 of 11 pictures are not in .*val2014 .first: {first.partition('/')[2]}"):
-        read(root)
 
 
 def change(root, edit, half="train2014"):
@@ -162,18 +141,6 @@ def test_a_file_that_is_no_json_is_refused(root, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=r"instances_val2014.json is no JSON: .*Get the file again"):
         read(root)
-
-
-def test_second_start_comes_from_the_cache_until_a_file_changes(root, monkeypatch):
-    first = read(root)
-    with monkeypatch.context() as patch:
-        patch.setattr(coco80, "read_all", lambda config: pytest.fail("read again"))
-        again = read(root)
-    assert {s: t.ids for s, t in again.items()} == {s: t.ids for s, t in first.items()}
-    assert all((again[split].truth.dense() == first[split].truth.dense()).all() for split in first)
-    assert again["train"].labels == first["train"].labels
-    change(root, lambda content: content["annotations"][3].update(category_id=90))
-    assert truth(read(root), "train", "val") != truth(first, "train", "val")
 
 
 def test_a_negative_area_is_refused(root):

@@ -1,6 +1,5 @@
 """CUB-312: votes of the training pictures counted again one by one, and what is refused."""
 
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -136,27 +135,6 @@ def test_root_may_be_the_folder_itself_and_attributes_may_lie_inside(root):
         assert (read(root)["test"].truth.dense() == expected.truth.dense()).all()
 
 
-def test_counts_are_checked(original):
-    with pytest.raises(DataError, match=r"cub312: pictures: expected 11,788, found 600; .*test set: expected 5,794, found 200"):
-        read(original, check_counts=True)
-
-
-@pytest.mark.parametrize(
-    "file", ["attributes.txt", VOTES, *(f"CUB_200_2011/{f}" for f in cub312.FILES[:4]), "CUB_200_2011/images"]
-)
-def test_what_is_missing_is_named_with_its_origin(root, file):
-    (root / file).rename(root / "elsewhere")
-    with pytest.raises(DataError, match=rf"{file} not found.\n  get it from https://data.caltech.edu.*1.1 GiB; licence"):
-        read(root)
-
-
-def test_missing_pictures_are_counted_by_folder(tmp_path, original):
-    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "CUB_200_2011/images" / miniature.FILES[4]).unlink()
-    with pytest.raises(DataError, match=r"1 of 3 pictures are not in .*002.Bird_2 \(first: Bird_2_0002_207.jpg\)"):
-        read(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
@@ -192,17 +170,6 @@ def test_a_class_without_training_pictures_cannot_be_voted_on(original):
     with pytest.raises(DataError, match=r"no training picture of class 0\d\d.Bird_\d+ is left .* --data.val"):
         read(original, val=300)
     assert len(read(original, val=300, attributes="image")["train"]) == 100
-
-
-def test_a_second_build_is_read_from_disk_until_a_file_changes(root):
-    read(root)
-    path = root / "CUB_200_2011/train_test_split.txt"
-    before = path.stat()
-    path.write_text(path.read_text().replace("\n6 0\n", "\n6 1\n"))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if it had not changed
-    assert len(read(root)["test"]) == 200
-    path.touch()
-    assert len(read(root)["test"]) == 199
 
 
 def test_the_miniature_has_the_real_attributes_and_irregular_lines(original):

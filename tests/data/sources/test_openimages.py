@@ -143,11 +143,7 @@ def test_files_of_two_releases_are_not_chosen_between(root):
 @pytest.mark.parametrize(
     ("gone", "named"),
     [
-        (["oidv7-class-descriptions.csv"], "oidv7-class-descriptions.csv"),
-        ([TRAIN], TRAIN),
-        (["oidv7-val-annotations-human-imagelabels.csv"], "oidv7-val-annotations-human-imagelabels.csv"),
         (["train_0", "train_f"], "train"),
-        (["validation"], "validation"),
     ],
 )
 def test_what_is_missing_is_named_with_its_origin(root, gone, named):

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets import Dataset, Features, Image, List, Value
-
 from ctran.data.checked import Checked, check
+from ctran.data.file_table import make_table
 from ctran.data.notices import few, say, warn
 from ctran.data.readers.cells import near_names
 from ctran.data.readers.found import exists, hint, listing, other_form
@@ -94,22 +93,21 @@ def _tables(
     if meaning == LabelState.NEGATIVE and any(row.unknown for row in rows):
         meaning = LabelState.UNKNOWN
         rows = [replace(row, negatives=tuple(set(labels.names).difference(row.positives, row.unknown))) for row in rows]
-    features = Features(
-        image=Image(decode=False), id=Value("string"), positives=List(Value("int32")), negatives=List(Value("int32"))
-    )
     tables = {}
     for split in ("train", "val", "test"):
         chosen = [i for i, s in enumerate(splits) if s == split and i not in broken]
         if not chosen:
             raise DataError(f"no usable picture in split {split!r}; training needs train, val and test")
-        columns = {
-            "image": [{"bytes": None, "path": str(rows[i].path)} for i in chosen],
-            "id": [rows[i].id for i in chosen],
-            "positives": [[labels.index(n) for n in rows[i].positives] for i in chosen],
-            "negatives": [sorted(labels.index(n) for n in rows[i].negatives) for i in chosen],
-        }
+        table = make_table(
+            [rows[i].path for i in chosen],
+            [rows[i].id for i in chosen],
+            [[labels.index(n) for n in rows[i].positives] for i in chosen],
+            labels,
+            negatives=[sorted(labels.index(n) for n in rows[i].negatives) for i in chosen],
+            absent=meaning,
+        )
         skipped = tuple(Broken(rows[i].where, why) for i, why in broken.items() if splits[i] == split)
-        tables[split] = SampleTable(Dataset.from_dict(columns, features=features), labels, meaning, skipped)
+        tables[split] = replace(table, broken=skipped)
     return tables
 
 

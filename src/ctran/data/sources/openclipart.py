@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Image
 
@@ -32,9 +33,18 @@ def read(path: Path) -> SampleTable:
             f"{path} not found. The pictures are not part of the installed package: copy the folder data/openclipart of "
             "the ctran repository (15 MiB) and give it with --data.root DIR."
         )
-    rows = Dataset(pq.read_table(path))
-    names = rows.features["positives"].feature.names
-    return SampleTable(rows.cast_column("image", Image(decode=False)), LabelSpace(tuple(names)), LabelState.NEGATIVE)
+    try:
+        rows = Dataset(pq.read_table(path)).cast_column("image", Image(decode=False))
+        table = SampleTable(rows, LabelSpace(tuple(rows.features["positives"].feature.names)), LabelState.NEGATIVE)
+        table.listed  # noqa: B018  (checks the label numbers of every row, so that the error can name the file)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except (pa.ArrowInvalid, KeyError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"{path}: not a Parquet file with columns image, id, positives and negatives, as data/openclipart has them "
+            f"({type(error).__name__}: {error}); copy it again"
+        ) from None
+    return table
 
 
 def build(config: Config) -> dict[str, SampleTable]:

@@ -57,7 +57,9 @@ class Config:
     """A planted world: ``objects`` labels that may be drawn and one scene type that never is (an extra label).
 
     Args:
-        train, val, test: pictures of each split. The first rows of a split do not change when it grows.
+        train: training pictures. The first rows of a split do not change when it grows.
+        val: validation pictures.
+        test: test pictures.
         objects: how many of the objects of ``FOLDERS``, 2 to 11.
         drawn_share: q, the probability that a present object is drawn; otherwise it stays hidden.
         coupling: J between neighbours in the ring of objects, attracting and repelling in turn.
