@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from ctran import methods, registry
 from ctran.data.coverage import Unlearnable
 from ctran.devices import find_device
+from ctran.folders.card import model_card
 from ctran.folders.model_folder import ModelFolderError, replacing
 from ctran.folders.runtimes import READERS
 from ctran.images.transforms import Preprocessing
@@ -25,7 +26,7 @@ from ctran.labels import LabelSpace
 from ctran.model import Method
 from ctran.version import __version__
 
-__all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "model_card", "tuples"]
+__all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "tuples"]
 
 FORMAT = 1
 FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
@@ -51,6 +52,8 @@ class Tagger(Predictor):
     ) -> None:
         super().__init__(model, labels, preprocessing, calibration)
         self.config = without_paths(config)
+        self.card: str | None = None
+        """Text of the model card, where it was read from a folder."""
 
     @property
     def unlearnable(self) -> Unlearnable:
@@ -120,6 +123,8 @@ class Tagger(Predictor):
             ) from error
         tagger = cls(module, labels, config, prepared, calibration).to(on)
         tagger.folder = folder
+        if (folder / "README.md").is_file():
+            tagger.card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
         return tagger
 
     @property
@@ -149,7 +154,8 @@ class Tagger(Predictor):
         """Write the model folder; a model folder that is there is replaced only when the new one is complete.
 
         Args:
-            card: text of the model card.
+            card: text of the model card; None keeps the one that was loaded, else writes
+                :func:`~ctran.folders.card.model_card`.
             dtype: of most weights on disk, float16 for half the size; vectors, and convolutions of each channel by itself,
                 are few, matter more and stay as they are. :meth:`load` makes float32 of any. None keeps all.
 
@@ -168,7 +174,7 @@ class Tagger(Predictor):
             self.labels.save(part / "labels.json")
             if self.calibration is not None:
                 self.calibration.save(part / "calibration.json")
-            (part / "README.md").write_text(card or model_card(self), encoding="utf-8")
+            (part / "README.md").write_text(card or self.card or model_card(self), encoding="utf-8")
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,26 +223,3 @@ def build(config: Mapping[str, Any], labels: LabelSpace) -> Method:
     if unknown := config["model"].keys() - known:
         raise ModelFolderError(f"config.json: method {config['method']} has no option {sorted(unknown)[0]!r}")
     return method.build(method.Config(**tuples(config["model"])), labels)
-
-
-def model_card(tagger: Tagger) -> str:
-    """README.md of a model folder: what it is, how to use it."""
-    labels = ", ".join(tagger.labels.names[:12]) + (", ..." if len(tagger.labels) > 12 else "")
-    return f"""---
-library_name: ctran
-tags: [multi-label-classification, image-classification, ctran]
----
-# {tagger.config["method"]} with {len(tagger.labels)} labels
-
-Backbone {tagger.config["model"]["backbone"]}, input {tagger.preprocessing.size} px. Labels: {labels}.
-
-```python
-import ctran
-
-tagger = ctran.load("path/of/this/folder")
-prediction = tagger.predict("picture.png", known={{"{tagger.labels.names[0]}": True}})
-print(prediction.top(5))
-```
-
-Made by ctran {__version__}. Metrics and the recipe stand in the run folder that this model comes from.
-"""

@@ -16,6 +16,8 @@ from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
 from ctran.evaluation.evaluate import predict, report
 from ctran.evaluation.report import Report
+from ctran.files import write_text
+from ctran.folders.card import model_card
 from ctran.folders.tagger import Tagger
 from ctran.progress import track
 from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
@@ -207,5 +209,6 @@ def finish(recipe: Recipe, run: Path, test: SampleTable) -> Report:
     tagger = Tagger.load(run, training_device(recipe.training))
     found = evaluate_run(tagger, test, recipe.evaluation)
     write_metrics(found, run / "metrics")
+    write_text(run / "model" / "README.md", model_card(tagger, source=recipe.source, report=found))
     plots.contact_sheet(tagger, test, run / "predictions.png")
     return found
