@@ -86,7 +86,7 @@ def walk(session: Session, truth: Tensor, policy: Policy, generator: torch.Gener
 
 
 def asked(sessions: list[Session], truth: Tensor, policy: Policy, seed: int) -> dict[str, list[float]]:
-    """Over the number of answers: mAP of the untold labels, share of pictures whose whole set is right, wrong labels each."""
+    """Over the number of answers: mAP of the unknown labels, share of pictures whose whole set is right, wrong labels each."""
     generator = torch.Generator().manual_seed(seed)
     walks = [walk(session, row, policy, generator) for session, row in zip(sessions, truth, strict=True)]
     said, told = (torch.stack(parts, dim=1).numpy() for parts in zip(*walks, strict=True))
@@ -262,10 +262,10 @@ PAGE = """# What to ask next
 
 Written by `python -m benchmarks.ask`; raw figures in [ask.json](ask.json).
 
-## Twenty answers
+## Twenty questions
 
-Every third test picture of the clip-art library ({pictures} of them), recipe `demo`, three seeds. The model is told nothing,
-then asks one label after the other and gets the annotation's answer: by `information` (expected information gain over the
+Every third test picture of the clip-art library ({pictures} of them), recipe `demo`, three seeds. Nothing is known at first,
+then the model asks one label after the other and gets the annotated state: by `information` (expected information gain over the
 other labels), by `uncertainty` (the label whose own probability is most open), by `total` (the sum of both: by how much the
 summed entropy of all labels is expected to fall), or at `random`. Means over the seeds with their standard deviation.
 
@@ -273,23 +273,25 @@ summed entropy of all labels is expected to fall), or at `random`. Means over th
 
 {answers}
 
-* mAP: of the labels that have not been told, in percent. The policies tell different labels, so at a given number of answers
+* mAP: of the labels that are not known, in percent. The policies ask about different labels, so at a given number of answers
   they are scored on different ones.
-* whole set right: share of the pictures all of whose labels are right, told ones taken as answered, others from 50 % on.
+* whole set right: share of the pictures all of whose labels are right, known ones as annotated, others from 50 % on.
 * wrong labels: mean number a picture, of the 96.
 
-How to read it: `information` counts what an answer says of the *other* labels and not the answer itself, so it leaves open what
-only its own question would settle. Uncertainty, which settles the most doubtful label first, makes whole sets right sooner;
-information leaves the labels that it does not ask about easier to rank than uncertainty does. In `total` the answer's own
-entropy outweighs what it says of the others, so here it asks nearly as uncertainty does, at the price of information; it is the
-one to take where labels depend on each other more. Which is better depends on what the answers are for: a complete annotation
-asks by uncertainty or total (as the studio does), a few answers that are to improve all others by information.
+How to read it: `information` counts what an answer tells about the *other* labels and not the answer itself, so it leaves open
+what only its own question would settle. Uncertainty, which settles the most doubtful label first, makes whole sets right
+sooner; information leaves the labels that it does not ask about easier to rank than uncertainty does. In `total` the answer's
+own entropy outweighs what it contributes to the others, so here it asks nearly as uncertainty does, at the price of
+information; it is the one to take where labels depend on each other more. Which is better depends on what the answers are for:
+a complete annotation asks by uncertainty or total (as the studio does), a few answers that are to improve all others by
+information.
 
 ## Whole label sets
 
-Log-likelihood of the annotated set of each of these pictures, told nothing, in nats a picture (higher is better), mean over
-seeds: by revealing labels in turn (mean over {orders} random orders), and by taking all labels for independent. `every share`
-is the recipe with `training.unknown_share: [0, 1]`, whose training shows every share of known labels; the demo's is `[0.1, 1]`.
+Log-likelihood of the annotated set of each of these pictures, with nothing known, in nats a picture (higher is better), mean
+over seeds: by revealing labels in turn (mean over {orders} random orders), and by taking all labels for independent. `every
+share` is the recipe with `training.unknown_share: [0, 1]`, whose training shows every share of known labels; the demo's is
+`[0.1, 1]`.
 
 {sets}
 
@@ -301,7 +303,7 @@ What that training costs elsewhere, mAP on all test pictures:
 
 On the planted world every conditional follows by enumeration ([planted.md](planted.md)). With the exact conditionals plugged
 in, the library's gain is compared with one that is enumerated by separate code, over all questions about {planted_pictures}
-test pictures, told nothing and told two labels.
+test pictures, with nothing known and with two labels known.
 
 {planted}
 """
@@ -332,7 +334,7 @@ PLANTED = """* {questions:,} questions. The computed gain differs from the enume
   {correlation_summed_model:.3f}; its first question has {best_model:.1f} % of the best exact gain, one at random
   {best_random:.1f} %."""
 MISSING = "Not run yet."
-COLUMNS = {"mAP": ("mAP of untold labels", ".1f"), "right": ("whole set right, %", ".1f"), "wrong": ("wrong labels", ".2f")}
+COLUMNS = {"mAP": ("mAP of unknown labels", ".1f"), "right": ("whole set right, %", ".1f"), "wrong": ("wrong labels", ".2f")}
 
 
 def spread(values: list[float], form: str) -> str:
@@ -397,7 +399,7 @@ def draw(found: dict[str, Any]) -> None:
     colours = dict[str, str](zip(POLICIES, (TOLD, INK, GOOD, GREY), strict=True))
     for axes, (name, title) in zip(
         figure.subplots(1, 2),
-        (("mAP", "mAP of untold labels (%)"), ("right", "pictures whose whole set is right (%)")),
+        (("mAP", "mAP of unknown labels (%)"), ("right", "pictures whose whole set is right (%)")),
         strict=True,
     ):
         for policy, by_seed in found.items():

@@ -126,7 +126,7 @@ mAP on test in percent (higher is better) at three shares of known labels, each 
 ## Planted world (recipe `planted`, 8,000 pictures)
 
 Divergence from the exact answer in nats a label (lower is better); 1,000 test pictures. The world has 7 labels, so here 64
-latents are no bottleneck: this row says whether two steps of attention reason as one does, not what is lost by squeezing
+latents are no bottleneck: this row shows whether two steps of attention reason as one does, not what is lost by squeezing
 many labels through few latents. The clip-art library has 96.
 
 {planted}

@@ -77,9 +77,9 @@ both; without them, and with `--threshold 0.5`, a label counts as present from o
 |---|---|---|---|
 {temperatures}
 
-The expected calibration error is over single entries (picture, label), nearly all of which are absent and said so with near
-certainty; so it is small in all. The figure shows what it hides: how often a label is there, among the entries that were given
-about that probability.
+The expected calibration error is over single entries (picture, label), nearly all of which are absent and predicted so with
+near certainty; so it is small in all. The figure shows what it hides: how often a label is there, among the entries that were
+given about that probability.
 
 ## Thresholds
 
@@ -92,8 +92,8 @@ threshold of calibrated probabilities is half the F1 that it reaches, so it lies
 CF1 (of mean precision and mean recall) and OF1 (of all entries as one) have other best thresholds.
 
 They are no gain for everything: they help where nothing is known, and harm where half of the labels are, whose middling
-probabilities are said too high (the figure) and which one threshold a label does not follow. OF1 is always better off with one
-half. Of the {labels} labels that have a threshold, {few} have fewer than 20 pictures in val, too few to place it well;
+probabilities are predicted too high (the figure) and which one threshold a label does not follow. OF1 is always better off
+with one half. Of the {labels} labels that have a threshold, {few} have fewer than 20 pictures in val, too few to place it well;
 `fit_thresholds` therefore mixes counts with what the probabilities expect. `ctran calibrate --precision 0.9` asks for a
 precision instead, and prints these figures for your own run before you rely on them.
 """

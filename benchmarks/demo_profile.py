@@ -133,5 +133,5 @@ def table(result: dict[str, Any]) -> str:
     lines += [f"| {name} | {spent:.1f} | {100 * spent / total:.0f} % |" for name, spent in phases.items()]
     lines += [f"| **all** | {total:.1f} | 100 % |", "", "| function | calls | own time, s |", "|---|---|---|"]
     lines += [f"| `{row['function']}` | {row['calls']:,} | {row['own_s']:.1f} |" for row in result["functions"]]
-    note = "One run, in one process, under Python's profiler, whose cost is in the times; image tokens are made anew."
+    note = "One run, in one process, under Python's profiler, whose cost is in the times; image tokens are computed again."
     return "\n".join([*lines, "", note])

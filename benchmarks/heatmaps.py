@@ -207,7 +207,7 @@ PAGE = """# Do heat maps point at the thing?
 
 Written by `python -m benchmarks.heatmaps`; all tries and figures stand in [heatmaps.json](heatmaps.json).
 
-A heat map claims to show what a prediction comes from, so it is measured as such, by the pointing game: *mosaics* of 4 or 9
+A heat map claims to show what a prediction comes from, so it is measured by the pointing game: *mosaics* of 4 or 9
 pictures of the clip-art library's test split (each 224 px wide), a label that exactly one of them has and that the model
 (`models/openclipart`) finds with a probability above one half; a hit is a map whose greatest value lies in that picture.
 *Planted*: canvases of the planted world, objects that are drawn and found by a model of {train} pictures; a hit lies in the

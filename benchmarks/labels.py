@@ -14,7 +14,7 @@ from ctran.model import Features
 
 TITLE = "Growth with the number of labels"
 TARGET = (
-    "20,000 labels train (batch 4, P = 49, D = 256) within 12 GiB and one picture is answered in under 2 s. Exponents are "
+    "20,000 labels train (batch 4, P = 49, D = 256) within 12 GiB and one picture is predicted in under 2 s. Exponents are "
     "slopes of log time and log memory over log L, from 1,000 labels on."
 )
 DIM, PLACES, BATCH = 256, 49, 4

@@ -141,7 +141,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         mean, spread = found.mean(axis=0), spread_of(found)
         axes.plot(x, mean, style, color=colour, label=system)
         axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
-    axes.set(xlabel="labels that the model is told (%)", ylabel="mAP over the others (%)", xticks=x)
+    axes.set(xlabel="labels that the model is given (%)", ylabel="mAP over the others (%)", xticks=x)
     axes.set_title("930 test drawings, 96 labels, mean of three runs", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
