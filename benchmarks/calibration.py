@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.ask import clipart_run, spread
 from ctran.analysis.calibrate import answers, entries, fit_calibration, qualities
-from ctran.inference.calibration import binned
+from ctran.analysis.fits import binned
+from ctran.constraints.decode import Decoder
 from ctran.labels import LabelState
 from ctran.plots.style import BAD, GOOD, GREY, plain, save_figure
 from ctran.training.pipeline import build_tables
@@ -37,11 +38,11 @@ def study(seed: int, runs: Path) -> dict[str, Any]:
     truth, found = answers(tagger, tables["test"], SHARES, 0, "test")
     rows = [asdict(row) for row in qualities(truth, found, tagger.labels, fitted)]
     for row, answer in zip(rows, found, strict=True):
-        for name, temperature in (("before", np.ones(len(truth))), ("after", fitted.temperature_at(answer.given.numpy()))):
-            p, positive, counts = entries(truth, answer, tagger.labels, temperature)
+        for name, decoder in (("before", Decoder(tagger.labels)), ("after", Decoder(tagger.labels, fitted))):
+            p, positive, counts = entries(truth, answer, decoder)
             row[f"reliability_{name}"] = reliability(p[counts], positive[counts])
-            limits = np.array([fitted.thresholds.get(label, 0.5) if name == "after" else 0.5 for label in tagger.labels.names])
-            row["F1_own" if name == "after" else "F1_half"] = mean_f1(p >= limits, positive, counts)
+            present = answer.present(decoder).numpy()
+            row["F1_own" if name == "after" else "F1_half"] = mean_f1(present, positive, counts)
     pictures = tables["val"].truth.counts()[LabelState.POSITIVE]
     few = sum(int(pictures[tagger.labels.index(name)]) < FEW for name in fitted.thresholds)
     return {"rows": rows, "thresholds": sorted(fitted.thresholds.values()), "few": few}

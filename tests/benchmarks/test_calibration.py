@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from benchmarks import calibration
-from ctran.inference.calibration import BINS
+from ctran.analysis.fits import BINS
 
 
 def test_mean_f1_is_that_of_scikit_learn_over_labels_that_are_somewhere(rng):

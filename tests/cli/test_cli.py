@@ -69,7 +69,7 @@ def test_predict_as_csv_is_one_row_a_label(run, capsys):
 
 def test_thresholds_of_a_model_are_used_unless_another_is_given(run, capsys, tmp_path):
     from ctran import Tagger
-    from ctran.inference.calibration import Calibration
+    from ctran.constraints.calibration import Calibration
 
     tagger = Tagger.load(run[0])
     tagger.calibration = Calibration(thresholds=dict.fromkeys(tagger.labels.names, 0.0) | {"red": 1.0})

@@ -8,7 +8,7 @@ import torch
 
 from ctran import Tagger
 from ctran.cli.main import main
-from ctran.inference.calibration import Calibration
+from ctran.constraints.calibration import Calibration
 from ctran.labels import Group, LabelSpace
 from tests.conftest import TOY, draw_folder
 

@@ -8,9 +8,9 @@ import torch
 
 from ctran.analysis.calibrate import write_calibration
 from ctran.cli.main import main
+from ctran.constraints.calibration import Calibration
 from ctran.folders.tagger import Tagger
 from ctran.images.transforms import open_image
-from ctran.inference.calibration import Calibration
 from ctran.masking import Evidence, known_labels
 from ctran.training.pipeline import build_tables, build_tagger
 from ctran.training.recipe import read_recipe

@@ -5,10 +5,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ctran.constraints.decode import marginals, scored
+from ctran.constraints.calibration import Calibration
+from ctran.constraints.decode import Decoder, scored
 from ctran.constraints.implications import settle
 from ctran.constraints.rules import Constraints, ContradictionError
-from ctran.inference.prediction import Prediction
 from ctran.labels import Group, LabelSpace, LabelState
 
 NAMES = tuple("abcdefgh")
@@ -68,14 +68,55 @@ def test_predicted_labels_contradict_neither_known_ones_nor_groups_nor_implicati
     worlds = possible(labels, known)
     assume(worlds)
     states = labels.states(known)[None]
-    row = marginals(torch.tensor([logits], dtype=torch.double), states, labels)[0]
-    order = [i for i in row.argsort(descending=True, stable=True).tolist() if labels.targets[i]]
-    asked = {NAMES[i]: float(row[i]) for i in order if NAMES[i] not in known}
-    groups = tuple(g.labels for g in labels.groups if g.exclusive)
-    found = Prediction(asked, known, threshold, groups, own, labels.implied_names).labels
-    assert set(known) & set(found) == {n for n, present in known.items() if present}
+    decoder = Decoder(labels, Calibration(thresholds=dict.fromkeys(NAMES, threshold) | own))
+    p = decoder.probabilities(torch.tensor([logits], dtype=torch.double), states)
+    found = decoder.labels(p, states)[0].tolist()
+    assert all(found[labels.index(n)] == present for n, present in known.items())
     listed = [i for i, name in enumerate(NAMES) if labels.targets[i] or name in known]
-    assert any(all(world[i] == (NAMES[i] in found) for i in listed) for world in worlds)
+    assert any(all(world[i] == found[i] for i in listed) for world in worlds)
+
+
+def by_rules(labels, known, p, threshold):
+    """The decision for one picture by name, without tensors."""
+    order = [i for i in sorted(range(len(p)), key=lambda i: -p[i]) if labels.targets[i] and NAMES[i] not in known]
+    chosen = labels.constraints.decide({NAMES[i]: p[i] for i in order}, known, threshold.__getitem__)
+    return [known.get(name, chosen.get(name, False)) for name in NAMES]
+
+
+def by_enumeration(labels, worlds, known, p, threshold):
+    """The same from the list of all possible sets: a choice is made where some set has it and all choices before it."""
+    order = [i for i in sorted(range(len(p)), key=lambda i: -p[i]) if labels.targets[i] and NAMES[i] not in known]
+    asked = [[i for i in order if i in members.tolist()] for members in labels.exclusive]
+    for members in sorted(filter(None, asked), key=lambda members: -p[members[0]]):
+        best = next((i for i in members if any(world[i] for world in worlds)), None)
+        worlds = [world for world in worlds if best is None or world[best]]
+    for i in order:
+        if p[i] >= threshold[NAMES[i]] and any(world[i] for world in worlds):
+            worlds = [world for world in worlds if world[i]]
+    sure = [all(world[i] for world in worlds) for i in range(len(p))]
+    return [known.get(name, sure[i] and bool(labels.targets[i])) for i, name in enumerate(NAMES)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    spec=SPECS,
+    known=st.lists(KNOWN, min_size=1, max_size=4),
+    threshold=st.fixed_dictionaries(dict.fromkeys(NAMES, PROBABILITY)),
+    p=st.lists(st.lists(PROBABILITY, min_size=8, max_size=8), min_size=4, max_size=4),
+    free=st.booleans(),
+)
+def test_many_pictures_are_decided_as_one_by_the_rules_and_as_enumeration_decides(spec, known, threshold, p, free):
+    """With probabilities of a model, which agree with the rules, and with any numbers at all, equal ones among them."""
+    labels = space_of(spec)
+    kept = [(each, worlds) for each in known if (worlds := possible(labels, each))]
+    assume(kept)
+    states = torch.stack([labels.states(each) for each, _ in kept])
+    decoder, rows = Decoder(labels, Calibration(thresholds=threshold)), torch.tensor(p[: len(kept)], dtype=torch.double)
+    if not free:
+        rows = decoder.probabilities((rows - 0.5) * 9, states)
+    found = decoder.labels(rows, states).tolist()
+    for (each, worlds), row, present in zip(kept, rows.tolist(), found, strict=True):
+        assert present == by_rules(labels, each, row, threshold) == by_enumeration(labels, worlds, each, row, threshold)
 
 
 @settings(max_examples=100, deadline=None)
@@ -94,7 +135,7 @@ def test_what_follows_is_true_in_every_possible_set_and_is_the_same_by_name_and_
     codes = {n: c == LabelState.POSITIVE for n, c in zip(NAMES, settle(states[None], labels)[0].tolist(), strict=True) if c}
     assert codes == follows
     logits = torch.linspace(-3, 3, 8)[None]
-    p = marginals(logits, states[None], labels)[0]
+    p = Decoder(labels).probabilities(logits, states[None])[0]
     assert all(float(p[labels.index(name)]) == present for name, present in follows.items())
     truth = torch.tensor([worlds[0]]).long() + 1
     assert scored(truth, states[None], labels)[0].tolist() == [name not in follows for name in NAMES]
@@ -123,5 +164,21 @@ def test_known_labels_that_contradict_each_other_through_a_third_are_refused_wit
 
 
 def test_a_threshold_of_zero_lets_nothing_through_that_a_known_label_excludes():
-    prediction = Prediction({"cat": 0.6, "poodle": 0.0}, {"dog": False}, 0.0, (), {}, (("poodle", "dog"),))
-    assert prediction.labels == ["cat"]
+    labels = LabelSpace(("cat", "poodle", "dog"), implications=(("poodle", "dog"),))
+    states = labels.states({"dog": False})[None]
+    assert Decoder(labels).labels(torch.tensor([[0.6, 0.0, 0.0]]), states, threshold=0.0).tolist() == [[True, False, False]]
+
+
+def test_of_an_exclusive_group_the_most_probable_label_is_present_and_of_equal_ones_the_first():
+    labels = LabelSpace(("cat", "dog", "ship", "star"), (), (Group("kind", ("ship", "dog", "cat"), exclusive=True),))
+    logits, states = torch.tensor([[-3.0, -3, -3, 0], [-3, -2.9, -3, -1]]), torch.zeros(2, 4, dtype=torch.long)
+    decoder = Decoder(labels)
+    present = decoder.labels(decoder.probabilities(logits, states), states)
+    assert present.tolist() == [[True, False, False, True], [False, True, False, False]]
+
+
+def test_a_row_whose_known_labels_contradict_each_other_keeps_them_and_costs_no_other_row():
+    labels = LabelSpace(("cat", "dog", "ship"), (), (Group("kind", ("cat", "dog", "ship"), exclusive=True),))
+    states = torch.tensor([[2, 2, 0], [1, 0, 0]])
+    found = Decoder(labels).labels(torch.tensor([[0.1, 0.2, 0.9], [0.0, 0.3, 0.7]]), states)
+    assert found[0, :2].tolist() == [True, True] and found[1].tolist() == [False, False, True]

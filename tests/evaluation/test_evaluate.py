@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from ctran.analysis.calibrate import entries
+from ctran.constraints.calibration import Calibration
+from ctran.constraints.decode import Decoder
 from ctran.constraints.exclusive import probabilities
 from ctran.data.loading import Batch
 from ctran.evaluation.evaluate import Answer, Entries, ask, predict, report
@@ -89,7 +91,7 @@ def test_what_follows_from_a_group_is_no_prediction_and_does_not_count(batches, 
     expected = (states == 0).numpy() & GROUPED.targets.numpy()
     expected[[0, 0, 3, 3, 8], [1, 5, 1, 5, 5]] = False
     assert (found.hidden == expected).all() and found.known[:, GROUPED.targets.numpy()].all()
-    p, _, counts = entries(truth, Answer(Evidence(), states, logits), GROUPED, np.ones(9))
+    p, _, counts = entries(truth, Answer(Evidence(), states, logits), Decoder(GROUPED))
     assert (counts == expected).all() and (p[[0, 0, 3, 8], [1, 5, 1, 5]] == [0, 0, 0, 1]).all()
 
 
@@ -132,7 +134,9 @@ def test_what_a_model_says_of_a_label_that_is_told_reaches_no_other():
     logits, states = torch.tensor([[3.0, -3.0]]), torch.tensor([[int(LabelState.NEGATIVE), 0]])
     found = Entries.of(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space)
     assert found.probabilities[0, 1] == pytest.approx(torch.tensor(-3.0).sigmoid().item())
-    p, _, _ = entries(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space, np.array([2.0]))
+    p, _, _ = entries(
+        torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), Decoder(space, Calibration(temperatures=(2.0,)))
+    )
     assert p[0, 1] == pytest.approx(torch.tensor(-1.5).sigmoid().item())
 
 

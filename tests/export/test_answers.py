@@ -14,7 +14,7 @@ from ctran.export import formats
 from ctran.export.card import OPEN
 from ctran.export.formats import FIRST
 from ctran.export.graphs import programs
-from ctran.export.parity import Parity, present
+from ctran.export.parity import Parity
 from ctran.export.write import ParityError, write
 from ctran.folders.exported import Exported
 from ctran.folders.runtimes import READERS
@@ -61,7 +61,7 @@ def test_an_exported_folder_predicts_what_the_model_predicts(form, tagger, folde
     for known in ({}, {"flag": True, "dog": False}, {"map": True, "ship": True}):
         for path in sorted(files.iterdir())[:2]:
             ours, theirs = tagger.predict(path, known), exported.predict(path, known)
-            assert list(ours.probabilities) == list(theirs.probabilities) and ours.exclusive == theirs.exclusive
+            assert list(ours.probabilities) == list(theirs.probabilities) and ours.labels == theirs.labels
             assert theirs.probabilities == pytest.approx(ours.probabilities, abs=1e-4)
     both = exported.predict_all([files / "0.png", files / "1.png"], {"flag": True})
     alone = [exported.predict(files / f"{n}.png", {"flag": True}) for n in range(2)]
@@ -181,13 +181,6 @@ def test_int8_that_answers_no_numbers_is_not_kept(space, files, tmp_path, monkey
     with pytest.raises(ParityError, match="logits differ by at most inf"):
         write(tagger, tmp_path / "out", "openvino", pictures_of(tagger, files), int8=True, calibrate=4)
     assert not list(tmp_path.iterdir())
-
-
-def test_of_an_exclusive_group_the_most_probable_label_counts_as_present(space):
-    logits, states = torch.full((2, len(space)), -3.0), torch.zeros(2, len(space), dtype=torch.long)
-    logits[1, space.index("dog")] = -2.9  # still below one half, of three
-    chosen = present(logits, states, space)
-    assert [[space.names[i] for i in row.nonzero()[:, 0]] for row in chosen] == [["cat"], ["dog"]]
 
 
 @pytest.mark.parametrize("form", READERS)

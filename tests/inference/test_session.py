@@ -11,10 +11,10 @@ from PIL import Image
 
 from ctran.analysis.influence import influence
 from ctran.analysis.suspects import left_out, suspects
+from ctran.constraints.calibration import Calibration
 from ctran.data.file_table import FEATURES
 from ctran.data.table import SampleTable
 from ctran.images.reading import BrokenImageError, as_image
-from ctran.inference.calibration import Calibration
 from ctran.inference.heatmap import enlargement
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
 from ctran.model import Features

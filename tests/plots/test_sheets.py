@@ -65,9 +65,9 @@ def test_a_name_longer_than_a_line_is_cut():
 
 
 def test_predictions_are_judged_by_what_is_known():
-    assert [judged(LabelState.POSITIVE, p) for p in (0.1, 0.9)] == [GOOD, GOOD]
-    assert [judged(LabelState.NEGATIVE, p) for p in (0.49, 0.5)] == [INK, BAD]
-    assert judged(LabelState.UNKNOWN, 0.9) == GREY
+    assert [judged(LabelState.POSITIVE, present) for present in (False, True)] == [GOOD, GOOD]
+    assert [judged(LabelState.NEGATIVE, present) for present in (False, True)] == [INK, BAD]
+    assert judged(LabelState.UNKNOWN, True) == GREY
 
 
 def test_pictures_of_data_bear_odd_names_many_labels_and_labels_without_a_positive(rng, tmp_path):

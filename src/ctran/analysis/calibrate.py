@@ -13,19 +13,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran import metrics
-from ctran.constraints.decode import marginals, scored
-from ctran.constraints.implications import settle
-from ctran.data.loading import PictureSet, loader
-from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import Answer, predict
-from ctran.folders.tagger import Tagger
-from ctran.inference.calibration import (
-    Calibration,
+from ctran.analysis.fits import (
     expected_calibration_error,
     fit_temperature,
     fit_thresholds,
     nats,
 )
+from ctran.constraints.calibration import Calibration
+from ctran.constraints.decode import Decoder, scored
+from ctran.constraints.implications import settle
+from ctran.data.loading import PictureSet, loader
+from ctran.data.table import SampleTable
+from ctran.evaluation.evaluate import Answer, predict
+from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import Evidence
 from ctran.progress import track
@@ -47,7 +47,8 @@ class Quality:
         temperature: that logits are divided by there, mean over the pictures.
         ece_before, ece_after: expected calibration error of single labels, 0 to 1.
         CF1_half, OF1_half: in percent, from one half on, as the paper counts.
-        CF1_own, OF1_own: with the fitted thresholds, on calibrated probabilities.
+        CF1_own, OF1_own: with the fitted thresholds, on calibrated probabilities, as
+            ``predict`` decides (:meth:`~ctran.constraints.decode.Decoder.labels`).
     """
 
     known_share: float
@@ -156,7 +157,7 @@ def _thresholds(
     counts = torch.stack([scored(truth, a.states, labels) & labels.targets for a in found]).any(dim=0)
     if reason := _too_few(truth, counts):
         return {}, reason
-    parts = (entries(truth, a, labels, calibration.temperature_at(a.given.double().numpy())) for a in found)
+    parts = (entries(truth, a, Decoder(labels, calibration)) for a in found)
     p, hits, here = (np.concatenate(part) for part in zip(*parts, strict=True))
     one_of = {name for group in labels.groups if group.exclusive for name in group.labels}
     alone = np.array([name not in one_of for name in labels.names])
@@ -183,30 +184,24 @@ def _mean_f1(called: Bool[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"],
 
 
 def entries(
-    truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace, temperature: Float[np.ndarray, " N"]
+    truth: Int[Tensor, "N L"], answer: Answer, decoder: Decoder
 ) -> tuple[Float[np.ndarray, "N L"], Bool[np.ndarray, "N L"], Bool[np.ndarray, "N L"]]:
-    """Probabilities, which are positive, and which count: hidden target labels that somebody looked for.
-
-    Args:
-        temperature: of each picture.
-    """
-    scaled = answer.logits.double() / torch.from_numpy(temperature)[:, None]
-    counts = scored(truth, answer.states, labels) & labels.targets
-    return marginals(scaled, answer.states, labels).numpy(), (truth == LabelState.POSITIVE).numpy(), counts.numpy()
+    """Probabilities, which are positive, and which count: hidden target labels whose truth is known."""
+    counts = scored(truth, answer.states, decoder.space) & decoder.space.targets
+    return answer.probabilities(decoder).numpy(), (truth == LabelState.POSITIVE).numpy(), counts.numpy()
 
 
 def qualities(
     truth: Int[Tensor, "N L"], found: Sequence[Answer], labels: LabelSpace, calibration: Calibration
 ) -> list[Quality]:
     """What ``calibration`` is worth, share by share, on pictures that it was not fitted on."""
-    own = np.array([calibration.thresholds.get(name, 0.5) for name in labels.names])
-    rows = list[Quality]()
+    decoder, rows = Decoder(labels, calibration), list[Quality]()
     for answer in found:
         temperature = calibration.temperature_at(answer.given.double().numpy())
-        before, positive, counts = entries(truth, answer, labels, np.ones(len(truth)))
-        after, *_ = entries(truth, answer, labels, temperature)
+        before, positive, counts = entries(truth, answer, Decoder(labels))
+        after, *_ = entries(truth, answer, decoder)
         half = metrics.measure(before, positive, counts)
-        fitted = metrics.measure(after - own + 0.5, positive, counts)  # moves each label's threshold to one half
+        fitted = metrics.measure(answer.present(decoder).double().numpy(), positive, counts)
         worse, better = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
         scores = (half.CF1, fitted.CF1, half.OF1, fitted.OF1)
         rows.append(Quality(_share(answer), float(temperature.mean()), worse, better, *scores))

@@ -125,7 +125,7 @@ def examples(options: argparse.Namespace) -> int:
         evidence = Evidence(groups=options.known_groups)
     found = make_examples(tagger, table, rows, evidence, seed=seed)
     example_sheet(found, tagger.labels, evidence, png)
-    header = ("picture", "setting", "label", "probability", "told", "truth")
+    header = ("picture", "setting", "label", "probability", "present", "told", "truth")
     save_rows(header, example_rows(found, tagger.labels, evidence), csv)
     print(f"{png} and {csv.name}")
     return 0

@@ -1,6 +1,5 @@
 """From what a model predicts in one setting to what metrics count."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from ctran import metrics
 from ctran.constraints import exclusive
-from ctran.constraints.decode import marginals, scored
+from ctran.constraints.decode import Decoder, known_share_of, scored
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import Evidence, counted
 from ctran.metrics import Table
@@ -36,36 +35,15 @@ class Answer:
     @property
     def given(self) -> Float[Tensor, " N"]:
         """:attr:`shares`, where there are none those of :attr:`states`."""
-        return known_share(self.states) if self.shares is None else self.shares
+        return known_share_of(self.states) if self.shares is None else self.shares
 
+    def probabilities(self, decoder: Decoder) -> Float[Tensor, "N L"]:
+        """Of each label, 0 to 1, float64, on the processor."""
+        return decoder.probabilities(self.logits.double().cpu(), self.states.cpu(), known_share=self.given)
 
-def known_share(states: Int[Tensor, "N L"]) -> Float[Tensor, " N"]:
-    """Share of the labels of each picture that are known in ``states``, 0 to 1."""
-    return (states != LabelState.UNKNOWN).float().mean(dim=1)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """From which probability on each label is called present.
-
-    Args:
-        temperature: from shares of known labels to temperatures.
-        thresholds: of each label; of an exclusive group the most probable label is present.
-    """
-
-    temperature: Callable[[Float[np.ndarray, " N"]], Float[np.ndarray, " N"]]
-    thresholds: Float[np.ndarray, " L"]
-
-    def calls(self, answer: Answer, labels: LabelSpace) -> Bool[np.ndarray, "N L"]:
-        """Labels that are called present."""
-        temperatures = torch.from_numpy(self.temperature(answer.given.double().cpu().numpy()))[:, None]
-        p = marginals(answer.logits.double().cpu() / temperatures, answer.states.cpu(), labels).numpy()
-        called = p >= self.thresholds
-        for members in labels.exclusive:
-            called[:, members] = p[:, members] == p[:, members].max(axis=1, keepdims=True)
-        for child, parent in labels.implied.tolist():
-            called[:, parent] |= called[:, child]
-        return called
+    def present(self, decoder: Decoder) -> Bool[Tensor, "N L"]:
+        """Labels that are predicted to be present, or known to be; on the processor."""
+        return decoder.labels(self.probabilities(decoder), self.states)
 
 
 @dataclass(frozen=True)
@@ -83,7 +61,7 @@ class Entries:
         from what is given (``hidden``, :func:`ctran.constraints.decode.scored`)."""
         states, logits = answer.states.to(truth.device), answer.logits.double()
         shown = exclusive.probabilities(logits, states, labels.exclusive)  # `everything` counts given entries by the logits
-        p = torch.where(states == LabelState.UNKNOWN, marginals(logits, states, labels), shown)
+        p = torch.where(states == LabelState.UNKNOWN, Decoder(labels).probabilities(logits, states), shown)
         return cls._with(p, truth, scored(truth, states, labels), labels)
 
     @classmethod

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ctran import metrics
 from ctran.constraints import implications
+from ctran.constraints.decode import Decoder, known_share_of
 from ctran.data.coverage import Coverage
 from ctran.data.loading import Batch
-from ctran.evaluation.entries import Answer, Decision, Entries, known_share
+from ctran.evaluation.entries import Answer, Entries
 from ctran.evaluation.report import DECIDED, Report, Setting
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import Evidence, known_labels, tell
@@ -49,7 +50,7 @@ def ask(
             known = known_labels(evidence, truth, ids, labels, seed=seed + draw, scores=scores)
             given = tell(truth, known)
             states = implications.complete(given, labels.implied)
-            yield Answer(evidence, states, model.predict_labels(features, states).float(), known_share(given))
+            yield Answer(evidence, states, model.predict_labels(features, states).float(), known_share_of(given))
 
 
 @torch.no_grad()
@@ -107,7 +108,7 @@ def setting_of(
     presets: Sequence[str] = (),
     intervals: int = 0,
     left_out: Collection[str] = (),
-    decision: Decision | None = None,
+    decoder: Decoder | None = None,
 ) -> Setting:
     """One row of a report, from all draws of one setting. Arguments as in :func:`report`."""
     kept = np.array([name not in left_out for name in labels.names])
@@ -129,9 +130,9 @@ def setting_of(
         hidden.append(table)
         untold = np.array_equal(entries.hidden, entries.known)
         everything.append(table if untold else metrics.measure(entries.probabilities, entries.positive, entries.known & kept))
-        if decision is not None:
-            called = decision.calls(answer, labels)
-            own.append(metrics.measure(called.astype(float), entries.positive, entries.hidden & kept))
+        if decoder is not None:
+            present = answer.present(decoder).double().numpy()
+            own.append(metrics.measure(present, entries.positive, entries.hidden & kept))
         told.append(float((answer.states != LabelState.UNKNOWN).sum() / len(truth)))
         as_published = Entries.published(truth, answer, labels) if presets else entries
         for preset in presets:
@@ -175,7 +176,7 @@ def report(
     presets: Sequence[str] = (),
     intervals: int = 0,
     left_out: Mapping[str, Collection[str]] | None = None,
-    decision: Decision | None = None,
+    decoder: Decoder | None = None,
 ) -> Report:
     """Metrics from what :func:`predict` returns.
 
@@ -183,13 +184,14 @@ def report(
         presets: published definitions to count by as well, names of :data:`ctran.metrics.PRESETS`.
         intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
         left_out: reason -> names of labels that count in no mean but those of the published definitions.
-        decision: the model's own temperatures and thresholds, by which precision, recall and F1 are counted as well.
+        decoder: of the model, by whose temperatures and thresholds precision, recall and F1 are counted as well; None where it
+            has none.
     """
     draws: dict[Evidence, list[Answer]] = {}
     for answer in answers:
         draws.setdefault(answer.evidence, []).append(answer)
     reasons = {name: reason for reason, names in (left_out or {}).items() for name in names}
-    options: dict[str, Any] = {"presets": presets, "intervals": intervals, "left_out": reasons, "decision": decision}
+    options: dict[str, Any] = {"presets": presets, "intervals": intervals, "left_out": reasons, "decoder": decoder}
     settings = [setting_of(truth, found, labels, **options) for found in draws.values()]
     in_groups = torch.zeros(len(labels), dtype=torch.bool)
     for members in labels.exclusive:

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ctran.constraints.decode import marginals
+from ctran.constraints.decode import Decoder
 from ctran.export.pictures import Pictures
 from ctran.folders.exported import Exported
 from ctran.inference.predictor import Predictor
-from ctran.labels import LabelSpace, LabelState
+from ctran.labels import LabelState
 from ctran.model import Features
 
 SHARES = (0.0, 0.25, 0.75)
@@ -27,8 +27,8 @@ class Parity:
     Args:
         pictures: how many were compared, each in all of :data:`SHARES`.
         logits: largest absolute difference.
-        changed: share of the labels not told that would be called present by one and absent by the other: from a probability of
-            0.5 on, and of an exclusive group the most probable.
+        changed: share of the labels not known that are present by one and absent by the other, with the model's temperatures
+            and thresholds (:class:`~ctran.constraints.decode.Decoder`).
     """
 
     pictures: int
@@ -61,21 +61,15 @@ def measure(tagger: Predictor, exported: Exported, pictures: Pictures, count: in
     for exact, found, states in _answers(tagger, exported, pictures, chosen):
         difference = (found - exact).abs().max()
         largest = max(largest, float(difference)) if difference.isfinite() else float("inf")
-        before, after = (present(logits, states, tagger.labels) for logits in (exact, found))
+        before, after = (_present(tagger.decoder, logits, states) for logits in (exact, found))
         asked = (states == LabelState.UNKNOWN) & tagger.labels.targets
         changed += int(((before != after) & asked).sum())
         decided += int(asked.sum())
     return Parity(len(chosen), largest, changed / max(1, decided))
 
 
-def present(logits: Float[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Bool[Tensor, "R L"]:
-    """Labels that are called present, as :attr:`ctran.inference.prediction.Prediction.labels` has it."""
-    likely = marginals(logits, states, labels)
-    chosen = likely >= 0.5
-    for members in labels.exclusive:
-        best = likely[:, members].argmax(dim=1, keepdim=True)
-        chosen[:, members] = torch.zeros_like(chosen[:, members]).scatter(1, best, value=True)
-    return chosen
+def _present(decoder: Decoder, logits: Float[Tensor, "R L"], states: Int[Tensor, "R L"]) -> Bool[Tensor, "R L"]:
+    return decoder.labels(decoder.probabilities(logits, states), states)
 
 
 def _answers(

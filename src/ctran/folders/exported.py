@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ctran.constraints.calibration import Calibration
 from ctran.errors import UserError
 from ctran.folders.model_folder import ModelFolderError
 from ctran.folders.runtimes import READERS, Graph
 from ctran.folders.tagger import Tagger, tuples
 from ctran.images.transforms import Preprocessing
-from ctran.inference.calibration import Calibration
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features, Method

@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ctran import methods, registry
+from ctran.constraints.calibration import Calibration
 from ctran.data.coverage import Unlearnable
 from ctran.devices import find_device
 from ctran.folders.card import model_card
 from ctran.folders.model_folder import ModelFolderError, replacing
 from ctran.folders.runtimes import READERS
 from ctran.images.transforms import Preprocessing
-from ctran.inference.calibration import Calibration
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace

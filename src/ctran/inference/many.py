@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from ctran.constraints.decode import Threshold
 from ctran.errors import UserError, UserTypeError
 from ctran.images.reading import BrokenImageError, Source
-from ctran.inference.prediction import Prediction, Threshold
+from ctran.inference.prediction import Prediction
 from ctran.labels import Known, booleans
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def predict_each(
         raise UserError(f"errors: expected 'raise' or 'return', got {errors!r}")
     known = booleans(known or {})
     states = predictor.labels.states(known)
-    predictor.prediction(torch.zeros(len(predictor.labels)), known, threshold=threshold)  # refuses a wrong threshold
+    predictor.decoder.thresholds(threshold)  # refuses a wrong one
 
     def batches() -> Iterator[Prediction | BrokenImageError]:
         rest = iter(images)
@@ -48,11 +49,12 @@ def predict_each(
                     if errors == "raise":
                         raise
                     broken[place] = error
-            rows: Iterator[Tensor] = iter(())
+            found: Iterator[Prediction] = iter(())
             if squares:
                 features = predictor.encode_images(torch.stack(squares))
-                rows = iter(predictor.marginals(features, states.expand(len(squares), -1)))
+                rows = predictor.marginals(features, states.expand(len(squares), -1))
+                found = iter(predictor.predictions(rows, [known] * len(squares), threshold=threshold))
             for place in range(len(some)):
-                yield broken[place] if place in broken else predictor.prediction(next(rows), known, threshold=threshold)
+                yield broken[place] if place in broken else next(found)
 
     return batches()

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from ctran.constraints import implications
-from ctran.constraints.decode import marginals
+from ctran.constraints.calibration import Calibration
+from ctran.constraints.decode import Decoder, Threshold
 from ctran.errors import UserError, UserTypeError
 from ctran.images.inputs import label_of
 from ctran.images.reading import BrokenImageError, Source, held, open_pixels
 from ctran.images.transforms import Preprocessing
 from ctran.inference import heatmap
-from ctran.inference.calibration import Calibration
 from ctran.inference.heatmap import Picture
 from ctran.inference.many import BATCH, Errors, predict_each
-from ctran.inference.prediction import Prediction, Threshold
+from ctran.inference.prediction import Prediction
 from ctran.inference.session import Session
 from ctran.labels import Known, LabelSpace
 from ctran.model import Features, Method
@@ -52,6 +52,11 @@ class Predictor:
         where = f"read from {self.folder}" if self.folder is not None else "not read from a folder"
         size = f"{self.preprocessing.size} x {self.preprocessing.size} pixels"
         return f"<{type(self).__name__}: {self.kind}, {len(self.labels)} labels, {size}, {where}>"
+
+    @property
+    def decoder(self) -> Decoder:
+        """From the model's logits to probabilities and labels."""
+        return Decoder(self.labels, self.calibration)
 
     @property
     def device(self) -> torch.device:
@@ -190,9 +195,7 @@ class Predictor:
             raise UserError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
         told = implications.complete(states, self.labels.implied).to(self.device)
         logits = self.model.predict_labels(features, told).float()
-        if self.calibration is not None:  # by the share that people told, as it was fitted, not by what follows from it
-            logits = logits / self.calibration.temperature_of(states)[:, None].to(logits.device)
-        return marginals(logits, told, self.labels).cpu()
+        return self.decoder.probabilities(logits, states.to(self.device)).cpu()
 
     @torch.inference_mode()
     def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:
@@ -256,28 +259,20 @@ class Predictor:
 
     def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: Threshold = None) -> Prediction:
         """One row of :meth:`marginals` by name; labels that are never asked for are left out."""
-        order = [i for i in row.argsort(descending=True, stable=True).tolist() if self.labels.targets[i]]
-        names = [(self.labels.names[i], i) for i in order]
-        own = dict(self.calibration.thresholds) if self.calibration is not None else {}
-        if isinstance(threshold, Mapping):
-            own |= self._thresholds(threshold)
-            threshold = None
-        elif threshold is not None:
-            if not 0 <= threshold <= 1:
-                raise UserError(f"threshold: expected a probability from 0 to 1, got {threshold}")
-            own = {}
-        return Prediction(
-            {name: float(row[i]) for name, i in names if name not in known},
-            dict(known),
-            0.5 if threshold is None else threshold,
-            tuple(g.labels for g in self.labels.groups if g.exclusive),
-            own,
-            self.labels.implied_names,
-        )
+        return self.predictions(row[None], [known], threshold=threshold)[0]
 
-    def _thresholds(self, given: Mapping[str, float]) -> dict[str, float]:
-        for name, value in given.items():
-            self.labels.index(name)
-            if not 0 <= value <= 1:
-                raise UserError(f"threshold of {name!r}: expected a probability from 0 to 1, got {value}")
-        return dict(given)
+    def predictions(
+        self, rows: Float[Tensor, "R L"], known: Sequence[Mapping[str, bool]], *, threshold: Threshold = None
+    ) -> list[Prediction]:
+        """Rows of :meth:`marginals` by name, each with what was known."""
+        states = [self.labels.states(each) for each in known]
+        states = torch.stack(states) if states else torch.zeros(0, len(self.labels), dtype=torch.long)
+        present = self.decoder.labels(rows, states, threshold=threshold)
+        return [self._named(*each) for each in zip(rows, present, known, strict=True)]
+
+    def _named(self, row: Float[Tensor, " L"], present: Bool[Tensor, " L"], known: Mapping[str, bool]) -> Prediction:
+        order = [i for i in row.argsort(descending=True, stable=True).tolist() if self.labels.targets[i]]
+        chance, here, names = row.tolist(), present.tolist(), self.labels.names
+        asked = [i for i in order if names[i] not in known]
+        labels = [name for name, given in known.items() if given] + [names[i] for i in asked if here[i]]
+        return Prediction({names[i]: chance[i] for i in asked}, dict(known), labels)

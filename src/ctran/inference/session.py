@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from ctran.constraints.decode import Threshold
 from ctran.errors import UserError
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, Question
 from ctran.inference.heatmap import Picture, enlarged, enlargement
-from ctran.inference.prediction import Prediction, Threshold
+from ctran.inference.prediction import Prediction
 from ctran.labels import Known, LabelSpace, LabelState, booleans
 from ctran.model import Features
 

@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ctran.constraints.decode import marginals
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import Answer, predict
+from ctran.evaluation.evaluate import predict
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import Evidence
 from ctran.plots.sheets import annotation
@@ -40,6 +39,7 @@ class Example:
         truth: :class:`~ctran.labels.LabelState` codes.
         told: what the model was told in the second setting; in the first it was told nothing.
         regular, given: probabilities of the first and of the second setting, 0 to 1.
+        regular_present, given_present: labels that are present, as ``predict`` decides.
     """
 
     id: str
@@ -48,6 +48,8 @@ class Example:
     told: Int[Tensor, " L"]
     regular: Float[Tensor, " L"]
     given: Float[Tensor, " L"]
+    regular_present: Bool[Tensor, " L"]
+    given_present: Bool[Tensor, " L"]
 
 
 def make_examples(
@@ -58,33 +60,28 @@ def make_examples(
     batches = loader(PictureSet(chosen, tagger.labels, tagger.preprocessing), batch_size=8)
     on_device = (batch.to(tagger.device) for batch in batches)
     truth, answers = predict(tagger.model, on_device, chosen.ids, tagger.labels, [Evidence(), evidence], seed=seed)
-    regular, given = (_predicted(tagger, answer) for answer in answers)
     told = answers[1].states.cpu()
-    return [
-        Example(name, chosen.picture(i), truth[i].cpu(), told[i], regular[i], given[i]) for i, name in enumerate(chosen.ids)
-    ]
-
-
-def _predicted(tagger: "Tagger", answer: Answer) -> Float[Tensor, "N L"]:
-    """Probabilities as :meth:`~ctran.inference.predictor.Predictor.predict` gives them, the model's temperatures included."""
-    logits, calibration = answer.logits.cpu(), tagger.calibration
-    if calibration is not None:
-        temperatures = torch.from_numpy(calibration.temperature_at(answer.given.cpu().numpy()))
-        logits = logits / temperatures[:, None].to(logits)
-    return marginals(logits, answer.states.cpu(), tagger.labels)
+    probabilities = [answer.probabilities(tagger.decoder) for answer in answers]
+    present = [answer.present(tagger.decoder) for answer in answers]
+    columns = zip(chosen.ids, truth.cpu(), told, *probabilities, *present, strict=True)
+    return [Example(name, chosen.picture(i), *rest) for i, (name, *rest) in enumerate(columns)]
 
 
 def example_rows(examples: Sequence[Example], labels: LabelSpace, evidence: Evidence) -> list[list[object]]:
-    """Rows of the CSV file: picture, setting, label, probability, told, truth; no probability of what was told, or extra."""
+    """Rows of the CSV file: picture, setting, label, probability, present, told, truth; no probability of what was told, or
+    extra."""
     targets = labels.targets.tolist()
     rows: list[list[object]] = []
     for each in examples:
         nothing = torch.zeros_like(each.told)
-        for setting, said, told in (("regular", each.regular, nothing), (str(evidence), each.given, each.told)):
-            columns = (labels.names, targets, said.tolist(), told.tolist(), each.truth.tolist())
-            for name, target, p, code, true in zip(*columns, strict=True):
+        for setting, said, present, told in (
+            ("regular", each.regular, each.regular_present, nothing),
+            (str(evidence), each.given, each.given_present, each.told),
+        ):
+            columns = (labels.names, targets, said.tolist(), present.tolist(), told.tolist(), each.truth.tolist())
+            for name, target, p, here, code, true in zip(*columns, strict=True):
                 chance = f"{p:.6f}" if target and code == LabelState.UNKNOWN else ""
-                rows.append([each.id, setting, name, chance, WORDS[code], WORDS[true]])
+                rows.append([each.id, setting, name, chance, int(here), WORDS[code], WORDS[true]])
     return rows
 
 
@@ -94,7 +91,7 @@ def example_sheet(examples: Sequence[Example], labels: LabelSpace, evidence: Evi
     height = 2.5 + 0.25 * max(len(lines) for lines in notes)
     figure = Figure(figsize=(11, height * len(examples) + 0.6), layout="constrained")
     figure.suptitle(
-        "probabilities in percent; green: annotated, red: from 50 % on, yet annotated as absent, grey: not checked, blue: told",
+        "probabilities in percent; green: annotated, red: predicted, yet annotated absent, grey: not checked, blue: told",
         fontsize=8,
     )
     grid = figure.subplots(len(examples), 4, squeeze=False, width_ratios=[1, 1.25, 1, 1.25])
@@ -106,11 +103,11 @@ def example_sheet(examples: Sequence[Example], labels: LabelSpace, evidence: Evi
         for place, (text, colour) in enumerate(lines):
             write(picture, place, text, colour)
         write_told(told, each, labels)
-        for axes, said, states, before in (
-            (regular, each.regular, torch.zeros_like(each.told), None),
-            (given, each.given, each.told, each.regular),
+        for axes, said, present, states, before in (
+            (regular, each.regular, each.regular_present, torch.zeros_like(each.told), None),
+            (given, each.given, each.given_present, each.told, each.regular),
         ):
-            bars(axes, said, labels.targets & (states == LabelState.UNKNOWN), each.truth, labels, before)
+            bars(axes, said, present, labels.targets & (states == LabelState.UNKNOWN), each.truth, labels, before)
     for axes, title in zip(grid[0], ("annotated", "told nothing", f"told ({evidence})", "then"), strict=True):
         axes.set_title(title, fontsize=9, loc="left")
     save_figure(figure, path)
@@ -119,6 +116,7 @@ def example_sheet(examples: Sequence[Example], labels: LabelSpace, evidence: Evi
 def bars(
     axes: Axes,
     said: Float[Tensor, " L"],
+    present: Bool[Tensor, " L"],
     asked: Bool[Tensor, " L"],
     truth: Int[Tensor, " L"],
     labels: LabelSpace,
@@ -129,7 +127,7 @@ def bars(
     order = order[asked[order]][:ROWS].tolist()
     for place, i in enumerate(order):
         p = float(said[i])
-        colour = judged(LabelState(int(truth[i])), p)
+        colour = judged(LabelState(int(truth[i])), bool(present[i]))
         axes.barh(place, p, height=0.8, color=colour, alpha=0.22, lw=0)
         axes.text(0.01, place, labels.names[i], fontsize=8, va="center", color=colour, parse_math=False)
         change = round(100 * p) - round(100 * float(before[i])) if before is not None else 0

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import ImageOps
 
 from ctran.data.table import SampleTable
+from ctran.inference.prediction import Prediction
 from ctran.labels import LabelSpace, LabelState
 from ctran.plots.style import GREY, INK, judged, save_figure, write
 
@@ -36,18 +37,35 @@ def grid(count: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
 
 def contact_sheet(tagger: "Tagger", table: SampleTable, path: Path, *, count: int = 20) -> None:
     """The first ``count`` pictures with their five most probable labels; green where the annotation agrees, red where not."""
+    save_figure(contact_figure(tagger, table, count=count), path)
+
+
+def contact_figure(tagger: "Tagger", table: SampleTable, *, count: int = 20) -> Figure:
+    """:func:`contact_sheet` before it is written."""
     title = (
-        "the five most probable labels, in percent; green: annotated, red: from 50 % on, yet not annotated, grey: not checked"
+        "the five most probable labels, in percent; green: annotated, red: predicted, yet annotated absent, grey: not checked"
     )
     figure, places = grid(min(count, len(table)), 3.2, title)
     truth = table.truth_for(tagger.labels)
     for number, axes in enumerate(places):
         picture, (codes,) = table.picture(number), truth.rows([number])
         axes.imshow(ImageOps.pad(picture, (SIDE, SIDE), color="white"))
-        for place, (name, p) in enumerate(tagger.predict(picture).top(5).items()):
-            state = LabelState(int(codes[tagger.labels.index(name)]))
-            write(axes, place, f"{name} {100 * p:.0f}", judged(state, p))
-    save_figure(figure, path)
+        for place, (text, colour) in enumerate(predicted_lines(tagger.predict(picture), tagger.labels, codes.tolist())):
+            write(axes, place, text, colour)
+    return figure
+
+
+def predicted_lines(prediction: Prediction, labels: LabelSpace, codes: list[int], *, count: int = 5) -> list[tuple[str, str]]:
+    """Lines and their colours: the most probable labels of one picture, in percent.
+
+    Args:
+        codes: its truth, one :class:`~ctran.labels.LabelState` code a label.
+    """
+    present = set(prediction.labels)
+    return [
+        (f"{name} {100 * p:.0f}", judged(LabelState(codes[labels.index(name)]), name in present))
+        for name, p in prediction.top(count).items()
+    ]
 
 
 def annotation_sheet(table: SampleTable, path: Path, *, count: int = 20, seed: int = 0) -> list[str]:

@@ -40,8 +40,8 @@ def write(axes: Axes, line: int, text: str, colour: str) -> None:
     axes.text(0, -0.05 - 0.1 * line, text, transform=axes.transAxes, fontsize=8, color=colour, va="top", parse_math=False)
 
 
-def judged(state: LabelState, p: float) -> str:
-    """Colour of a prediction: green if annotated, else red from 50 % on and ink below; grey where nobody looked."""
+def judged(state: LabelState, present: bool) -> str:
+    """Colour of a prediction: green if annotated, else red where it is present and ink where not; grey where nobody looked."""
     if state == LabelState.NEGATIVE:
-        return BAD if p >= 0.5 else INK
+        return BAD if present else INK
     return GOOD if state == LabelState.POSITIVE else GREY

@@ -146,15 +146,17 @@ def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answe
             errors[number] = error
     if not squares:
         raise next(iter(errors.values()))
-    found = iter(predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows)))
+    known = [image.known for number, image in enumerate(body.images) if number not in errors]
+    marginals = predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows))
+    found = iter(predictor.predictions(marginals, known, threshold=body.thresholds))
 
-    def one(number: int, image: schemas.Encoded) -> schemas.Answer | schemas.Failed:
+    def one(number: int) -> schemas.Answer | schemas.Failed:
         if number in errors:
             text = str(errors[number])
             return schemas.Failed(error=brief(text if text.startswith("images[") else f"images[{number}]: {text}", 500))
-        return schemas.Answer(**answer(predictor.prediction(next(found), image.known, threshold=body.thresholds)))
+        return schemas.Answer(**answer(next(found)))
 
-    return [one(number, image) for number, image in enumerate(body.images)]
+    return [one(number) for number in range(len(body.images))]
 
 
 def _decoded(data: str, number: int) -> bytes:

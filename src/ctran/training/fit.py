@@ -24,7 +24,7 @@ from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
 from ctran.training.lock import RunFolderError, locked
-from ctran.training.matching import match_labels, own_decision
+from ctran.training.matching import match_labels, own_decoder
 from ctran.training.options import Evaluation
 from ctran.training.pipeline import Ingredients, build_tables, prepare, training_device
 from ctran.training.processes import processes
@@ -198,7 +198,7 @@ def evaluate_run(
         presets=options.presets,
         intervals=intervals,
         left_out={**tagger.unlearnable.reasons, **coverage.left_out},
-        decision=own_decision(tagger),
+        decoder=own_decoder(tagger),
     )
     coverage = replace(found.coverage, foreign=coverage.foreign, hints=coverage.hints)
     return replace(found, split=split, seed=options.seed, coverage=coverage)

@@ -1,14 +1,12 @@
-"""What an evaluation must know of a model beyond its logits: which labels the data share with it, and its own decisions."""
+"""What an evaluation must know of a model beyond its logits: which labels the data share with it, and its own decoder."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from ctran.constraints.decode import Decoder
 from ctran.data.coverage import Coverage, nearest_names
 from ctran.data.table import DataError
-from ctran.evaluation.entries import Decision
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
 from ctran.training.recipe import Recipe, RecipeError, read_recipe
@@ -35,13 +33,9 @@ def match_labels(model: LabelSpace, data: LabelSpace) -> Coverage:
     return coverage
 
 
-def own_decision(tagger: Tagger) -> Decision | None:
+def own_decoder(tagger: Tagger) -> Decoder | None:
     """The temperatures and thresholds that ``ctran calibrate`` fitted; None where nothing is fitted."""
-    calibration = tagger.calibration
-    if calibration is None or (not calibration.thresholds and set(calibration.temperatures) == {1.0}):
-        return None
-    thresholds = np.array([calibration.thresholds.get(name, 0.5) for name in tagger.labels.names])
-    return Decision(calibration.temperature_at, thresholds)
+    return None if tagger.calibration is None or tagger.calibration.changes_nothing else tagger.decoder
 
 
 def adopt(model: LabelSpace, data: LabelSpace) -> LabelSpace:

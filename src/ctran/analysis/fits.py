@@ -1,13 +1,6 @@
-"""Fitted numbers: temperatures that make probabilities mean something, thresholds from where on a label counts as present.
+"""Fits of temperatures and thresholds, and the calibration error that says what they are worth."""
 
-Plain data in the model folder (``calibration.json``), fitted on ``val`` by ``ctran calibrate``.
-"""
-
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,81 +8,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.constraints.exclusive import cross_entropy
-from ctran.errors import UserError
-from ctran.files import write_text
-from ctran.labels import LabelSpace, LabelState
 from ctran.losses.label_loss import bce, label_loss
 from ctran.masking import counted
 
-FORMAT = 1
 BINS = 15
 """Of equal width, for the expected calibration error."""
 PRIOR = 20
 """Positive entries of a label at which its annotation and the calibrated probabilities count the same for its threshold."""
 STEPS = 50
 """Of the fit of one temperature; it has converged long before."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What :func:`fit_temperature` and :func:`fit_thresholds` found.
-
-    Args:
-        known_shares: shares of known labels at which temperatures were fitted, increasing: of the labels given, without
-            what follows from them by implications or groups, in fitting and in use alike.
-        temperatures: what logits are divided by at each; between them by linear interpolation.
-        thresholds: label name -> probability from which on it counts as present; one half for labels not named.
-        rule: how thresholds were chosen.
-        reasons: what was not fitted, and why.
-    """
-
-    known_shares: tuple[float, ...] = (0.0,)
-    temperatures: tuple[float, ...] = (1.0,)
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    rule: str = "one half"
-    reasons: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.known_shares) != len(self.temperatures) or not self.known_shares:
-            raise UserError(f"expected a temperature a share, got {len(self.known_shares)} and {len(self.temperatures)}")
-        if any(a >= b for a, b in zip(self.known_shares, self.known_shares[1:], strict=False)):
-            raise UserError(f"known shares must increase, got {list(self.known_shares)}")
-        if bad := [t for t in self.temperatures if not 0 < t < float("inf")]:
-            raise UserError(f"a temperature is greater than 0, got {bad[0]}")
-        if wrong := [(name, t) for name, t in self.thresholds.items() if not 0 <= t <= 1]:
-            raise UserError(f"a threshold lies between 0 and 1, got {wrong[0][1]} for {wrong[0][0]!r}")
-
-    def temperature_of(self, states: Int[Tensor, "R L"]) -> Float[Tensor, " R"]:
-        """Temperature of each row, by the share of its labels that is known in ``states``, which are those that were given:
-        without what follows from them."""
-        share = (states != LabelState.UNKNOWN).float().mean(dim=1).cpu().numpy()
-        return torch.from_numpy(self.temperature_at(share)).to(states.device, torch.float32)
-
-    def temperature_at(self, known_share: Float[np.ndarray, " R"]) -> Float[np.ndarray, " R"]:
-        """Temperature at shares of known labels."""
-        return np.interp(known_share, self.known_shares, self.temperatures)
-
-    def save(self, path: Path) -> None:
-        """Write as JSON, in one step."""
-        write_text(path, json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"format": FORMAT, **asdict(self), "thresholds": dict(self.thresholds)}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any], labels: LabelSpace) -> "Calibration":
-        """Of what :meth:`as_dict` gave, for a model with these labels.
-
-        Raises:
-            ValueError: another format; :class:`~ctran.labels.UnknownLabelError` for a threshold of no label.
-        """
-        if content.get("format") != FORMAT:
-            raise UserError(f"calibration has format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")
-        for name in content["thresholds"]:
-            labels.index(name)
-        shares, temperatures = tuple(content["known_shares"]), tuple(content["temperatures"])
-        return cls(shares, temperatures, dict(content["thresholds"]), content["rule"], tuple(content.get("reasons", ())))
 
 
 def fit_temperature(
