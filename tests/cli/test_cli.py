@@ -118,8 +118,6 @@ def test_the_value_of_white_changes_a_deep_picture(run, capsys, tmp_path):
         (["predict", "{run}", "{picture}", "--known", "rde=yes"], "unknown label 'rde'; did you mean 'red'?"),
         (["predict", "{run}", "{picture}", "--known", "red"], "--known takes LABEL=yes or LABEL=no, got 'red'"),
         (["predict", "/no/where", "{picture}"], "/no/where is no model folder"),
-        (["evaluate", "{run}", "--known-share", "150"], "percentages from 0 to 100, got 150"),
-        (["evaluate", "{run}", "--known-share", "0.25"], "takes percentages; 0.25 is less than one. Did you mean 25?"),
         (["evaluate", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
         (["predict", "{run}", "{picture}", "--known", "red=yes", "red=no"], "both yes and no of 'red'"),
         (["evaluate", "/no/where"], "/no/where is not a run folder"),
@@ -239,7 +237,7 @@ def test_calibrating_writes_into_the_model_folder_and_is_taken_back(run, capsys)
 
 def test_suspects_are_ranked_in_a_table_a_sheet_and_a_page(run, capsys, tmp_path):
     stem = tmp_path / "look"
-    assert main(["suspects", str(run[0]), "--split", "train", "--output", str(stem), "--pictures", "3"]) == 0
+    assert main(["suspects", str(run[0]), "--split", "train", "--output", str(stem), "--count", "3"]) == 0
     rows = list(csv.DictReader(io.StringIO(stem.with_suffix(".csv").read_text())))
     surprise = [float(row["surprise"]) for row in rows]
     assert surprise == sorted(surprise, reverse=True) and {row["annotated"] for row in rows} == {"present", "absent"}

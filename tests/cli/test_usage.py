@@ -43,6 +43,13 @@ def test_a_command_that_is_like_none_gets_the_list(capsys):
         (["predict", "r", "p", "--top", "0"], "argument --top: expected at least 1, got 0"),
         (["predict", "r", "p", "--threshold", "half"], "argument --threshold: expected a number, got 'half'"),
         (["suspects", "r", "--split", "tset"], "expected one of train, val, test, got 'tset'; did you mean 'test'?"),
+        (["evaluate", "r", "--known-share", "150"], "argument --known-share: expected a percentage from 0 to 100, got 150"),
+        (["evaluate", "r", "--known-share", "0.25"], "0.25 is less than one. Did you mean 25?"),
+        (
+            ["evaluate", "r", "--known-share", "5", "--known-groups", "2"],
+            "--known-groups: not allowed with argument --known-share",
+        ),
+        (["evaluate", "r", "--known-groups", "-1"], "argument --known-groups: expected at least 0, got -1"),
         (["evaluate", "r", "--seed", "x"], "argument --seed: expected a whole number, got 'x'"),
         (["evaluate", "r", "--know-share", "50"], "unknown option --know-share; did you mean '--known-share'?"),
         (["evaluate", "r", "--intervals", "few"], "argument --intervals: expected a whole number, got 'few'"),

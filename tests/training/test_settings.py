@@ -77,7 +77,6 @@ def test_evaluate_takes_settings_and_other_folders_beside_the_recipes(squares, t
     assert "warning" not in err  # ids and truth are what they were
     assert main(["evaluate", run, *moved, "--known-groups", "2"]) == 1
     assert "2 groups were to be told, the label space has 1 groups of extra labels" in capsys.readouterr().err
-    assert main(["evaluate", run, *moved, "--known-share", "50", "--known-groups", "1"]) == 1
     for key in ("--labels.extra", "--training.epochs", "--model.dropout"):
         assert main(["evaluate", run, *moved, key, "1"]) == 1
         assert f"{key}: of a trained model only --data and --evaluation keys" in capsys.readouterr().err

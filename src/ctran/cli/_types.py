@@ -25,6 +25,13 @@ def _real(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
 
 
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    if (value := _whole(text)) < 0:
+        raise argparse.ArgumentTypeError(f"expected at least 0, got {text}")
+    return value
+
+
 def count(text: str) -> int:
     """A whole number from 1 on."""
     if (value := _whole(text)) < 1:

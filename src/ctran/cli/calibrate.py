@@ -14,26 +14,23 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
-from ctran.cli._arguments import add_device
+from ctran.cli._arguments import add, add_run
 from ctran.cli._types import share
 from ctran.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    add_device(parser)
-    rule = parser.add_mutually_exclusive_group()
+    add_run(parser.add_argument_group("model"))
+    what = parser.add_argument_group("what is fitted")
+    rule = what.add_mutually_exclusive_group()
     rule.add_argument("--precision", type=share, metavar="P", help="wanted precision of each label, 0 to 1")
     rule.add_argument("--reset", action="store_true", help="remove what was fitted")
-    parser.add_argument(
-        "--known-share", type=float, nargs="+", default=[0, 25, 50, 75], metavar="PERCENT", help="of labels told"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of known labels")
-    parser.add_argument("--root", help="where the data are, if they have moved since training")
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    add(what, "--known-share", nargs="+", default=[0, 25, 50, 75], shown="0 25 50 75")
+    add(what, "--seed", default=0)
+    add(parser.add_argument_group("data"), "--root")
+    add(parser.add_argument_group("output"), "--json")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
     from ctran.training.pipeline import tables_of_run
 
     shares = sorted(set(options.known_share))
-    if bad := [s for s in shares if not 0 <= s < 100]:
-        raise UserError(f"--known-share takes percentages from 0 to below 100, got {bad[0]:g}")
+    if shares[-1] == 100:
+        raise UserError("--known-share takes percentages below 100 here, got 100: no label is left to calibrate on")
     tagger = Tagger.load(options.run, options.device)
     if options.reset:
         path = remove_calibration(options.run)

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.cli._arguments import add
 from ctran.cli._types import count, output_folder
 
 if TYPE_CHECKING:
@@ -19,16 +20,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
-    parser.add_argument("checkpoint", type=Path, metavar="AUTHORS.pt", help="best_model.pt of the released code")
-    parser.add_argument("out", type=Path, metavar="OUT", help="model folder to write")
-    parser.add_argument(
-        "--labels", type=Path, metavar="FILE", help="one name a line in the order of training, or a labels.json"
-    )
-    parser.add_argument("--heads", type=count, default=4, help="attention heads (default: 4, as released)")
-    parser.add_argument("--image-size", type=count, metavar="PX", help="side of the input (default: 576; CUB: 299)")
-    parser.add_argument(
-        "--no-lmt", action="store_true", help="the model was trained without --use_lmt: it ignores known labels"
-    )
+    files = parser.add_argument_group("files")
+    files.add_argument("checkpoint", type=Path, metavar="AUTHORS.pt", help="best_model.pt of the released code")
+    files.add_argument("out", type=Path, metavar="OUT", help="model folder to write")
+    missing = parser.add_argument_group("what the checkpoint does not hold")
+    names = "one name a line in the order of training, or a labels.json"
+    add(missing, "--labels", type=Path, metavar="FILE", more=names)
+    missing.add_argument("--heads", type=count, default=4, help="attention heads (default: 4, as released)")
+    missing.add_argument("--image-size", type=count, metavar="PX", help="side of the input (default: 576; CUB: 299)")
+    missing.add_argument("--no-lmt", action="store_true", help="trained without --use_lmt: the model ignores known labels")
 
 
 def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.cli._arguments import add
 from ctran.cli._types import output_folder
 from ctran.errors import UserError
 
@@ -28,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside those of ``show``."""
     parser.allow_abbrev = False
     parser.add_argument("words", nargs="*", metavar="[show] NAME", help="a source: its options; with show: its pictures")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="show: folder of the CSV files and pictures (NAME-data)")
-    helped = "show: whose labels are paired and whose pictures are drawn (train)"
-    parser.add_argument("--split", choices=("train", "val", "test"), default="train", help=helped)
-    parser.add_argument("--seed", type=int, default=0, help="show: of the draw of pictures (0)")
+    show = parser.add_argument_group("show")
+    add(show, "--split", more="whose labels are paired and that are drawn", default="train")
+    add(show, "--seed", default=0)
+    add(show, "--output", metavar="FOLDER", more="CSV files and pictures", shown="NAME-data")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctran.cli._arguments import add_device
+from ctran.cli._arguments import add, add_run
 from ctran.cli._types import count, output_stem
 
 if TYPE_CHECKING:
@@ -32,22 +32,20 @@ PRESETS = ("default", "ctran", "mlgcn", "voc")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
     parser.allow_abbrev = False
-    parser.add_argument("run", type=Path, help="run folder, or a model folder (then with --source)")
-    add_device(parser)
-    parser.add_argument("--known-share", type=float, nargs="+", metavar="PERCENT", help="of the labels that are told")
-    parser.add_argument("--known-groups", type=int, nargs="+", metavar="N", help="groups of extra labels that are told")
-    parser.add_argument(
-        "--reveal",
-        choices=("random", "positives", "confident"),
-        help="labels that are told first; shares are then of a picture's positives, rounded down",
-    )
-    parser.add_argument("--draws", type=int, help="draw what is told so often; mean and spread are reported")
-    parser.add_argument("--preset", nargs="+", choices=PRESETS, help="published definitions to count by as well")
-    parser.add_argument("--intervals", type=replicates, metavar="N", help="95 %% bootstrap intervals of N replicates")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
-    parser.add_argument("--seed", type=int, help="of the choice of known labels (default: the recipe's)")
-    parser.add_argument("--everything", action="store_true", help="print metrics over all entries, not only those not shown")
-    parser.add_argument("--output", type=Path, help="write STEM.json and STEM.md here (default: RUN/metrics)")
+    add_run(parser.add_argument_group("model"), "run folder, or a model folder (then with --source)")
+    add(parser.add_argument_group("data"), "--split", default="test")
+    known = parser.add_argument_group("known labels")
+    amount = known.add_mutually_exclusive_group()
+    add(amount, "--known-share", nargs="+", shown="the recipe's")
+    add(amount, "--known-groups", nargs="+", shown="the recipe's")
+    add(known, "--reveal", more="with positives and confident, shares are of a picture's positives, rounded down")
+    known.add_argument("--draws", type=count, metavar="N", help="choose known labels N times; mean and spread are reported")
+    add(known, "--seed", shown="the recipe's evaluation.seed")
+    metrics = parser.add_argument_group("metrics")
+    metrics.add_argument("--preset", nargs="+", choices=PRESETS, help="published definitions to count by as well")
+    metrics.add_argument("--intervals", type=replicates, metavar="N", help="95 %% bootstrap intervals of N replicates")
+    metrics.add_argument("--everything", action="store_true", help="print metrics over all entries, not only unknown ones")
+    add(parser.add_argument_group("output"), "--output", metavar="STEM", more="STEM.json and STEM.md", shown="RUN/metrics")
 
 
 def replicates(text: str) -> int:
@@ -72,12 +70,6 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         output_stem(options.output)
     shares = options.known_share or []
-    if bad := [s for s in shares if not 0 <= s <= 100]:
-        raise RecipeError(f"--known-share takes percentages from 0 to 100, got {bad[0]:g}")
-    if small := [s for s in shares if 0 < s < 1]:
-        raise RecipeError(f"--known-share takes percentages; {small[0]:g} is less than one. Did you mean {100 * small[0]:g}?")
-    if options.known_share and options.known_groups:
-        raise RecipeError("--known-share or --known-groups: one of the two")
     is_run = (options.run / "recipe.yaml").is_file() or not (options.run / "config.json").is_file()
     may_be_set = "data|evaluation" if is_run else "source|data|evaluation|labels"
     if wrong := [k for k in options.keys if re.match(rf"--(?!({may_be_set})\b|root\b|absent\b|skip-broken\b)", k)]:

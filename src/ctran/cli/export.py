@@ -9,10 +9,9 @@ Real pictures are compared before it says done; float32 formats that differ by m
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctran.cli._arguments import add_device
+from ctran.cli._arguments import add, add_run
 from ctran.cli._types import count, output_folder
 from ctran.errors import UserError
 
@@ -26,19 +25,14 @@ CALIBRATE, FEW = 300, 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or model folder")
-    add_device(parser)
-    parser.add_argument("--format", choices=FORMATS, required=True, help="whose files")
-    parser.add_argument("--int8", action="store_true", help="8-bit integers (onnx, openvino)")
-    parser.add_argument(
-        "--pictures",
-        type=Path,
-        nargs="+",
-        metavar="PATH",
-        help="files or folders to compare and calibrate on, not the run's val",
-    )
-    parser.add_argument("--calibrate", type=count, metavar="N", help="at most N pictures for int8 (default: 300)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: RUN/FORMAT, or RUN/FORMAT-int8")
+    add_run(parser.add_argument_group("model"), "run folder, or model folder")
+    data = parser.add_argument_group("data")
+    add(data, "--pictures", nargs="+", more="files or folders to compare and calibrate on, not the run's val")
+    data.add_argument("--calibrate", type=count, metavar="N", help="at most N pictures for int8 (default: 300)")
+    output = parser.add_argument_group("output")
+    output.add_argument("--format", choices=FORMATS, required=True, help="whose files")
+    output.add_argument("--int8", action="store_true", help="8-bit integers (onnx, openvino)")
+    add(output, "--output", metavar="FOLDER", shown="RUN/FORMAT, or RUN/FORMAT-int8")
 
 
 def pictures_for(options: argparse.Namespace, tagger: "Tagger") -> "Pictures":

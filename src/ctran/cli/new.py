@@ -9,11 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from ctran.cli._arguments import add
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("recipe", metavar="RECIPE", help="a shipped recipe by name, or a YAML file")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="file to write (default: NAME.yaml)")
+    add(parser, "--output", "-o", metavar="FILE", shown="NAME.yaml")
 
 
 def run(options: argparse.Namespace) -> int:

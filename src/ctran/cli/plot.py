@@ -14,8 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ctran.cli._arguments import add_device
-from ctran.cli._types import count, output_stem, percent
+from ctran.cli._arguments import add, add_device, add_run
+from ctran.cli._types import count, output_stem
 from ctran.errors import UserError, nearest
 
 
@@ -23,43 +23,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     embeddings = kinds.add_parser("embeddings", help="t-SNE of the label embeddings of one or more runs")
-    embeddings.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, or model folder")
-    embeddings.add_argument("--seed", type=int, default=0, help="of the map (0)")
-    embeddings.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/embeddings of the first run")
-    examples = kinds.add_parser("examples", help="pictures, predictions, and predictions when something is known")
-    examples.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    chosen = examples.add_mutually_exclusive_group()
-    chosen.add_argument("--count", type=count, default=6, help="pictures, drawn with the seed (6)")
-    chosen.add_argument("--ids", nargs="+", metavar="ID", help="these pictures")
-    told = examples.add_mutually_exclusive_group()
-    told.add_argument("--known-share", type=percent, default=50.0, metavar="PERCENT", help="of the labels is told (50)")
-    told.add_argument("--known-groups", type=count, metavar="N", help="groups of extra labels that are told instead")
-    examples.add_argument("--reveal", choices=("random", "positives", "confident"), default="random", help="labels told first")
-    examples.add_argument("--split", choices=("train", "val", "test"), default="test")
-    examples.add_argument("--root", help="where the data are, if they have moved since training")
-    examples.add_argument("--seed", type=int, help="of the pictures and of what is told (the recipe's evaluation.seed)")
-    examples.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/examples")
+    model = embeddings.add_argument_group("model")
+    model.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, or model folder")
+    add_device(model)
+    output = embeddings.add_argument_group("output")
+    add(output, "--seed", default=0)
+    add(output, "--output", metavar="STEM", shown="RUN/embeddings of the first run")
 
-    influence = kinds.add_parser("influence", help="mean change of each label's log-odds when another is told")
-    influence.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    influence.add_argument("--count", type=count, default=100, help="pictures, drawn with the seed (100)")
-    influence.add_argument("--labels", type=count, default=30, help="on the map; the table has all (30)")
-    influence.add_argument("--split", choices=("train", "val", "test"), default="test")
-    influence.add_argument("--root", help="where the data are, if they have moved since training")
-    influence.add_argument("--seed", type=int, default=0, help="of the pictures (0)")
-    influence.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/influence")
+    examples = kinds.add_parser("examples", help="pictures, predictions, and predictions when something is known")
+    add_run(examples.add_argument_group("model"))
+    data = _data(examples)
+    chosen = data.add_mutually_exclusive_group()
+    add(chosen, "--count", default=6)
+    chosen.add_argument("--ids", nargs="+", metavar="ID", help="these pictures")
+    add(data, "--seed", shown="the recipe's evaluation.seed")
+    known = examples.add_argument_group("known labels")
+    amount = known.add_mutually_exclusive_group()
+    add(amount, "--known-share", default=50.0, shown=50)
+    add(amount, "--known-groups")
+    add(known, "--reveal", default="random")
+    add(examples.add_argument_group("output"), "--output", metavar="STEM", shown="RUN/examples")
+
+    influence = kinds.add_parser("influence", help="mean change of each label's log-odds when another becomes known")
+    add_run(influence.add_argument_group("model"))
+    data = _data(influence)
+    add(data, "--count", default=100)
+    add(data, "--seed", default=0)
+    output = influence.add_argument_group("output")
+    add(output, "--labels", more="so many on the map, the table has all", type=count, metavar="N", default=30)
+    add(output, "--output", metavar="STEM", shown="RUN/influence")
     for kind, what in (
         ("heatmap", "which places of a picture speak for labels, in units of log-odds"),
         ("attention", "attention of labels to a picture, layer by layer: for research, not where predictions come from"),
     ):
         maps = kinds.add_parser(kind, help=what)
-        maps.add_argument("run", metavar="RUN", help="run folder, or model folder")
-        maps.add_argument("picture", type=Path, help="picture file")
-        maps.add_argument("labels", nargs="+", metavar="LABEL", help="names of labels")
-        maps.add_argument("--known", nargs="+", default=[], metavar="LABEL=yes|no", help="what is known")
-        maps.add_argument("--output", type=Path, metavar="STEM", help=f"default: {kind}, in this folder")
-    for each in kinds.choices.values():
-        add_device(each)
+        add_run(maps.add_argument_group("model"), "run folder, or model folder")
+        question = maps.add_argument_group("question")
+        question.add_argument("picture", type=Path, help="picture file")
+        question.add_argument("labels", nargs="+", metavar="LABEL", help="names of labels")
+        add(question, "--known", default=[])
+        add(maps.add_argument_group("output"), "--output", metavar="STEM", shown=f"{kind}, in this folder")
+
+
+def _data(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The group of flags about a run's pictures."""
+    data = parser.add_argument_group("data")
+    add(data, "--split", default="test")
+    add(data, "--root")
+    return data
 
 
 def run(options: argparse.Namespace) -> int:
@@ -121,7 +132,7 @@ def examples(options: argparse.Namespace) -> int:
     else:
         rows = np.random.default_rng(seed).permutation(len(table))[: options.count].tolist()
     evidence = Evidence(options.known_share / 100, reveal=options.reveal)
-    if options.known_groups:
+    if options.known_groups is not None:
         evidence = Evidence(groups=options.known_groups)
     found = make_examples(tagger, table, rows, evidence, seed=seed)
     example_sheet(found, tagger.labels, evidence, png)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from ctran.cli._arguments import add_device
+from ctran.cli._arguments import add, add_run
 from ctran.cli._output import print_json, reader_gone
 from ctran.cli._types import ANSWERS, above_zero, count, share
 from ctran.errors import UserError
@@ -18,20 +18,22 @@ from ctran.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
-    parser.add_argument("run", help="run, model folder, or folder of ctran export")
-    add_device(parser)
-    parser.add_argument("images", type=Path, nargs="+", help="picture files")
-    parser.add_argument("--known", nargs="+", action="extend", default=[], metavar="LABEL=yes|no", help="what is known")
-    parser.add_argument("--threshold", type=share, help="from where on a label is present (default: the model's own, else 0.5)")
-    parser.add_argument("--fast", action="store_true", help="compute in bfloat16: faster where the processor has it")
-    parser.add_argument("--top", type=count, default=5, help="labels a picture in the table")
-    parser.add_argument(
+    model = parser.add_argument_group("model")
+    add_run(model, "run, model folder, or folder of ctran export")
+    model.add_argument("--fast", action="store_true", help="compute in bfloat16: faster where the processor has it")
+    question = parser.add_argument_group("pictures and known labels")
+    question.add_argument("images", type=Path, nargs="+", metavar="PICTURE", help="picture files")
+    add(question, "--known", default=[])
+    output = parser.add_argument_group("output")
+    output.add_argument("--threshold", type=share, help="from where on a label is present (default: the model's own, else 0.5)")
+    output.add_argument("--top", type=count, default=5, metavar="N", help="labels a picture in the table (default: 5)")
+    question.add_argument(
         "--truncated", choices=("refuse", "read"), default="refuse", help="files that end early: refuse, or read what is there"
     )
-    parser.add_argument("--white", type=above_zero, help="the value that is white where samples have more than 8 bits, as 4095")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="all probabilities as JSON lines, one a picture")
-    form.add_argument("--csv", action="store_true", help="all probabilities as CSV: file, label, probability, present")
+    question.add_argument("--white", type=above_zero, help="the value that is white in samples of more than 8 bits, as 4095")
+    form = output.add_mutually_exclusive_group()
+    add(form, "--json", more="all probabilities, one line a picture")
+    add(form, "--csv", more="all probabilities: file, label, probability, present")
 
 
 def parse_known(pairs: Iterable[str], names: Container[str] = ()) -> dict[str, bool]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ctran.cli._arguments import add_device
+from ctran.cli._arguments import add, add_run
 from ctran.cli._types import count, output_folder, port
 from ctran.errors import UserError
 
@@ -35,27 +35,32 @@ SHOWN = 48
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run, model folder, or folder of ctran export")
-    add_device(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=port, default=8000, help="0 takes any free one (default: 8000)")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="label these; answers go to FOLDER/metadata.jsonl")
-    parser.add_argument(
+    model = parser.add_argument_group("model")
+    add_run(model, "run, model folder, or folder of ctran export")
+    model.add_argument("--exact", action="store_true", help="compute in float32, not in bfloat16 where that is faster")
+    pictures = parser.add_argument_group("pictures and annotations")
+    add(pictures, "--pictures", metavar="FOLDER", more="label these; annotations go to FOLDER/metadata.jsonl")
+    pictures.add_argument(
         "--save",
         type=Path,
         metavar="FOLDER",
-        help="where answers go without --pictures (RUN/annotations; of a model: RUN-annotations)",
+        help="where annotations go without --pictures (default: RUN/annotations; of a model: RUN-annotations)",
     )
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="clients must send this token (or: CTRAN_TOKEN)")
-    parser.add_argument("--allow-host", nargs="+", default=[], metavar="NAME", help="further names the server is called by")
-    parser.add_argument("--cors", type=origin, nargs="+", default=[], metavar="ORIGIN", help="pages of these may use it")
-    parser.add_argument("--exact", action="store_true", help="compute in float32, not in bfloat16 where that is faster")
-    parser.add_argument("--in-flight", type=count, default=64, metavar="N", help="requests at once; others get 503 (64)")
-    parser.add_argument("--cache", type=count, default=512, metavar="MIB", help="memory for image tokens (512)")
-    parser.add_argument("--max-upload", type=count, default=32, metavar="MIB", help="size of a request (32)")
-    parser.add_argument("--label-studio", metavar="ADDRESS", help="fetch the pictures of its tasks there")
-    parser.add_argument("--pictures-from", nargs="+", default=[], metavar="ADDRESS", help="and may be fetched from these")
-    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    pictures.add_argument("--label-studio", metavar="ADDRESS", help="fetch the pictures of its tasks there")
+    pictures.add_argument("--pictures-from", nargs="+", default=[], metavar="ADDRESS", help="and may be fetched from these")
+    network = parser.add_argument_group("network")
+    network.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    network.add_argument("--port", type=port, default=8000, help="0 takes any free one (default: 8000)")
+    network.add_argument("--token-file", type=Path, metavar="FILE", help="clients must send this token (or: CTRAN_TOKEN)")
+    network.add_argument("--allow-host", nargs="+", default=[], metavar="NAME", help="further names the server is called by")
+    network.add_argument("--cors", type=origin, nargs="+", default=[], metavar="ORIGIN", help="pages of these may use it")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
+        "--in-flight", type=count, default=64, metavar="N", help="requests at once; others get 503 (default: 64)"
+    )
+    limits.add_argument("--cache", type=count, default=512, metavar="MIB", help="memory for image tokens (default: 512)")
+    limits.add_argument("--max-upload", type=count, default=32, metavar="MIB", help="size of a request (default: 32)")
+    network.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
 def origin(text: str) -> str:

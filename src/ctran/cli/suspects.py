@@ -9,22 +9,22 @@ sheet) and STEM.html (a page with the pictures in it).
 
 import argparse
 import sys
-from pathlib import Path
 
-from ctran.cli._arguments import add_device
+from ctran.cli._arguments import add, add_run
 from ctran.cli._types import count, output_stem
 from ctran.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    add_device(parser)
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="whose annotations (test)")
-    parser.add_argument("--root", help="where the data are, if they have moved since training")
-    parser.add_argument("--rows", type=count, default=1000, metavar="N", help="annotations in the CSV file (1000)")
-    parser.add_argument("--pictures", type=count, default=40, metavar="N", help="on the sheet and the page (40)")
-    parser.add_argument("--output", type=Path, metavar="STEM", help="default: RUN/suspects-SPLIT")
+    add_run(parser.add_argument_group("model"))
+    data = parser.add_argument_group("data")
+    add(data, "--split", default="test")
+    add(data, "--root")
+    output = parser.add_argument_group("output")
+    output.add_argument("--rows", type=count, default=1000, metavar="N", help="annotations in the CSV file (default: 1000)")
+    add(output, "--count", more="on the sheet and the page", default=40)
+    add(output, "--output", metavar="STEM", shown="RUN/suspects-SPLIT")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,14 +39,14 @@ def run(options: argparse.Namespace) -> int:
     output_stem(stem)
     tagger = Tagger.load(options.run, options.device)
     table = tables_of_run(options.run, options.root)[options.split]
-    found = suspects(tagger, table, most=max(options.rows, options.pictures))
+    found = suspects(tagger, table, most=max(options.rows, options.count))
     if not found:
         raise UserError(f"{options.split} has no annotation of a label that the model is asked for")
     names = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "html")}
     header = ("id", "label", "annotated", "probability", "surprise")
     rows = ((s.id, s.label, "present" if s.annotated else "absent", f"{s.probability:.6f}", f"{s.surprise:.4f}") for s in found)
     save_rows(header, list(rows)[: options.rows], names["csv"])
-    shown = found[: options.pictures]
+    shown = found[: options.count]
     suspect_sheet(shown, table, names["png"])
     suspect_page(shown, table, names["html"], title=f"Suspicious annotations: {options.run.name}, {options.split}")
     for suspect in found[:10]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctran.cli._arguments import add
 from ctran.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("table", help="1 to 5, layers or voc2007")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders, at any depth")
-    parser.add_argument("--csv", action="store_true", help="numbers alone, as CSV")
+    add(parser, "--csv", more="numbers alone")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ctran.cli._arguments import add
 from ctran.cli._types import output_folder
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
     parser.usage = "ctran train [RECIPE] [--key value ...] [--output DIR]\n       ctran train --resume RUN"
     parser.allow_abbrev = False  # recipe keys are flags too
-    parser.add_argument("--output", type=Path, help="run folder (default: runs/NAME, for paper/coco80 runs/paper-coco80)")
+    add(parser, "--output", metavar="FOLDER", more="run folder", shown="runs/NAME, for paper/coco80 runs/paper-coco80")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="run folder of an interrupted training")
     parser.add_argument("--keys", dest="list_keys", action="store_true", help="list every recipe key and exit")
 
