@@ -92,15 +92,21 @@ def test_the_report_says_which_thresholds_it_counts_by_and_counts_by_the_models_
     assert main(["evaluate", str(run[0]), "--output", str(tmp_path / "plain")]) == 0
     assert "Thresholds of one half and temperature 1: the figures use no calibration." in capsys.readouterr().out
     path = run[0] / "model" / "calibration.json"
-    Calibration((0.0,), (2.0,), {"red": 0.0, "blue": 0.0, "green": 0.0, "warm": 1.0}).save(path)
+    fitted = Calibration((0.0, 0.5), (2.0, 3.0), {"red": 0.0, "blue": 0.0, "green": 0.0, "warm": 1.0}, "greatest F1")
+    fitted.save(path)
     try:
         assert main(["evaluate", str(run[0]), "--output", str(tmp_path / "own")]) == 0
     finally:
         path.unlink()
     out = capsys.readouterr().out
     assert "no calibration of the model. With its own temperatures and thresholds:" in out
+    assert "Temperatures: 2 at 0 % known" in out and "Thresholds: 0 to 1 for 4 labels (by greatest F1); of an exclusive" in out
     plain, own = saved(tmp_path / "plain"), saved(tmp_path / "own")
-    assert not plain["decision"]["own_thresholds"] and own["decision"]["own_thresholds"]
+    assert not plain["decision"]["own_thresholds"] and plain["decision"]["calibration"] is None
+    assert own["decision"]["own_thresholds"]
+    assert Calibration.from_dict(own["decision"]["calibration"], Tagger.load(run[0]).labels) == fitted
+    for row in own["settings"]:
+        assert row["own_temperature"] == pytest.approx(2 + min(1, 2 * row["told"] / 4), abs=0.2)
     for before, after in zip(plain["settings"], own["settings"], strict=True):
         assert after["hidden"] == before["hidden"] and not before["own_thresholds"]
     row = own["settings"][0]  # nothing is known: three labels are called in every picture, warm in none

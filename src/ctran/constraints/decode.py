@@ -48,12 +48,19 @@ class Decoder:
                 them; None takes that of ``states``.
         """
         if self.calibration is not None:
-            share = known_share_of(states) if known_share is None else known_share
-            temperatures = torch.from_numpy(self.calibration.temperature_at(share.double().cpu().numpy()))
-            logits = logits / temperatures[:, None].to(logits)
+            logits = logits / self.temperatures(states, known_share=known_share)[:, None].to(logits)
         closed = implications.settle(states, self.space)
         found = exclusive.probabilities(logits, closed, self.space.exclusive)
         return implications.settled(found, closed, self.space)
+
+    def temperatures(
+        self, states: Int[Tensor, "R L"], *, known_share: Float[Tensor, " R"] | None = None
+    ) -> Float[Tensor, " R"]:
+        """What logits of each row are divided by, float64, on the processor; arguments as of :meth:`probabilities`."""
+        if self.calibration is None:
+            return torch.ones(len(states), dtype=torch.double)
+        share = known_share_of(states) if known_share is None else known_share
+        return torch.from_numpy(self.calibration.temperature_at(share.double().cpu().numpy()))
 
     def labels(
         self, probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"], *, threshold: Threshold = None

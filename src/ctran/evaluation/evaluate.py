@@ -112,7 +112,7 @@ def setting_of(
 ) -> Setting:
     """One row of a report, from all draws of one setting. Arguments as in :func:`report`."""
     kept = np.array([name not in left_out for name in labels.names])
-    own = list[Table]()
+    own, heat = list[Table](), list[float]()
     hidden, everything, told = list[Table](), list[Table](), list[float]()
     published: dict[str, list[Table]] = {p: [] for p in presets}
     targets = [g for g in labels.groups if g.exclusive and not set(g.labels) & set(labels.extra)]
@@ -133,6 +133,7 @@ def setting_of(
         if decoder is not None:
             present = answer.present(decoder).double().numpy()
             own.append(metrics.measure(present, entries.positive, entries.hidden & kept))
+            heat.append(float(decoder.temperatures(answer.states, known_share=answer.given).mean()))
         told.append(float((answer.states != LabelState.UNKNOWN).sum() / len(truth)))
         as_published = Entries.published(truth, answer, labels) if presets else entries
         for preset in presets:
@@ -165,6 +166,7 @@ def setting_of(
         spread,
         ends,
         {name: value for name, value in mean_table(own).as_dict().items() if name in DECIDED} if own else {},
+        float(np.mean(heat)) if heat else 1.0,
     )
 
 
@@ -197,7 +199,10 @@ def report(
     for members in labels.exclusive:
         in_groups[members] = True
     coverage = coverage_of(truth, settings[0], labels, reasons)
-    return Report(len(truth), tuple(settings), bool(in_groups[labels.targets].all()), coverage=coverage)
+    calibration = None if decoder is None else decoder.calibration
+    return Report(
+        len(truth), tuple(settings), bool(in_groups[labels.targets].all()), coverage=coverage, calibration=calibration
+    )
 
 
 def coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace, reasons: Mapping[str, str]) -> Coverage:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ctran.constraints.calibration import Calibration
 from ctran.data.coverage import Coverage
 from ctran.masking import Evidence
 from ctran.metrics import Table
@@ -35,6 +36,7 @@ class Setting:
         spread: standard deviation over the draws, of the columns of ``hidden`` and of accuracies.
         intervals: 95 % bootstrap intervals over pictures, of columns of ``hidden`` (of the first draw).
         own: :data:`DECIDED` columns with the model's own temperatures and thresholds; empty where it has none.
+        temperature: that logits are divided by for ``own``, mean over pictures and draws; all other figures take 1.
     """
 
     evidence: Evidence
@@ -48,6 +50,7 @@ class Setting:
     spread: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     own: dict[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
 
     @property
     def key(self) -> str:
@@ -66,6 +69,7 @@ class Setting:
             "hidden": self.hidden.as_dict(),
             "everything": self.everything.as_dict(),
             "own_thresholds": self.own,
+            "own_temperature": self.temperature,
             "published": {name: table.as_dict() for name, table in self.published.items()},
             "accuracy": self.accuracy,
             "spread": self.spread,
@@ -85,6 +89,7 @@ class Report:
         split: of which table, where that is known.
         seed: of the first draw of known labels.
         coverage: which labels the means are over.
+        calibration: temperatures and thresholds of the figures with the model's own; None where there are none.
     """
 
     pictures: int
@@ -93,6 +98,7 @@ class Report:
     split: str = ""
     seed: int = 0
     coverage: Coverage = field(default_factory=Coverage)
+    calibration: Calibration | None = None
 
     @property
     def score(self) -> float:
@@ -122,17 +128,30 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; figures that do not exist (NaN) are null."""
         rows = [s.as_dict() for s in self.settings]
-        decision = {"threshold": 0.5, "temperature": 1.0, "own_thresholds": any(s.own for s in self.settings)}
+        fitted = None if self.calibration is None else self.calibration.as_dict()
+        decision = {"threshold": 0.5, "temperature": 1.0, "own_thresholds": fitted is not None, "calibration": fitted}
         about = {"split": self.split, "pictures": self.pictures, "seed": self.seed}
         return no_nan({**about, "decision": decision, "coverage": self.coverage.as_dict(), "settings": rows})
+
+    def _decided_by(self, calibration: Calibration) -> str:
+        """Which temperatures and thresholds the figures with the model's own use."""
+        heat = _listed([f"{s.temperature:.3g} at {s.evidence} known" for s in self.settings])
+        limits, count = sorted(calibration.thresholds.values()), len(self.settings[0].labels)
+        own = f"{limits[0]:.2g} to {limits[-1]:.2g} for {len(limits)} labels (by {calibration.rule})" if limits else ""
+        half = "one half for all labels" if not limits else "one half for the others" if len(limits) < count else ""
+        return (
+            f"Temperatures: {heat}. Thresholds: {_listed(list(filter(None, (own, half))))}; of an exclusive group the most "
+            "probable label."
+        )
 
     def markdown(self, *, everything: bool = False) -> str:
         """A row a setting over the labels not shown (or all, with ``everything``); further tables for what else was asked."""
         tables = {str(s.evidence): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
         parts = [_markdown("known", COLUMNS, tables), f"In percent. {legend(COLUMNS)}"]
-        if any(s.own for s in self.settings):
+        if self.calibration is not None:
             parts.append(f"{PLAIN} of the model. With its own temperatures and thresholds:")
             parts.append(_markdown("known", DECIDED, {str(s.evidence): s.own for s in self.settings}))
+            parts.append(self._decided_by(self.calibration))
         else:
             parts.append(f"{PLAIN}.")
         if sentences := self.coverage.sentences():
@@ -157,6 +176,11 @@ class Report:
                 "AP reads high where positives are few. The intervals allow for it and may lie below the figure itself."
             )
         return "\n\n".join(parts)
+
+
+def _listed(values: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(values[:-1]), *values[-1:])))
 
 
 def _markdown(corner: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> str:
