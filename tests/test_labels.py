@@ -73,9 +73,12 @@ def test_groups_survive_a_round_trip(tmp_path):
     assert LabelSpace.load(tmp_path / "labels.json") == BIRDS
 
 
-def test_folders_of_the_first_release_have_no_groups(tmp_path):
-    (tmp_path / "labels.json").write_text('{"names": ["a"], "extra": []}')
-    assert LabelSpace.load(tmp_path / "labels.json") == LabelSpace(("a",))
+@pytest.mark.parametrize("key", BIRDS.as_dict())
+def test_a_key_that_is_missing_has_no_default(key):
+    content = BIRDS.as_dict()
+    del content[key]
+    with pytest.raises(KeyError, match=key):
+        LabelSpace.from_dict(content)
 
 
 def test_units_are_groups_and_labels_without_one():

@@ -45,7 +45,7 @@ def test_a_damaged_file_of_a_source_is_named(name, damage, tmp_path):
 def test_a_damaged_file_of_a_user_is_refused_by_name(file, damage, tmp_path):
     path = tmp_path / file
     text = {
-        "labels.json": b'{"names": ["cat"], "extra": []}',
+        "labels.json": b'{"names": ["cat"], "extra": [], "groups": {}, "implications": []}',
         "labels.txt": b"cat\ndog\n",
         "metadata.jsonl": b'{"file_name": "a.png", "labels": ["cat"]}\n',
         "export.json": b'[{"id": 1, "data": {"image": "a.png"}, "annotations": []}]',

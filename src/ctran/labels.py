@@ -273,13 +273,12 @@ class LabelSpace:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "LabelSpace":
-        """Of what :meth:`as_dict` gave."""
-        groups = content.get("groups", {})  # folders of the first release have none
+        """Of what :meth:`as_dict` gave, all keys of it."""
         return cls(
             tuple(content["names"]),
             tuple(content["extra"]),
-            tuple(Group(name, tuple(g["labels"]), g["exclusive"]) for name, g in groups.items()),
-            tuple((child, parent) for child, parent in content.get("implications", ())),
+            tuple(Group(name, tuple(g["labels"]), g["exclusive"]) for name, g in content["groups"].items()),
+            tuple((child, parent) for child, parent in content["implications"]),
         )
 
     def save(self, path: Path) -> None:

@@ -35,7 +35,7 @@ def change_config(folder, change):
     (folder / "config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize("key", ["method", "model", "preprocessing", "preprocessing.size"])
+@pytest.mark.parametrize("key", ["method", "model", "preprocessing", "preprocessing.size", "preprocessing.resample"])
 def test_a_key_that_is_missing_is_named_with_its_file(saved, key):
     def remove(config):
         *outer, last = key.split(".")

@@ -1,7 +1,5 @@
 """Whether the data of a run are still those that it began with, and what is said where they are not."""
 
-import hashlib
-import json
 from dataclasses import replace
 
 import pytest
@@ -52,17 +50,3 @@ def test_what_differs_is_said_of_the_splits_that_are_asked_for(tables, tmp_path,
     sizes = f"{len(tables['train'])} pictures then, {len(other)} now"
     assert said.endswith(f"was trained with: train ({sizes}; other {what})")
     assert check_data(tables | {"train": other}, tmp_path, ("val", "test")) == ""
-
-
-def test_run_folders_of_the_first_release_are_still_checked(tables, tmp_path):
-    """Their digest read names, ids and a dense truth; written here as that release wrote it."""
-    content = {}
-    for split, table in tables.items():
-        digest = hashlib.sha256("\0".join((*table.labels.names, *table.ids)).encode())
-        digest.update(table.truth.dense().numpy().tobytes())
-        content[split] = {"pictures": len(table), "digest": digest.hexdigest()[:24]}
-    (tmp_path / "data.json").write_text(json.dumps(content))
-    assert check_data(tables, tmp_path, SPLITS) == ""
-    for what, other in changes(tables["val"]).items():
-        said = check_data(tables | {"val": other}, tmp_path, SPLITS)
-        assert f"val ({len(tables['val'])} pictures then, {len(other)} now)" in said, what

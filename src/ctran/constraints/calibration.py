@@ -82,4 +82,4 @@ class Calibration:
         for name in content["thresholds"]:
             labels.index(name)
         shares, temperatures = tuple(content["known_shares"]), tuple(content["temperatures"])
-        return cls(shares, temperatures, dict(content["thresholds"]), content["rule"], tuple(content.get("reasons", ())))
+        return cls(shares, temperatures, dict(content["thresholds"]), content["rule"], tuple(content["reasons"]))

@@ -51,8 +51,8 @@ class Unlearnable:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Unlearnable":
-        """Of what :meth:`as_dict` gave; folders of earlier versions have nothing."""
-        return cls(tuple(content.get("never_positive", ())), tuple(content.get("never_negative", ())))
+        """Of what :meth:`as_dict` gave."""
+        return cls(tuple(content["never_positive"]), tuple(content["never_negative"]))
 
     def warning(self, labels: int) -> str:
         """One sentence for the start of a training, of so many labels; empty where all can be learned."""

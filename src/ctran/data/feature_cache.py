@@ -25,7 +25,7 @@ from ctran.files import atomic, remove_leftovers, write_text
 
 CHUNK = 64
 LAYOUT = 2
-"""Of a cache folder, part of its key; the first had no ``key.json``."""
+"""Of a cache folder, part of its key."""
 
 
 class StaleCacheError(UserError):

@@ -31,8 +31,8 @@ __all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "tuple
 FORMAT = 1
 FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
 
-ALWAYS = ("size", "fit", "mean", "std")
-"""Preprocessing that every release wrote: where one is missing, a default would silently give other predictions."""
+PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
+"""Keys that must be there: where one is missing, a default would silently give other predictions."""
 
 
 class Tagger(Predictor):
@@ -59,7 +59,8 @@ class Tagger(Predictor):
     def unlearnable(self) -> Unlearnable:
         """Labels of which the training pictures showed one kind only (``config.json``), so that the model has not learned them:
         mean figures leave them out."""
-        return Unlearnable.from_dict(self.config.get("unlearnable", {}))
+        found = self.config.get("unlearnable")  # written only where there are any
+        return Unlearnable.from_dict(found) if found else Unlearnable()
 
     def to(self, device: str | torch.device) -> "Tagger":
         """Move to a device, in place."""
@@ -97,7 +98,7 @@ class Tagger(Predictor):
                 )
             if lacking := _lacking(config):
                 raise ModelFolderError(
-                    f"{folder / name} has no key {lacking!r}: it is of another release, or was edited; restore it or save again"
+                    f"{folder / name} has no key {lacking!r}: it is damaged, or was edited; restore it or save again"
                 )
             prepared = Preprocessing(**tuples(config["preprocessing"]))
             name = "labels.json"
@@ -115,7 +116,7 @@ class Tagger(Predictor):
         except ModelFolderError:
             raise
         except KeyError as error:
-            raise ModelFolderError(f"{folder / name} is damaged, or of another release: it has no key {error}") from error
+            raise ModelFolderError(f"{folder / name} is damaged: it has no key {error}") from error
         except Exception as error:  # whatever JSON, safetensors, timm and torch say of damaged files
             why = shorten(str(error), 200, placeholder=" ...")
             raise ModelFolderError(
@@ -191,7 +192,7 @@ def _lacking(config: Mapping[str, Any]) -> str:
     for key in ("method", "model", "preprocessing"):
         if key not in config:
             return key
-    return next((f"preprocessing.{name}" for name in ALWAYS if name not in config["preprocessing"]), "")
+    return next((f"preprocessing.{name}" for name in PREPROCESSING if name not in config["preprocessing"]), "")
 
 
 def _other_tensors(wanted: Mapping[str, torch.Tensor], there: Mapping[str, torch.Tensor]) -> str:

@@ -117,14 +117,6 @@ def describe(table: SampleTable) -> dict[str, Any]:
     return {"pictures": len(table), **digests, "truth": table.truth.fingerprint}
 
 
-def first_release(table: SampleTable) -> dict[str, Any]:
-    """The description of run folders of the first release: one digest, which read all entries of a dense truth."""
-    digest = hashlib.sha256("\0".join((*table.labels.names, *table.ids)).encode())
-    for block in table.truth.blocks():
-        digest.update(block.numpy().tobytes())
-    return {"pictures": len(table), "digest": digest.hexdigest()[:24]}
-
-
 def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str]) -> str:
     """Compare the data with those that the run began with (``data.json``, written by the first call).
 
@@ -137,11 +129,9 @@ def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str])
     for split, then in json.loads(path.read_text()).items():
         if split not in splits:
             continue
-        now = (first_release if "digest" in then else describe)(tables[split])
-        if other := [what for what in now if what not in ("pictures", "digest") and now[what] != then.get(what)]:
+        now = describe(tables[split])
+        if other := [what for what in now if what != "pictures" and now[what] != then[what]]:
             changed.append(f"{split} ({then['pictures']} pictures then, {now['pictures']} now; other {' and '.join(other)})")
-        elif now != then:
-            changed.append(f"{split} ({then['pictures']} pictures then, {now['pictures']} now)")
     return f"pictures, labels or splits are not those that {run} was trained with: {', '.join(changed)}" if changed else ""
 
 

@@ -6,6 +6,8 @@ from ctran.data.readers.names import read_labels
 from ctran.data.table import DataError
 from ctran.labels import Group, LabelSpace
 
+LABELS = '{"names": ["cat"], "extra": [], "groups": {}, "implications": []}'
+
 
 def test_marks_of_editors_and_outer_white_space_do_not_count(tmp_path):
     path = tmp_path / "names.txt"
@@ -31,7 +33,7 @@ def test_labels_of_a_model_bring_their_groups(tmp_path):
         ("n.json", b'["cat"]', "n.json: .*labels.json of a model .expected an object"),
         ("n.json", b'{"name": []}', "n.json: .*KeyError: 'names'"),
         ("n.json", b"{", "n.json: .*no JSON"),
-        ("n.json", b'{"names": ["cat"], "extra": []}', "n.json: expected 2 names, found 1"),
+        ("n.json", LABELS.encode(), "n.json: expected 2 names, found 1"),
         ("n.txt", None, "n.txt not found; expected a text file with one name a line, or the labels.json of a model"),
     ],
 )

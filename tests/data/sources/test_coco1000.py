@@ -13,7 +13,7 @@ import pytest
 from ctran.data.readers import captions
 from ctran.data.sources import coco1000
 from ctran.data.table import DataError
-from ctran.labels import LabelState
+from ctran.labels import LabelSpace, LabelState
 from tests.data.miniatures import coco80 as pictures
 from tests.data.miniatures import coco1000 as miniature
 
@@ -107,7 +107,7 @@ def test_a_vocabulary_is_read_in_its_own_order(config, tmp_path, form):
     published = (numbers, {word: i for i, word in numbers.items()}, dict.fromkeys(numbers, 9))
     contents = {
         "text": "\n".join(words).encode(),
-        "labels.json": json.dumps({"names": words, "extra": []}).encode(),
+        "labels.json": json.dumps(LabelSpace(tuple(words)).as_dict()).encode(),
         "pickle": pickle.dumps(published, protocol=0),
     }
     path.write_bytes(contents[form])
