@@ -150,6 +150,18 @@ def test_resting_on_a_label_shows_its_evidence_and_leaves_the_name_of_the_file(p
     assert page.locator("#legend").is_hidden()
 
 
+def test_the_key_for_evidence_is_about_the_label_with_the_focus_wherever_the_pointer_rests(page):
+    first, second = page.locator(".row .name").all_inner_texts()[:2]
+    row(page, second).hover()
+    page.keyboard.press("l")  # nothing has the focus: the label below the pointer, without waiting
+    page.wait_for_selector(f"#legend:not([hidden]):text-is('Evidence for “{second}”')")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("l")
+    page.wait_for_selector(f"#legend:not([hidden]):text-is('Evidence for “{first}”')")
+    page.keyboard.press("l")
+    page.wait_for_selector("#heat", state="hidden")
+
+
 def test_a_model_that_cannot_show_evidence_shows_nothing(browser, folder):
     flags = [*TOY, "--model.use_image", "false"]
     app = create_app(build_tagger(read_recipe(None, flags), SPACE), Settings(), gallery=Gallery.of_folder(Annotations(folder)))

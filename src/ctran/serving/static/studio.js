@@ -505,12 +505,18 @@ const keys = {
   a: () => state.image && setAsking(!state.asking),
   z: undo,
   '/': () => $('search').focus(),
-  l: () => explain($('heat').hidden ? list.focused : null, 0),
+  l: evidenceKey,
   s: () => state.image && state.about.saves && save(),
   c: () => state.image && copy(),
   o: () => $('file').click(),
   '?': () => $('help').showModal(),
   Escape: () => (state.asking ? setAsking(false) : hideHeat()),
+}
+
+/** Show the evidence for the label that has the focus, else for the one below the pointer, at once; hide it where it shows. */
+function evidenceKey() {
+  const name = list.focused ?? explained
+  explain(name === explained && !$('heat').hidden ? null : name, 0)
 }
 
 /** Of the question, unless a label has the focus. */
