@@ -1,0 +1,62 @@
+"""How long one heat map takes: wall time and processor time, by precision and number of threads."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.harness import machine, say
+from ctran.data.sources import openclipart
+from ctran.folders.tagger import Tagger
+
+THREADS = (1, 2)
+PICTURES = 20
+
+
+def measured(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall time and processor time (all threads of this process) of a call, in seconds."""
+    start, before = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - start, time.process_time() - before
+
+
+def time_heatmaps(run: Path, pictures: int = PICTURES) -> dict[str, Any]:
+    """Opening a picture (a session), and the heat map of its most probable label, for the first pictures of test.
+
+    Args:
+        run: folder of a model.
+        pictures: how many; two more are done before, untimed.
+    """
+    tagger = Tagger.load(run)
+    table = openclipart.build(openclipart.Config())["test"]
+    opened = [table.picture(row) for row in range(pictures + 2)]
+    threads, rows = torch.get_num_threads(), []
+    try:
+        for name, predictor in {"float32": tagger, "bfloat16": tagger.fast()}.items():
+            for count in THREADS:
+                torch.set_num_threads(count)
+                found: dict[str, list[tuple[float, float]]] = {"session": [], "heat map": []}
+                for picture in opened:
+                    found["session"].append(measured(partial(predictor.look, picture)))
+                    session = predictor.look(picture)
+                    label = next(iter(session.predict().probabilities))
+                    found["heat map"].append(measured(partial(session.heatmap, label)))
+                rows.append({"precision": name, "threads": count} | {what: times[2:] for what, times in found.items()})
+                say(f"  {name}, {count} threads: {median(wall for wall, _ in found['heat map'][2:]):.3f} s")
+    finally:
+        torch.set_num_threads(threads)
+    return {"machine": machine(), "rows": rows}
+
+
+def time_table(result: dict[str, Any]) -> str:
+    """Markdown: medians, with the least and the greatest in brackets."""
+    lines = ["| precision | threads | session, wall s | heat map, wall s | heat map, processor s |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        opening, (walls, cpus) = [wall for wall, _ in row["session"]], zip(*row["heat map"], strict=True)
+        cells = [f"{median(v):.2f} ({min(v):.2f} to {max(v):.2f})" for v in (opening, walls, cpus)]
+        lines.append(f"| {row['precision']} | {row['threads']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
