@@ -185,7 +185,13 @@ def test_a_run_whose_data_moved_is_resumed_where_they_are(tmp_path, capsys):
     assert main(["train", "--resume", str(tmp_path / "r"), "--root", str(tmp_path / "moved")]) == 0
     assert "is finished; it is measured again" in capsys.readouterr().err
     assert main(["train", "--resume", str(tmp_path / "r"), "--seed", "3"]) == 1
-    assert "only --root and --data keys can be changed" in capsys.readouterr().err
+    assert "only --root, --data keys and --training.epochs can be changed" in capsys.readouterr().err
+    more = ["--root", str(tmp_path / "moved"), "--training.epochs", "3"]
+    assert main(["train", "--resume", str(tmp_path / "r"), *more]) == 0
+    assert "measured again" not in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "r" / "history.json").read_text())) == 3
+    recorded = (tmp_path / "r" / "recipe.yaml").read_text()
+    assert f"root: {pictures}" in recorded and "epochs: 3" in recorded  # where the data are now is not part of the recipe
 
 
 def test_a_picture_that_breaks_is_one_line_from_a_loading_process_too(tmp_path, capsys):

@@ -127,7 +127,7 @@ def test_output_that_cannot_be_written_is_named_before_the_work(tmp_path):
 
 
 def test_resume_with_other_options_names_the_way_that_goes_on(tmp_path, capsys):
-    for flag in ("--training.epochs", "--seed", "--model.dropout"):
+    for flag in ("--training.learning_rate", "--seed", "--model.dropout"):
         assert main(["train", "--resume", str(tmp_path), flag, "3"]) == 1
         err = capsys.readouterr().err
         assert err.startswith(f"ctran train: {flag}: ") and f"--training.init_from {tmp_path}" in err

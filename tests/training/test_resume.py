@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from ctran import files
 from ctran.training import checkpoint as checkpoint_module
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
+from ctran.training.extend import check_epochs
 from ctran.training.fit import fit
 from ctran.training.lock import HOLDER, LOCK, RunFolderError, locked
-from ctran.training.recipe import read_recipe
+from ctran.training.recipe import RecipeError, read_recipe
 from tests.conftest import TOY
 
 
@@ -157,6 +158,74 @@ def test_without_a_score_patience_never_stops_and_says_so(recipe, folder, tmp_pa
     finished = json.loads((tmp_path / "run" / "finished.json").read_text())
     assert finished["epochs"] == 3 and finished["stopped_early"] is None and finished["best_val_score"] is None
     assert "training.patience has no effect" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ more epochs
+
+
+@pytest.mark.slow
+def test_two_epochs_and_then_two_more_equal_four(recipe, tmp_path, monkeypatch):
+    """Also where the second training is killed before its first epoch, in its midst, and repeated by the same command."""
+    recipe = change(recipe, ema=0.9, epochs=4)
+    fit(recipe, tmp_path / "whole")
+    whole = results(tmp_path / "whole")
+    fit(change(recipe, epochs=2), tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "finished.json").read_text())["planned_epochs"] == 2
+    for epochs_done in (0, 1):
+        with monkeypatch.context() as patch:
+            save, written = Checkpoints.save_checkpoint, []
+
+            def kill(self, *args, save=save, written=written, stop=epochs_done, **options):
+                if len(written) == stop:
+                    raise Killed
+                written.append(save(self, *args, **options))
+
+            patch.setattr(Checkpoints, "save_checkpoint", kill)
+            with pytest.raises(Killed):
+                fit(recipe, tmp_path / "run", resume=True)
+        left = {p.name for p in (tmp_path / "run").iterdir()}
+        assert not left & {"finished.json", "metrics.json", "metrics.md", "predictions.png"}  # of the earlier end
+    fit(recipe, tmp_path / "run", resume=True)
+    assert results(tmp_path / "run") == whole
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_is_extended_is_of_one_number_of_epochs(recipe, tmp_path, monkeypatch):
+    """Either number, but never the figures of two epochs in a run that records three."""
+    short, longer = change(recipe, epochs=1), change(recipe, epochs=2)
+    for run, epochs in (("one", short), ("two", longer), ("run", short)):
+        fit(epochs, tmp_path / run)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(recipe), "save", lambda self, path: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            fit(longer, tmp_path / "run", resume=True)
+    fit(read_recipe(tmp_path / "run" / "recipe.yaml"), tmp_path / "run", resume=True)
+    assert results(tmp_path / "run") == results(tmp_path / "one")
+    fit(longer, tmp_path / "run", resume=True)
+    assert results(tmp_path / "run") == results(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs", "reason"),
+    [
+        ({}, 5, "is planned with 6 epochs; --resume can raise the number, not lower it to 5"),
+        ({"patience": 1}, 7, "stopped early and would not train more with 7 epochs either: no better val score"),
+        ({"schedule": "cosine"}, 7, r"\(training.schedule cosine\) depend on the number of epochs, 6"),
+        ({"schedule": "onecycle"}, 7, r"\(training.schedule onecycle\) depend on the number of epochs, 6"),
+    ],
+)
+def test_epochs_that_cannot_be_added_are_refused_with_the_way_that_goes_on(recipe, tmp_path, options, epochs, reason):
+    change(recipe, epochs=6, **options).save(tmp_path / "recipe.yaml")
+    stopped = "no better val score for 1 epochs" if "patience" in options else None
+    (tmp_path / "finished.json").write_text(json.dumps({"epochs": 6, "planned_epochs": 6, "stopped_early": stopped}))
+    way = f"ctran train {tmp_path}/recipe.yaml --training.init_from {tmp_path} --training.epochs {epochs} --output NEW"
+    with pytest.raises(RecipeError, match=f"^training.epochs: .*{reason}.*: {way}$"):
+        check_epochs(epochs, tmp_path)
+    assert not check_epochs(6, tmp_path)  # a command that was interrupted can be repeated
+    (tmp_path / "finished.json").unlink()
+    change(recipe, epochs=6).save(tmp_path / "recipe.yaml")
+    assert check_epochs(7, tmp_path)
 
 
 # ------------------------------------------------------------------ checkpoints

@@ -4,6 +4,7 @@
   ctran train my.yaml --training.epochs 5 --seed 1      a YAML file, with keys over it
   ctran train demo --source imagefolder --root pictures --absent negative
   ctran train --resume runs/demo                        go on after an interruption
+  ctran train --resume runs/demo --training.epochs 60   go on after the end (training.schedule constant)
 
 Any key of the recipe can be given as --key value; --absent, --root and --skip-broken are short for --data.absent,
 --data.root and --data.skip_broken. --keys lists all keys with their meaning, type and default.
@@ -20,10 +21,14 @@ from ctran.cli._types import output_folder
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
-    parser.usage = "ctran train [RECIPE] [--key value ...] [--output DIR]\n       ctran train --resume RUN"
+    parser.usage = (
+        "ctran train [RECIPE] [--key value ...] [--output DIR]\n       ctran train --resume RUN [--training.epochs N]"
+    )
     parser.allow_abbrev = False  # recipe keys are flags too
     add(parser, "--output", metavar="FOLDER", more="run folder", shown="runs/NAME, for paper/coco80 runs/paper-coco80")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="run folder of an interrupted training")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="run folder to go on with: interrupted, or to get more epochs"
+    )
     parser.add_argument("--keys", dest="list_keys", action="store_true", help="list every recipe key and exit")
 
 
@@ -32,9 +37,12 @@ def run(options: argparse.Namespace) -> int:
     from ctran.training.recipe import RecipeError, find_recipe, name_of, read_recipe, read_run, shipped
 
     if options.resume is not None:
+        from ctran.training.extend import FINISHED, check_epochs
+
         check_resumed(options)
         recipe, folder = read_run(options.resume, options.keys), options.resume
-        if (folder / "finished.json").exists():
+        longer = check_epochs(recipe.training.epochs, folder)
+        if (folder / FINISHED).exists() and not longer:
             print(f"{folder} is finished; it is measured again", file=sys.stderr)
     else:
         path = find_recipe(options.recipe) if options.recipe else None
@@ -58,17 +66,17 @@ def run(options: argparse.Namespace) -> int:
 
 def check_resumed(options: argparse.Namespace) -> None:
     """Refuse what would make another training of the one that goes on."""
+    from ctran.training.extend import new_run
     from ctran.training.recipe import RecipeError
 
     if options.recipe or options.output:
         what = options.recipe or f"--output {options.output}"
         raise RecipeError(f"--resume {options.resume} takes recipe and folder from the run; leave out {what}")
     for flag in (key.partition("=")[0] for key in options.keys if key.startswith("--")):
-        if not flag.startswith(("--data.", "--root")):
+        if not flag.startswith(("--data.", "--root")) and flag != "--training.epochs":
             raise RecipeError(
-                f"{flag}: --resume goes on with the recipe of {options.resume}; only --root and --data keys can be changed. To "
-                f"train its model further (more epochs, another rate): ctran train {options.resume}/recipe.yaml "
-                f"--training.init_from {options.resume} {flag} VALUE --output NEW"
+                f"{flag}: --resume goes on with the recipe of {options.resume}; only --root, --data keys and --training.epochs "
+                f"can be changed. To train its model further with other settings: {new_run(options.resume, flag)}"
             )
 
 

@@ -23,6 +23,7 @@ from ctran.progress import track
 from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
+from ctran.training.extend import FINISHED, extend
 from ctran.training.lock import RunFolderError, locked
 from ctran.training.matching import match_labels, own_decoder
 from ctran.training.options import Evaluation
@@ -59,7 +60,8 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     Everything is written into ``run`` as it becomes known: ``recipe.yaml``, ``versions.json``, ``data.json``, ``labels.json``,
     ``skipped.json``, ``history.json``, ``curves.png``, ``model/``, ``last.ckpt`` and the one before it, ``previous.ckpt``,
     ``finished.json``, ``metrics.json``, ``metrics.md``, ``predictions.png``. Whatever a killed training did not come to write
-    is written by the one that resumes it.
+    is written by the one that resumes it. A run resumed with more epochs (``training.epochs``) than it recorded goes on after
+    its end, as :mod:`ctran.training.extend` describes.
 
     Raises:
         RunFolderError: the folder is in use, its checkpoints are damaged, or the data of the run to be resumed have changed.
@@ -87,11 +89,13 @@ def lead(recipe: Recipe, run: Path, world: int, *, resume: bool) -> Report:
             if changed := check_data(tables, run, tuple(tables)):
                 raise RunFolderError(f"{changed}. Start a new training with --output")
             freeze(recipe, tables, run)
+            if resume:
+                extend(recipe, run)
         except Exception:
             if not resume:
                 discard(run)
             raise
-        if not (resume and (run / "finished.json").exists()):
+        if not (resume and (run / FINISHED).exists()):
             train(recipe, run, tables, 0, world, resume=resume)
         return finish(recipe, run, tables["test"])
 

@@ -22,6 +22,7 @@ from ctran.evaluation.report import Report, no_nan
 from ctran.files import is_leftover, remove_leftovers, write_text
 from ctran.folders.tagger import Tagger
 from ctran.training import seen
+from ctran.training.extend import FINISHED
 from ctran.training.lock import HOLDER, LOCK, RunFolderError
 from ctran.training.recipe import Recipe
 from ctran.training.task import LabelTask
@@ -75,7 +76,7 @@ class RunFolder(Callback):
     def finish(self, planned: int, stopped_early: str) -> None:
         """``finished.json``: how many epochs were trained, of how many, and why no more (null: all were)."""
         found = {"epochs": len(self.history), "planned_epochs": planned, "best_val_score": self.best}
-        write_json(self.run / "finished.json", found | {"stopped_early": stopped_early or None})
+        write_json(self.run / FINISHED, found | {"stopped_early": stopped_early or None})
 
 
 def write_json(path: Path, content: Any) -> None:
