@@ -186,3 +186,15 @@ def test_no_module_replaces_a_file_by_hand():
         if by_hand.search(line)
     ]
     assert found == []
+
+
+def test_no_module_writes_a_file_in_place():
+    """Text and bytes go through ``ctran.files``, or into the temporary file or folder (``part``) that it gave."""
+    given = re.compile(r"\bpart\.write_|\(part / [^()]+\)\.write_")
+    found = [
+        f"{path.relative_to(SOURCE)}: {line.strip()}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if re.search(r"\.write_(text|bytes)\(", line) and not given.search(line)
+    ]
+    assert found == []

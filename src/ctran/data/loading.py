@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,12 @@ class PictureSet(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def without_augmentation(self) -> "PictureSet":
+        """The same pictures through the test transform."""
+        other = copy(self)
+        other.augment = None
+        return other
 
     def image(self, index: int, view: int) -> Float[Tensor, "3 H W"]:
         """One picture as a tensor, in one of its endless random views."""

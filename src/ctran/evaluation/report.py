@@ -1,7 +1,7 @@
 """What an evaluation found: one :class:`Setting` a row, as data and as the table that people read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ctran.masking import Evidence
 from ctran.metrics import Table
 from ctran.metrics.legend import legend
 
-COLUMNS = tuple(Table.__dataclass_fields__)[:14]
+COLUMNS = tuple(each.name for each in fields(Table) if each.metadata.get("printed"))
 """What the printed table shows of :class:`~ctran.metrics.Table`; JSON has all."""
 
 DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")

@@ -97,11 +97,11 @@ def _about(tagger: Tagger, made: Programs) -> About:
     )
 
 
-def _save(module: Any, graphs: Mapping[str, Any], about: About, folder: Path) -> None:
+def _save(module: Any, graphs: Mapping[str, Any], about: About, part: Path) -> None:
     for name, graph in graphs.items():
-        module.save(graph, folder, name, json.dumps(asdict(replace(about, graph=name)), ensure_ascii=False))
+        module.save(graph, part, name, json.dumps(asdict(replace(about, graph=name)), ensure_ascii=False))
     names = [name.format(graph) for name in module.FILES for graph in graphs]
-    (folder / CHECKSUMS).write_text(json.dumps(digests(folder, names), indent=1) + "\n", encoding="utf-8")
+    (part / CHECKSUMS).write_text(json.dumps(digests(part, names), indent=1) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()

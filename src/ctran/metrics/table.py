@@ -1,7 +1,7 @@
 """All metrics of one setting: one sort a label serves its AP, mAP and AUROC."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
@@ -10,6 +10,9 @@ from ctran.errors import UserError
 from ctran.metrics.counting import Counts, accuracies, answers, mean_ap, mean_over_labels, precision_recall
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import area, places, roc_area
+
+PRINTED = {"printed": True}
+"""Metadata of figures that printed tables show; JSON has all."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +23,20 @@ class Table:
     2 hits / (positives + predictions) over the images that have any.
     """
 
-    mAP: float
-    CP: float
-    CR: float
-    CF1: float
-    OP: float
-    OR: float
-    OF1: float
-    top3_CP: float
-    top3_CR: float
-    top3_CF1: float
-    top3_OP: float
-    top3_OR: float
-    top3_OF1: float
-    macro_AUROC: float
+    mAP: float = field(metadata=PRINTED)
+    CP: float = field(metadata=PRINTED)
+    CR: float = field(metadata=PRINTED)
+    CF1: float = field(metadata=PRINTED)
+    OP: float = field(metadata=PRINTED)
+    OR: float = field(metadata=PRINTED)
+    OF1: float = field(metadata=PRINTED)
+    top3_CP: float = field(metadata=PRINTED)
+    top3_CR: float = field(metadata=PRINTED)
+    top3_CF1: float = field(metadata=PRINTED)
+    top3_OP: float = field(metadata=PRINTED)
+    top3_OR: float = field(metadata=PRINTED)
+    top3_OF1: float = field(metadata=PRINTED)
+    macro_AUROC: float = field(metadata=PRINTED)
     subset_accuracy: float
     hamming_accuracy: float
     example_F1: float

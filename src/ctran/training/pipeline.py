@@ -199,9 +199,7 @@ def cached_tokens(
         key: what the tokens depend on beside the pictures and their views.
         device: computes; the model is then moved back to where it was.
     """
-    plain = PictureSet.__new__(PictureSet)
-    plain.__dict__.update(data.__dict__ | {"augment": None})
-
+    plain = data.without_augmentation()
     total = views * len(data)
     worth = total >= WORTH_COMPILING and compiler() is not None
     network = torch.compile(model.backbone) if worth else model.backbone

@@ -28,6 +28,7 @@ from ctran.data.readers.names import read_labels
 from ctran.data.readers.plain_pickle import unpickle
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
+from ctran.files import write_text
 from ctran.labels import LabelSpace
 from ctran.progress import track
 from ctran.textfile import read_text
@@ -227,4 +228,4 @@ def build(config: Config) -> dict[str, SampleTable]:
 
 def freeze(tables: dict[str, SampleTable], folder: Path) -> None:
     """Write the words of ``tables`` where :data:`FROZEN` says; read as ``vocabulary`` they give the same tables."""
-    (folder / FROZEN["vocabulary"]).write_text("\n".join(tables["train"].labels.names) + "\n", encoding="utf-8")
+    write_text(folder / FROZEN["vocabulary"], "\n".join(tables["train"].labels.names) + "\n")
