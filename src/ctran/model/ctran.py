@@ -65,6 +65,7 @@ class CTran(Method):
     )
 
     heavy = ("backbone", "narrow", "encoder")
+    rate_parts = ("backbone", "anchor")
     untold: Tensor | None
 
     def __init__(

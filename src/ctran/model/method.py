@@ -1,6 +1,6 @@
 """The two calls that every model of this library has."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -8,10 +8,13 @@ from torch import Tensor, nn
 
 from ctran.errors import UserTypeError
 from ctran.model.backbone import Backbone, Features
+from ctran.model.classifier import LabelClassifier
 from ctran.model.contributions import contributions
+from ctran.model.embeddings import LabelTokens
 
 if TYPE_CHECKING:
     from ctran.data.table import SampleTable
+    from ctran.training.options import Training
 
 
 class Method(nn.Module):
@@ -45,6 +48,37 @@ class Method(nn.Module):
             table: of split ``train``: ``table.labels`` is the label space of the model, ``table.truth`` has the annotations
                 (:meth:`~ctran.data.truth.SparseTruth.blocks`, :meth:`~ctran.data.truth.SparseTruth.counts`).
         """
+
+    rate_parts: ClassVar[tuple[str, ...]] = ("backbone",)
+    """Modules with a learning rate (and weight decay) that a recipe can set: ``training.<part>_learning_rate``."""
+
+    def parameter_groups(self, options: "Training") -> list[dict[str, Any]]:
+        """The parameters that train, as groups for the optimizer: ``params``, ``lr``, ``weight_decay``; for messages, ``part``.
+
+        By default those of :attr:`rate_parts` and the rest; norms, biases, and matrices of one row a label or state do not
+        decay. A method whose parts need other rates overrides this.
+        """
+        rows = nn.LayerNorm | LabelTokens | LabelClassifier
+        bare = {id(p) for m in self.modules() if isinstance(m, rows) for p in m.parameters()}
+        groups: dict[tuple[str, float], list[nn.Parameter]] = {}
+        for name, p in self.named_parameters():
+            if not p.requires_grad:
+                continue
+            part = name.partition(".")[0]
+            part = part if part in self.rate_parts else ""
+            decay = getattr(options, f"{part}_weight_decay", None) if part else None
+            decay = options.weight_decay if decay is None else decay
+            groups.setdefault((part, decay if p.ndim > 1 and id(p) not in bare else 0.0), []).append(p)
+        rates = {part: getattr(options, f"{part}_learning_rate") for part in self.rate_parts}
+        return [
+            {
+                "params": parameters,
+                "lr": options.learning_rate if rates.get(part) is None else rates[part],
+                "weight_decay": decay,
+                "part": part,
+            }
+            for (part, decay), parameters in groups.items()
+        ]
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """The slow half: image tokens."""

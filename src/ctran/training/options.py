@@ -100,14 +100,20 @@ class Training:
     Args:
         epochs: passes over the training pictures.
         batch_size: pictures a step, of each device.
-        optimizer: adam, or adamw (weight decay apart from the gradient).
+        optimizer: adam, adamw (weight decay apart from the gradient), or sgd.
+        momentum: of sgd; null is 0.9.
+        nesterov: Nesterov's form of the momentum of sgd.
         learning_rate: of everything but the backbone and the anchor.
         backbone_learning_rate: null is the same; 0 freezes the backbone (its batch-norm statistics too).
         anchor_learning_rate: of an anchored model's linear layer; null is the same, 0 freezes it (after apart_epochs).
         weight_decay: on matrices; never on biases, norms and embeddings.
         anchor_weight_decay: of the anchor; null is the same.
-        schedule: constant; cosine to zero after a warm-up of 5 % of the steps; or onecycle, up from 1/25 over 20 % of the
-            steps and down to nearly zero, both along a cosine (apart_epochs have their own).
+        schedule: constant; cosine to zero; steps, down by a factor after each milestone; or onecycle, up from 1/25 over 20 %
+            of the steps and down to nearly zero, both along a cosine (apart_epochs have their own).
+        warmup: steps (1 or more), or the share of the steps (below 1), in which the learning rate rises in a line to its full
+            height; null is 5 % for cosine and none for others.
+        milestones: of schedule steps: epochs after which the learning rate falls.
+        factor: of schedule steps: what the learning rate is multiplied by at each milestone; null is 0.1.
         clip_norm: largest norm of the gradient; 0 is no limit.
         loss: bce (the paper), or asl, the asymmetric loss.
         reduction: mean over the entries that count, or their sum as in the released code (with Adam they differ little: by its
@@ -131,6 +137,8 @@ class Training:
         feature_views: with a frozen backbone: compute image tokens of this many views of each training picture once (the first
             is not augmented) and keep them on disk; 0 runs the backbone in every step.
         patience: stop after this many epochs without a better validation score; 0 never stops early.
+        trainable: the beginnings of the names of the parameters that train, such as backbone.network.layer4; all others are
+            frozen, batch-norm statistics too. Empty trains all.
         precision: numbers of the arithmetic: 32-true, bf16-mixed or 16-mixed.
         recompute: do the encoder's layers again in the backward instead of keeping what they made: less memory, more time, the
             same numbers. For many labels.
@@ -145,13 +153,18 @@ class Training:
 
     epochs: int = within(100, 1)
     batch_size: int = within(16, 1)
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float | None = within(None, 0, 1, below=True)
+    nesterov: bool = False
     learning_rate: float = within(1e-5, 0)
     backbone_learning_rate: float | None = within(None, 0)
     anchor_learning_rate: float | None = within(None, 0)
     weight_decay: float = within(0.0, 0)
     anchor_weight_decay: float | None = within(None, 0)
-    schedule: Literal["constant", "cosine", "onecycle"] = "constant"
+    schedule: Literal["constant", "cosine", "steps", "onecycle"] = "constant"
+    warmup: float | None = within(None, 0)
+    milestones: tuple[int, ...] = within((), 1)
+    factor: float | None = within(None, 0, 1, above=True)
     clip_norm: float = within(0.0, 0)
     loss: Kind = "bce"
     reduction: Literal["mean", "sum"] = "mean"
@@ -170,6 +183,7 @@ class Training:
     augmentation: Augmentation = "ctran576"
     feature_views: int = within(0, 0)
     patience: int = within(0, 0)
+    trainable: tuple[str, ...] = ()
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     recompute: bool = False
     devices: int = within(1, 1)
@@ -187,6 +201,7 @@ class Training:
             raise UserError(
                 "training.unknown_share [0, 0] hides no label, so nothing is trained: its second share must be above 0"
             )
+        self._check_optimizer()
         if self.anchor_folds == 1:
             raise UserError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
         if not 0 <= self.apart_epochs <= self.epochs:
@@ -203,6 +218,26 @@ class Training:
             )
         if self.precision == "16-mixed" and self.accelerator == "cpu":
             raise UserError("training.precision 16-mixed needs a GPU: with training.accelerator cpu set bf16-mixed or 32-true")
+
+    def _check_optimizer(self) -> None:
+        """Refuse keys of another optimizer or schedule than the chosen one, which would have no effect."""
+        given = {
+            "momentum": ("optimizer", "sgd", self.momentum is not None),
+            "nesterov": ("optimizer", "sgd", self.nesterov),
+            "milestones": ("schedule", "steps", bool(self.milestones)),
+            "factor": ("schedule", "steps", self.factor is not None),
+        }
+        for key, (of, value, used) in given.items():
+            if used and getattr(self, of) != value:
+                raise UserError(f"training.{key} belongs to training.{of} {value}, got {of} {getattr(self, of)}: leave it out")
+        if self.nesterov and self.momentum == 0:
+            raise UserError("training.nesterov needs a training.momentum above 0")
+        if self.warmup and self.schedule == "onecycle":
+            raise UserError("training.warmup has no effect with training.schedule onecycle, which has its own: leave it out")
+        if self.schedule == "steps" and not self.milestones:
+            raise UserError("training.schedule steps needs training.milestones: epochs after which the learning rate falls")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise UserError(f"training.milestones must rise, got {list(self.milestones)}")
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,13 @@
 """Label mask training as a Lightning module."""
 
-import copy
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import lightning as L
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ctran.constraints.implications import complete
 from ctran.data.loading import Batch, seed_of
@@ -20,11 +18,13 @@ from ctran.labels import LabelSpace
 from ctran.losses.label_loss import label_loss
 from ctran.masking import counted, label_mask_training
 from ctran.model import CTran, Features, Method
-from ctran.model.classifier import LabelClassifier
-from ctran.model.embeddings import LabelTokens
+from ctran.training.average import moving_average, restart
 from ctran.training.crossfit import CrossFit
 from ctran.training.divergence import DivergedError, Losses, explain
+from ctran.training.frozen import freeze_others, frozen_parts_to_eval
+from ctran.training.optimizer import optimizer_of
 from ctran.training.recipe import Recipe
+from ctran.training.schedules import Stage, StagedSchedule
 
 
 class LabelTask(L.LightningModule):
@@ -54,15 +54,14 @@ class LabelTask(L.LightningModule):
         super().__init__()
         self.left_out = left_out or {}
         self.model, self.labels, self.recipe, self.val_ids = model, labels, recipe, val_ids
-        self.average = copy.deepcopy(model).requires_grad_(False).eval() if recipe.training.ema else None
-        self.updates: Tensor
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.average = moving_average(model, recipe.training.ema) if recipe.training.ema else None
         self.report: Report | None = None
         self._gathered: list[tuple[Tensor, ...]] = []
         self.losses = Losses(train_ids)
         self.train_loss = float("nan")
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
+        freeze_others(model, recipe.training.trainable)
         if recipe.training.apart_epochs and not (isinstance(model, CTran) and model.anchored):
             raise UserError("training.apart_epochs needs model.anchored true: there are no two parts to train apart")
         if recipe.training.recompute:
@@ -84,7 +83,7 @@ class LabelTask(L.LightningModule):
     @property
     def evaluated(self) -> Method:
         """The weights that are evaluated and saved: the moving average where the recipe asks for one."""
-        return self.model if self.average is None else self.average
+        return self.model if self.average is None else self.average.module
 
     # ---------------------------------------------------------------- training
 
@@ -97,8 +96,7 @@ class LabelTask(L.LightningModule):
         seed = seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank)
         self.generator = torch.Generator().manual_seed(seed_of(seed, 2))  # masks
         self.model.train()  # Lightning leaves a module in the mode in which it finds it, and taggers are in evaluation mode
-        if self.recipe.training.backbone_learning_rate == 0:
-            self.model.backbone.eval()  # batch-norm statistics too
+        frozen_parts_to_eval(self.model)
         if self.current_epoch == self.recipe.training.apart_epochs > 0:
             self._start_together()
 
@@ -109,8 +107,8 @@ class LabelTask(L.LightningModule):
     def _start_together(self) -> None:
         """Go on from the averaged weights with a fresh optimizer."""
         if self.average is not None:
-            self.model.load_state_dict(self.average.state_dict())
-            self.updates.fill_(0)
+            self.model.load_state_dict(self.average.module.state_dict())
+            restart(self.average)
         for optimizer in self.trainer.optimizers:
             optimizer.state.clear()
 
@@ -202,16 +200,8 @@ class LabelTask(L.LightningModule):
         return loss, anchor
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.average is None:
-            return
-        self.updates += 1
-        n = int(self.updates)
-        decay = min(self.recipe.training.ema, (1 + n) / (10 + n))  # young averages forget faster
-        with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
-            for mean, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
-                mean.copy_(now)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
 
     def on_validation_start(self) -> None:
         """Before anything of this epoch is evaluated or saved: every process must know whether all its losses were finite."""
@@ -253,52 +243,35 @@ class LabelTask(L.LightningModule):
 
     # --------------------------------------------------------------- optimiser
 
-    def _groups(self) -> Iterator[dict[str, Any]]:
-        """Parameters by part (whose learning rates differ) and weight decay; norms, biases and embeddings do not decay."""
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of the model, and of what is trained beside it."""
         options = self.recipe.training
-        anchor_decay = options.weight_decay if options.anchor_weight_decay is None else options.anchor_weight_decay
-        rows = nn.LayerNorm | LabelTokens | LabelClassifier  # norms; one row a state, one row a label
-        bare = {id(p) for m in self.model.modules() if isinstance(m, rows) for p in m.parameters()}
-        groups: dict[tuple[str, float], list[nn.Parameter]] = {}
-        for name, p in self.model.named_parameters():
-            if not p.requires_grad:
-                continue
-            part = name.split(".")[0]
-            decay = anchor_decay if part == "anchor" else options.weight_decay
-            decays = p.ndim > 1 and id(p) not in bare
-            groups.setdefault((part if part in ("backbone", "anchor") else "", decay if decays else 0.0), []).append(p)
+        groups = self.model.parameter_groups(options)
         if self.crossfit is not None:
             weight, bias = self.crossfit.copies.parameters()
-            groups.setdefault(("anchor", anchor_decay), []).append(weight)
-            groups.setdefault(("anchor", 0.0), []).append(bias)
-        for (part, decay), parameters in groups.items():
-            yield {"params": parameters, "weight_decay": decay, "part": part}
+            decay = options.weight_decay if options.anchor_weight_decay is None else options.anchor_weight_decay
+            rate = options.learning_rate if options.anchor_learning_rate is None else options.anchor_learning_rate
+            shared = {"part": "anchor", "lr": rate}
+            groups += [{**shared, "params": [weight], "weight_decay": decay}]
+            groups += [{**shared, "params": [bias], "weight_decay": 0.0}]
+        return groups
 
-    def learning_rate(self, part: str, step: int, steps_per_epoch: int) -> float:
-        """Of ``part`` (``backbone``, ``anchor`` or the rest, an empty string) at a step counted from 0."""
+    def _stages(self, groups: Sequence[Mapping[str, Any]], steps_per_epoch: int) -> list[Stage]:
+        """Steps and learning rates of the stages that there are."""
         options = self.recipe.training
-        rates = {"backbone": options.backbone_learning_rate, "anchor": options.anchor_learning_rate}
-        rate, first, last = rates.get(part), options.apart_epochs * steps_per_epoch, options.epochs * steps_per_epoch
-        rate = options.learning_rate if rate is None else rate
-        if step < first:
-            if options.apart_learning_rate is not None and part != "backbone":
-                rate = options.apart_learning_rate
-            first, last = 0, first
-        if options.schedule == "constant":
-            return rate
-        done, total = step - first, last - first
-        if options.schedule == "onecycle":
-            return rate * one_cycle(done / max(1, total))
-        warm = max(1, round(0.05 * total))
-        return rate * min(1.0, (done + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, done / max(1, total))))
+        rates = [group["lr"] for group in groups]
+        first, own = list(rates), options.apart_learning_rate
+        if own is not None:
+            first = [rate if group["part"] == "backbone" else own for rate, group in zip(rates, groups, strict=True)]
+        stages = [(options.apart_epochs, first), (options.epochs - options.apart_epochs, rates)]
+        return [Stage(epochs * steps_per_epoch, each) for epochs, each in stages if epochs]
 
     def configure_optimizers(self) -> Any:
         options = self.recipe.training
-        kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(list(self._groups()), lr=1.0, betas=(0.9, 0.999))  # the schedule gives the rates themselves
+        groups = self._groups()
         steps = math.ceil(int(self.trainer.estimated_stepping_batches) / options.epochs)
-        rates = [partial(self.learning_rate, group["part"], steps_per_epoch=steps) for group in optimizer.param_groups]
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
+        optimizer = optimizer_of(options, groups)
+        schedule = StagedSchedule(optimizer, options, self._stages(groups, steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -309,13 +282,3 @@ def first_places(numbers: Int[Tensor, " N"]) -> Int[Tensor, " U"]:
     new = torch.ones_like(in_order, dtype=torch.bool)
     new[1:] = in_order[1:] != in_order[:-1]
     return order[new]
-
-
-def one_cycle(done: float) -> float:
-    """Share of the greatest learning rate when ``done`` (0 to 1) of the steps are: 1/25, over 1 at 20 %, to 1/250,000.
-
-    Source: Smith and Topin, Super-convergence (2018), in the form of PyTorch's ``OneCycleLR``.
-    """
-    low, peak, end = 1 / 25, 0.2, 1 / 250_000
-    start, stop, part = (low, 1.0, done / peak) if done < peak else (1.0, end, (done - peak) / (1 - peak))
-    return stop + (start - stop) * 0.5 * (1 + math.cos(math.pi * min(1.0, part)))

@@ -1,0 +1,41 @@
+"""Which parameters train."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ctran.errors import UserError, nearest
+
+
+def freeze_others(model: nn.Module, prefixes: Sequence[str]) -> None:
+    """Freeze all parameters but those whose name is, or starts with, one of ``prefixes``; without prefixes none is frozen.
+
+    A prefix is whole parts of a name: ``layer4`` is not the start of ``layer40.weight``.
+
+    Raises:
+        UserError: a prefix that no parameter has.
+    """
+    if not prefixes:
+        return
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in prefixes:
+        if not any(_under(name, prefix) for name in names):
+            parts = {name.rsplit(".", count)[0] for name in names for count in range(name.count(".") + 1)}
+            raise UserError(f"training.trainable: no parameter's name starts with {prefix!r}{nearest(prefix, sorted(parts))}")
+    for name, parameter in model.named_parameters():
+        if not any(_under(name, prefix) for prefix in prefixes):
+            parameter.requires_grad_(False)
+
+
+def _under(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def frozen_parts_to_eval(module: nn.Module) -> None:
+    """Put each module without a parameter that trains into evaluation mode: its batch norms keep their statistics too."""
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        frozen_parts_to_eval(child)
