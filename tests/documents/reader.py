@@ -99,8 +99,10 @@ class Reader:
 
     def smaller(self, arguments: list[str]) -> list[str]:
         """Flags that make a training small."""
-        if arguments[0] != "train" or "--resume" in arguments:
+        if arguments[0] != "train":
             return []
+        if "--resume" in arguments:
+            return ["--training.epochs", "3"] if "--training.epochs" in arguments else []
         recipe = Path(arguments[1]).stem if "/" not in arguments[1] else arguments[1]
         own = [] if "--source" in arguments else self.small.get(recipe, [])
         return [*SMALL, *([] if "/" in arguments[1] else DEMO), *own]

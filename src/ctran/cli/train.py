@@ -4,7 +4,7 @@
   ctran train my.yaml --training.epochs 5 --seed 1      a YAML file, with keys over it
   ctran train demo --source imagefolder --root pictures --absent negative
   ctran train --resume runs/demo                        go on after an interruption
-  ctran train --resume runs/demo --training.epochs 60   go on after the end (training.schedule constant)
+  ctran train --resume runs/mine --training.epochs 60   go on after the end (with training.schedule constant)
 
 Any key of the recipe can be given as --key value; --absent, --root and --skip-broken are short for --data.absent,
 --data.root and --data.skip_broken. --keys lists all keys with their meaning, type and default.
