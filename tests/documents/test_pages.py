@@ -1,172 +1,40 @@
 """Every shell, Python, YAML, CSV and XML block of README and docs runs, in order, in a folder of its own."""
 
-import json
-import random
+import os
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import subprocess
+import sys
 
-import httpx
-import pyarrow.parquet as pq
 import pytest
-import torch
 
 from ctran import methods, registry
 from ctran.cli.main import COMMANDS, TAKE_KEYS, main
 from ctran.data import sources
 from ctran.training.recipe import recipe_parser, shipped
-from tests.conftest import draw
-from tests.data.miniatures import coco80
 from tests.documents.blocks import PAGES, ROOT, blocks_of, inline_commands
-from tests.documents.reader import Reader, shipped_run
-from tests.model.released_code import logged, released
-
-
-def pictures(folder: Path) -> None:
-    """Pictures with the labels that the README speaks of: one place, one animal or none, a sea at every beach."""
-    folder.mkdir()
-    chance = random.Random(0)
-    lines = ["file_name,labels"]
-    for name in ["beach.jpg", "street.jpg", *(f"{number:02}.jpg" for number in range(40))]:
-        place, animal = chance.choice(["beach", "street", "forest"]), chance.choice(["cat", "dog", "none"])
-        draw(folder / name, [c for c in ("red", "green", "blue") if chance.random() < 0.5], note=name)
-        rest = [label for label in ("people", "car") if chance.random() < 0.5]
-        if name[0].isdigit():
-            lines.append(f'{name},"{",".join([place, animal, *rest, *["sea"] * (place == "beach")])}"')
-    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
-
-
-def own() -> dict[str, list[str]]:
-    """Pictures with labels, and some without."""
-    pictures(Path("pictures"))
-    Path("photos").mkdir()
-    for number in range(30):
-        colours = [c for c in ("red", "green", "blue") if number % 7 < 4 or c == "red"]
-        draw(Path(f"photos/{number:02}.png"), colours, note=str(number))
-    draw(Path("new.jpg"), ["red"])
-    return {}
-
-
-def incomplete() -> dict[str, list[str]]:
-    """As :func:`own`; each row also names labels that are absent."""
-    found, path = own(), Path("pictures/metadata.csv")
-    head, *rows = path.read_text().splitlines()
-    places = ["beach", "street", "forest"]
-    negatives = [",".join(place for place in places if place not in row.split('"')[1].split(",")) for row in rows]
-    lines = [f'{row},"{absent}"' for row, absent in zip(rows, negatives, strict=True)]
-    path.write_text("\n".join([f"{head},negatives", *lines]) + "\n")
-    return found
-
-
-def readme() -> dict[str, list[str]]:
-    clipart = Path("clipart")
-    clipart.mkdir()
-    for split in ("train", "val", "test"):
-        table = pq.read_table(ROOT / f"data/openclipart/{split}.parquet")
-        pq.write_table(table.slice(0, 60), clipart / f"{split}.parquet")
-    return own() | {"demo": ["--root", "clipart"]}
-
-
-def reproduction() -> dict[str, list[str]]:
-    options = coco80.make(Path("COCO"))
-    published = [word for key, value in options.items() for word in (f"--data.{key}", json.dumps(value))]
-    return {"paper/coco80": published, "modern/coco80": published}
-
-
-def authors_checkpoints() -> dict[str, list[str]]:
-    oracle = released("coco")
-    torch.save(logged({f"module.{name}": tensor for name, tensor in oracle.state_dict().items()}), "best_model.pt")
-    Path("names.txt").write_text("\n".join(["cat", "dog", "flag", "map", "ship"]) + "\n")
-    draw(Path("picture.png"), ["red"])
-    Path("pictures").mkdir()
-    lines = ["file_name,labels"]
-    for number in range(20):
-        draw(Path(f"pictures/{number:02}.png"), ["red"] * (number % 2), note=str(number))
-        lines.append(f"{number:02}.png,{'cat' if number % 2 else 'dog'}")
-    Path("pictures/metadata.csv").write_text("\n".join(lines) + "\n")
-    return {}
-
-
-def export() -> dict[str, list[str]]:
-    shipped_run("runs/demo")
-    shipped_run("models/coco")
-    pictures(Path("photos"))
-    draw(Path("picture.png"), ["red"])
-    return {}
-
-
-def label_studio() -> dict[str, list[str]]:
-    Path("pictures").mkdir()
-    tasks = []
-    for number in range(40):
-        colours = [c for c in ("red", "green", "blue") if number % 7 < 4 or c == "red"]
-        draw(Path(f"pictures/{number:02}.png"), colours, note=str(number))
-        ticks = {"tags": [["flag"], ["Stars"], ["flag", "Stars"]][number % 3], "not": [["Stars"], ["flag"], []][number % 3]}
-        result = [
-            {"from_name": name, "to_name": "image", "type": "choices", "value": {"choices": choices}}
-            for name, choices in ticks.items()
-            if choices
-        ]
-        data = {"image": f"/data/upload/1/0a1b2c3d-{number:02}.png"}
-        tasks.append({"id": number, "data": data, "annotations": [{"id": number, "result": result, "was_cancelled": False}]})
-    Path("export.json").write_text(json.dumps(tasks))
-    return {}
-
-
-STAGES: dict[str, Callable[[], dict[str, list[str]]]] = {
-    "README.md": readme,
-    "docs/authors-checkpoints.md": authors_checkpoints,
-    "docs/export.md": export,
-    "docs/label-studio.md": label_studio,
-    "docs/reproduction.md": reproduction,
-    "docs/tutorial.md": own,
-    "docs/howto/incomplete-labels.md": incomplete,
-}
-"""What a page takes for granted, made in the current folder; gives flags that make its trainings small, by recipe."""
-
-
-def stage_of(page: str) -> Callable[[], dict[str, list[str]]]:
-    """The stage of a page; of every how-to page without one, :func:`own`."""
-    return STAGES.get(page, own) if page.startswith("docs/howto/") else STAGES[page]
-
+from tests.documents.reader import Reader
 
 WITH_COMMANDS = [page for page in PAGES if any(block.language != "text" for block in blocks_of(page))]
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A fresh folder, with what of the checkout a page names."""
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
-    monkeypatch.chdir(tmp_path)
-    shipped_run("models/openclipart")
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "none")
-    yield tmp_path
-
-
-def annotate_all(address: str) -> None:
-    """A person who labels every picture of the folder: two labels, by turns there and absent."""
-    with httpx.Client(base_url=address, timeout=60) as client:
-        assert client.get("/").status_code == 200
-        names = client.get("/v1/model").json()
-        for number in range(names["gallery"]):
-            opened = client.post(f"/v1/gallery/{number}").json()
-            known = {name: (number + place) % 2 == 0 for place, name in enumerate(names["labels"][:4])}
-            if names["saves"]:
-                assert client.post(f"/v1/images/{opened['id']}/save", json={"known": known}).status_code == 200
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS)
-def test_every_block_of_a_page_runs_in_order(page, desk):
-    reader = Reader(annotate_all, stage_of(page)())
-    blocks = [block for block in blocks_of(page) if block.language != "text"]
-    for block in blocks:
-        reader.do(block)
-    assert reader.ran == [block.where for block in blocks]
+def test_every_block_of_a_page_runs_in_order(page, tmp_path):
+    environment = {**os.environ, "LABEL_STUDIO_API_KEY": "none", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.documents", page, str(tmp_path)],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, f"{page} ended with {done.returncode}:\n{done.stdout[-4000:]}"
 
 
-def test_a_command_that_fails_is_named_by_its_place(desk):
-    reader = Reader(annotate_all, {})
+def test_a_command_that_fails_is_named_by_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(lambda address: None, {})
     [*_, first] = [block for block in blocks_of("README.md") if "ctran predict" in block.text][:1]
     with pytest.raises(AssertionError, match=r"README\.md:\d+: ctran .* ended with 1"):
         reader.do(first)
