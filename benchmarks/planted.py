@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ctran.data.loading import PictureSet, loader
+from ctran.analysis.predict_table import predict_table
 from ctran.data.planted_world import World, kl
 from ctran.data.sources import planted
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import predict
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelState
 from ctran.masking import Evidence
@@ -46,9 +45,8 @@ def asked(states: np.ndarray, table: SampleTable) -> np.ndarray:
 
 def answers(tagger: Tagger, table: SampleTable) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """States and the model's probabilities at each known share."""
-    batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=64)
-    _, found = predict(tagger.model, batches, table.ids, tagger.labels, [Evidence(share) for share in SHARES])
-    return [a.states.numpy() for a in found], [a.logits.double().sigmoid().numpy() for a in found]
+    _, found = predict_table(tagger, table, [Evidence(share) for share in SHARES], batch_size=64)
+    return [a.states.cpu().numpy() for a in found], [a.logits.cpu().double().sigmoid().numpy() for a in found]
 
 
 def measure(tagger: Tagger, table: SampleTable, world: World) -> dict[str, Any]:

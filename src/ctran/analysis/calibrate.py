@@ -19,18 +19,16 @@ from ctran.analysis.fits import (
     fit_thresholds,
     nats,
 )
+from ctran.analysis.predict_table import predict_table
 from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder, scored
 from ctran.constraints.implications import settle
-from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import Answer, predict
+from ctran.evaluation.evaluate import Answer
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import Evidence
-from ctran.progress import track
 
-BATCH = 32
 FOLDS = 5
 """Parts of the pictures, each predicted with what was fitted on the others."""
 PICTURES = 20
@@ -65,10 +63,8 @@ def answers(
     tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str
 ) -> tuple[Int[Tensor, "N L"], list[Answer]]:
     """Truth, and what the model says at each share of known labels."""
-    pictures = PictureSet(table, tagger.labels, tagger.preprocessing)
-    batches = loader(pictures, batch_size=BATCH)
-    shown = track((batch.to(tagger.device) for batch in batches), f"asking about {name}", -(-len(table) // BATCH))
-    truth, found = predict(tagger.model, shown, table.ids, tagger.labels, [Evidence(share) for share in shares], seed=seed)
+    settings = [Evidence(share) for share in shares]
+    truth, found = predict_table(tagger, table, settings, seed=seed, what=f"predicting {name}")
     return truth.cpu(), [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
 
 

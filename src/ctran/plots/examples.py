@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ctran.data.loading import PictureSet, loader
+from ctran.analysis.predict_table import predict_table
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import predict
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import Evidence
 from ctran.plots.sheets import annotation
@@ -57,9 +56,7 @@ def make_examples(
 ) -> list[Example]:
     """Ask a model of some pictures, as an evaluation with this seed asks it."""
     chosen = table.select(rows)
-    batches = loader(PictureSet(chosen, tagger.labels, tagger.preprocessing), batch_size=8)
-    on_device = (batch.to(tagger.device) for batch in batches)
-    truth, answers = predict(tagger.model, on_device, chosen.ids, tagger.labels, [Evidence(), evidence], seed=seed)
+    truth, answers = predict_table(tagger, chosen, [Evidence(), evidence], seed=seed, batch_size=8)
     told = answers[1].states.cpu()
     probabilities = [answer.probabilities(tagger.decoder) for answer in answers]
     present = [answer.present(tagger.decoder) for answer in answers]

@@ -12,14 +12,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ctran import plots
-from ctran.data.loading import PictureSet, loader
+from ctran.analysis.predict_table import predict_table
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import predict, report
+from ctran.evaluation.evaluate import report
 from ctran.evaluation.report import Report
 from ctran.files import write_text
 from ctran.folders.card import model_card
 from ctran.folders.tagger import Tagger
-from ctran.progress import track
 from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
@@ -188,12 +187,14 @@ def evaluate_run(
         intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
     """
     coverage = match_labels(tagger.labels, table.labels)
-    batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=batch_size)
-    shown = track(batches, "evaluating", len(batches))
-    on_device = (batch.to(tagger.device, non_blocking=True) for batch in shown)
-    settings = options.settings()
-    truth, answers = predict(
-        tagger.model, on_device, table.ids, tagger.labels, settings, seed=options.seed, draws=options.draws
+    truth, answers = predict_table(
+        tagger,
+        table,
+        options.settings(),
+        seed=options.seed,
+        draws=options.draws,
+        batch_size=batch_size,
+        what="evaluating",
     )
     found = report(
         truth,
