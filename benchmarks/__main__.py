@@ -36,8 +36,8 @@ INTRODUCTION = """# Speed and memory
 
 Made by `python -m benchmarks NAME` from [performance.json](performance.json), which holds every single time.
 
-**The yardstick** in every table of a model is the *literal* one (`benchmarks/literal.py`): the paper's formulas with stock
-PyTorch modules in float32, with the weights of the library's model; that logits and gradients are the same is tested.
+**The yardstick** in every table of a model is the *literal* one (`src/ctran/model/reference.py`): the paper's formulas with
+PyTorch's own modules in float32, with the weights of the library's model; that logits and gradients are the same is tested.
 **Ratios** state how many times as fast as the literal model something is: both run in turns in one process, so that what
 disturbs the machine disturbs both; a cell has the median over the rounds and, in brackets, the least and the greatest.
 **Memory** is the growth of a fresh process. **The ceiling** is the rate of products of two 2,048 x 2,048 matrices on the same

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.harness import Options, interleave, ratios, say, spread, verdict
-from benchmarks.literal import Literal, paper_model
+from benchmarks.models import Literal, paper_model
 from benchmarks.studies import DEMO, scores
 from ctran.export.pictures import Pictures
 from ctran.export.write import write

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Options, interleave, operations, ratios, reached, say, spread, verdict
-from benchmarks.literal import Literal, paper_model
+from benchmarks.models import Literal, paper_model
 from ctran.model import CTran
 from ctran.model.fast import fast
 from ctran.training.pipeline import compiler

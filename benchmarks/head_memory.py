@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from benchmarks.harness import MIB, Options, Step, interleave, peak, peak_memory, ratios, spread, training_tensors, verdict
-from benchmarks.literal import Literal, head_model
+from benchmarks.models import Literal, head_model
 from ctran.losses.label_loss import label_loss
 from ctran.model import Features
 
@@ -24,7 +24,7 @@ def build(scheme: str, num_labels: int, dim: int, places: int, batch: int) -> St
     """A step of training of the literal head or the library's, float32, Adam; ``places`` is ``P``, a square."""
     options = {} if scheme == "literal" else {"attention": scheme.removesuffix(AGAIN)}
     ours = head_model(num_labels=num_labels, dim=dim, attention_dropout=False, **options)
-    ours.encoder.recompute = scheme.endswith(AGAIN)
+    ours.encoder.activation_checkpointing = scheme.endswith(AGAIN)
     model = (Literal(ours) if scheme == "literal" else ours).train()
     side = int(places**0.5)
     features = Features(torch.randn(batch, places, ours.backbone.channels), (side, side))

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.harness import GIB, MIB, Options, Step, interleave, peak, peak_memory, spread, verdict
 from benchmarks.head_memory import build
-from benchmarks.literal import Literal, head_model
+from benchmarks.models import Literal, head_model
 from ctran.model import Features
 
 TITLE = "Growth with the number of labels"

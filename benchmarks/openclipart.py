@@ -36,7 +36,7 @@ DRAWS = 5
 OUT = Path(__file__).parents[1] / "docs" / "experiments" / "openclipart.json"
 
 TOGETHER = ["--model.soft_states=false", "--training.apart_epochs=0", "--training.anchor_folds=0"]
-PLAIN = [*TOGETHER, "--model.anchored=false", "--training.epochs=20"]
+PLAIN = [*TOGETHER, "--model.anchor=false", "--training.epochs=20"]
 SYSTEMS: dict[str, tuple[str, list[str]]] = {
     "linear": ("linear", []),
     "no image": ("demo", [*TOGETHER, "--model.use_image=false", "--training.learning_rate=3e-3"]),

@@ -20,7 +20,7 @@ from benchmarks.harness import (
     training_tensors,
     verdict,
 )
-from benchmarks.literal import Literal, paper_model
+from benchmarks.models import Literal, paper_model
 from ctran.losses.label_loss import label_loss
 from ctran.masking import label_mask_training
 
@@ -46,7 +46,7 @@ def build(name: str, tiny: bool) -> Step:
     options = CANDIDATES[name]
     images, truth = batch(tiny)
     ours = paper_model(num_labels=truth.shape[1], tiny=tiny, attention_dropout=options["attention_dropout"])
-    ours.encoder.recompute = options["recompute"]
+    ours.encoder.activation_checkpointing = options["recompute"]
     model: nn.Module = (Literal(ours) if options["literal"] else ours).train()
     del ours
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)

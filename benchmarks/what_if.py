@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.exported import exported
 from benchmarks.harness import Options, interleave, operations, ratios, reached, say, spread, verdict
-from benchmarks.literal import Literal, paper_model
+from benchmarks.models import Literal, paper_model
 from ctran import methods, registry
 from ctran.model import CTran, Method
 from ctran.model.fast import fast

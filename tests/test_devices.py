@@ -30,14 +30,8 @@ from tests.far import FAR, FarTensor, far_device, watched
 
 KINDS = {
     "anchored": [
-        "--model.num_layers",
-        "2",
-        "--model.anchored",
-        "true",
-        "--model.soft_states",
-        "true",
-        "--model.positive_bias",
-        "2",
+        *("--method", "anchored", "--model.num_layers", "2"),
+        *("--model.soft_states", "true", "--model.positive_bias", "2"),
     ],
     "latent": ["--model.attention", "latent", "--model.num_latents", "3", "--model.positions", "sine"],
     "linear": None,

@@ -113,7 +113,7 @@ def test_a_recipe_of_the_paper_has_its_values(name):
     assert options.batch_size == (32 if recipe.source == "voc2007" else 16)
     assert options.reduction == ("mean" if recipe.source == "cub312" else "sum") and model.resample == "bilinear"
     assert (options.ema, options.clip_norm, options.all_unknown, options.hide_image, options.label_smoothing) == (0, 0, 0, 0, 0)
-    assert (model.dropout, model.num_heads, model.anchored) == (0.1, 4, False)
+    assert (recipe.method, model.dropout, model.num_heads) == ("ctran", 0.1, 4)
     assert recipe.evaluation.presets == ("ctran",) and recipe.data.select_on == "val"
     assert options.unknown_share == ((1.0, 1.0) if name.endswith("no-lmt") else (0.25, 1.0))
     assert model.use_states != name.endswith("no-lmt") and model.use_image != name.endswith("no-image")

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import exported
 from benchmarks.harness import Options
-from benchmarks.literal import paper_model
+from benchmarks.models import paper_model
 from ctran.folders.exported import Graphs
 from tests.benchmarks.test_benchmarks import check_table, through_json
 

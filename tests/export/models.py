@@ -10,14 +10,14 @@ MODELS = {
     "image_first": ["--model.num_layers", "2", "--model.attention", "image_first"],
     "latent, all options": [
         *("--model.num_layers", "2", "--model.attention", "latent", "--model.num_latents", "3"),
-        *("--model.anchored", "true", "--model.soft_states", "true"),
+        *("--method", "anchored", "--model.soft_states", "true"),
         *("--model.positive_bias", "5", "--model.image_bias", "-2"),
     ],
     "full, all options": [
-        *("--model.anchored", "true", "--model.soft_states", "true", "--model.positions", "sine"),
+        *("--method", "anchored", "--model.soft_states", "true", "--model.positions", "sine"),
         *("--model.positive_bias", "5", "--model.image_bias", "-2"),
     ],
-    "no image": ["--model.use_image", "false", "--model.anchored", "true"],
+    "no image": ["--method", "anchored", "--model.use_image", "false"],
     "no states": ["--model.use_states", "false"],
     "linear": ["--method", "linear"],
 }

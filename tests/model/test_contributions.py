@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctran.errors import UserTypeError
+from ctran.methods.anchored import Anchored
 from ctran.methods.linear import Linear
 from ctran.model import Backbone, CTran, Features
 from ctran.model.contributions import contributions
@@ -16,16 +17,17 @@ STATES = torch.tensor([[0, 2, 0, 1, 0], [0, 0, 0, 0, 0], [2, 0, 1, 0, 0]])
 VARIANTS = {
     "the paper": {},
     "narrow": {"token_dim": 16},
-    "anchored": {"token_dim": 16, "anchored": True},
-    "soft states": {"token_dim": 16, "anchored": True, "soft_states": True, "positive_bias": 5.0, "image_bias": -2.0},
+    "anchored": {"token_dim": 16, "anchor": True},
+    "soft states": {"token_dim": 16, "anchor": True, "soft_states": True, "positive_bias": 5.0, "image_bias": -2.0},
     "image first": {"token_dim": 16, "attention": "image_first", "positions": "sine"},
-    "latent": {"token_dim": 16, "attention": "latent", "num_latents": 3, "anchored": True},
+    "latent": {"token_dim": 16, "attention": "latent", "num_latents": 3, "anchor": True},
     "no states": {"token_dim": 16, "use_states": False},
 }
 
 
 def build(**options):
-    return stirred_module(CTran(Backbone("test_resnet"), num_labels=5, num_heads=2, num_layers=2, **options), 0.1).eval()
+    kind = Anchored if "anchor" in options else CTran
+    return stirred_module(kind(Backbone("test_resnet"), num_labels=5, num_heads=2, num_layers=2, **options), 0.1).eval()
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_contributions_to_a_linear_layer_are_its_class_activation_map(features):
 
 
 def test_contributions_to_an_anchor_without_an_encoder_are_its_class_activation_map(features):
-    model = build(token_dim=16, anchored=True)
+    model = build(token_dim=16, anchor=True)
     with torch.no_grad():
         model.classifier.weight.zero_()  # the encoder's part is constant
     found = model.contributions(features, STATES, 1)
@@ -85,7 +87,7 @@ def test_contributions_to_an_anchor_without_an_encoder_are_its_class_activation_
 @given(order=st.permutations(range(6)), label=st.integers(0, 4), seed=st.integers(0, 99))
 def test_contributions_move_with_the_tokens_and_do_not_depend_on_other_pictures(order, label, seed):
     """Without positions the places have no order, so a mirrored grid of tokens has the mirrored map."""
-    model = build(token_dim=16, anchored=True, soft_states=True)
+    model = build(token_dim=16, anchor=True, soft_states=True)
     tokens = torch.randn(3, 6, 96, generator=torch.Generator().manual_seed(seed))
     found = model.contributions(Features(tokens, (2, 3)), STATES, label)
     moved = model.contributions(Features(tokens[:, order], (2, 3)), STATES, label)
@@ -97,7 +99,7 @@ def test_contributions_move_with_the_tokens_and_do_not_depend_on_other_pictures(
 def test_contributions_rank_places_as_leaving_one_out_does():
     """Leave-one-out: the logit less that with one token replaced by the average of the picture."""
     torch.manual_seed(3)
-    model = build(token_dim=16, anchored=True, soft_states=True)
+    model = build(token_dim=16, anchor=True, soft_states=True)
     tokens = torch.randn(1, 12, 96)
     with torch.no_grad():
         logit = model.predict_labels(Features(tokens, (3, 4)), STATES[:1])[0, 4]
@@ -116,7 +118,7 @@ def test_known_labels_change_the_contributions(features):
 
 
 def test_a_fast_model_has_the_same_map_up_to_rounding(images):
-    model = stirred_module(CTran(Backbone("test_resnet"), num_labels=5, token_dim=16, num_heads=2, anchored=True)).eval()
+    model = stirred_module(Anchored(Backbone("test_resnet"), num_labels=5, token_dim=16, num_heads=2)).eval()
     quick = fast(model)
     with torch.inference_mode():  # as a predictor calls it
         exact, rounded = (m.contributions(m.encode_images(images), STATES, 2) for m in (model, quick))

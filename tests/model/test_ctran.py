@@ -7,7 +7,8 @@ from ctran.labels import LabelState
 from ctran.model import Backbone, CTran, Features
 from ctran.model.attention import Source, weights
 from ctran.model.embeddings import LabelTokens
-from ctran.model.encoder import Encoder, EncoderLayer
+from ctran.model.encoder import EncoderLayer
+from ctran.model.schemes.full import FullEncoder
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_without_image_the_picture_does_not_matter(images):
 
 
 def test_hiding_the_image_equals_the_model_without_image(images):
-    model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, anchored=True).eval()
+    model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2).eval()
     states = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
     features = model.encode_images(images)
     shown = model.predict_labels(features, states)
@@ -138,7 +139,7 @@ def test_hiding_the_image_equals_the_model_without_image(images):
     assert not torch.allclose(shown, hidden)
 
 
-# ------------------------------------------------------------------------------------------- options beyond the paper
+# ---------------------------------------------------------------------------------------------------------- ablations
 
 
 def small(**options) -> CTran:
@@ -146,79 +147,6 @@ def small(**options) -> CTran:
 
 
 STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
-
-
-def test_an_anchored_model_is_a_linear_layer_and_what_the_encoder_changes(images):
-    model = small(anchored=True)
-    features, nothing = model.encode_images(images), torch.zeros(1, 7, dtype=torch.long)
-    memory = model.prepare(features).memory
-    change = model.encode_labels(memory, STATES) - model.encode_labels(None, nothing)
-    expected = model.anchor(features.tokens.mean(1)) + change
-    assert torch.allclose(model.predict_labels(features, STATES), expected, atol=1e-5)
-
-
-def test_an_anchored_model_shown_and_told_nothing_says_its_bias(images):
-    model = small(anchored=True, soft_states=True)
-    torch.nn.init.normal_(model.classifier.bias)
-    hide = torch.ones(3, dtype=torch.bool)
-    logits = model.predict_labels(model.encode_images(images), torch.zeros_like(STATES), hide_image=hide)
-    assert torch.allclose(logits, model.classifier.bias.expand(3, -1), atol=1e-6)
-
-
-def test_a_soft_state_of_probability_one_is_a_known_positive_label(images):
-    model = small(anchored=True, soft_states=True, positive_bias=3.0)
-    features, sure = model.encode_images(images), torch.full((3, 7), -100.0)
-    sure[:, 4] = 100.0
-    unknown, told = STATES.clone(), STATES.clone()
-    told[:, 4] = LabelState.POSITIVE
-    soft = model.predict_labels(features, unknown, anchor=sure)
-    assert torch.allclose(soft, model.predict_labels(features, told, anchor=sure), atol=1e-5)
-    assert not torch.allclose(
-        soft, model.predict_labels(features, unknown, anchor=torch.full((3, 7), -100.0)) + 200 * (sure > 0)
-    )
-
-
-def test_soft_states_are_the_anchors_own_where_none_are_given(images):
-    model = small(anchored=True, soft_states=True)
-    features = model.encode_images(images)
-    given = model.predict_labels(features, STATES, anchor=model.pooled_logits(features))
-    assert torch.equal(model.predict_labels(features, STATES), given)
-
-
-def test_attention_maps_are_of_what_the_model_looks_at(images):
-    blind = small(use_image=False, anchored=True, soft_states=True)
-    features = blind.encode_images(images)
-    assert [m.shape for m in blind.attention(features, STATES)] == [(3, 2, 7, 7)] * 3
-    deaf = small(use_states=False)
-    nothing = torch.zeros_like(STATES)
-    for one, other in zip(deaf.attention(features, STATES), deaf.attention(features, nothing), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_soft_states_without_an_anchor_are_refused():
-    with pytest.raises(ValueError, match="soft_states needs anchored"):
-        small(soft_states=True)
-
-
-def test_attention_leans_towards_known_positive_labels_in_half_of_the_heads(images):
-    plain, leaning = small(), small(positive_bias=3.0)
-    leaning.load_state_dict(plain.state_dict())
-    features = plain.encode_images(images)
-    positive = features.tokens.shape[1] + (STATES[0] == LabelState.POSITIVE).nonzero()[:, 0]
-    before, after = (m.attention(features, STATES)[0] for m in (plain, leaning))
-    assert (after[:, 0][..., positive] > before[:, 0][..., positive]).all()
-    assert torch.equal(after[:, 1], before[:, 1])
-    nothing = torch.zeros_like(STATES)
-    assert torch.allclose(leaning.predict_labels(features, nothing), plain.predict_labels(features, nothing), atol=1e-6)
-
-
-def test_attention_leans_away_from_image_tokens(images):
-    plain, leaning = small(), small(image_bias=-2.0)
-    leaning.load_state_dict(plain.state_dict())
-    features = plain.encode_images(images)
-    before, after = (m.attention(features, STATES)[0][..., : features.tokens.shape[1]] for m in (plain, leaning))
-    assert (after < before).all()
-    assert torch.allclose(leaning.encode_labels(None, STATES), plain.encode_labels(None, STATES), atol=1e-6)
 
 
 def test_a_bias_means_the_same_to_the_fused_kernel_and_to_the_maps():
@@ -231,27 +159,9 @@ def test_a_bias_means_the_same_to_the_fused_kernel_and_to_the_maps():
     assert torch.allclose(layer(h, bias), expected, atol=1e-5)
 
 
-def test_token_dropout_takes_whole_channels_and_only_in_training(images):
-    model = small(token_dropout=0.5)
-    features = model.encode_images(images)
-    model.narrow = torch.nn.Identity()
-    assert model._image_tokens(features) is features.tokens
-    dropped = model.train()._image_tokens(features)
-    gone = (dropped == 0).all(dim=1)
-    assert 0.3 < gone.float().mean() < 0.7
-    kept = ~gone[:, None].expand_as(dropped)
-    assert torch.allclose(dropped[kept], 2 * features.tokens[kept])
-
-
 def test_a_model_without_states_ignores_what_it_is_told(images):
     model = small(use_states=False)
     assert torch.equal(model(images, STATES), model(images, torch.zeros_like(STATES)))
-
-
-def test_orthogonal_attention_starts_orthogonal():
-    layer = EncoderLayer(dim=16, num_heads=4, dropout=0.0, orthogonal=True)
-    for square in (*layer.qkv.weight.chunk(3), layer.out.weight):
-        assert torch.allclose(square @ square.T, torch.eye(16), atol=1e-5)
 
 
 def test_the_papers_defaults():
@@ -260,18 +170,12 @@ def test_the_papers_defaults():
     assert len(model.encoder.layers) == 3
     layer = model.encoder.layers[0]
     assert (layer.num_heads, layer.dropout, layer.wide.weight.shape) == (4, 0.1, (2048, 2048))
-    assert model.labels.label.weight.shape == (80, 2048) and model.anchor is None and not model.anchored
+    assert model.labels.label.weight.shape == (80, 2048)
 
 
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="multiple of the number of heads, got 3"):
-        Encoder(dim=16, num_layers=1, num_heads=3, dropout=0.0)
-
-
-def test_every_parameter_but_unused_ones_gets_a_gradient(images):
-    model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2, anchored=True)
-    model(images, torch.randint(0, 3, (3, 7))).pow(2).sum().backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+        FullEncoder(dim=16, num_layers=1, num_heads=3, dropout=0.0)
 
 
 def test_model_runs_under_bf16_autocast(model, images):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ctran.methods import linear
+from ctran.methods.anchored import Anchored
 from ctran.model import Backbone, CTran, fast
 
 STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
@@ -77,12 +78,11 @@ def test_a_network_that_cannot_be_folded_stays_as_it_is(images):
 @pytest.mark.parametrize("scheme", ["full", "image_first", "latent"])
 @torch.no_grad()
 def test_a_fast_model_says_the_same_up_to_rounding(images, scheme):
-    model = CTran(
+    model = Anchored(
         unsettled(Backbone("test_resnet")),
         num_labels=7,
         token_dim=16,
         num_heads=2,
-        anchored=True,
         soft_states=True,
         positive_bias=2.0,
         attention=scheme,
@@ -119,4 +119,4 @@ def test_label_tokens_of_a_fast_model_come_from_a_table(images, scheme):
     logits = exact.predict_labels(features, states)
     assert len(started) - before == (scheme == "latent")  # latents alone
     assert torch.allclose(logits, model.predict_labels(model.encode_images(images), states), atol=1e-4)
-    assert not [name for name in exact.state_dict() if name.startswith(("table", "untold"))]
+    assert not [name for name in exact.state_dict() if name.startswith(("table", "unconditional"))]

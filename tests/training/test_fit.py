@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import ctran
 from ctran.labels import LabelSpace
+from ctran.methods import anchored
 from ctran.training import fit as fit_module
 from ctran.training import pipeline
 from ctran.training.fit import fit
@@ -93,8 +94,8 @@ STAGES = {"apart_epochs": 2, "anchor_folds": 3, "anchor_learning_rate": 0.0, "ba
 
 def staged(recipe, **options):
     """The recipe as the demo trains: apart, then together on cross-fitted anchors."""
-    model = dataclasses.replace(recipe.model, anchored=True, soft_states=True)
-    return dataclasses.replace(change(recipe, **{**STAGES, **options}), model=model)
+    model = anchored.Config(**dataclasses.asdict(recipe.model), soft_states=True)
+    return dataclasses.replace(change(recipe, **{**STAGES, **options}), method="anchored", model=model)
 
 
 STEPS = {"optimizer": "sgd", "schedule": "steps", "milestones": (1, 2), "warmup": 0.1, "trainable": ("encoder", "classifier")}
@@ -209,7 +210,7 @@ def test_folds_without_stages_are_refused(recipe, options, message):
 
 
 def test_a_model_without_anchor_cannot_train_apart(recipe):
-    with pytest.raises(ValueError, match=r"needs model.anchored true"):
+    with pytest.raises(ValueError, match=r"needs method anchored"):
         task_of(change(recipe, apart_epochs=1))
 
 

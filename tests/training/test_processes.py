@@ -85,7 +85,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(gaps, tmp_path, reducti
 
 @pytest.mark.slow
 def test_the_stages_of_an_anchored_model_train_on_two_processes(gaps, tmp_path):
-    flags = [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown", "--model.anchored", "true"]
+    flags = [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown", "--method", "anchored"]
     recipe = change(
         read_recipe(None, flags),
         epochs=3,

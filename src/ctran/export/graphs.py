@@ -78,9 +78,9 @@ def programs(tagger: Predictor) -> Programs:
     """
     model = copy.deepcopy(tagger.model).cpu().float().eval().requires_grad_(False)
     weights = _size(model)
-    tabulated = copy.deepcopy(model)
-    tabulated.tabulate()
-    model = tabulated if _size(tabulated) <= 2 * weights else model
+    precomputed = copy.deepcopy(model)
+    precomputed.precompute()
+    model = precomputed if _size(precomputed) <= 2 * weights else model
     size = tagger.preprocessing.size
     images = torch.zeros(2, 3, size, size)
     features = model.prepare(model.encode_images(images))

@@ -7,11 +7,10 @@ from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, CTran
-from ctran.model.attention import Attention
-from ctran.model.encoder import MOST_LATENTS
 from ctran.model.positions import Positions
+from ctran.model.schemes import Attention
+from ctran.model.schemes.latent import MOST_LATENTS
 
-BACKBONE_OPTIONS = {f.name for f in fields(MethodConfig)}
 SUMMARY = "C-Tran: image and label tokens in one transformer encoder, labels with states"
 
 
@@ -27,16 +26,7 @@ class Config(MethodConfig):
         positions: none (the paper), or sine: add a fixed code of each image token's place in the grid.
         use_image: false is the paper's ablation "no image" (Table 5).
         use_states: false leaves out the state embeddings, the paper's ablation "no LMT" with unknown_share [1, 1] (Table 5).
-        anchored: logits = linear layer on the averaged image features + what image tokens and known labels change in the
-            encoder's. Beyond the paper, as are all that follow; see :class:`ctran.model.CTran`.
-        soft_states: an unknown label's state is P times the anchor's probability, not 0.
-        attention_dropout: false keeps dropout out of the attention weights.
-        positive_bias: added to attention scores towards known positive labels, in half of the heads.
-        image_bias: added to attention scores towards image tokens.
-        token_dropout: share of the image tokens' channels set to zero in training.
-        pooled_dropout: the same for the averaged features of the anchor.
-        orthogonal: start the attention's matrices orthogonal.
-        attention: full (the paper), image_first or latent: who attends to whom; see :class:`ctran.model.encoder.Encoder`.
+        attention: full (the paper), image_first or latent: which token attends to which; see :mod:`ctran.model.schemes`.
         num_latents: learned tokens of latent attention, through which labels learn of each other.
     """
 
@@ -47,14 +37,6 @@ class Config(MethodConfig):
     positions: Positions = "none"
     use_image: bool = True
     use_states: bool = True
-    anchored: bool = False
-    soft_states: bool = False
-    attention_dropout: bool = True
-    positive_bias: float = within(0.0)
-    image_bias: float = within(0.0)
-    token_dropout: float = within(0.0, 0, 1, below=True)
-    pooled_dropout: float = within(0.0, 0, 1, below=True)
-    orthogonal: bool = False
     attention: Attention = "full"
     num_latents: int = within(64, 1, MOST_LATENTS)
 
@@ -68,7 +50,11 @@ class Config(MethodConfig):
             raise UserError(f"model.positions sine needs a model.token_dim that is a multiple of 4, got {self.token_dim}")
 
 
+OPTIONS = tuple(f.name for f in fields(Config) if f.name not in {f.name for f in fields(MethodConfig)})
+"""Names of the options of this method alone; :class:`~ctran.model.CTran` takes them under the same names."""
+
+
 def build(config: Config, labels: LabelSpace) -> CTran:
     """The model with random weights."""
-    options = {f.name: getattr(config, f.name) for f in fields(Config) if f.name not in BACKBONE_OPTIONS}
+    options = {name: getattr(config, name) for name in OPTIONS}
     return CTran(Backbone(config.backbone, config.image_size), num_labels=len(labels), **options)

@@ -9,7 +9,7 @@ from ctran.bounds import within
 from ctran.labels import LabelSpace
 from ctran.methods._base import MethodConfig
 from ctran.model import Backbone, Features, Method
-from ctran.model.attention import spread
+from ctran.model.attention import repeat_rows
 
 SUMMARY = "one linear layer on the averaged features; known labels are ignored"
 
@@ -43,7 +43,7 @@ class Linear(Method):
         """Logits; the same for all ``states``."""
         logits = self.classifier(self.dropout(features.tokens.mean(dim=1, dtype=self.classifier.weight.dtype)))
         features.rows_each(states)  # refuses rows that the images do not divide
-        return spread(logits, states.shape[0])
+        return repeat_rows(logits, states.shape[0])
 
 
 def build(config: Config, labels: LabelSpace) -> Linear:

@@ -2,19 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Attention = Literal["full", "image_first", "latent"]
-"""Who attends to whom; see :class:`ctran.model.encoder.Encoder`."""
 
-
-def spread(values: Tensor, rows: int | torch.SymInt) -> Tensor:
-    """Along the first axis, each of ``G`` entries for its ``rows / G`` rows; the same tensor where ``G = rows``."""
+def repeat_rows(values: Tensor, rows: int | torch.SymInt) -> Tensor:
+    """Each of ``G`` entries along the first axis for its ``rows / G`` rows in turn; the same tensor where ``G = rows``."""
     if not torch.compiler.is_exporting() and values.shape[0] == rows:
         return values
     return values[:, None].expand(-1, rows // values.shape[0], *values.shape[1:]).flatten(0, 1)
@@ -43,7 +39,7 @@ class Source:
 def attend(q: Float[Tensor, "R K Q d"], sources: Sequence[Source], dropout: float = 0.0) -> Float[Tensor, "R K Q d"]:
     """Mean of the values of all sources, weighted by one softmax over all their keys.
 
-    Where each row has keys of its own, PyTorch's fused kernel does it. Keys that several rows share are not copied for each:
+    Where each row has its own keys, PyTorch's fused kernel does it. Keys that several rows share are not copied for each:
     then the softmax is written out, which takes memory for ``R K Q M`` scores.
 
     Args:
@@ -54,8 +50,8 @@ def attend(q: Float[Tensor, "R K Q d"], sources: Sequence[Source], dropout: floa
         shares = weights(q, sources).to(q.dtype).split([s.keys.shape[2] for s in sources], dim=3)
         first, *others = (_product(p, s.values, s.saves(rows)) for p, s in zip(shares, sources, strict=True))
         return sum(others, first)
-    keys = _joined([spread(s.keys, rows) if s.shared else s.keys for s in sources])
-    values = _joined([spread(s.values, rows) if s.shared else s.values for s in sources])
+    keys = _joined([repeat_rows(s.keys, rows) if s.shared else s.keys for s in sources])
+    values = _joined([repeat_rows(s.values, rows) if s.shared else s.values for s in sources])
     return F.scaled_dot_product_attention(q, keys, values, attn_mask=_mask(q, sources), dropout_p=dropout)
 
 

@@ -35,16 +35,11 @@ class LabelTokens(nn.Module):
         for weight in (self.label.weight, self.known_state):
             nn.init.uniform_(weight, -(dim**-0.5), dim**-0.5)
 
-    def forward(self, states: Int[Tensor, "B L"], soft: Float[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
-        """Embed ``states``, one :class:`LabelState` code a label.
-
-        Args:
-            soft: adds so much of ``P`` to each label (a share between 0 and 1). Beyond the paper.
-        """
+    def forward(self, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """Embed ``states``, one :class:`LabelState` code a label."""
         if states.shape[1] != self.label.num_embeddings:
             raise ValueError(f"expected states of {self.label.num_embeddings} labels, got {states.shape[1]}")
         rows = torch.cat([self.unknown, self.known_state])  # (3, D), in the order of LabelState
         assert LabelState.UNKNOWN == 0
         # F.embedding, not rows[states]: the gradient of indexing adds up in an order that depends on the threads
-        embedded = self.label.weight + F.embedding(states, rows)  # (L, D) + (B, L, D)
-        return embedded if soft is None else embedded + soft[..., None] * self.known_state[1]
+        return self.label.weight + F.embedding(states, rows)  # (L, D) + (B, L, D)

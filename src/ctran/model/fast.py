@@ -29,7 +29,7 @@ def fast(model: Method, *, dtype: torch.dtype = torch.bfloat16) -> Method:
     for name in quick.heavy:
         quick.get_submodule(name).to(dtype)
     quick.backbone.to(memory_format=torch.channels_last)
-    quick.tabulate()
+    quick.precompute()
     return quick
 
 

@@ -25,14 +25,12 @@ class EncoderLayer(nn.Module):
     Source: Lanchantin et al., CVPR 2021, Sec. 3.2 and 3.5.
     """
 
-    def __init__(
-        self, *, dim: int, num_heads: int, dropout: float, attention_dropout: bool = True, orthogonal: bool = False
-    ) -> None:
+    def __init__(self, *, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         if num_heads < 1 or dim % num_heads:
             raise UserError(f"token width {dim} must be a multiple of the number of heads, got {num_heads} heads")
         self.num_heads, self.dropout = num_heads, dropout
-        self.attention_dropout = dropout if attention_dropout else 0.0
+        self.attention_dropout = dropout  # of the attention weights; 0 lets the fused kernel run on CPU
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
         self.wide = nn.Linear(dim, dim)
@@ -40,9 +38,6 @@ class EncoderLayer(nn.Module):
         self.norm_attention = nn.LayerNorm(dim)
         self.norm_network = nn.LayerNorm(dim)
         nn.init.xavier_uniform_(self.qkv.weight)
-        if orthogonal:
-            for square in (*self.qkv.weight.data.chunk(3), self.out.weight.data):
-                nn.init.orthogonal_(square)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
 

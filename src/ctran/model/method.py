@@ -88,7 +88,7 @@ class Method(nn.Module):
         """The features with what the fast half would make of them for each question; optional, answers are the same."""
         return features
 
-    def tabulate(self) -> None:
+    def precompute(self) -> None:
         """Keep what depends on the weights alone; they must not change afterwards (:func:`ctran.model.fast.fast`)."""
 
     def predict_labels(

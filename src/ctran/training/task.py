@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import lightning as L
@@ -17,6 +18,7 @@ from ctran.evaluation.report import Report
 from ctran.labels import LabelSpace
 from ctran.losses.label_loss import label_loss
 from ctran.masking import counted, label_mask_training
+from ctran.methods.anchored import Anchored
 from ctran.model import CTran, Features, Method
 from ctran.training.average import moving_average, restart
 from ctran.training.crossfit import CrossFit
@@ -62,12 +64,12 @@ class LabelTask(L.LightningModule):
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
         freeze_others(model, recipe.training.trainable)
-        if recipe.training.apart_epochs and not (isinstance(model, CTran) and model.anchored):
-            raise UserError("training.apart_epochs needs model.anchored true: there are no two parts to train apart")
+        if recipe.training.apart_epochs and not (isinstance(model, Anchored) and model.anchored):
+            raise UserError("training.apart_epochs needs method anchored: there are no two parts to train apart")
         if recipe.training.recompute:
             if not isinstance(model, CTran):
                 raise UserError(f"training.recompute needs an encoder, which method {recipe.method} has not; set it to false")
-            model.encoder.recompute = True
+            model.encoder.activation_checkpointing = True
         self.crossfit = self._crossfit() if recipe.training.anchor_folds else None
 
     def _crossfit(self) -> CrossFit | None:
@@ -75,7 +77,7 @@ class LabelTask(L.LightningModule):
         options = self.recipe.training
         if not options.apart_epochs or options.anchor_learning_rate != 0:
             raise UserError("training.anchor_folds needs apart_epochs, which train the folds, and anchor_learning_rate 0")
-        assert isinstance(self.model, CTran)
+        assert isinstance(self.model, Anchored)
         if self.model.anchor is None:
             return None
         return CrossFit(self.model.anchor, folds=options.anchor_folds, dropout=self.model.pooled_dropout)
@@ -125,12 +127,13 @@ class LabelTask(L.LightningModule):
         if self.apart:
             loss, others = self._apart_loss(batch, features, states, loss_options)
         else:
-            hide, extra = None, dict[str, Tensor]()
+            hide = None
             if options.hide_image:
                 hide = (torch.rand(len(states), generator=self.generator) < options.hide_image).to(states.device)
             if self.crossfit is not None:
-                extra["anchor"] = self.crossfit.held_out(features.tokens.mean(dim=1), batch.index)
-            logits = self.model.predict_labels(features, states, hide_image=hide, **extra)
+                held_out = self.crossfit.held_out(features.tokens.mean(dim=1), batch.index)
+                features = replace(features, memory={"anchor": held_out})
+            logits = self.model.predict_labels(features, states, hide_image=hide)
             loss, others = label_loss(logits, batch.truth, states, **loss_options), None
         loss = loss * self._share(batch.truth, states)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
@@ -188,7 +191,7 @@ class LabelTask(L.LightningModule):
         self, batch: Batch, features: Features, states: Tensor, loss_options: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
         """Of the encoder on labels alone; of anchor and cross-fitting on images alone."""
-        assert isinstance(self.model, CTran)
+        assert isinstance(self.model, Anchored)
         nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
         loss = label_loss(self.model.predict_labels(features, states, hide_image=nobody), batch.truth, states, **loss_options)
         if self.model.anchor is None:

@@ -1,0 +1,219 @@
+"""C-Tran with an anchor, and other changes beyond the paper for small data sets and frozen backbones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ctran.bounds import within
+from ctran.errors import UserError
+from ctran.labels import LabelSpace, LabelState
+from ctran.methods import ctran
+from ctran.model import Backbone, CTran, Features
+from ctran.model.attention import repeat_rows
+from ctran.model.encoder import EncoderLayer, Start
+
+SUMMARY = "C-Tran with an anchor: a linear layer reads the image, the encoder what known labels change (beyond the paper)"
+
+
+@dataclass(frozen=True)
+class Config(ctran.Config):
+    """C-Tran with changes beyond the paper; with anchor false and all else at its default it is the paper's model.
+
+    Args:
+        anchor: logits = linear layer on the averaged image features + what image tokens and known labels change in the
+            encoder's.
+        soft_states: an unknown label's state is P times the anchor's probability, not 0.
+        attention_dropout: false keeps dropout out of the attention weights.
+        positive_bias: added to attention scores towards known positive labels, in half of the heads.
+        image_bias: added to attention scores towards image tokens.
+        token_dropout: share of the image tokens' channels set to zero in training.
+        pooled_dropout: the same for the averaged features of the anchor.
+        orthogonal: start the attention's matrices orthogonal.
+    """
+
+    anchor: bool = True
+    soft_states: bool = False
+    attention_dropout: bool = True
+    positive_bias: float = within(0.0)
+    image_bias: float = within(0.0)
+    token_dropout: float = within(0.0, 0, 1, below=True)
+    pooled_dropout: float = within(0.0, 0, 1, below=True)
+    orthogonal: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.soft_states and not self.anchor:
+            raise UserError("model.soft_states needs model.anchor: without an anchor there is no probability to be the state")
+
+
+OPTIONS = (
+    "anchor",
+    "soft_states",
+    "attention_dropout",
+    "positive_bias",
+    "image_bias",
+    "token_dropout",
+    "pooled_dropout",
+    "orthogonal",
+)
+"""Options of :class:`Anchored` beside those of C-Tran."""
+
+
+class Anchored(CTran):
+    r"""C-Tran, anchored to a linear layer.
+
+    With :math:`f` the paper's logits, from encoder and classifier, and :math:`\bar z` the averaged image features,
+
+    .. math:: A \bar z + a + f(z, s) - f(\emptyset, 0),
+
+    where :math:`f(\emptyset, 0)` are the unconditional logits, without image and with all labels unknown: a linear layer reads
+    the picture, the encoder adds what tokens and known labels change. Without image the anchor is the classifier's bias.
+
+    Args:
+        backbone, num_labels, options: of :class:`~ctran.model.CTran`.
+        anchor: False leaves the anchor out; the options that follow work without it, but for ``soft_states``.
+        soft_states: the state of an unknown label is not 0 but ``P`` times the anchor's probability that it is present, so that
+            what the picture shows of one label reaches the others the way known labels do.
+        attention_dropout: False keeps dropout out of the attention weights (the fused kernel then runs on CPU).
+        positive_bias: added to the attention scores towards labels that are known to be present (times the probability, for
+            soft states), in the first half of the heads, so that from the first step on they stand out among many labels.
+        image_bias: added to the attention scores towards image tokens.
+        token_dropout, pooled_dropout: share of the channels set to zero in training, of the image tokens in the encoder
+            and of the averaged features in the anchor.
+        orthogonal: start the attention's matrices orthogonal.
+    """
+
+    label_parameters = CTran.label_parameters | {"anchor.weight", "anchor.bias"}
+    rate_parts = ("backbone", "anchor")
+    unconditional: Tensor | None
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        num_labels: int,
+        anchor: bool = True,
+        soft_states: bool = False,
+        attention_dropout: bool = True,
+        positive_bias: float = 0.0,
+        image_bias: float = 0.0,
+        token_dropout: float = 0.0,
+        pooled_dropout: float = 0.0,
+        orthogonal: bool = False,
+        **options: Any,
+    ) -> None:
+        layer = partial(Layer, attention_dropout=attention_dropout, orthogonal=orthogonal)
+        super().__init__(backbone, num_labels=num_labels, layer=layer, **options)
+        if soft_states and not anchor:
+            raise UserError("soft_states needs an anchor: without it there is no probability to be the state")
+        self.anchored, self.soft_states = anchor, soft_states
+        self.positive_bias, self.image_bias = positive_bias, image_bias
+        self.token_dropout, self.pooled_dropout = token_dropout, pooled_dropout
+        self.anchor = nn.Linear(backbone.channels, num_labels) if anchor and self.use_image else None
+        self.register_buffer("unconditional", None, persistent=False)
+
+    def pooled_logits(self, features: Features) -> Float[Tensor, "B L"]:
+        """The anchor: a linear layer on the averaged image features."""
+        assert self.anchor is not None
+        pooled = features.tokens.mean(dim=1, dtype=self.anchor.weight.dtype)
+        return self.anchor(F.dropout(pooled, self.pooled_dropout, self.training))
+
+    def encode_labels(
+        self,
+        image: Mapping[str, Tensor] | None,
+        states: Int[Tensor, "R L"],
+        anchor: Float[Tensor, "R L"] | None = None,
+    ) -> Float[Tensor, "R L"]:
+        """Logits of encoder and classifier alone.
+
+        Args:
+            anchor: logits that soft states are made of; None leaves unknown labels at 0.
+        """
+        start, bias = self._start_and_bias(states, anchor)
+        return self.classifier(self.encoder(start, image, bias, self.image_bias))
+
+    def _start_and_bias(
+        self, states: Int[Tensor, "R L"], anchor: Float[Tensor, "R L"] | None
+    ) -> tuple[Start, Float[Tensor, "R K 1 L"] | float]:
+        """What label tokens begin with, and what ``positive_bias`` adds to the attention scores towards each."""
+        soft = anchor.sigmoid() * (states == LabelState.UNKNOWN) if self.soft_states and anchor is not None else None
+        if soft is None:
+            start = self._start(states)
+        else:
+            start = self.encoder.start(self.labels(states) + soft[..., None] * self.labels.known_state[1])
+        if not self.positive_bias:
+            return start, 0.0
+        present = (states == LabelState.POSITIVE).float()
+        present = present if soft is None else present + soft
+        heads = self.encoder.num_heads
+        first_half = (torch.arange(heads, device=states.device) < heads / 2)[:, None, None]
+        return start, self.positive_bias * present[:, None, None, :] * first_half
+
+    @torch.no_grad()
+    def precompute(self) -> None:
+        self.unconditional = self._unconditional()
+        if not self.soft_states:
+            super().precompute()
+
+    def _channels(self, features: Features) -> Float[Tensor, "B P C"]:
+        tokens = super()._channels(features)
+        if self.training and self.token_dropout:  # the same channels at every place of an image
+            tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.token_dropout)
+        return tokens
+
+    def prepare(self, features: Features) -> Features:
+        """Of C-Tran, with the anchor's logits; where the features hold logits named ``anchor`` already, these are taken."""
+        given = dict(features.memory or {})
+        if not (self.anchored and self.use_image) or given.keys() - {"anchor"}:
+            return super().prepare(features)
+        image = self.encoder.cache_image(self.image_tokens(features))
+        image["unconditional"] = self._unconditional().expand(features.tokens.shape[0], -1)
+        image["anchor"] = given["anchor"] if given else self.pooled_logits(features)
+        return replace(features, memory=image)
+
+    def _logits(self, image: Mapping[str, Tensor] | None, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+        if not self.anchored:
+            return self.encode_labels(image, states)
+        if image is None:
+            return self.encode_labels(None, states) + self.classifier.bias - self._unconditional()
+        tokens = dict(image)
+        anchor, unconditional = (repeat_rows(tokens.pop(name), states.shape[0]) for name in ("anchor", "unconditional"))
+        return anchor + self.encode_labels(tokens, states, anchor) - unconditional
+
+    def _unconditional(self) -> Float[Tensor, "1 L"]:
+        """Logits of encoder and classifier without image and with all labels unknown."""
+        if self.unconditional is not None:
+            return self.unconditional
+        nothing = torch.zeros_like(self.classifier.bias, dtype=torch.long)
+        return self.encode_labels(None, nothing[None])
+
+    def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
+        states = states if self.use_states else torch.zeros_like(states)
+        anchor = self.pooled_logits(features) if self.soft_states and self.use_image else None
+        start, bias = self._start_and_bias(states, anchor)
+        image = self.image_tokens(features) if self.use_image else None
+        return self.encoder.attention(start, image, bias, self.image_bias)
+
+
+class Layer(EncoderLayer):
+    """An encoder layer that may start orthogonal and keep dropout out of its attention weights."""
+
+    def __init__(self, *, dim: int, num_heads: int, dropout: float, attention_dropout: bool, orthogonal: bool) -> None:
+        super().__init__(dim=dim, num_heads=num_heads, dropout=dropout)
+        if not attention_dropout:
+            self.attention_dropout = 0.0
+        if orthogonal:
+            for square in (*self.qkv.weight.data.chunk(3), self.out.weight.data):
+                nn.init.orthogonal_(square)
+
+
+def build(config: Config, labels: LabelSpace) -> Anchored:
+    """The model with random weights."""
+    options = {name: getattr(config, name) for name in (*ctran.OPTIONS, *OPTIONS)}
+    return Anchored(Backbone(config.backbone, config.image_size), num_labels=len(labels), **options)

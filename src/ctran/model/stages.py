@@ -1,0 +1,58 @@
+"""What a method declares of its training: stages, and what a loss is computed from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ctran.model.backbone import Features
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs of training. The next stage goes on from the averaged weights, with a fresh optimizer and schedule.
+
+    Args:
+        epochs: how many; a stage of 0 epochs is left out.
+        name: for the method's loss (:attr:`TrainingStep.stage`).
+        learning_rates: part of the model (:attr:`ctran.model.Method.rate_parts`, or an empty string for the rest) -> rate; 0
+            freezes it. Parts that are not named, or None, have the recipe's.
+        weight_decays: the same, of those parameters that decay.
+        hide_images: whether the recipe's ``training.hide_image`` applies.
+    """
+
+    epochs: int
+    name: str = ""
+    learning_rates: Mapping[str, float | None] = field(default_factory=dict)
+    weight_decays: Mapping[str, float | None] = field(default_factory=dict)
+    hide_images: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """All that a loss may depend on, of ``B`` pictures.
+
+    Args:
+        features: of the pictures.
+        truth: :class:`~ctran.labels.LabelState` codes of the annotation.
+        states: those that are known to the model; the others count in the loss where they are annotated.
+        index: row of each picture in the training table.
+        hide_image: pictures whose image is left out; None is no such option.
+        epoch: from 0.
+        stage: name of the stage.
+        helper: what the method trains beside the model (:meth:`ctran.methods._base.MethodConfig.helper`).
+    """
+
+    features: Features
+    truth: Int[Tensor, "B L"]
+    states: Int[Tensor, "B L"]
+    index: Int[Tensor, " B"]
+    hide_image: Bool[Tensor, " B"] | None = None
+    epoch: int = 0
+    stage: str = ""
+    helper: nn.Module | None = None
+
+
+Losses = dict[str, Float[Tensor, ""]]
+"""Terms by name; their sum is minimised, the curves show the first."""
