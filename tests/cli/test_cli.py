@@ -88,6 +88,39 @@ def test_one_broken_picture_does_not_cost_the_others(run, capsys, tmp_path):
     assert len(out.splitlines()) == 1 and "bad.png: not a picture" in err
 
 
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_predict_computes_batches_and_writes_each_before_the_next(run, capsys, tmp_path, monkeypatch, form):
+    from ctran import Tagger
+    from ctran.inference.many import BATCH
+
+    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "folder").mkdir()
+    whole = [str(run[1] / f"{n % 20:02}.png") for n in range(BATCH + 4)]
+    names = [str(tmp_path / "bad.png"), *whole[:5], str(tmp_path / "gone.png"), *whole[5:], str(tmp_path / "folder")]
+    batches, encode, printed, errors = [], Tagger.encode_images, "", ""
+
+    def encode_and_count(self, squares):
+        nonlocal printed, errors
+        out, err = capsys.readouterr()
+        printed, errors = printed + out, errors + err
+        batches.append((len(squares), sum(name in printed for name in set(names)), errors.count("ctran predict: ")))
+        return encode(self, squares)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tagger, "encode_images", encode_and_count)
+        assert main(["predict", str(run[0]), *names, form]) == 1
+    assert batches == [(BATCH - 2, 0, 0), (6, BATCH - 2, 2)]
+    out, err = capsys.readouterr()
+    printed, errors = printed + out, errors + err
+    assert [next(n for n in names if n in line) for line in errors.splitlines()] == [names[0], names[6], names[-1]]
+    if form == "--json":
+        rows = [json.loads(line) for line in printed.splitlines()]
+        assert [row["file"] for row in rows] == whole
+        tagger = Tagger.load(run[0])
+        for row in rows:
+            assert row["probabilities"] == pytest.approx(tagger.predict(row["file"]).probabilities, abs=1e-5)
+
+
 def test_a_truncated_picture_is_predicted_on_request(run, capsys, tmp_path):
     with Image.open(run[1] / "00.png") as whole:
         whole.convert("RGB").resize((90, 90)).save(tmp_path / "cut.jpg")

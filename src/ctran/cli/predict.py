@@ -56,27 +56,24 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from ctran.folders.exported import Exported, load
-    from ctran.images.reading import BrokenImageError, open_image
+    from ctran.images.reading import BrokenImageError
 
     tagger = load(options.run, options.device)
     if options.fast and isinstance(tagger, Exported):
         raise UserError(f"--fast: {options.run} is exported, so how fast it is was settled then (ctran export --int8)")
     tagger = tagger.fast() if options.fast else tagger
     known = parse_known(options.known, tagger.labels.index_of)
-    tagger.labels.states(known)  # refuse a wrong name before the first picture
     failed = 0
     writer = csv.writer(sys.stdout)
     table = Table("picture", "labels", "most probable")
     if options.csv:
         writer.writerow(["file", "label", "probability", "present"])
-    for image in options.images:
-        if reader_gone():
-            break
-        try:
-            picture = open_image(image, truncated=options.truncated, white=options.white)
-            prediction = tagger.predict(picture, known, threshold=options.threshold)
-        except BrokenImageError as error:
-            print(f"ctran predict: {error}", file=sys.stderr)
+    found = tagger.predict_each(
+        options.images, known, threshold=options.threshold, truncated=options.truncated, white=options.white
+    )
+    for image, prediction in zip(options.images, found, strict=True):
+        if isinstance(prediction, BrokenImageError):
+            print(f"ctran predict: {prediction}", file=sys.stderr)
             failed += 1
             continue
         if options.json:
@@ -89,6 +86,9 @@ def run(options: argparse.Namespace) -> int:
         else:
             best = ", ".join(f"{name} {100 * p:.0f} %" for name, p in prediction.top(options.top).items())
             table.add_row(*map(escape, (image.name, ", ".join(prediction.labels) or "-", best)))  # no markup in names
+        sys.stdout.flush()  # a reader gets each batch as it is done
+        if reader_gone():
+            break
     if table.row_count:
         Console().print(table)
     return 1 if failed else 0

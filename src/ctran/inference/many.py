@@ -12,6 +12,7 @@ from torch import Tensor
 from ctran.constraints.decode import Threshold
 from ctran.errors import UserError, UserTypeError
 from ctran.images.reading import BrokenImageError, Source
+from ctran.images.truncated import Truncated
 from ctran.inference.prediction import Prediction
 from ctran.labels import Known, booleans
 
@@ -25,7 +26,14 @@ Errors = Literal["raise", "return"]
 
 
 def predict_each(
-    predictor: "Predictor", images: Iterable[Source], known: Known | None, threshold: Threshold, batch_size: int, errors: Errors
+    predictor: "Predictor",
+    images: Iterable[Source],
+    known: Known | None,
+    threshold: Threshold,
+    batch_size: int,
+    errors: Errors,
+    truncated: Truncated = "refuse",
+    white: float | None = None,
 ) -> Iterator[Prediction | BrokenImageError]:
     """As :meth:`ctran.inference.predictor.Predictor.predict_each`; arguments are checked before the first picture is taken."""
     if isinstance(images, str | bytes | Path):
@@ -44,7 +52,7 @@ def predict_each(
             squares, broken = list[Tensor](), dict[int, BrokenImageError]()
             for place, image in enumerate(some):
                 try:
-                    squares.append(predictor.square(image))
+                    squares.append(predictor.square(image, truncated=truncated, white=white))
                 except BrokenImageError as error:
                     if errors == "raise":
                         raise

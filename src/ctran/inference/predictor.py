@@ -16,6 +16,7 @@ from ctran.errors import UserError, UserTypeError
 from ctran.images.inputs import label_of
 from ctran.images.reading import BrokenImageError, Source, held, open_pixels
 from ctran.images.transforms import Preprocessing
+from ctran.images.truncated import Truncated
 from ctran.inference import heatmap
 from ctran.inference.heatmap import Picture
 from ctran.inference.many import BATCH, Errors, predict_each
@@ -140,12 +141,15 @@ class Predictor:
         threshold: Threshold = None,
         batch_size: int = BATCH,
         errors: Errors = "return",
+        truncated: Truncated = "refuse",
+        white: float | None = None,
     ) -> Iterator[Prediction | BrokenImageError]:
         """:meth:`predict_all`, each prediction as soon as its batch is done: for more pictures than predictions fit memory.
 
-        Arguments are checked at once, before the first picture is taken.
+        Arguments are checked at once, before the first picture is taken; ``truncated`` and ``white`` are those of
+        :func:`ctran.images.reading.open_image`.
         """
-        return predict_each(self, images, known, threshold, batch_size, errors)
+        return predict_each(self, images, known, threshold, batch_size, errors, truncated, white)
 
     def look(self, image: Source, *, resume: Mapping[str, Any] | None = None) -> Session:
         """A session about one picture: the slow half runs once, then each question costs one pass of the fast half.
@@ -167,13 +171,22 @@ class Predictor:
         """:meth:`look`, of what :meth:`square` gave; ``picture`` opens the picture again, for the detail of heat maps."""
         return Session(self, self.encode_images(square[None]), square, picture=picture, resume=resume)
 
-    def square(self, image: Source, *, name: str | None = None, max_pixels: int | None = None) -> UInt8[Tensor, "S S 3"]:
+    def square(
+        self,
+        image: Source,
+        *,
+        name: str | None = None,
+        max_pixels: int | None = None,
+        truncated: Truncated = "refuse",
+        white: float | None = None,
+    ) -> UInt8[Tensor, "S S 3"]:
         """What the model sees of a picture; arguments as of :func:`ctran.images.reading.open_pixels`.
 
         Raises:
             BrokenImageError: the picture cannot be read.
         """
-        return self.preprocessing.pixels(open_pixels(image, name=name, max_pixels=max_pixels))
+        opened = open_pixels(image, name=name, max_pixels=max_pixels, truncated=truncated, white=white)
+        return self.preprocessing.pixels(opened)
 
     @torch.inference_mode()
     def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
