@@ -108,6 +108,7 @@ def label_studio() -> dict[str, list[str]]:
 
 STAGES: dict[str, Callable[[], dict[str, list[str]]]] = {
     "README.md": readme,
+    "docs/architecture.md": dict,
     "docs/authors-checkpoints.md": authors_checkpoints,
     "docs/export.md": export,
     "docs/label-studio.md": label_studio,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 from torch.export.graph_signature import InputKind
 
+from ctran.errors import UserError
 from ctran.inference.predictor import Predictor
 from ctran.model import Features, Method
 
@@ -30,24 +31,31 @@ class Predict(nn.Module):
 
     Args:
         names: of the memory.
+        grid: of the image tokens.
         prepared: the memory is the method's own; False where it is the image tokens as the backbone gives them.
     """
 
-    def __init__(self, model: Method, names: tuple[str, ...], *, prepared: bool) -> None:
+    def __init__(self, model: Method, names: tuple[str, ...], grid: tuple[int, int], *, prepared: bool) -> None:
         super().__init__()
-        self.model, self.names, self.prepared = model, names, prepared
+        self.model, self.names, self.grid, self.prepared = model, names, grid, prepared
 
     def forward(self, states: Int[Tensor, "B S L"], *memory: Tensor) -> Float[Tensor, "B S L"]:
         """Logits, before any sigmoid."""
         pictures, rows = states.shape[:2]
         tokens = memory[0].flatten(1)[:, None] if self.prepared else memory[0]  # a stand-in: only its length is read
         made = dict(zip(self.names, memory, strict=True)) if self.prepared else None
-        logits = self.model.predict_labels(Features(tokens, (1, tokens.shape[1]), made), states.flatten(0, 1))
+        logits = self.model.predict_labels(Features(tokens, self.grid, made), states.flatten(0, 1))
         return logits.unflatten(0, (pictures, rows))
 
 
 def memory_of(features: Features) -> dict[str, Tensor]:
-    """What the fast half needs of pictures, prepared: the method's own memory, or the image tokens where it has none."""
+    """What the fast half needs of pictures, prepared: the method's own memory, or the image tokens where it has none.
+
+    Raises:
+        TypeError: a method that uses inner maps has not prepared them.
+    """
+    if features.maps and not features.memory:
+        raise TypeError("a method that uses inner maps keeps what it needs of them in the memory that its prepare makes")
     return dict(features.memory or {"tokens": features.tokens})
 
 
@@ -75,7 +83,12 @@ def programs(tagger: Predictor) -> Programs:
     """Programs of a model, in float32; any number of pictures and rows, pictures of the model's own size.
 
     What depends on the weights alone is computed now, where that makes the file no more than twice as large.
+
+    Raises:
+        UserError: a method that is not one forward pass (:attr:`ctran.model.Method.export_obstacle`).
     """
+    if why := tagger.model.export_obstacle:
+        raise UserError(f"{tagger.kind} cannot be exported: {why}; serve the model folder itself")
     model = copy.deepcopy(tagger.model).cpu().float().eval().requires_grad_(False)
     weights = _size(model)
     precomputed = copy.deepcopy(model)
@@ -88,7 +101,7 @@ def programs(tagger: Predictor) -> Programs:
     names = tuple(memory)
     states = torch.zeros(2, 3, len(tagger.labels), dtype=torch.long)  # sizes of 2 and more: 0 and 1 would be frozen
     pictures, rows = {0: Dim("B")}, {0: Dim("B"), 1: Dim.DYNAMIC}
-    predict = Predict(model, names, prepared=bool(features.memory))
+    predict = Predict(model, names, features.grid, prepared=bool(features.memory))
     return Programs(
         _bare(export(Encode(model), (images,), dynamic_shapes={"images": pictures})),
         _bare(

@@ -1,9 +1,9 @@
 """From a picture and what is known of it to what is predicted, whatever computes the logits."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -25,6 +25,20 @@ from ctran.inference.session import Session
 from ctran.labels import Known, LabelSpace
 from ctran.model import Features, Method
 from ctran.model.fast import fast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _without_gradients(call: Callable[Concatenate["Predictor", P], R]) -> Callable[Concatenate["Predictor", P], R]:
+    """A method of a predictor that runs as its model's predictions do (:meth:`ctran.model.Method.without_gradients`)."""
+
+    @wraps(call)
+    def run(self: "Predictor", *args: P.args, **options: P.kwargs) -> R:
+        with self.model.without_gradients():
+            return call(self, *args, **options)
+
+    return run
 
 
 class Predictor:
@@ -188,12 +202,12 @@ class Predictor:
         opened = open_pixels(image, name=name, max_pixels=max_pixels, truncated=truncated, white=white)
         return self.preprocessing.pixels(opened)
 
-    @torch.inference_mode()
+    @_without_gradients
     def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
         """The slow half: all that the model makes of pictures before it is told anything."""
         return self.model.prepare(self.model.encode_images(self.preprocessing.normalise(squares.to(self.device))))
 
-    @torch.inference_mode()
+    @_without_gradients
     def marginals(self, features: Features, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
         """The fast half: probability of each label, on the processor; 0 or 1 where it is told or follows from what is told.
 
@@ -210,7 +224,7 @@ class Predictor:
         logits = self.model.predict_labels(features, told).float()
         return self.decoder.probabilities(logits, states.to(self.device)).cpu()
 
-    @torch.inference_mode()
+    @_without_gradients
     def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:
         """How each token of one picture attends to each, image tokens first: mean over the heads, layer by layer.
 

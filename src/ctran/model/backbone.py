@@ -1,7 +1,7 @@
 """Image tokens Z from any timm network (paper, Sec. 3.1)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ctran.errors import UserError, nearest
 from ctran.model.networks import timm
+from ctran.model.pieces import check_pieces, piece
 
 
 @dataclass(frozen=True)
@@ -21,38 +22,39 @@ class Features:
         grid: ``(h, w)`` with ``h * w = P``.
         memory: what a method has made of the images so as not to make it again for each question
             (:meth:`ctran.model.Method.prepare`): tensors of ``B`` entries each. None where it has not.
+        maps: outputs of inner modules of the backbone by name, ``[B, c, h', w']``; those that the backbone was built to give.
     """
 
     tokens: Float[Tensor, "B P C"]
     grid: tuple[int, int]
     memory: Mapping[str, Tensor] | None = None
+    maps: Mapping[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def __getitem__(self, images: slice | Int[Tensor, "..."]) -> "Features":
         """Those of some of the images."""
-        memory = None if self.memory is None else {name: tensor[images] for name, tensor in self.memory.items()}
-        return Features(self.tokens[images], self.grid, memory)
+        memory, maps = (None if t is None else {k: v[images] for k, v in t.items()} for t in (self.memory, self.maps))
+        return Features(self.tokens[images], self.grid, memory, maps)
 
     @classmethod
     def join(cls, parts: "Sequence[Features]") -> "Features":
         """Those of several batches as one; of one grid, prepared all or none."""
         if len(parts) == 1:
             return parts[0]
-        memories = [part.memory for part in parts if part.memory is not None]
-        memory = {name: torch.cat([m[name] for m in memories]) for name in memories[0]} if memories else None
-        return cls(torch.cat([part.tokens for part in parts]), parts[0].grid, memory)
+        memory, maps = _joined([part.memory for part in parts]), _joined([part.maps for part in parts])
+        return cls(torch.cat([part.tokens for part in parts]), parts[0].grid, memory, maps)
 
     def copy(self) -> "Features":
         """The same in memory of its own."""
-        memory = None if self.memory is None else {name: tensor.clone() for name, tensor in self.memory.items()}
-        return Features(self.tokens.clone(), self.grid, memory)
+        memory, maps = (None if t is None else {k: v.clone() for k, v in t.items()} for t in (self.memory, self.maps))
+        return Features(self.tokens.clone(), self.grid, memory, maps)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all its tensors."""
-        return self.tokens.nbytes + sum(tensor.nbytes for tensor in (self.memory or {}).values())
+        return sum(tensor.nbytes for tensor in (self.tokens, *(self.memory or {}).values(), *(self.maps or {}).values()))
 
     def rows_each(self, states: Int[Tensor, "R L"]) -> int | torch.SymInt:
         """Rows of states for each image, ``R / B`` (a symbol in an exported graph).
@@ -64,6 +66,16 @@ class Features:
         if rows % images:
             raise ValueError(f"states must have the same number of rows for each of {images} images, got {rows} rows")
         return rows // images
+
+
+TRIED_SIDE = 128
+"""Pixels of the image on which cutting a network is tried; some take none that is much smaller."""
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor] | None]) -> dict[str, Tensor] | None:
+    """Named tensors of several batches as those of one."""
+    there = [part for part in parts if part is not None]
+    return {name: torch.cat([part[name] for part in there]) for name in there[0]} if there else None
 
 
 def grid_of(tokens: int) -> tuple[int, int]:
@@ -81,14 +93,18 @@ class Backbone(nn.Module):
     Args:
         name: any name of ``timm.list_models()`` whose last stage is a map or a row of patch tokens.
         image_size: side of the images, for networks that are built for one size (vision transformers); others take any.
+        maps: modules of the network whose outputs :attr:`Features.maps` holds, in the order in which they run: ``layer3`` of a
+            ResNet, or 16, the stride of that map in pixels, which :meth:`stage` has the name of in any network. Their names are
+            then in :attr:`maps`, their channels in :attr:`map_channels`.
 
     Built without weights; :func:`ctran.model.pretrained.load_weights` fills them in.
 
     Raises:
-        ValueError: no such network; in :meth:`forward`, one without image tokens.
+        ValueError: no such network or module, or a network that cannot be cut there; in :meth:`forward`, one without image
+            tokens.
     """
 
-    def __init__(self, name: str, image_size: int | None = None) -> None:
+    def __init__(self, name: str, image_size: int | None = None, *, maps: Sequence[str | int] = ()) -> None:
         super().__init__()
         if not timm.is_model(name):
             raise UserError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
@@ -101,10 +117,43 @@ class Backbone(nn.Module):
         cfg: dict[str, Any] = self.network.pretrained_cfg
         self.mean: tuple[float, float, float] = tuple(cfg["mean"])
         self.std: tuple[float, float, float] = tuple(cfg["std"])
+        self.maps = tuple(self.stage(at) if isinstance(at, int) else at for at in maps)
+        side = self.built_with.get("img_size", TRIED_SIDE)
+        self.map_channels = check_pieces(self.network, self.maps, side, name) if maps else {}
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
-        """Image tokens, in the precision of the weights."""
-        maps = self.network.forward_features(images.to(next(self.parameters()).dtype))
+        """Image tokens, in the precision of the weights, and the maps that were asked for."""
+        return self._rest(images.to(next(self.parameters()).dtype), None)
+
+    def resume(self, name: str, values: Float[Tensor, "B c h w"]) -> Features:
+        """The features of a batch whose inner map ``name`` (of :attr:`maps`) has other values: what follows it runs on them."""
+        if name not in self.maps:
+            raise ValueError(f"backbone {self.name} was built to resume from {', '.join(self.maps) or 'no map'}, got {name!r}")
+        return self._rest(values, name)
+
+    def stage(self, stride: int) -> str:
+        """Name of the module whose map has 1 / ``stride`` of the image's side, such as ``layer3`` of a ResNet for 16.
+
+        Raises:
+            UserError: the network has no map of that stride.
+        """
+        stages = {info["reduction"]: info["module"] for info in getattr(self.network, "feature_info", [])}
+        if stride not in stages:
+            raise UserError(f"backbone {self.name} has no map of stride {stride} (there are: {sorted(stages)})")
+        return str(stages[stride])
+
+    def _rest(self, values: Tensor, after: str | None) -> Features:
+        """All that runs after the module ``after``, piece by piece where maps were asked for."""
+        given = {} if after is None else {after: values}
+        names = self.maps if after is None else self.maps[self.maps.index(after) + 1 :]
+        for name in names:
+            values = given[name] = piece(self.network, after, name).forward_features(values)
+            after = name
+        found = self._tokens(piece(self.network, after, None).forward_features(values))
+        return replace(found, maps=given) if given else found
+
+    def _tokens(self, maps: Any) -> Features:
+        """What the network gives as tokens."""
         if not isinstance(maps, Tensor) or self.channels not in maps.shape[1:]:
             raise UserError(
                 f"backbone {self.name} gives no single map or row of {self.channels}-channel tokens; choose another"

@@ -1,5 +1,6 @@
 """The two calls that every model of this library has."""
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -32,6 +33,8 @@ class Method(nn.Module):
     """Names of the tensors with one row a label; fine-tuning with other labels copies them row by row."""
     statistics: ClassVar[frozenset[str]] = frozenset()
     """Names of the buffers that :meth:`fit_statistics` writes; fine-tuning computes them again, for its own labels and data."""
+    label_equivariant: ClassVar[bool] = True
+    """Whether the logits follow a permutation of the labels, with rows of :attr:`label_parameters` and :attr:`statistics`."""
     uses_states: ClassVar[bool] = True
     """False: the logits do not depend on what is known. Such a method trains with all labels unknown, so that its loss has
     every annotated label and not only those that label mask training hides."""
@@ -49,6 +52,11 @@ class Method(nn.Module):
                 (:meth:`~ctran.data.truth.SparseTruth.blocks`, :meth:`~ctran.data.truth.SparseTruth.counts`).
         """
 
+    needs_grad: ClassVar[bool] = False
+    """True: the method computes gradients while it predicts. It opens ``torch.enable_grad()`` itself and differentiates with
+    respect to clones; its callers then use ``torch.no_grad()``, as nothing can be differentiated in inference mode."""
+    not_exported: ClassVar[str] = ""
+    """Why the method is not one forward pass, which is all that an exported graph can hold; empty: it is."""
     rate_parts: ClassVar[tuple[str, ...]] = ("backbone",)
     """Modules with a learning rate (and weight decay) that a recipe can set: ``training.<part>_learning_rate``."""
 
@@ -80,6 +88,15 @@ class Method(nn.Module):
             for (part, decay), parameters in groups.items()
         ]
 
+    @property
+    def export_obstacle(self) -> str:
+        """Why ``ctran export`` refuses the model; empty where it does not."""
+        return "it computes gradients while it predicts" if self.needs_grad else self.not_exported
+
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        """What predictions run in: inference mode, or ``torch.no_grad()`` where the method :attr:`needs_grad`."""
+        return torch.no_grad() if self.needs_grad else torch.inference_mode()
+
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """The slow half: image tokens."""
         return self.backbone(images.contiguous(memory_format=torch.channels_last))  # same numbers, faster on CPU
@@ -105,8 +122,16 @@ class Method(nn.Module):
 
     @property
     def has_contributions(self) -> bool:
-        """Whether :meth:`contributions` can tell the image tokens that a logit comes from; False without image or gradients."""
-        return True
+        """Whether :meth:`contributions` can tell the image tokens that a logit comes from; False without image or gradients.
+
+        Also where inner maps are used, which the contributions of tokens would leave out.
+        """
+        return not self.backbone.maps
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether training may keep image tokens on disk (``training.feature_views``): not where inner maps are used too."""
+        return not self.backbone.maps
 
     def blank_logits(self, features: Features, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
         """Logits without a picture: by default those of image tokens that are all zero."""

@@ -270,6 +270,11 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
     train_set: PictureSet | TokenSet = train
     val_set: PictureSet | TokenSet = val
     if options.feature_views:
+        if not tagger.model.cacheable:
+            raise UserError(
+                f"training.feature_views keeps image tokens alone; method {recipe.method} uses inner maps of the backbone too: "
+                "set it to 0"
+            )
         key: dict[str, object] = {
             "backbone": tagger.model.backbone.name,  # networks that compute different things can have the same tensors
             "weights": weights_digest(tagger.model.backbone),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import lightning as L
 import torch
@@ -85,7 +85,7 @@ class LabelTask(L.LightningModule):
     @property
     def evaluated(self) -> Method:
         """The weights that are evaluated and saved: the moving average where the recipe asks for one."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.average is None else cast(Method, self.average.module)
 
     # ---------------------------------------------------------------- training
 
