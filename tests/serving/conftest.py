@@ -1,9 +1,11 @@
 """A small model behind the application, without a network."""
 
+import copy
 import io
 import re
 import threading
 import time
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -42,9 +44,9 @@ def wait_until(condition):
         assert time.monotonic() < deadline
 
 
-def assert_as_described(app, response):
+def assert_as_described(paths, response):
     """A response has a status, a type and a body that OpenAPI promises; addresses outside of the API are left out."""
-    path, paths = response.request.url.path, app.openapi()["paths"]
+    path = response.request.url.path
     operation = next((paths[name] for name in described_paths(paths, path)), {}).get(response.request.method.lower())
     if operation is None:
         return
@@ -66,17 +68,31 @@ def described_paths(paths, path):
 
 
 class Checked(TestClient):
-    """Checks each response against OpenAPI."""
+    """Checks each response against the OpenAPI paths of the first application, which are those of any (see test_api.py).
+
+    Making them takes longer than most tests do.
+    """
+
+    paths: ClassVar[dict[str, Any]] = {}
 
     def request(self, *given, **options):
         response = super().request(*given, **options)
-        assert_as_described(self.app, response)
+        if not Checked.paths:
+            Checked.paths = self.app.openapi()["paths"]
+        assert_as_described(Checked.paths, response)
         return response
 
 
-@pytest.fixture
-def tagger():
+@pytest.fixture(scope="session")
+def untouched_tagger():
+    torch.manual_seed(0)
     return stirred(build_tagger(read_recipe(None, [*TOY, "--model.num_layers", "2"]), SPACE))
+
+
+@pytest.fixture
+def tagger(untouched_tagger):
+    """A copy, as some tests replace methods of it."""
+    return copy.deepcopy(untouched_tagger)
 
 
 @pytest.fixture

@@ -384,3 +384,15 @@ def test_the_description_names_every_call(client):
     paths = client.get("/openapi.json").json()["paths"]
     wanted = ("images", "images/{image}/predict", "images/{image}/ask", "images/{image}/what-if", "images/{image}/sets")
     assert {f"/v1/{p}" for p in wanted} | {"/v1/predict", "/healthz", "/metrics"} <= set(paths)
+
+
+def test_the_description_of_responses_depends_on_no_setting(serve):
+    plain, other = (
+        {
+            (path, method): call["responses"]
+            for path, calls in serve(**options).app.openapi()["paths"].items()
+            for method, call in calls.items()
+        }
+        for options in ({}, {"save": False, "token": "secret", "cors": ("https://example.org",)})
+    )
+    assert plain == other
