@@ -188,12 +188,15 @@ def test_exact_conditionals_give_the_exact_likelihood_in_every_order(world, y, g
     assert given == pytest.approx(math.log(world.probability[number] / world.probability[agree].sum()), abs=1e-4)
 
 
-def test_drawn_sets_are_as_frequent_as_they_are_probable(world, generator):
-    full, log = sets.sample(exact(world), SPACE, torch.zeros(4, dtype=torch.long), count=4000, generator=generator)
+def test_drawn_sets_are_as_frequent_as_they_are_probable(generator):
+    rng = np.random.default_rng(3)
+    upper = np.triu(rng.normal(size=(3, 3)), 1)
+    world, space = World(rng.normal(size=3), upper + upper.T, np.zeros(3)), LabelSpace(("a", "b", "c"))
+    full, log = sets.sample(exact(world), space, torch.zeros(3, dtype=torch.long), count=1500, generator=generator)
     assert (full != UNKNOWN).all()
-    number = ((full == POSITIVE).long() * torch.tensor([8, 4, 2, 1])).sum(dim=1)
-    share = np.bincount(number.numpy(), minlength=16) / 4000
-    assert 0.5 * np.abs(share - world.probability).sum() < 0.04  # total variation; 0.025 is expected of 4,000 draws
+    number = ((full == POSITIVE).long() * torch.tensor([4, 2, 1])).sum(dim=1)
+    share = np.bincount(number.numpy(), minlength=8) / 1500
+    assert 0.5 * np.abs(share - world.probability).sum() < 0.04  # total variation; at most 0.03 is expected of 1,500 draws
     assert log[0] == pytest.approx(math.log(world.probability[number[0]]), abs=1e-4)
 
 

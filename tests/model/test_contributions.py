@@ -1,5 +1,7 @@
 """Contributions of image tokens explain a logit: they add up to it, and are exact where the logit is linear in the tokens."""
 
+from functools import cache
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -28,6 +30,12 @@ VARIANTS = {
 def build(**options):
     kind = Anchored if "anchor" in options else CTran
     return stirred_module(kind(Backbone("test_resnet"), num_labels=5, num_heads=2, num_layers=2, **options), 0.1).eval()
+
+
+@cache
+def soft():
+    """One model for all examples of a property."""
+    return build(token_dim=16, anchor=True, soft_states=True)
 
 
 @pytest.fixture
@@ -87,7 +95,7 @@ def test_contributions_to_an_anchor_without_an_encoder_are_its_class_activation_
 @given(order=st.permutations(range(6)), label=st.integers(0, 4), seed=st.integers(0, 99))
 def test_contributions_move_with_the_tokens_and_do_not_depend_on_other_pictures(order, label, seed):
     """Without positions the places have no order, so a mirrored grid of tokens has the mirrored map."""
-    model = build(token_dim=16, anchor=True, soft_states=True)
+    model = soft()
     tokens = torch.randn(3, 6, 96, generator=torch.Generator().manual_seed(seed))
     found = model.contributions(Features(tokens, (2, 3)), STATES, label)
     moved = model.contributions(Features(tokens[:, order], (2, 3)), STATES, label)

@@ -125,6 +125,7 @@ def test_a_resumed_run_equals_an_unbroken_one(recipe, tmp_path, monkeypatch, opt
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(recipe, tmp_path):
     change(recipe, epochs=10_000).save(tmp_path / "long.yaml")
     run = tmp_path / "run"

@@ -61,8 +61,15 @@ def break_off(monkeypatch, recipe, run, *, after_checkpoint):
 STOPS_EARLY = {"patience": 1, "epochs": 6, "learning_rate": 0.0}  # after two epochs
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("options", [{"epochs": 3}, STOPS_EARLY], ids=["to the end", "early"])
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        pytest.param(STOPS_EARLY, 0, id="early"),
+        pytest.param(STOPS_EARLY, 2, id="early, workers", marks=pytest.mark.slow),
+        pytest.param({"epochs": 3}, 0, id="to the end", marks=pytest.mark.slow),
+        pytest.param({"epochs": 3}, 2, id="to the end, workers", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_broken_off_after_any_epoch_equals_an_unbroken_one(recipe, tmp_path, monkeypatch, workers, options):
     recipe = change(recipe, workers=workers, **options)
     fit(recipe, tmp_path / "whole")

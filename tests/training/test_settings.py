@@ -46,6 +46,7 @@ def read(root, *flags):
     return read_recipe(root / "recipe.yaml", [*TOY, *source, *flags])
 
 
+@pytest.mark.slow
 def test_a_recipe_with_groups_trains_predicts_and_reports_accuracy(squares, tmp_path):
     report = fit(read(squares, "--training.epochs", "12"), tmp_path / "run")
     nothing, wall = report.settings

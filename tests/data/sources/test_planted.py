@@ -236,6 +236,7 @@ def test_a_trained_model_uses_known_labels():
     assert kl(exact, answer)[asked].mean() < 0.5 * kl(exact, ignoring)[asked].mean()
 
 
+@pytest.mark.slow
 def test_a_model_without_image_knows_the_training_prevalence():
     truth = planted.build(replace(LEARNT, train=2400, test=1))["train"].truth.dense().long()
     model = CTran(Backbone("test_resnet"), num_labels=5, token_dim=32, num_layers=2, num_heads=4, dropout=0.0, use_image=False)
