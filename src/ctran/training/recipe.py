@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 PARTS = ("model", "data", "labels", "training", "evaluation")
 
+Keys = dict[str, tuple[Any, Path | None]]
+"""Dotted key -> value, and the file that it stands in (None: a flag)."""
+
 SHORT = {"--absent": "--data.absent", "--root": "--data.root", "--skip-broken": "--data.skip_broken"}
 
 
@@ -97,20 +100,15 @@ def name_of(path: Path) -> str:
     return "-".join(inside.with_suffix("").parts)
 
 
-def read_tree(path: Path) -> dict[str, Any]:
-    """Dotted keys and values (text, or lists and mappings of text) of a YAML file; those of the recipe that its key ``base``
-    names come first.
+def _read_files(path: Path) -> Keys:
+    """Dotted keys, each with its value (text, or lists and mappings of text) and the file that it stands in: the YAML file, or
+    a recipe that its key ``base`` names.
 
     Raises:
-        RecipeError: the file is not YAML, or its base does not exist or leads back to it.
+        RecipeError: a file is not YAML, or its base does not exist or leads back to it.
     """
-    return {key: value for key, (value, _) in _read_files(path).items()}
-
-
-def _read_files(path: Path) -> dict[str, tuple[Any, Path]]:
-    """Each key's value and the file that it stands in."""
     seen: list[Path] = []
-    found: dict[str, tuple[Any, Path]] = {}
+    found: Keys = {}
     while True:
         if path in seen:
             raise RecipeError(f"{path}: its base leads back to it")
@@ -169,9 +167,7 @@ def _read_flags(flags: Sequence[str]) -> dict[str, str | None]:
 
 def named(path: Path | None, flags: Sequence[str]) -> tuple[str, str]:
     """The method and the source of a recipe, whatever else it holds."""
-    keys = read_tree(path) if path else {}
-    keys |= {key: value for key, value in _read_flags(flags).items() if value is not None}
-    return str(keys.get("method", "ctran")), str(keys.get("source", "openclipart"))
+    return _take_names(_read(path, flags))
 
 
 def parts_of(method: str, source: str) -> dict[str, Any]:
@@ -198,12 +194,17 @@ def read_typed(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: as :func:`read_recipe`, but for values that are needed and not given.
     """
-    keys: dict[str, tuple[Any, Path | None]] = {**_read_files(path)}
-    method, source = (_take_text(keys, name, default) for name, default in (("method", "ctran"), ("source", "openclipart")))
-    return _typed(keys, method, source)
+    keys = _read(path, ())
+    return _typed(keys, *_take_names(keys))
 
 
-def _typed(keys: dict[str, tuple[Any, Path | None]], method: str, source: str) -> dict[str, Any]:
+def _read(path: Path | None, flags: Sequence[str]) -> Keys:
+    """Keys of a file, and flags over them."""
+    keys = _read_files(path) if path else {}
+    return keys | {key: (value, None) for key, value in _read_flags(flags).items()}
+
+
+def _typed(keys: Keys, method: str, source: str) -> dict[str, Any]:
     """The value of each key, of its type."""
     try:
         hints = {key: hint for key, (hint, _) in hints_of(method, source).items()} | {"seed": int}
@@ -226,9 +227,8 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: no YAML, an unknown key (with the nearest one), or a value of the wrong type.
     """
-    keys: dict[str, tuple[Any, Path | None]] = {**_read_files(path)} if path else {}
-    keys |= {key: (value, None) for key, value in _read_flags(flags).items()}
-    method, source = (_take_text(keys, name, default) for name, default in (("method", "ctran"), ("source", "openclipart")))
+    keys = _read(path, flags)
+    method, source = _take_names(keys)
     found = _typed(keys, method, source)
     seed = found.pop("seed", 0)
     if seed < 0:
@@ -237,12 +237,16 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     return Recipe(method, source, seed, **built)
 
 
-def _take_text(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) -> str:
-    """A key that is a name."""
-    value, file = keys.pop(name, (default, None))
-    if not isinstance(value, str):
-        raise RecipeError(f"{f'{file}: ' if file else '--'}{name}: expected a name, got {shown(value) if file else 'nothing'}")
-    return str(value)
+def _take_names(keys: Keys) -> tuple[str, str]:
+    """The method and the source, which are then no keys any more."""
+    found: list[str] = []
+    for name, default in (("method", "ctran"), ("source", "openclipart")):
+        value, file = keys.pop(name, (default, None))
+        if not isinstance(value, str):
+            where, what = (f"{file}: ", shown(value)) if file else ("--", "nothing")
+            raise RecipeError(f"{where}{name}: expected a name, got {what}")
+        found.append(str(value))
+    return found[0], found[1]
 
 
 def _unknown(key: str, hints: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Text of a YAML file or flag -> typed values of the options: the type hint of a key decides what its text means.
 
 YAML's own guesses (``yes`` is true, ``12`` a number, ``2020-01-01`` a date, ``~`` nothing) are not taken, because each of these
-can be the name of a label, a column or a file.
+can be the name of a label, a column or a file. jsonargparse lists the keys and their help; values are converted here because
+of its messages: they do not name the file, and several are many lines of Python types (``docs/architecture.md``).
 """
 
 import types
