@@ -23,7 +23,7 @@ from ctran.data.loading import Batch
 from ctran.data.sources import planted as planted_source
 from ctran.evaluation.evaluate import predict, report
 from ctran.folders.tagger import Tagger
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
@@ -58,7 +58,7 @@ class Clipart:
         """At each known share, mean over the draws; image tokens are computed once, as all runs share their backbone."""
         table = build_tables(recipe)["test"]
         self.batches = self.batches or openclipart.tokens_of(tagger, table)
-        settings, rows = [Evidence(share) for share in SHARES], []
+        settings, rows = [EvalSetting(share) for share in SHARES], []
         for draw in range(openclipart.DRAWS):
             truth, said = predict(tagger.model, self.batches, table.ids, tagger.labels, settings, seed=draw)
             rows.append([s.hidden.mAP for s in report(truth, said, tagger.labels).settings])

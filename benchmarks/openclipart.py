@@ -23,10 +23,10 @@ from torch import Tensor
 from benchmarks.studies import trained
 from ctran.data.loading import Batch, PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import Answer, predict, report
+from ctran.evaluation.evaluate import SettingLogits, predict, report
 from ctran.evaluation.report import Report
 from ctran.folders.tagger import Tagger
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
@@ -69,7 +69,7 @@ def tokens_of(tagger: Tagger, table: SampleTable) -> list[Batch]:
     return [Batch(tagger.model.encode_images(b.images).tokens, b.truth, b.index) for b in batches]
 
 
-def summed(linear: list[Answer], no_image: list[Answer]) -> list[Answer]:
+def summed(linear: list[SettingLogits], no_image: list[SettingLogits]) -> list[SettingLogits]:
     """Linear logit + (no-image logit - no-image logit when nothing is known)."""
     untold = no_image[0].logits
     return [replace(z, logits=x.logits + z.logits - untold) for x, z in zip(linear, no_image, strict=True)]
@@ -89,8 +89,8 @@ def study(
 ) -> None:
     """All rows of one seed, on val and test."""
     tables = build_tables(recipe_for(next(iter(SYSTEMS)), seed))
-    settings = [Evidence(share) for share in SHARES]
-    answers: dict[tuple[str, str], list[tuple[Tensor, list[Answer]]]] = {}
+    settings = [EvalSetting(share) for share in SHARES]
+    answers: dict[tuple[str, str], list[tuple[Tensor, list[SettingLogits]]]] = {}
     for system in SYSTEMS:
         tagger = train(system, seed, runs)
         for split in ("val", "test"):

@@ -25,7 +25,7 @@ from ctran.data.sources import planted
 from ctran.data.table import SampleTable
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelState
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.training.fit import fit
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
@@ -45,7 +45,7 @@ def asked(states: np.ndarray, table: SampleTable) -> np.ndarray:
 
 def answers(tagger: Tagger, table: SampleTable) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """States and the model's probabilities at each known share."""
-    _, found = predict_table(tagger, table, [Evidence(share) for share in SHARES], batch_size=64)
+    _, found = predict_table(tagger, table, [EvalSetting(share) for share in SHARES], batch_size=64)
     return [a.states.cpu().numpy() for a in found], [a.logits.cpu().double().sigmoid().numpy() for a in found]
 
 

@@ -10,7 +10,7 @@ from ctran.data.table import SampleTable
 from ctran.evaluation.evaluate import predict, report
 from ctran.folders.tagger import Tagger
 from ctran.inference.predictor import Predictor
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.model import Method
 from ctran.training.fit import fit
 from ctran.training.recipe import Recipe
@@ -30,5 +30,5 @@ def trained(recipe: Recipe, run: Path) -> Tagger:
 def scores(model: Method, tagger: Predictor, table: SampleTable, shares: Sequence[float]) -> list[float]:
     """mAP in percent at each known share; ``model`` answers for the tagger's own."""
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=32)
-    truth, answers = predict(model, batches, table.ids, tagger.labels, [Evidence(share) for share in shares])
+    truth, answers = predict(model, batches, table.ids, tagger.labels, [EvalSetting(share) for share in shares])
     return [float(row.hidden.mAP) for row in report(truth, answers, tagger.labels).settings]

@@ -22,13 +22,13 @@ from ctran.analysis.calibrate import answers, entries, write_calibration
 from ctran.analysis.suspects import left_out
 from ctran.cli.main import main
 from ctran.constraints.calibration import Calibration
-from ctran.constraints.implications import complete
+from ctran.constraints.implications import propagate_implications
 from ctran.data.table import SampleTable
 from ctran.folders.tagger import Tagger
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelState
-from ctran.masking import Evidence, known_labels
+from ctran.masking import EvalSetting, known_labels
 from ctran.plots.sheets import contact_figure
 from ctran.plots.style import BAD, INK
 from ctran.serving.api import create_app
@@ -102,7 +102,7 @@ class Asked:
     def given(self, name: str, share: float) -> dict[str, bool]:
         """What evaluation gives of a picture."""
         truth = self.table.truth_for(self.tagger.labels).rows([self.table.ids.index(name)]).long()
-        shown = known_labels(Evidence(share), truth, [name], self.tagger.labels)[0] & (truth[0] != LabelState.UNKNOWN)
+        shown = known_labels(EvalSetting(share), truth, [name], self.tagger.labels)[0] & (truth[0] != LabelState.UNKNOWN)
         return {n: bool(truth[0, i] == LabelState.POSITIVE) for i, n in enumerate(self.tagger.labels.names) if shown[i]}
 
 
@@ -130,7 +130,7 @@ def make(folder: Path) -> Asked:
 def expected(asked: Asked, name: str, known: dict[str, bool]) -> tuple[dict[str, float], dict[str, bool]]:
     """Probabilities of all labels and which are present, from the logits on without tensors."""
     tagger, labels = asked.tagger, asked.tagger.labels
-    states = complete(labels.states(known)[None], labels.implied)
+    states = propagate_implications(labels.states(known)[None], labels.implied)
     with torch.inference_mode():
         square = tagger.preprocessing.pixels(asked.table.pixels(asked.table.ids.index(name)))
         tokens = tagger.model.encode_images(tagger.preprocessing.normalise(square[None]))
@@ -225,7 +225,7 @@ def plot_examples(asked):
     with (asked.run / "examples.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for name in dict.fromkeys(r["picture"] for r in rows):
-        for setting, share in (("regular", 0.0), (str(Evidence(SHARE)), SHARE)):
+        for setting, share in (("regular", 0.0), (str(EvalSetting(SHARE)), SHARE)):
             mine = [r for r in rows if r["picture"] == name and r["setting"] == setting]
             chance = {r["label"]: float(r["probability"]) for r in mine if r["probability"]}
             present = {r["label"]: r["present"] == "1" for r in mine if r["label"] in chance}
@@ -262,7 +262,7 @@ def evaluation(asked):
             asked.table.ids, answer.probabilities(asked.tagger.decoder), answer.present(asked.tagger.decoder), strict=True
         )
         for name, p, present in rows:
-            yield of_row(asked, name, answer.evidence.share, p, present)
+            yield of_row(asked, name, answer.setting.share, p, present)
 
 
 def calibrate(asked):
@@ -270,7 +270,7 @@ def calibrate(asked):
     for answer in found:
         p, _, counts = entries(truth, answer, asked.tagger.decoder)
         for name, row, kept in zip(asked.table.ids, p, counts, strict=True):
-            said = of_row(asked, name, answer.evidence.share, row, kept)
+            said = of_row(asked, name, answer.setting.share, row, kept)
             yield Said(name, said.known, {n: said.probabilities[n] for n, here in said.present.items() if here})
 
 

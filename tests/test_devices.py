@@ -16,7 +16,7 @@ from ctran.errors import UserError
 from ctran.evaluation.evaluate import predict, report
 from ctran.export.parity import likely_states
 from ctran.labels import Group, LabelSpace
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.plots.embeddings import label_embeddings
 from ctran.plots.examples import make_examples
 from ctran.serving.batching import BatchedPredictor
@@ -80,7 +80,7 @@ def test_evaluation_and_calibration_and_plots(taggers, tables):
     options = Evaluation(known_share=(0.0, 0.5), presets=("ctran",))
     with watched(far.model) as seen:
         one, other = (evaluate_run(t, tables["all"], options) for t in (near, far))
-        examples = make_examples(far, tables["all"], [0, 2], Evidence(0.5, reveal="confident"))
+        examples = make_examples(far, tables["all"], [0, 2], EvalSetting(0.5, reveal="confident"))
         truth, found = answers(far, tables["all"], [0.0, 0.5], 0, "test")
     assert one.markdown() == other.markdown()
     assert seen == {FAR}
@@ -140,7 +140,7 @@ def test_exclusive_groups_and_implications_follow_the_device(generator):
             features = tagger.encode_images(squares)
             marginals = tagger.marginals(features, states)
             batch = Batch(squares, truth, torch.arange(4), tagger.preprocessing).to(tagger.device)
-            at, answers = predict(tagger.model, [batch], list("abcd"), labels, [Evidence(), Evidence(0.5)])
+            at, answers = predict(tagger.model, [batch], list("abcd"), labels, [EvalSetting(), EvalSetting(0.5)])
             found.append((marginals, report(at, answers, labels).markdown()))
     assert torch.allclose(found[0][0], found[1][0], atol=1e-5) and found[0][1] == found[1][1]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctran.constraints.implications import complete, consistent, settle
+from ctran.constraints.implications import enforce_implications, propagate, propagate_implications
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError, booleans
 
 
@@ -128,9 +128,9 @@ def test_what_follows_from_implications_is_closed():
     assert LabelSpace.from_dict(labels.as_dict()) == labels
     states = torch.tensor([[2, 0, 0, 0], [0, 0, 1, 2], [0, 1, 0, 0], [2, 0, 1, 0], [0, 0, 0, 0]])
     expected = [[2, 2, 2, 0], [1, 1, 1, 2], [1, 1, 0, 0], [2, 2, 2, 0], [0, 0, 0, 0]]
-    assert complete(states, labels.implied).tolist() == expected
+    assert propagate_implications(states, labels.implied).tolist() == expected
     p = torch.tensor([[0.5, 0.2, 0.1, 0.3], [0.1, 0.2, 0.3, 0.9]])
-    assert consistent(p, labels).tolist() == torch.tensor([[0.5, 0.5, 0.5, 0.3], [0.1, 0.2, 0.3, 0.9]]).tolist()
+    assert enforce_implications(p, labels).tolist() == torch.tensor([[0.5, 0.5, 0.5, 0.3], [0.1, 0.2, 0.3, 0.9]]).tolist()
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,6 @@ def test_what_all_possible_labels_of_a_group_imply_is_sure():
     labels = LabelSpace(("cat", "dog", "ship", "animal"), groups=groups, implications=(("cat", "animal"), ("dog", "animal")))
     states = torch.tensor([[0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1], [2, 0, 0, 0], [0, 0, 0, 0]])
     expected = [[0, 0, 1, 2], [2, 1, 1, 2], [1, 1, 2, 1], [2, 1, 1, 2], [0, 0, 0, 0]]
-    assert settle(states, labels).tolist() == expected
+    assert propagate(states, labels).tolist() == expected
     p = torch.tensor([[0.5, 0.4, 0.1, 0.2]])
-    assert consistent(p, labels).tolist() == [pytest.approx([0.5, 0.4, 0.1, 0.9])]
+    assert enforce_implications(p, labels).tolist() == [pytest.approx([0.5, 0.4, 0.1, 0.9])]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ctran.labels import Group, LabelSpace, LabelState
-from ctran.masking import Evidence, counted, known_labels, label_mask_training, tell, whole_numbers
+from ctran.masking import EvalSetting, known_labels, label_mask_training, reveal, scored_mask, whole_numbers
 
 TRUTH = torch.randint(1, 3, (4000, 20), generator=torch.Generator().manual_seed(1))
 
@@ -83,7 +83,7 @@ SOME = torch.randint(0, 3, (300, 13), generator=torch.Generator().manual_seed(2)
 
 
 def known(share, *, ids=IDS, truth=SOME, labels=NAMES, reveal="random", **options):
-    return known_labels(Evidence(share, reveal=reveal), truth, ids, labels, **options)
+    return known_labels(EvalSetting(share, reveal=reveal), truth, ids, labels, **options)
 
 
 def test_known_labels_have_the_authors_count():
@@ -110,7 +110,7 @@ def test_known_labels_are_spread_evenly():
 
 def test_a_share_beyond_one_is_refused():
     with pytest.raises(ValueError, match=r"between 0 and 1, got 50\.0"):
-        Evidence(50.0)
+        EvalSetting(50.0)
 
 
 def test_rounding_loses_no_known_label():
@@ -143,7 +143,7 @@ GROUPED = NAMES.extended(
 
 
 def groups_known(count, **options):
-    return known_labels(Evidence(groups=count), SOME, IDS, GROUPED, **options)
+    return known_labels(EvalSetting(groups=count), SOME, IDS, GROUPED, **options)
 
 
 def test_extra_groups_are_told_as_a_whole_and_targets_never():
@@ -191,7 +191,7 @@ def test_what_may_not_be_told_is_always_hidden_and_the_rest_is_masked_as_ever(ge
 
 def test_an_extra_label_without_a_group_is_told_on_its_own():
     labels = NAMES.extended(["c", "d", "pair"], [Group("pair", ("a", "b"))])
-    told = known_labels(Evidence(groups=1), SOME, IDS, labels)
+    told = known_labels(EvalSetting(groups=1), SOME, IDS, labels)
     sums = {tuple(row) for row in told[:, :4].long().tolist()}
     assert sums == {(1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)} and not told[:, 4:].any()
 
@@ -199,26 +199,26 @@ def test_an_extra_label_without_a_group_is_told_on_its_own():
 def test_groups_go_with_no_share_and_no_other_reveal():
     for options in ({"share": 0.5}, {"reveal": "positives"}):
         with pytest.raises(ValueError, match="told as a whole and drawn at random"):
-            Evidence(groups=1, **options)
+            EvalSetting(groups=1, **options)
 
 
 @pytest.mark.parametrize(
-    ("evidence", "text", "drawn"),
+    ("setting", "text", "drawn"),
     [
-        (Evidence(), "0 %", False),
-        (Evidence(0.25), "25 %", True),
-        (Evidence(groups=10), "10 groups", True),
-        (Evidence(groups=0), "0 groups", False),
-        (Evidence(0.5, reveal="positives"), "50 % of positives", True),
-        (Evidence(0.5, reveal="confident"), "50 % of positives, surest first", False),
+        (EvalSetting(), "0 %", False),
+        (EvalSetting(0.25), "25 %", True),
+        (EvalSetting(groups=10), "10 groups", True),
+        (EvalSetting(groups=0), "0 groups", False),
+        (EvalSetting(0.5, reveal="positives"), "50 % of positives", True),
+        (EvalSetting(0.5, reveal="confident"), "50 % of positives, surest first", False),
     ],
 )
-def test_evidence_says_what_it_is(evidence, text, drawn):
-    assert str(evidence) == text and evidence.is_drawn is drawn
+def test_evidence_says_what_it_is(setting, text, drawn):
+    assert str(setting) == text and setting.is_drawn is drawn
 
 
 def test_told_and_unlooked_entries_do_not_count():
     truth = torch.tensor([[0, 1, 2, 2]])
-    states = tell(truth, torch.tensor([[True, False, False, True]]))
+    states = reveal(truth, torch.tensor([[True, False, False, True]]))
     assert states.tolist() == [[0, 0, 0, 2]]
-    assert counted(truth, states).tolist() == [[False, True, True, False]]
+    assert scored_mask(truth, states).tolist() == [[False, True, True, False]]

@@ -82,10 +82,11 @@ Reveal = Literal["random", "positives", "confident"]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvalSetting:
     """How much the model is told in one setting of an evaluation, and of what (paper, Sec. 2).
 
-    ``Evidence()`` is the regular setting, ``Evidence(share=0.25)`` partial labels, ``Evidence(groups=10)`` extra labels.
+    ``EvalSetting()`` is the regular setting, ``EvalSetting(share=0.25)`` partial labels, ``EvalSetting(groups=10)`` extra
+    labels.
 
     Args:
         share: of the labels (``random``), or of the picture's present labels (``positives``, ``confident``), that is told.
@@ -119,7 +120,7 @@ class Evidence:
 
 
 def known_labels(
-    evidence: Evidence,
+    setting: EvalSetting,
     truth: Int[Tensor, "B L"],
     ids: Sequence[str],
     labels: LabelSpace,
@@ -129,7 +130,7 @@ def known_labels(
 ) -> Bool[Tensor, "B L"]:
     """Labels that evaluation tells the model.
 
-    Keyed by image id and seed, so the choice is the same on every machine and in every order; nested as the evidence grows,
+    Keyed by image id and seed, so the choice is the same on every machine and in every order; nested as more is known,
     so that curves over it are paired.
 
     Args:
@@ -138,22 +139,22 @@ def known_labels(
     Raises:
         ValueError: more groups than the label space has groups of extra labels.
     """
-    groups = _extra_groups(labels, evidence.groups)
+    groups = _extra_groups(labels, setting.groups)
     positive = (truth == LabelState.POSITIVE).cpu()
     known = torch.zeros(truth.shape, dtype=torch.bool)
     for row, name in enumerate(ids):
-        if evidence.groups is not None:
-            for number in _permutation(name, seed, len(groups))[: evidence.groups].tolist():
+        if setting.groups is not None:
+            for number in _permutation(name, seed, len(groups))[: setting.groups].tolist():
                 known[row, groups[number]] = True
             continue
-        if evidence.reveal == "confident":
+        if setting.reveal == "confident":
             assert scores is not None
             order = scores[row].argsort(descending=True, stable=True).cpu()
         else:
             order = _permutation(name, seed, len(labels))
-        if evidence.reveal != "random":
+        if setting.reveal != "random":
             order = order[positive[row, order]]
-        known[row, order[: whole_numbers(0, evidence.share, len(order))[1]]] = True
+        known[row, order[: whole_numbers(0, setting.share, len(order))[1]]] = True
     return known.to(truth.device)
 
 
@@ -173,11 +174,11 @@ def _extra_groups(labels: LabelSpace, wanted: int | None) -> list[Int[Tensor, ".
     return found
 
 
-def tell(truth: Int[Tensor, "B L"], known: Bool[Tensor, "B L"]) -> Int[Tensor, "B L"]:
+def reveal(truth: Int[Tensor, "B L"], known: Bool[Tensor, "B L"]) -> Int[Tensor, "B L"]:
     """States that show ``truth`` where ``known``, nothing elsewhere."""
     return torch.where(known, truth, int(LabelState.UNKNOWN))
 
 
-def counted(truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
+def scored_mask(truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
     """Entries that loss and metrics look at: truth is known, and the model was not told."""
     return (truth != LabelState.UNKNOWN) & (states == LabelState.UNKNOWN)

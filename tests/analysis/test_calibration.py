@@ -16,12 +16,12 @@ from ctran.analysis.fits import (
 )
 from ctran.constraints.calibration import Calibration
 from ctran.data.loading import Batch
-from ctran.evaluation.evaluate import Answer, predict
+from ctran.evaluation.evaluate import SettingLogits, predict
 from ctran.folders.tagger import ModelFolderError
 from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
-from ctran.masking import Evidence, known_labels
+from ctran.masking import EvalSetting, known_labels
 from ctran.model import Features, Method
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
@@ -194,7 +194,7 @@ def drawn(pictures, generator, factor=1.0):
 
 
 def fit(truth, logits, **options):
-    return fit_calibration(truth, [Answer(Evidence(), torch.zeros_like(truth), logits)], PLAIN, **options)
+    return fit_calibration(truth, [SettingLogits(EvalSetting(), torch.zeros_like(truth), logits)], PLAIN, **options)
 
 
 @pytest.mark.parametrize("precision", [None, 0.9])
@@ -244,8 +244,8 @@ def test_temperatures_are_filed_and_looked_up_under_the_share_that_is_really_kno
     ids = [str(i) for i in range(500)]
     model = Constant(logits)
     batch = Batch(torch.zeros(500, 4, 4), truth, torch.arange(500))
-    _, found = predict(model, [batch], ids, labels, [Evidence(), Evidence(0.5)])
-    given = (known_labels(Evidence(0.5), truth, ids, labels) & (truth != 0)).float().mean(dim=1)
+    _, found = predict(model, [batch], ids, labels, [EvalSetting(), EvalSetting(0.5)])
+    given = (known_labels(EvalSetting(0.5), truth, ids, labels) & (truth != 0)).float().mean(dim=1)
     fitted = fit_calibration(truth, found, labels)
     assert fitted.known_shares == (0.0, pytest.approx(float(given.mean()))) and 0.3 < fitted.known_shares[1] < 0.45
     assert (found[1].states != 0).float().mean() > fitted.known_shares[1] + 0.02
@@ -262,7 +262,7 @@ def test_temperatures_are_filed_and_looked_up_under_the_share_that_is_really_kno
 
 def test_shares_that_give_no_more_labels_are_left_out(generator):
     truth, logits = drawn(100, generator)
-    found = [Answer(Evidence(share), torch.zeros_like(truth), logits) for share in (0.0, 0.25)]
+    found = [SettingLogits(EvalSetting(share), torch.zeros_like(truth), logits) for share in (0.0, 0.25)]
     fitted = fit_calibration(truth, found, PLAIN)
     assert fitted.known_shares == (0.0,) and "give as many labels as at 0 %" in " ".join(fitted.reasons)
 
@@ -274,7 +274,7 @@ def test_fitting_makes_overconfident_probabilities_honest(generator):
     one = torch.rand(3000, generator=generator) < (honest[:, 2] - honest[:, 3]).sigmoid()
     truth[:, 2], truth[:, 3] = one.long() + 1, 2 - one.long()
     found = [
-        Answer(Evidence(share), torch.zeros_like(truth), factor * honest, torch.full((3000,), share))
+        SettingLogits(EvalSetting(share), torch.zeros_like(truth), factor * honest, torch.full((3000,), share))
         for share, factor in ((0.0, 3.0), (0.5, 0.5))
     ]
     calibration = fit_calibration(truth, found, labels)

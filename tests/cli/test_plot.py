@@ -11,7 +11,7 @@ from ctran.cli.main import main
 from ctran.constraints.calibration import Calibration
 from ctran.folders.tagger import Tagger
 from ctran.images.transforms import open_image
-from ctran.masking import Evidence, known_labels
+from ctran.masking import EvalSetting, known_labels
 from ctran.training.pipeline import build_tables, build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, draw_folder
@@ -89,16 +89,16 @@ def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, fl
     assert main(["plot", "examples", str(run), "--count", "3", *flags]) == 0
     tagger, table = Tagger.load(run), split_of(run)
     seed, reveal = (3, "positives") if "--seed" in flags else (0, "random")
-    evidence = Evidence(0.0 if "0" in flags else 0.5, reveal=reveal)
+    eval_setting = EvalSetting(0.0 if "0" in flags else 0.5, reveal=reveal)
     rows = read(run / "examples.csv")
     ids = list(dict.fromkeys(r["picture"] for r in rows))
     assert len(ids) == 3 and len(rows) == 3 * 2 * 4
     for name in ids:
         at = table.ids.index(name)
         truth = table.truth.rows([at]).long()
-        told = known_labels(evidence, truth, [name], table.labels, seed=seed)[0]
+        told = known_labels(eval_setting, truth, [name], table.labels, seed=seed)[0]
         known = {label: bool(truth[0, i] == 2) for i, label in enumerate(table.labels.names) if told[i]}
-        for setting, facts in (("regular", {}), (str(evidence), known)):
+        for setting, facts in (("regular", {}), (str(eval_setting), known)):
             mine = [r for r in rows if r["picture"] == name][: 4 if setting == "regular" else None][-4:]
             assert {r["setting"] for r in mine} == {setting}
             said = tagger.predict(table.picture(at), facts).probabilities

@@ -8,7 +8,7 @@ import pytest
 
 from ctran.cli.main import main
 from ctran.evaluation.report import Report, Setting
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.metrics import Table
 from ctran.training.recipe import find_recipe, read_recipe
 from ctran.training.run_folder import write_metrics
@@ -20,7 +20,7 @@ def table_of(mAP: float, **others: float) -> Table:
     return Table(**({f.name: 50.0 for f in fields(Table)} | {"mAP": mAP} | others))
 
 
-def settings_of(maps: dict[Evidence, float], preset: bool = True, **others: float) -> list[Setting]:
+def settings_of(maps: dict[EvalSetting, float], preset: bool = True, **others: float) -> list[Setting]:
     """As the preset counts ``maps``; a point less by our own definitions."""
     return [
         Setting(
@@ -36,8 +36,8 @@ def settings_of(maps: dict[Evidence, float], preset: bool = True, **others: floa
     ]
 
 
-def partial(*maps: float) -> dict[Evidence, float]:
-    return {Evidence(share): value for share, value in zip(SHARES, maps, strict=True)}
+def partial(*maps: float) -> dict[EvalSetting, float]:
+    return {EvalSetting(share): value for share, value in zip(SHARES, maps, strict=True)}
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_an_ablation_finds_its_own_row_and_no_other(capsys, make, tmp_path, tabl
 
 
 def test_accuracy_by_groups_known_is_table_4(capsys, make, tmp_path):
-    groups = {Evidence(groups=n): value for n, value in ((0, 80.0), (10, 90.0), (15, 95.0), (20, 99.0))}
+    groups = {EvalSetting(groups=n): value for n, value in ((0, 80.0), (10, 90.0), (15, 95.0), (20, 99.0))}
     make("a", "paper/cub312", settings_of(groups, preset=False))
     out = shown(capsys, "4", "--runs", str(tmp_path / "runs"))
     assert (
@@ -169,7 +169,7 @@ def test_modern_runs_are_named_as_not_the_papers(capsys, make, tmp_path):
 
 
 def test_known_labels_that_are_chosen_otherwise_are_no_partial_labels_of_the_paper(capsys, make, tmp_path):
-    positives = {Evidence(share, reveal="positives"): 90.0 for share in SHARES}
+    positives = {EvalSetting(share, reveal="positives"): 90.0 for share in SHARES}
     make("a", "paper/coco80", settings_of(positives))
     ours = rows(capsys, "3", "--runs", str(tmp_path / "runs"))["C-Tran", "ours"]
     assert ours == {"COCO-80 0 %": "90.0"}  # nothing is told, whatever comes first

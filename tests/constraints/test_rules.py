@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder, scored
-from ctran.constraints.implications import settle
+from ctran.constraints.implications import propagate
 from ctran.constraints.rules import Constraints, ContradictionError
 from ctran.labels import Group, LabelSpace, LabelState
 
@@ -132,7 +132,7 @@ def test_what_follows_is_true_in_every_possible_set_and_is_the_same_by_name_and_
     assume(worlds)
     follows = labels.constraints.follow(known)
     assert all(world[labels.index(name)] == present for name, present in follows.items() for world in worlds)
-    codes = {n: c == LabelState.POSITIVE for n, c in zip(NAMES, settle(states[None], labels)[0].tolist(), strict=True) if c}
+    codes = {n: c == LabelState.POSITIVE for n, c in zip(NAMES, propagate(states[None], labels)[0].tolist(), strict=True) if c}
     assert codes == follows
     logits = torch.linspace(-3, 3, 8)[None]
     p = Decoder(labels).probabilities(logits, states[None])[0]

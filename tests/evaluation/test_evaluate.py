@@ -9,11 +9,11 @@ from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder
 from ctran.constraints.exclusive import probabilities
 from ctran.data.loading import Batch
-from ctran.evaluation.evaluate import Answer, Entries, ask, predict, report
+from ctran.evaluation.evaluate import Entries, SettingLogits, ask, predict, report
 from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
 from ctran.labels import Group, LabelSpace, LabelState
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.metrics import PRESETS, measure
 from tests.metrics.test_definitions import ctran_by_hand
 
@@ -43,13 +43,13 @@ def test_the_backbone_runs_once_a_picture_whatever_is_asked(model, batches, monk
     seen = []
     encode = model.encode_images
     monkeypatch.setattr(model, "encode_images", lambda images: seen.append(len(images)) or encode(images))
-    settings = [Evidence(), Evidence(0.5), Evidence(0.5, reveal="confident")]
+    settings = [EvalSetting(), EvalSetting(0.5), EvalSetting(0.5, reveal="confident")]
     _, answers = predict(model, batches, IDS, PLAIN, settings, draws=3)
     assert seen == [3, 3, 3] and len(answers) == 1 + 3 + 1
 
 
 def test_answers_are_those_of_the_model_when_it_is_told_so(model, batches):
-    truth, (answer,) = predict(model, batches, IDS, PLAIN, [Evidence(0.5)])
+    truth, (answer,) = predict(model, batches, IDS, PLAIN, [EvalSetting(0.5)])
     with torch.no_grad():
         expected = torch.cat([model(b.inputs, s.long()) for b, s in zip(batches, answer.states.split(3), strict=True)])
     assert torch.equal(answer.logits, expected)
@@ -62,7 +62,7 @@ def test_what_follows_from_what_is_told_is_told_too_and_does_not_count(model, ba
     for batch in batches:
         batch.truth[:, 2] = torch.where(batch.truth[:, 0] == LabelState.POSITIVE, LabelState.POSITIVE, batch.truth[:, 2])
         batch.truth[:, 3] = torch.where(batch.truth[:, 5] == LabelState.POSITIVE, LabelState.POSITIVE, batch.truth[:, 3])
-    truth, (answer,) = predict(model, batches, IDS, space, [Evidence(0.5)])
+    truth, (answer,) = predict(model, batches, IDS, space, [EvalSetting(0.5)])
     followed = 0
     for child, parent in ((0, 2), (5, 3)):
         told = answer.states[:, child] == LabelState.POSITIVE
@@ -87,11 +87,11 @@ def test_what_follows_from_a_group_is_no_prediction_and_does_not_count(batches, 
     states[:5, 0] = truth[:5, 0]  # of pictures 0 and 3 the cat is given, which settles dog and star
     states[8, [0, 1]] = truth[8, [0, 1]]  # neither of the two, so it is the star
     logits = torch.randn(9, 7, generator=generator)
-    found = Entries.of(truth, Answer(Evidence(), states, logits), GROUPED)
+    found = Entries.of(truth, SettingLogits(EvalSetting(), states, logits), GROUPED)
     expected = (states == 0).numpy() & GROUPED.targets.numpy()
     expected[[0, 0, 3, 3, 8], [1, 5, 1, 5, 5]] = False
     assert (found.hidden == expected).all() and found.known[:, GROUPED.targets.numpy()].all()
-    p, _, counts = entries(truth, Answer(Evidence(), states, logits), Decoder(GROUPED))
+    p, _, counts = entries(truth, SettingLogits(EvalSetting(), states, logits), Decoder(GROUPED))
     assert (counts == expected).all() and (p[[0, 0, 3, 8], [1, 5, 1, 5]] == [0, 0, 0, 1]).all()
 
 
@@ -100,7 +100,7 @@ def test_a_known_share_raises_no_figure_of_a_model_that_knows_nothing(generator)
     labels = LabelSpace(tuple("abcd"), groups=(Group("one", tuple("abcd"), exclusive=True),))
     truth = torch.ones(400, 4, dtype=torch.long).scatter(1, torch.randint(4, (400, 1), generator=generator), 2)
     states = torch.where(torch.rand(400, 4, generator=generator) < 0.25, truth, 0)
-    answers = [Answer(Evidence(share), s, torch.zeros(400, 4)) for share, s in ((0.0, 0 * truth), (0.25, states))]
+    answers = [SettingLogits(EvalSetting(share), s, torch.zeros(400, 4)) for share, s in ((0.0, 0 * truth), (0.25, states))]
     nothing, quarter = report(truth, answers, labels).settings
     left = 1 / (4 - (states == 1).sum(1)[~(states == 2).any(1)]).double()  # one of those that are still possible
     assert nothing.hidden.mAP == pytest.approx(25, abs=2) and quarter.hidden.mAP < 100 * float(left.mean()) + 12
@@ -117,7 +117,7 @@ def test_published_presets_know_no_groups_and_no_implications(preset, generator)
     states = torch.where(torch.rand(60, 21, generator=generator) < 0.2, truth, 0)
     logits = 3 * torch.randn(60, 21, generator=generator) - 2
     for shown in (states, torch.zeros_like(truth)):
-        answer = Answer(Evidence(), shown, logits)
+        answer = SettingLogits(EvalSetting(), shown, logits)
         with_groups, plain = (
             report(truth, [answer], space, presets=[preset]).settings[0].published[preset].as_dict()
             for space in (grouped, LabelSpace(grouped.names))
@@ -132,17 +132,17 @@ def test_published_presets_know_no_groups_and_no_implications(preset, generator)
 def test_what_a_model_says_of_a_label_that_is_told_reaches_no_other():
     space = LabelSpace(("poodle", "dog"), implications=(("poodle", "dog"),))
     logits, states = torch.tensor([[3.0, -3.0]]), torch.tensor([[int(LabelState.NEGATIVE), 0]])
-    found = Entries.of(torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), space)
+    found = Entries.of(torch.tensor([[1, 1]]), SettingLogits(EvalSetting(), states, logits), space)
     assert found.probabilities[0, 1] == pytest.approx(torch.tensor(-3.0).sigmoid().item())
     p, _, _ = entries(
-        torch.tensor([[1, 1]]), Answer(Evidence(), states, logits), Decoder(space, Calibration(temperatures=(2.0,)))
+        torch.tensor([[1, 1]]), SettingLogits(EvalSetting(), states, logits), Decoder(space, Calibration(temperatures=(2.0,)))
     )
     assert p[0, 1] == pytest.approx(torch.tensor(-1.5).sigmoid().item())
 
 
 def test_order_and_batches_do_not_matter(model, batches):
-    _, (one,) = predict(model, batches, IDS, PLAIN, [Evidence(0.5)])
-    _, (other,) = predict(model, batches[::-1], IDS, PLAIN, [Evidence(0.5)])
+    _, (one,) = predict(model, batches, IDS, PLAIN, [EvalSetting(0.5)])
+    _, (other,) = predict(model, batches[::-1], IDS, PLAIN, [EvalSetting(0.5)])
     assert torch.allclose(torch.cat(other.logits.split(3)[::-1]), one.logits, atol=1e-6)
 
 
@@ -150,7 +150,9 @@ def test_the_surest_labels_are_sure_when_nothing_is_told(model, batches):
     batch = batches[0]
     with torch.no_grad():
         features = model.encode_images(batch.inputs)
-        regular, told = ask(model, features, batch.truth, IDS[:3], PLAIN, [Evidence(), Evidence(0.99, reveal="confident")])
+        regular, told = ask(
+            model, features, batch.truth, IDS[:3], PLAIN, [EvalSetting(), EvalSetting(0.99, reveal="confident")]
+        )
     positive = batch.truth == LabelState.POSITIVE
     for row in range(3):
         left = positive[row] & (told.states[row] == LabelState.UNKNOWN)
@@ -160,9 +162,9 @@ def test_the_surest_labels_are_sure_when_nothing_is_told(model, batches):
 
 
 def test_extra_labels_are_told_and_targets_are_measured(model, batches):
-    truth, answers = predict(model, batches, IDS, GROUPED, [Evidence(groups=n) for n in (0, 1, 2)])
+    truth, answers = predict(model, batches, IDS, GROUPED, [EvalSetting(groups=n) for n in (0, 1, 2)])
     found = report(truth, answers, GROUPED)
-    assert [str(s.evidence) for s in found.settings] == ["0 groups", "1 groups", "2 groups"]
+    assert [str(s.setting) for s in found.settings] == ["0 groups", "1 groups", "2 groups"]
     assert [s.told for s in found.settings][::2] == [0, 3] and 1 <= found.settings[1].told <= 2
     assert set(found.settings[0].labels) == {"cat", "dog", "star", "tree"}
     counted = sum(n for _, n in found.settings[2].labels.values())
@@ -170,7 +172,7 @@ def test_extra_labels_are_told_and_targets_are_measured(model, batches):
 
 
 def test_draws_give_mean_and_spread(model, batches):
-    truth, answers = predict(model, batches, IDS, GROUPED, [Evidence(0.0), Evidence(0.5)], draws=5, seed=3)
+    truth, answers = predict(model, batches, IDS, GROUPED, [EvalSetting(0.0), EvalSetting(0.5)], draws=5, seed=3)
     (nothing, half) = report(truth, answers, GROUPED).settings
     singles = [report(truth, [a], GROUPED).settings[0] for a in answers[1:]]
     maps = [s.hidden.mAP for s in singles]
@@ -187,7 +189,7 @@ def test_draws_give_mean_and_spread(model, batches):
 def test_accuracy_of_a_group_is_the_share_of_right_argmaxes(batches):
     truth = torch.cat([b.truth for b in batches])
     logits = torch.randn(9, 7, generator=torch.Generator().manual_seed(4))
-    found = report(truth, [Answer(Evidence(), torch.zeros_like(truth), logits)], GROUPED)
+    found = report(truth, [SettingLogits(EvalSetting(), torch.zeros_like(truth), logits)], GROUPED)
     members = [0, 1, 5]
     right = logits[:, members].argmax(1) == (truth[:, members] == LabelState.POSITIVE).long().argmax(1)
     assert found.settings[0].accuracy == {"kind": pytest.approx(100 * float(right.double().mean()))}
@@ -198,7 +200,7 @@ def test_a_multi_class_task_is_scored_by_its_accuracy(batches):
     labels = LabelSpace(NAMES, extra=("flag", "map", "ship", "tree"), groups=GROUPED.groups[:1])
     truth = torch.cat([b.truth for b in batches])
     perfect = torch.where(truth == LabelState.POSITIVE, 1.0, -1.0)
-    found = report(truth, [Answer(Evidence(), torch.zeros_like(truth), perfect)], labels)
+    found = report(truth, [SettingLogits(EvalSetting(), torch.zeros_like(truth), perfect)], labels)
     assert found.multi_class and found.score == 100
 
 
@@ -207,7 +209,7 @@ def test_published_presets_are_counted_beside_our_own(batches, preset, generator
     truth = torch.cat([b.truth for b in batches])
     states = torch.where(torch.rand(9, 7, generator=generator) < 0.4, truth, 0)
     logits = torch.randn(9, 7, generator=generator)
-    found = report(truth, [Answer(Evidence(0.4), states, logits)], PLAIN, presets=[preset])
+    found = report(truth, [SettingLogits(EvalSetting(0.4), states, logits)], PLAIN, presets=[preset])
     p, positive = probabilities(logits.double(), states, ()).numpy(), (truth == LabelState.POSITIVE).numpy()
     hidden, known = (states == 0).numpy(), np.ones((9, 7), dtype=bool)
     expected = measure(p, positive, hidden, definition=PRESETS[preset], everything=known)
@@ -217,7 +219,7 @@ def test_published_presets_are_counted_beside_our_own(batches, preset, generator
 
 def test_intervals_hold_the_figure_and_are_repeatable(batches, generator):
     truth = torch.cat([b.truth for b in batches])
-    answer = Answer(Evidence(), torch.zeros_like(truth), torch.randn(9, 7, generator=generator))
+    answer = SettingLogits(EvalSetting(), torch.zeros_like(truth), torch.randn(9, 7, generator=generator))
     one, two = (report(truth, [answer], PLAIN, intervals=200).settings[0] for _ in range(2))
     low, high = one.intervals["OF1"]
     assert low <= one.hidden.OF1 <= high and one.intervals == two.intervals
@@ -227,6 +229,6 @@ def test_intervals_hold_the_figure_and_are_repeatable(batches, generator):
 
 def test_truth_that_nobody_checked_is_neither_told_nor_counted(model, batches):
     holes = [Batch(b.inputs, b.truth.masked_fill(torch.arange(7) == 6, LabelState.UNKNOWN), b.index) for b in batches]
-    truth, answers = predict(model, holes, IDS, PLAIN, [Evidence(0.9)])
+    truth, answers = predict(model, holes, IDS, PLAIN, [EvalSetting(0.9)])
     assert (answers[0].states[:, 6] == LabelState.UNKNOWN).all()
     assert report(truth, answers, PLAIN).settings[0].labels["tree"][1] == 0

@@ -11,7 +11,7 @@ from ctran.data.loading import Batch
 from ctran.evaluation.evaluate import predict, report
 from ctran.folders.card import model_card
 from ctran.labels import Group, LabelSpace
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, draw
@@ -38,7 +38,7 @@ def test_the_example_of_a_card_runs(tagger, tmp_path, monkeypatch, capsys):
 def test_the_hub_reads_the_head_with_the_metrics_at_each_known_share(tagger):
     truth = torch.tensor([[2, 1, 2, 1], [1, 2, 1, 2]] * 4)
     batches = [Batch(torch.rand(8, 3, 32, 32), truth, torch.arange(8))]
-    settings = [Evidence(0.0), Evidence(0.5)]
+    settings = [EvalSetting(0.0), EvalSetting(0.5)]
     found = report(*predict(tagger.model, batches, list("abcdefgh"), tagger.labels, settings), tagger.labels)
     card = ModelCard(model_card(tagger, source="imagefolder", report=found, license="apache-2.0"))
     assert card.data.pipeline_tag == "image-classification" and card.data.license == "apache-2.0"

@@ -7,7 +7,7 @@ import pytest
 from ctran import plots
 from ctran.evaluation.report import Setting
 from ctran.images.transforms import open_image
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.metrics import Table
 from ctran.plots.training import curve_name
 
@@ -21,13 +21,13 @@ def test_learning_curves_bear_what_does_not_exist(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("evidence", "name"),
+    ("setting", "name"),
     [
-        (Evidence(0.125), "12.5 % known"),
-        (Evidence(groups=10), "10 groups known"),
-        (Evidence(0.5, reveal="positives"), "50 % of positives known"),
+        (EvalSetting(0.125), "12.5 % known"),
+        (EvalSetting(groups=10), "10 groups known"),
+        (EvalSetting(0.5, reveal="positives"), "50 % of positives known"),
     ],
 )
-def test_a_curve_is_named_after_its_setting(evidence, name):
+def test_a_curve_is_named_after_its_setting(setting, name):
     nothing = Table(**dict.fromkeys(Table.__dataclass_fields__, math.nan))
-    assert curve_name(Setting(evidence, nothing, nothing, {}, 0.0).key) == name
+    assert curve_name(Setting(setting, nothing, nothing, {}, 0.0).key) == name

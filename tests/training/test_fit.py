@@ -53,7 +53,7 @@ def test_a_run_folder_holds_all_that_is_promised(recipe, tmp_path):
         "model.safetensors",
         "README.md",
     }
-    assert [s.evidence.share for s in report.settings] == [0, 0.25, 0.5, 0.75]
+    assert [s.setting.share for s in report.settings] == [0, 0.25, 0.5, 0.75]
     saved = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert saved["settings"][0]["hidden"]["mAP"] == pytest.approx(report.settings[0].hidden.mAP, nan_ok=True)
     assert json.loads((tmp_path / "run" / "versions.json").read_text())["seed"] == 0
@@ -316,9 +316,9 @@ def test_no_truth_that_is_not_shown_can_leak(recipe, folder):
     table, tagger = parts.tables["train"], parts.tagger
     from ctran.data.loading import PictureSet, loader
     from ctran.evaluation.evaluate import predict
-    from ctran.masking import Evidence, known_labels
+    from ctran.masking import EvalSetting, known_labels
 
-    half = Evidence(0.5)
+    half = EvalSetting(0.5)
 
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=8)
     _, (before,) = predict(tagger.model, batches, table.ids, table.labels, [half])

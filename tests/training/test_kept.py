@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from ctran.evaluation.report import Report, Setting, no_nan
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.metrics import Table
 from ctran.training.fit import evaluate_run, fit
 from ctran.training.pipeline import build_tables, build_tagger
@@ -65,7 +65,7 @@ NAN = math.nan
 def scored(mean_ap):
     """A report of one setting."""
     table = Table(**{f.name: NAN for f in dataclasses.fields(Table)} | {"mAP": mean_ap})
-    return Report(1, (Setting(Evidence(), table, table, {}, 0.0),))
+    return Report(1, (Setting(EvalSetting(), table, table, {}, 0.0),))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from ctran import recipes, registry
 from ctran.data import sources
 from ctran.labels import Group, LabelSpace
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.model.encoder import Encoder
 from ctran.training.recipe import RecipeError, Training, find_recipe, name_of, named, read_recipe
 
@@ -190,9 +190,9 @@ def test_each_shipped_recipe_has_a_run_folder_of_its_own(name, folder):
 
 def test_groups_become_settings():
     options = read_recipe(None, ["--evaluation.known_groups", "[0, 10]"]).evaluation
-    assert options.settings() == [Evidence(groups=0), Evidence(groups=10)]
+    assert options.settings() == [EvalSetting(groups=0), EvalSetting(groups=10)]
     shares = dataclasses.replace(options, known_groups=(), known_share=(0.5,), reveal="positives")
-    assert shares.settings() == [Evidence(0.5, reveal="positives")]
+    assert shares.settings() == [EvalSetting(0.5, reveal="positives")]
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ from ctran.analysis.fits import (
 from ctran.analysis.predict_table import predict_table
 from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder, scored
-from ctran.constraints.implications import settle
+from ctran.constraints.implications import propagate
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import Answer
+from ctran.evaluation.evaluate import SettingLogits
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace, LabelState
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 
 FOLDS = 5
 """Parts of the pictures, each predicted with what was fitted on the others."""
@@ -61,15 +61,15 @@ class Quality:
 
 def answers(
     tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str
-) -> tuple[Int[Tensor, "N L"], list[Answer]]:
+) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
     """Truth, and what the model says at each share of known labels."""
-    settings = [Evidence(share) for share in shares]
+    settings = [EvalSetting(share) for share in shares]
     truth, found = predict_table(tagger, table, settings, seed=seed, what=f"predicting {name}")
     return truth.cpu(), [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
 
 
 def fit_calibration(
-    truth: Int[Tensor, "N L"], found: Sequence[Answer], labels: LabelSpace, *, precision: float | None = None
+    truth: Int[Tensor, "N L"], found: Sequence[SettingLogits], labels: LabelSpace, *, precision: float | None = None
 ) -> Calibration:
     """A temperature a share, then a threshold a label on the calibrated probabilities of all shares together.
 
@@ -87,14 +87,14 @@ def fit_calibration(
         truth, found: of :func:`answers`, on ``val``.
         precision: wanted precision of each label's threshold; None maximises its F1.
     """
-    kept, temperatures, reasons = list[Answer](), list[float](), list[str]()
-    for answer in sorted(found, key=_share):
-        name = f"{answer.evidence} known"
-        if kept and _share(answer) - _share(kept[-1]) < 1e-6:
-            reasons.append(f"{name}: left out, the annotations give as many labels as at {kept[-1].evidence}")
+    kept, temperatures, reasons = list[SettingLogits](), list[float](), list[str]()
+    for output in sorted(found, key=_share):
+        name = f"{output.setting} known"
+        if kept and _share(output) - _share(kept[-1]) < 1e-6:
+            reasons.append(f"{name}: left out, the annotations give as many labels as at {kept[-1].setting}")
             continue
-        temperature, reason = _temperature(truth, answer, labels)
-        kept.append(answer)
+        temperature, reason = _temperature(truth, output, labels)
+        kept.append(output)
         temperatures.append(temperature)
         reasons += [f"{name}: temperature 1 is kept, {reason}"] if reason else []
     rule = "greatest F1" if precision is None else f"precision of at least {precision:g}"
@@ -105,9 +105,9 @@ def fit_calibration(
     return replace(calibration, thresholds=chosen)
 
 
-def _share(answer: Answer) -> float:
+def _share(output: SettingLogits) -> float:
     """Mean share of known labels over the pictures."""
-    return float(answer.given.double().mean())
+    return float(output.given.double().mean())
 
 
 def _too_few(truth: Int[Tensor, "N L"], counts: Bool[Tensor, "N L"]) -> str:
@@ -120,23 +120,23 @@ def _too_few(truth: Int[Tensor, "N L"], counts: Bool[Tensor, "N L"]) -> str:
     return "" if positive < int(counts.sum()) else "every label to predict is positive in every picture"
 
 
-def _temperature(truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> tuple[float, str]:
+def _temperature(truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> tuple[float, str]:
     """The temperature of one share, or 1 and why none is kept."""
-    counts = scored(truth, answer.states, labels) & labels.targets
+    counts = scored(truth, output.states, labels) & labels.targets
     if reason := _too_few(truth, counts):
         return 1.0, reason
-    states, truth = settle(answer.states, labels), truth.masked_fill(~labels.targets, int(LabelState.UNKNOWN))
+    states, truth = propagate(output.states, labels), truth.masked_fill(~labels.targets, int(LabelState.UNKNOWN))
     groups = [members for members in labels.exclusive if labels.targets[members].all()]
-    temperature = fit_temperature(answer.logits, truth, states, groups)
+    temperature = fit_temperature(output.logits, truth, states, groups)
     scales = (temperature / 2, temperature, 2 * temperature)
-    half, best, twice = (float(nats(answer.logits.double() / t, truth, states, groups).sum()) for t in scales)
+    half, best, twice = (float(nats(output.logits.double() / t, truth, states, groups).sum()) for t in scales)
     if not (best < half and best < twice):
         return 1.0, "the fit runs to its bound: the likelihood has no greatest value"
     gains = torch.zeros(len(truth), dtype=torch.double)
     for fold in range(FOLDS):
         out = torch.arange(len(truth)) % FOLDS == fold
-        fitted = fit_temperature(answer.logits[~out], truth[~out], states[~out], groups)
-        plain, scaled = (nats(answer.logits[out].double() / t, truth[out], states[out], groups) for t in (1.0, fitted))
+        fitted = fit_temperature(output.logits[~out], truth[~out], states[~out], groups)
+        plain, scaled = (nats(output.logits[out].double() / t, truth[out], states[out], groups) for t in (1.0, fitted))
         gains[out] = plain - scaled
     gains = gains[counts.any(dim=1)]
     gain, error = float(gains.mean()), float(gains.std() / len(gains) ** 0.5)
@@ -147,7 +147,11 @@ def _temperature(truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) 
 
 
 def _thresholds(
-    truth: Int[Tensor, "N L"], found: Sequence[Answer], labels: LabelSpace, calibration: Calibration, precision: float | None
+    truth: Int[Tensor, "N L"],
+    found: Sequence[SettingLogits],
+    labels: LabelSpace,
+    calibration: Calibration,
+    precision: float | None,
 ) -> tuple[dict[str, float], str]:
     """A threshold for each label outside the exclusive groups that is somewhere positive, or why none is kept."""
     counts = torch.stack([scored(truth, a.states, labels) & labels.targets for a in found]).any(dim=0)
@@ -180,27 +184,27 @@ def _mean_f1(called: Bool[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"],
 
 
 def entries(
-    truth: Int[Tensor, "N L"], answer: Answer, decoder: Decoder
+    truth: Int[Tensor, "N L"], output: SettingLogits, decoder: Decoder
 ) -> tuple[Float[np.ndarray, "N L"], Bool[np.ndarray, "N L"], Bool[np.ndarray, "N L"]]:
     """Probabilities, which are positive, and which count: hidden target labels whose truth is known."""
-    counts = scored(truth, answer.states, decoder.space) & decoder.space.targets
-    return answer.probabilities(decoder).numpy(), (truth == LabelState.POSITIVE).numpy(), counts.numpy()
+    counts = scored(truth, output.states, decoder.space) & decoder.space.targets
+    return output.probabilities(decoder).numpy(), (truth == LabelState.POSITIVE).numpy(), counts.numpy()
 
 
 def qualities(
-    truth: Int[Tensor, "N L"], found: Sequence[Answer], labels: LabelSpace, calibration: Calibration
+    truth: Int[Tensor, "N L"], found: Sequence[SettingLogits], labels: LabelSpace, calibration: Calibration
 ) -> list[Quality]:
     """What ``calibration`` is worth, share by share, on pictures that it was not fitted on."""
     decoder, rows = Decoder(labels, calibration), list[Quality]()
-    for answer in found:
-        temperature = calibration.temperature_at(answer.given.double().numpy())
-        before, positive, counts = entries(truth, answer, Decoder(labels))
-        after, *_ = entries(truth, answer, decoder)
+    for output in found:
+        temperature = calibration.temperature_at(output.given.double().numpy())
+        before, positive, counts = entries(truth, output, Decoder(labels))
+        after, *_ = entries(truth, output, decoder)
         half = metrics.measure(before, positive, counts)
-        fitted = metrics.measure(answer.present(decoder).double().numpy(), positive, counts)
+        fitted = metrics.measure(output.present(decoder).double().numpy(), positive, counts)
         worse, better = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
         scores = (half.CF1, fitted.CF1, half.OF1, fitted.OF1)
-        rows.append(Quality(_share(answer), float(temperature.mean()), worse, better, *scores))
+        rows.append(Quality(_share(output), float(temperature.mean()), worse, better, *scores))
     return rows
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ctran.constraints.exclusive import cross_entropy
 from ctran.losses.label_loss import bce, label_loss
-from ctran.masking import counted
+from ctran.masking import scored_mask
 
 BINS = 15
 """Of equal width, for the expected calibration error."""
@@ -51,7 +51,7 @@ def nats(
 ) -> Float[Tensor, " N"]:
     """Minus the log-likelihood of the hidden labels of each picture, exclusive groups by their softmax: what
     :func:`fit_temperature` minimises."""
-    alone, total = counted(truth, states), torch.zeros(len(truth), dtype=logits.dtype)
+    alone, total = scored_mask(truth, states), torch.zeros(len(truth), dtype=logits.dtype)
     for members in groups:
         alone = alone.index_fill(1, members, False)
         total = total + cross_entropy(logits, truth, states, members)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ctran.constraints.implications import settle
+from ctran.constraints.implications import propagate
 from ctran.data.table import SampleTable
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelState
@@ -74,7 +74,7 @@ def _of(predictor: Predictor, table: SampleTable, row: int) -> Iterator[Suspect]
     square = predictor.preprocessing.pixels(table.pixels(row))
     states = left_out(truth, asked, [members.tolist() for members in labels.exclusive], labels.implied)
     p = predictor.marginals(predictor.encode_images(square[None]), states)
-    follows = settle(states, labels) != LabelState.UNKNOWN
+    follows = propagate(states, labels) != LabelState.UNKNOWN
     for number, label in enumerate(asked):
         if follows[number, label]:
             continue

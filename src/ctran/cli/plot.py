@@ -112,7 +112,7 @@ def examples(options: argparse.Namespace) -> int:
     import numpy as np
 
     from ctran.folders.tagger import Tagger
-    from ctran.masking import Evidence
+    from ctran.masking import EvalSetting
     from ctran.plots.examples import example_rows, example_sheet, make_examples
     from ctran.plots.style import save_rows
     from ctran.training.pipeline import build_tables
@@ -131,13 +131,13 @@ def examples(options: argparse.Namespace) -> int:
         rows = [find(i, table.ids, options.split) for i in options.ids]
     else:
         rows = np.random.default_rng(seed).permutation(len(table))[: options.count].tolist()
-    evidence = Evidence(options.known_share / 100, reveal=options.reveal)
+    setting = EvalSetting(options.known_share / 100, reveal=options.reveal)
     if options.known_groups is not None:
-        evidence = Evidence(groups=options.known_groups)
-    found = make_examples(tagger, table, rows, evidence, seed=seed)
-    example_sheet(found, tagger.labels, evidence, png)
+        setting = EvalSetting(groups=options.known_groups)
+    found = make_examples(tagger, table, rows, setting, seed=seed)
+    example_sheet(found, tagger.labels, setting, png)
     header = ("picture", "setting", "label", "probability", "present", "told", "truth")
-    save_rows(header, example_rows(found, tagger.labels, evidence), csv)
+    save_rows(header, example_rows(found, tagger.labels, setting), csv)
     print(f"{png} and {csv.name}")
     return 0
 

@@ -12,7 +12,7 @@ from ctran.constraints.calibration import Calibration
 from ctran.constraints.rules import ContradictionError
 from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
-from ctran.masking import counted
+from ctran.masking import scored_mask
 
 Threshold = float | Mapping[str, float] | None
 """From which probability on a label is present: one number for all labels, some by name, or None for the model's own."""
@@ -49,9 +49,9 @@ class Decoder:
         """
         if self.calibration is not None:
             logits = logits / self.temperatures(states, known_share=known_share)[:, None].to(logits)
-        closed = implications.settle(states, self.space)
+        closed = implications.propagate(states, self.space)
         found = exclusive.probabilities(logits, closed, self.space.exclusive)
-        return implications.settled(found, closed, self.space)
+        return implications.clamp_known(found, closed, self.space)
 
     def temperatures(
         self, states: Int[Tensor, "R L"], *, known_share: Float[Tensor, " R"] | None = None
@@ -104,14 +104,14 @@ class Decoder:
 
     def _decided(self, p: Float[Tensor, "R L"], states: Int[Tensor, "R L"], limits: Float[Tensor, " L"]) -> Bool[Tensor, "R L"]:
         """Labels that are present in a few rows."""
-        closed = implications.settle(states, self.space)
+        closed = implications.propagate(states, self.space)
         open_ = (closed == LabelState.UNKNOWN) & self.space.targets
         chosen = open_ & (p >= limits)
         for members in self.space.exclusive:
             members = members.sort().values  # of equal probabilities the first label, as in the order of predictions
             left, decided = open_[:, members], (closed[:, members] == LabelState.POSITIVE).any(dim=1, keepdim=True)
             chosen[:, members] = _best(p[:, members], left) & ~decided
-        found = implications.settle(torch.where(chosen, int(LabelState.POSITIVE), closed), self.space)
+        found = implications.propagate(torch.where(chosen, int(LabelState.POSITIVE), closed), self.space)
         present = (found == LabelState.POSITIVE) & self.space.targets
         for row in self._contradicts(found, closed, p).nonzero()[:, 0].tolist():
             present[row] = self._by_rules(p[row], states[row], limits, otherwise=present[row])
@@ -168,4 +168,4 @@ def scored(truth: Int[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelS
     A consequence (the rivals of a known label of an exclusive group, the parent of a known child) is no prediction: its
     probability is exactly 0 or 1, and counting it would raise every figure with the share of known labels.
     """
-    return counted(truth, implications.settle(states, labels))
+    return scored_mask(truth, implications.propagate(states, labels))

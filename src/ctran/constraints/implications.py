@@ -11,7 +11,7 @@ from torch import Tensor
 from ctran.labels import LabelSpace, LabelState
 
 
-def complete(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]) -> Int[Tensor, "R L"]:
+def propagate_implications(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]) -> Int[Tensor, "R L"]:
     """``states`` with all that follows from them; of two that contradict each other the child that is present is believed.
 
     Args:
@@ -27,7 +27,7 @@ def complete(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]) -> Int[Tenso
     return torch.where(absent > 0, int(LabelState.NEGATIVE), told)
 
 
-def consistent(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
+def enforce_implications(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
     """Probabilities in which each parent is at least as probable as each of its children, and as its children in one exclusive
     group together.
     """
@@ -41,16 +41,16 @@ def consistent(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float
     return found
 
 
-def settled(probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
+def clamp_known(probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
     """Probabilities given ``states``: 0 or 1 for labels that are told, and consistent with them.
 
     What a model says of a label that it is told means nothing, so it must not reach the label's parents either.
     """
     told = torch.where(states == LabelState.UNKNOWN, probabilities, (states == LabelState.POSITIVE).to(probabilities))
-    return consistent(told, labels)
+    return enforce_implications(told, labels)
 
 
-def settle(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]:
+def propagate(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]:
     """``states`` with all that follows from implications and exclusive groups.
 
     Rivals of a label that is present are absent, the last label that is possible is present, and so is what all labels imply
@@ -60,7 +60,7 @@ def settle(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]
         return states
     groups = [[each.to(states.device) for each in group] for group in labels.implied_by_groups]
     while True:
-        told = complete(states, labels.implied).clone()
+        told = propagate_implications(states, labels.implied).clone()
         for members, above, implies in groups:
             mine = told[:, members]
             open_ = mine == LabelState.UNKNOWN

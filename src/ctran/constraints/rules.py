@@ -1,6 +1,6 @@
 """What follows from known labels through implications and exclusive groups, and whole decisions that contradict neither.
 
-The rules are those of :func:`ctran.constraints.implications.settle`, here for one picture, by name and without tensors.
+The rules are those of :func:`ctran.constraints.implications.propagate`, here for one picture, by name and without tensors.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -11,23 +11,23 @@ from ctran import metrics
 from ctran.constraints import exclusive
 from ctran.constraints.decode import Decoder, known_share_of, scored
 from ctran.labels import LabelSpace, LabelState
-from ctran.masking import Evidence, counted
+from ctran.masking import EvalSetting, scored_mask
 from ctran.metrics import Table
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model said of ``N`` pictures in one setting.
+class SettingLogits:
+    """Logits of ``N`` pictures in one setting, and the states that they were computed for.
 
     Args:
-        evidence: the setting.
-        states: what it was told, :class:`~ctran.labels.LabelState` codes.
-        logits: what it said.
+        setting: how much was known.
+        states: what was known, :class:`~ctran.labels.LabelState` codes.
+        logits: of the model, before any calibration.
         shares: share of the labels that were given in each picture, before anything follows from them, 0 to 1: what
             temperatures are fitted and looked up by. None: that of ``states``.
     """
 
-    evidence: Evidence
+    setting: EvalSetting
     states: Int[Tensor, "N L"]
     logits: Float[Tensor, "N L"]
     shares: Float[Tensor, " N"] | None = None
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Entries:
-    """One answer as the metrics take it, target labels only counted."""
+    """One output as the metrics take it, target labels only counted."""
 
     probabilities: Float[np.ndarray, "N L"]
     positive: Bool[np.ndarray, "N L"]
@@ -56,20 +56,20 @@ class Entries:
     known: Bool[np.ndarray, "N L"]
 
     @classmethod
-    def of(cls, truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> "Entries":
+    def of(cls, truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> "Entries":
         """Entries of target labels whose truth is known (``known``), and of these the ones that are neither given nor follow
         from what is given (``hidden``, :func:`ctran.constraints.decode.scored`)."""
-        states, logits = answer.states.to(truth.device), answer.logits.double()
+        states, logits = output.states.to(truth.device), output.logits.double()
         shown = exclusive.probabilities(logits, states, labels.exclusive)  # `everything` counts given entries by the logits
         p = torch.where(states == LabelState.UNKNOWN, Decoder(labels).probabilities(logits, states), shown)
         return cls._with(p, truth, scored(truth, states, labels), labels)
 
     @classmethod
-    def published(cls, truth: Int[Tensor, "N L"], answer: Answer, labels: LabelSpace) -> "Entries":
+    def published(cls, truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> "Entries":
         """Entries as published evaluators see them, which know neither exclusive groups nor implications: a sigmoid a label,
         and ``hidden`` is all that the model was not shown."""
-        states = answer.states.to(truth.device)
-        return cls._with(answer.logits.double().sigmoid(), truth, counted(truth, states), labels)
+        states = output.states.to(truth.device)
+        return cls._with(output.logits.double().sigmoid(), truth, scored_mask(truth, states), labels)
 
     @classmethod
     def _with(

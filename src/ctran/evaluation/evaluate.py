@@ -13,10 +13,10 @@ from ctran.constraints import implications
 from ctran.constraints.decode import Decoder, known_share_of
 from ctran.data.coverage import Coverage
 from ctran.data.loading import Batch
-from ctran.evaluation.entries import Answer, Entries
+from ctran.evaluation.entries import Entries, SettingLogits
 from ctran.evaluation.report import DECIDED, Report, Setting
 from ctran.labels import LabelSpace, LabelState
-from ctran.masking import Evidence, known_labels, tell
+from ctran.masking import EvalSetting, known_labels, reveal
 from ctran.metrics import Table
 from ctran.model import Features, Method
 from ctran.model.backbone import grid_of
@@ -36,21 +36,21 @@ def ask(
     truth: Int[Tensor, "B L"],
     ids: Sequence[str],
     labels: LabelSpace,
-    settings: Sequence[Evidence],
+    settings: Sequence[EvalSetting],
     *,
     seed: int = 0,
     draws: int = 1,
-) -> Iterator[Answer]:
+) -> Iterator[SettingLogits]:
     """Answers for one batch, setting by setting, draw by draw (a setting in which nothing is drawn has one)."""
     scores, features = None, model.prepare(features)
-    for evidence in settings:
-        if evidence.reveal == "confident" and scores is None:
+    for setting in settings:
+        if setting.reveal == "confident" and scores is None:
             scores = model.predict_labels(features, torch.zeros_like(truth))
-        for draw in range(draws if evidence.is_drawn else 1):
-            known = known_labels(evidence, truth, ids, labels, seed=seed + draw, scores=scores)
-            given = tell(truth, known)
-            states = implications.complete(given, labels.implied)
-            yield Answer(evidence, states, model.predict_labels(features, states).float(), known_share_of(given))
+        for draw in range(draws if setting.is_drawn else 1):
+            known = known_labels(setting, truth, ids, labels, seed=seed + draw, scores=scores)
+            given = reveal(truth, known)
+            states = implications.propagate_implications(given, labels.implied)
+            yield SettingLogits(setting, states, model.predict_labels(features, states).float(), known_share_of(given))
 
 
 @torch.no_grad()
@@ -59,27 +59,27 @@ def predict(
     batches: Iterable[Batch],
     ids: Sequence[str],
     labels: LabelSpace,
-    settings: Sequence[Evidence],
+    settings: Sequence[EvalSetting],
     *,
     seed: int = 0,
     draws: int = 1,
-) -> tuple[Int[Tensor, "N L"], list[Answer]]:
-    """Truth and answers over all pictures in the order met; the backbone runs once a picture."""
+) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
+    """Truth and outputs over all pictures in the order met; the backbone runs once a picture."""
     truths: list[Tensor] = []
-    found: list[list[Answer]] = []
+    found: list[list[SettingLogits]] = []
     for batch in batches:
         names = [str(ids[i]) for i in batch.index.tolist()]
         features = features_of(model, batch)
-        answers = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
+        outputs = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
         truths.append(batch.truth)
-        found.append([Answer(a.evidence, a.states.to(torch.int8), a.logits, a.given) for a in answers])
+        found.append([SettingLogits(a.setting, a.states.to(torch.int8), a.logits, a.given) for a in outputs])
     return torch.cat(truths), [_joined(parts) for parts in zip(*found, strict=True)]
 
 
-def _joined(parts: Sequence[Answer]) -> Answer:
+def _joined(parts: Sequence[SettingLogits]) -> SettingLogits:
     """Batches of one setting as one."""
     states, logits, shares = (torch.cat(each) for each in zip(*((p.states, p.logits, p.given) for p in parts), strict=True))
-    return Answer(parts[0].evidence, states, logits, shares)
+    return SettingLogits(parts[0].setting, states, logits, shares)
 
 
 def mean_table(tables: Sequence[Table]) -> Table:
@@ -102,7 +102,7 @@ def spread_known(values: Sequence[float]) -> float:
 
 def setting_of(
     truth: Int[Tensor, "N L"],
-    answers: Sequence[Answer],
+    outputs: Sequence[SettingLogits],
     labels: LabelSpace,
     *,
     presets: Sequence[str] = (),
@@ -118,8 +118,8 @@ def setting_of(
     targets = [g for g in labels.groups if g.exclusive and not set(g.labels) & set(labels.extra)]
     accuracy: dict[str, list[float]] = {g.name: [] for g in targets}
     first: tuple[Entries, list[tuple[float, int]]] | None = None
-    for answer in answers:
-        entries = Entries.of(truth, answer, labels)
+    for output in outputs:
+        entries = Entries.of(truth, output, labels)
         table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden & kept)
         if not kept.all():  # labels that no mean counts keep their rows
             every = metrics.per_label(entries.probabilities, entries.positive, entries.hidden)
@@ -131,11 +131,11 @@ def setting_of(
         untold = np.array_equal(entries.hidden, entries.known)
         everything.append(table if untold else metrics.measure(entries.probabilities, entries.positive, entries.known & kept))
         if decoder is not None:
-            present = answer.present(decoder).double().numpy()
+            present = output.present(decoder).double().numpy()
             own.append(metrics.measure(present, entries.positive, entries.hidden & kept))
-            heat.append(float(decoder.temperatures(answer.states, known_share=answer.given).mean()))
-        told.append(float((answer.states != LabelState.UNKNOWN).sum() / len(truth)))
-        as_published = Entries.published(truth, answer, labels) if presets else entries
+            heat.append(float(decoder.temperatures(output.states, known_share=output.given).mean()))
+        told.append(float((output.states != LabelState.UNKNOWN).sum() / len(truth)))
+        as_published = Entries.published(truth, output, labels) if presets else entries
         for preset in presets:
             published[preset].append(as_published.table(preset))
         for group in targets:
@@ -144,25 +144,25 @@ def setting_of(
     assert first is not None
     entries, per_label = first
     spread: dict[str, float] = {}
-    if len(answers) > 1:
+    if len(outputs) > 1:
         rows = [t.as_dict() for t in hidden]
         columns = {name: [r[name] for r in rows] for name in rows[0]} | accuracy
         spread = {name: spread_known(values) for name, values in columns.items()}
     ends: dict[str, tuple[float, float]] = {}
     if intervals:
-        with bar(f"intervals, {answers[0].evidence}", intervals) as step:  # a step a replicate
+        with bar(f"intervals, {outputs[0].setting}", intervals) as step:  # a step a replicate
             ends = metrics.bootstrap(
                 entries.probabilities, entries.positive, entries.hidden & kept, replicates=intervals, step=step
             )
     return Setting(
-        answers[0].evidence,
+        outputs[0].setting,
         mean_table(hidden),
         mean_table(everything),
         {n: r for n, r, t in zip(labels.names, per_label, labels.targets.tolist(), strict=True) if t},
         float(np.mean(told)),
         {name: mean_known(values) for name, values in accuracy.items()},
         {name: mean_table(tables) for name, tables in published.items()},
-        len(answers),
+        len(outputs),
         spread,
         ends,
         {name: value for name, value in mean_table(own).as_dict().items() if name in DECIDED} if own else {},
@@ -172,7 +172,7 @@ def setting_of(
 
 def report(
     truth: Int[Tensor, "N L"],
-    answers: Sequence[Answer],
+    outputs: Sequence[SettingLogits],
     labels: LabelSpace,
     *,
     presets: Sequence[str] = (),
@@ -189,9 +189,9 @@ def report(
         decoder: of the model, by whose temperatures and thresholds precision, recall and F1 are counted as well; None where it
             has none.
     """
-    draws: dict[Evidence, list[Answer]] = {}
-    for answer in answers:
-        draws.setdefault(answer.evidence, []).append(answer)
+    draws: dict[EvalSetting, list[SettingLogits]] = {}
+    for output in outputs:
+        draws.setdefault(output.setting, []).append(output)
     reasons = {name: reason for reason, names in (left_out or {}).items() for name in names}
     options: dict[str, Any] = {"presets": presets, "intervals": intervals, "left_out": reasons, "decoder": decoder}
     settings = [setting_of(truth, found, labels, **options) for found in draws.values()]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ctran.constraints.calibration import Calibration
 from ctran.data.coverage import Coverage
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.metrics import Table
 from ctran.metrics.legend import legend
 
@@ -25,7 +25,7 @@ class Setting:
     """One row of a report; means over the draws where what is told was drawn several times.
 
     Args:
-        evidence: what the model was told.
+        setting: what the model was told.
         hidden: metrics over target labels that it was not told.
         everything: metrics over all target labels, told ones included (as the released code counts precision and recall).
         labels: AP in percent and number of counted positives a label, over the entries of ``hidden`` (of the first draw).
@@ -39,7 +39,7 @@ class Setting:
         temperature: that logits are divided by for ``own``, mean over pictures and draws; all other figures take 1.
     """
 
-    evidence: Evidence
+    setting: EvalSetting
     hidden: Table
     everything: Table
     labels: dict[str, tuple[float, int]]
@@ -55,15 +55,15 @@ class Setting:
     @property
     def key(self) -> str:
         """Short name for logs and curves: ``25``, ``10_groups``."""
-        return str(self.evidence).replace(" %", "").replace(",", "").replace(" ", "_")
+        return str(self.setting).replace(" %", "").replace(",", "").replace(" ", "_")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
-            "setting": str(self.evidence),
-            "known_share": self.evidence.share,
-            "known_groups": self.evidence.groups,
-            "reveal": self.evidence.reveal,
+            "setting": str(self.setting),
+            "known_share": self.setting.share,
+            "known_groups": self.setting.groups,
+            "reveal": self.setting.reveal,
             "told": self.told,
             "draws": self.draws,
             "hidden": self.hidden.as_dict(),
@@ -114,7 +114,7 @@ class Report:
     def score_name(self) -> str:
         """What :attr:`score` is: ``mAP``, or ``mAP (mean of known 0 %, 25 %)`` where it is a mean over settings."""
         kind = "accuracy" if self.multi_class else "mAP"
-        known = ", ".join(str(s.evidence) for s in self.settings)
+        known = ", ".join(str(s.setting) for s in self.settings)
         return kind if len(self.settings) == 1 else f"{kind} (mean of known {known})"
 
     @property
@@ -135,7 +135,7 @@ class Report:
 
     def _decided_by(self, calibration: Calibration) -> str:
         """Which temperatures and thresholds the figures with the model's own use."""
-        heat = _listed([f"{s.temperature:.3g} at {s.evidence} known" for s in self.settings])
+        heat = _listed([f"{s.temperature:.3g} at {s.setting} known" for s in self.settings])
         limits, count = sorted(calibration.thresholds.values()), len(self.settings[0].labels)
         own = f"{limits[0]:.2g} to {limits[-1]:.2g} for {len(limits)} labels (by {calibration.rule})" if limits else ""
         half = "one half for all labels" if not limits else "one half for the others" if len(limits) < count else ""
@@ -146,11 +146,11 @@ class Report:
 
     def markdown(self, *, everything: bool = False) -> str:
         """A row a setting over the labels not shown (or all, with ``everything``); further tables for what else was asked."""
-        tables = {str(s.evidence): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
+        tables = {str(s.setting): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
         parts = [_markdown("known", COLUMNS, tables), f"In percent. {legend(COLUMNS)}"]
         if self.calibration is not None:
             parts.append(f"{PLAIN} of the model. With its own temperatures and thresholds:")
-            parts.append(_markdown("known", DECIDED, {str(s.evidence): s.own for s in self.settings}))
+            parts.append(_markdown("known", DECIDED, {str(s.setting): s.own for s in self.settings}))
             parts.append(self._decided_by(self.calibration))
         else:
             parts.append(f"{PLAIN}.")
@@ -158,19 +158,19 @@ class Report:
             parts.append(sentences)
         groups = list(self.settings[0].accuracy)
         if groups:
-            parts.append(_markdown("accuracy (%)", groups, {str(s.evidence): s.accuracy for s in self.settings}))
+            parts.append(_markdown("accuracy (%)", groups, {str(s.setting): s.accuracy for s in self.settings}))
             parts.append("Accuracy takes the most probable label of a group; precision, recall and F1 those from 50 % on.")
         for preset in self.settings[0].published:
-            tables = {str(s.evidence): s.published[preset].as_dict() for s in self.settings}
+            tables = {str(s.setting): s.published[preset].as_dict() for s in self.settings}
             parts.append(_markdown(f"as `{preset}` counts", COLUMNS, tables))
         if everything:  # spread and intervals are of the labels not shown
             return "\n\n".join(parts)
         if any(s.spread for s in self.settings):
-            tables = {f"{s.evidence}, {s.draws} draws": s.spread for s in self.settings if s.spread}
+            tables = {f"{s.setting}, {s.draws} draws": s.spread for s in self.settings if s.spread}
             parts.append(_markdown("spread over draws", [*COLUMNS, *groups], tables))
         if any(s.intervals for s in self.settings):
             names = [c for c in COLUMNS if c in self.settings[0].intervals]
-            lows = {str(s.evidence): {k: "{:.1f} to {:.1f}".format(*v) for k, v in s.intervals.items()} for s in self.settings}
+            lows = {str(s.setting): {k: "{:.1f} to {:.1f}".format(*v) for k, v in s.intervals.items()} for s in self.settings}
             parts.append(_markdown("95 % interval over pictures", names, lows))
             parts.append(
                 "AP reads high where positives are few. The intervals allow for it and may lie below the figure itself."

@@ -65,7 +65,7 @@ def front_matter(tagger: Tagger, *, source: str = "", report: Report | None = No
             dataset_name=source or "own pictures",
             dataset_split=report.split if report is not None else None,
             metric_type="mAP",
-            metric_name=f"mAP, known labels: {setting.evidence}",
+            metric_name=f"mAP, known labels: {setting.setting}",
             metric_value=round(setting.hidden.mAP, 2),
         )
         for setting in measured
@@ -98,7 +98,7 @@ def _labels(tagger: Tagger) -> str:
 def _metrics(report: Report) -> str:
     """A row a share of known labels."""
     rows = ["| known labels | mAP | CF1 | OF1 |", "|---|---|---|---|"]
-    rows += [f"| {s.evidence} | {s.hidden.mAP:.1f} | {s.hidden.CF1:.1f} | {s.hidden.OF1:.1f} |" for s in report.settings]
+    rows += [f"| {s.setting} | {s.hidden.mAP:.1f} | {s.hidden.CF1:.1f} | {s.hidden.OF1:.1f} |" for s in report.settings]
     about = (
         f"In percent, on {report.pictures:,} pictures ({report.split or 'test'}), over the labels that are not known; "
         "thresholds of 0.5."

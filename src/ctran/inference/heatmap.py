@@ -62,7 +62,7 @@ def states_for(states: Int[Tensor, " L"], label: int, labels: LabelSpace) -> Int
         )
     beside = states.clone()
     beside[label] = LabelState.UNKNOWN
-    known = implications.complete(beside[None], labels.implied).clone()
+    known = implications.propagate_implications(beside[None], labels.implied).clone()
     known[:, label] = LabelState.UNKNOWN
     return known
 

@@ -220,7 +220,7 @@ class Predictor:
         """
         if states.shape[1] != len(self.labels):
             raise UserError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
-        told = implications.complete(states, self.labels.implied).to(self.device)
+        told = implications.propagate_implications(states, self.labels.implied).to(self.device)
         logits = self.model.predict_labels(features, told).float()
         return self.decoder.probabilities(logits, states.to(self.device)).cpu()
 
@@ -233,7 +233,7 @@ class Predictor:
         """
         if not self.shows_attention:
             raise UserTypeError("this model has no attention to the picture: train with method ctran, and not without image")
-        told = implications.complete(states[None], self.labels.implied).to(self.device)  # the states of the prediction
+        told = implications.propagate_implications(states[None], self.labels.implied).to(self.device)  # as in prediction
         return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, told)]).float().cpu()
 
     @property

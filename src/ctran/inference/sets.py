@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ctran.constraints.implications import settle
+from ctran.constraints.implications import propagate
 from ctran.inference.acquisition import ROWS, Marginals, at_least, chances
 from ctran.labels import LabelSpace, LabelState
 
@@ -53,7 +53,7 @@ def sample(
     """
     at_least(1, count=count, at_once=at_once)
     parts = units(labels)
-    told = settle(states.repeat(count, 1), labels)
+    told = propagate(states.repeat(count, 1), labels)
     turn = torch.rand(count, len(parts), generator=generator)
     log = torch.zeros(count, dtype=torch.double)
     while (left := open_units(told, parts)).any():
@@ -63,7 +63,7 @@ def sample(
             for unit in (parts[u] for u in chosen):
                 if open_units(told[row : row + 1], [unit])[0, 0]:
                     log[row] += _draw(told[row], found[row], unit, generator)
-                    told[row] = settle(told[row : row + 1], labels)[0]
+                    told[row] = propagate(told[row : row + 1], labels)[0]
     return told, log
 
 
@@ -96,7 +96,7 @@ def most_likely(marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " 
     Greedy, so the likeliest set of all may be another. Returns its log-likelihood in that order, nats.
     """
     parts = units(labels)
-    told, log = settle(states[None], labels), 0.0
+    told, log = propagate(states[None], labels), 0.0
     while (left := open_units(told, parts)).any():
         found = marginals(told)[0].double()
         outcomes = {u: chances(found[parts[u]]) for u in left[0].nonzero()[:, 0].tolist()}
@@ -104,7 +104,7 @@ def most_likely(marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " 
         chance = outcomes[unit]
         _reveal(told[0], parts[unit], int(chance[1] >= chance[0]) if len(parts[unit]) == 1 else int(chance.argmax()))
         log += _log(chance.max())
-        told = settle(told, labels)
+        told = propagate(told, labels)
     return told[0], log
 
 
@@ -139,7 +139,7 @@ def log_likelihood(
         return float("-inf")
     parts, logs = units(labels), list[float]()
     for _ in range(orders):
-        now, rows, asked = settle(states[None], labels), list[Tensor](), list[list[int]]()
+        now, rows, asked = propagate(states[None], labels), list[Tensor](), list[list[int]]()
         turn = torch.rand(len(parts), generator=generator)
         for unit in (parts[u] for u in turn.argsort().tolist()):
             if not open_units(now, [unit])[0, 0]:
@@ -148,7 +148,7 @@ def log_likelihood(
             asked.append(unit)
             now = now.clone()
             now[:, unit] = full[unit]
-            now = settle(now, labels)
+            now = propagate(now, labels)
         if not rows:
             return 0.0
         found = torch.cat([marginals(part) for part in torch.stack(rows).split(ROWS)]).double()

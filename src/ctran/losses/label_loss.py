@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ctran.constraints import exclusive
 from ctran.labels import LabelState
-from ctran.masking import counted
+from ctran.masking import scored_mask
 
 Kind = Literal["bce", "asl"]
 
@@ -73,7 +73,7 @@ def label_loss(
             (the paper).
         reduction: ``sum`` is the released code's; under Adam its epsilon, weight decay and clipping make the difference.
     """
-    mask = counted(truth, states)
+    mask = scored_mask(truth, states)
     each = asl(logits, truth) if kind == "asl" else bce(logits, truth, label_smoothing=label_smoothing)
     one_by_one = mask
     total = logits.new_zeros(())

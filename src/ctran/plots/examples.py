@@ -15,7 +15,7 @@ from torch import Tensor
 from ctran.analysis.predict_table import predict_table
 from ctran.data.table import SampleTable
 from ctran.labels import LabelSpace, LabelState
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.plots.sheets import annotation
 from ctran.plots.style import GREY, TOLD, judged, save_figure, write
 
@@ -52,11 +52,11 @@ class Example:
 
 
 def make_examples(
-    tagger: "Tagger", table: SampleTable, rows: Sequence[int], evidence: Evidence, *, seed: int = 0
+    tagger: "Tagger", table: SampleTable, rows: Sequence[int], eval_setting: EvalSetting, *, seed: int = 0
 ) -> list[Example]:
     """Ask a model of some pictures, as an evaluation with this seed asks it."""
     chosen = table.select(rows)
-    truth, answers = predict_table(tagger, chosen, [Evidence(), evidence], seed=seed, batch_size=8)
+    truth, answers = predict_table(tagger, chosen, [EvalSetting(), eval_setting], seed=seed, batch_size=8)
     told = answers[1].states.cpu()
     probabilities = [answer.probabilities(tagger.decoder) for answer in answers]
     present = [answer.present(tagger.decoder) for answer in answers]
@@ -64,7 +64,7 @@ def make_examples(
     return [Example(name, chosen.picture(i), *rest) for i, (name, *rest) in enumerate(columns)]
 
 
-def example_rows(examples: Sequence[Example], labels: LabelSpace, evidence: Evidence) -> list[list[object]]:
+def example_rows(examples: Sequence[Example], labels: LabelSpace, eval_setting: EvalSetting) -> list[list[object]]:
     """Rows of the CSV file: picture, setting, label, probability, present, told, truth; no probability of what was told, or
     extra."""
     targets = labels.targets.tolist()
@@ -73,7 +73,7 @@ def example_rows(examples: Sequence[Example], labels: LabelSpace, evidence: Evid
         nothing = torch.zeros_like(each.told)
         for setting, said, present, told in (
             ("regular", each.regular, each.regular_present, nothing),
-            (str(evidence), each.given, each.given_present, each.told),
+            (str(eval_setting), each.given, each.given_present, each.told),
         ):
             columns = (labels.names, targets, said.tolist(), present.tolist(), told.tolist(), each.truth.tolist())
             for name, target, p, here, code, true in zip(*columns, strict=True):
@@ -82,7 +82,7 @@ def example_rows(examples: Sequence[Example], labels: LabelSpace, evidence: Evid
     return rows
 
 
-def example_sheet(examples: Sequence[Example], labels: LabelSpace, evidence: Evidence, path: Path) -> None:
+def example_sheet(examples: Sequence[Example], labels: LabelSpace, eval_setting: EvalSetting, path: Path) -> None:
     """A row a picture: it and its annotated labels, what the model says, what it is told, what it says then."""
     notes = [list(annotation(labels, e.truth.tolist(), positive_lines=2, unknown_lines=1)) for e in examples]
     height = 2.5 + 0.25 * max(len(lines) for lines in notes)
@@ -105,7 +105,7 @@ def example_sheet(examples: Sequence[Example], labels: LabelSpace, evidence: Evi
             (given, each.given, each.given_present, each.told, each.regular),
         ):
             bars(axes, said, present, labels.targets & (states == LabelState.UNKNOWN), each.truth, labels, before)
-    for axes, title in zip(grid[0], ("annotated", "told nothing", f"told ({evidence})", "then"), strict=True):
+    for axes, title in zip(grid[0], ("annotated", "told nothing", f"told ({eval_setting})", "then"), strict=True):
         axes.set_title(title, fontsize=9, loc="left")
     save_figure(figure, path)
 

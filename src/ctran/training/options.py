@@ -11,7 +11,7 @@ from ctran.errors import UserError, nearest
 from ctran.images.transforms import Augmentation
 from ctran.labels import Group, LabelSpace
 from ctran.losses.label_loss import Kind
-from ctran.masking import Evidence, Reveal
+from ctran.masking import EvalSetting, Reveal
 from ctran.metrics import PRESETS
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
@@ -273,8 +273,8 @@ class Evaluation:
             raise UserError(f"evaluation.presets: unknown preset {unknown[0]!r} (there are: {', '.join(PRESETS)})")
         self.settings()
 
-    def settings(self) -> list[Evidence]:
+    def settings(self) -> list[EvalSetting]:
         """What the model is told, a setting each."""
         if self.known_groups:
-            return [Evidence(groups=n, reveal=self.reveal) for n in self.known_groups]
-        return [Evidence(share, reveal=self.reveal) for share in self.known_share]
+            return [EvalSetting(groups=n, reveal=self.reveal) for n in self.known_groups]
+        return [EvalSetting(share, reveal=self.reveal) for share in self.known_share]

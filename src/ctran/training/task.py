@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ctran.constraints.implications import complete
+from ctran.constraints.implications import propagate_implications
 from ctran.data.loading import Batch, seed_of
 from ctran.errors import UserError
-from ctran.evaluation.evaluate import Answer, ask, features_of, report
+from ctran.evaluation.evaluate import SettingLogits, ask, features_of, report
 from ctran.evaluation.report import Report
 from ctran.labels import LabelSpace
 from ctran.losses.label_loss import label_loss
-from ctran.masking import counted, label_mask_training
+from ctran.masking import label_mask_training, scored_mask
 from ctran.methods.anchored import Anchored
 from ctran.model import CTran, Features, Method
 from ctran.training.average import moving_average, restart
@@ -156,7 +156,7 @@ class LabelTask(L.LightningModule):
             may_tell=~self.labels.targets if options.mask_over == "extra" else None,
             generator=self.generator,
         )
-        return complete(states, self.labels.implied)
+        return propagate_implications(states, self.labels.implied)
 
     @property
     def _world(self) -> int:
@@ -173,7 +173,7 @@ class LabelTask(L.LightningModule):
             return 1.0
         if self.recipe.training.reduction == "sum":
             return float(self._world)
-        entries = counted(truth, states).sum().float()
+        entries = scored_mask(truth, states).sum().float()
         everywhere = entries.clone()
         torch.distributed.all_reduce(everywhere)
         return entries * self._world / everywhere.clamp(min=1)
@@ -238,7 +238,7 @@ class LabelTask(L.LightningModule):
         if self.trainer.training and not all(bool(torch.isfinite(z).all()) for z in rest[1::2]):
             self._stop_diverged()  # by the last step of the epoch, whose loss was finite
         settings = self.recipe.evaluation.settings()
-        answers = [Answer(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
+        answers = [SettingLogits(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
         self.report = report(truth, answers, self.labels, left_out=self.left_out)
         self.log("val_score", self.report.score, prog_bar=True)
         for name, value in self.report.scores.items():

@@ -15,7 +15,7 @@ from ctran.data.table import SampleTable
 from ctran.images.transforms import Preprocessing
 from ctran.labels import LabelState
 from ctran.losses.label_loss import label_loss
-from ctran.masking import Evidence, known_labels, label_mask_training, tell
+from ctran.masking import EvalSetting, known_labels, label_mask_training, reveal
 from ctran.model import Backbone, CTran, Features
 
 SMALL = planted.Config(train=150, val=30, test=60, canvas=96, drawn_share=0.6, seed=3)
@@ -227,7 +227,7 @@ def test_a_trained_model_uses_known_labels():
 
     test, drawn = tables["test"], planted.drawn(tables["test"])
     truth = test.truth.dense().long()
-    states = tell(truth, known_labels(Evidence(0.5), truth, test.ids, test.labels))
+    states = reveal(truth, known_labels(EvalSetting(0.5), truth, test.ids, test.labels))
     with torch.no_grad():
         answer = model(images["test"], states).sigmoid().double().numpy()
     asked = (states == UNKNOWN).numpy() & test.labels.targets.numpy()
