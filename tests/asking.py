@@ -244,7 +244,7 @@ def contact_sheet(asked):
 
 def suspects(asked):
     """Of each annotation the probability given all others that do not give it away."""
-    command("suspects", asked.run, "--pictures", 1)
+    command("suspects", asked.run)
     labels, truths = asked.tagger.labels, asked.table.truth_for(asked.tagger.labels)
     groups = [members.tolist() for members in labels.exclusive]
     with (asked.run / "suspects-test.csv").open(newline="") as file:
