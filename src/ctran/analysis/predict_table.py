@@ -7,22 +7,22 @@ from torch import Tensor
 
 from ctran.data.loading import PictureSet, loader
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import Answer, predict
+from ctran.evaluation.evaluate import SettingLogits, predict
 from ctran.folders.tagger import Tagger
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.progress import track
 
 
 def predict_table(
     tagger: Tagger,
     table: SampleTable,
-    settings: Sequence[Evidence],
+    settings: Sequence[EvalSetting],
     *,
     seed: int = 0,
     draws: int = 1,
     batch_size: int = 32,
     what: str = "predicting",
-) -> tuple[Int[Tensor, "N L"], list[Answer]]:
+) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
     """Truth in the model's labels, and states and logits in each setting, on the tagger's device.
 
     Args:
