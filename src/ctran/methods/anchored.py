@@ -193,6 +193,11 @@ class Anchored(CTran):
         nothing = torch.zeros_like(self.classifier.bias, dtype=torch.long)
         return self.encode_labels(None, nothing[None])
 
+    def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
+        super().set_prior(log_odds)
+        if self.anchor is not None:
+            self.anchor.bias.data.copy_(log_odds)
+
     def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
         states = states if self.use_states else torch.zeros_like(states)
         anchor = self.pooled_logits(features) if self.soft_states and self.use_image else None

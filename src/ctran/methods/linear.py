@@ -45,6 +45,9 @@ class Linear(Method):
         features.rows_each(states)  # refuses rows that the images do not divide
         return repeat_rows(logits, states.shape[0])
 
+    def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
+        self.classifier.bias.data.copy_(log_odds)
+
 
 def build(config: Config, labels: LabelSpace) -> Linear:
     """The model with random weights."""

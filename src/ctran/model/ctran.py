@@ -149,6 +149,21 @@ class CTran(Method):
         logits = self.predict_labels(features[shown], states[shown])
         return torch.cat([logits, without])[torch.cat([shown, hidden]).argsort()]
 
+    def label_embeddings(self) -> Float[Tensor, "L D"]:
+        """The rows ``l_i`` of Eq. 1."""
+        return self.labels.label.weight.detach()
+
+    def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
+        self.classifier.bias.data.copy_(log_odds)
+
+    def checkpoint_activations(self) -> None:
+        """Of the encoder's layers."""
+        self.encoder.activation_checkpointing = True
+
+    @property
+    def uses_image(self) -> bool:
+        return self.use_image
+
     @property
     def has_contributions(self) -> bool:
         """Not without ``use_image``."""

@@ -120,6 +120,42 @@ class Method(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not say how it predicts labels")
 
+    def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
+        """Start at the frequencies of the labels (``training.prior_bias``).
+
+        Raises:
+            UserTypeError: the method has no bias of each label.
+        """
+        raise UserTypeError(
+            f"training.prior_bias needs a bias for each label, which {self.title} does not have; set it to false"
+        )
+
+    def checkpoint_activations(self) -> None:
+        """Compute layers again in the backward pass instead of keeping them (``training.recompute``).
+
+        Raises:
+            UserTypeError: the method does not offer it.
+        """
+        raise UserTypeError(f"training.recompute needs an encoder, which {self.title} does not have; set it to false")
+
+    def label_embeddings(self) -> Float[Tensor, "L D"]:
+        """A vector a label, near each other for labels of like meaning, detached.
+
+        Raises:
+            UserTypeError: the method has none.
+        """
+        raise UserTypeError(f"{self.title} has no label embeddings")
+
+    @property
+    def title(self) -> str:
+        """What messages call the method: its file, as in recipes."""
+        return f"method {type(self).__module__.rpartition('.')[2]!r}"
+
+    @property
+    def uses_image(self) -> bool:
+        """Whether logits depend on the image."""
+        return True
+
     @property
     def has_contributions(self) -> bool:
         """Whether :meth:`contributions` can tell the image tokens that a logit comes from; False without image or gradients.

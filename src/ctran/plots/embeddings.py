@@ -19,7 +19,6 @@ from torch import Tensor
 
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
-from ctran.model import CTran
 from ctran.plots.style import GREY, INK, save_figure
 
 if TYPE_CHECKING:
@@ -74,14 +73,12 @@ def group_names(labels: LabelSpace) -> list[str]:
 
 
 def label_embeddings(tagger: "Tagger") -> Float[Tensor, "L D"]:
-    """The rows ``l_i`` of Eq. 1.
+    """One vector a label, those of Eq. 1 where the model is a C-Tran.
 
     Raises:
-        ValueError: the model has none.
+        UserTypeError: the method has none.
     """
-    if not isinstance(tagger.model, CTran):
-        raise UserError(f"method {tagger.config['method']!r} has no label embeddings; ctran has")
-    return tagger.model.labels.label.weight.detach().cpu().float()
+    return tagger.model.label_embeddings().cpu().float()
 
 
 def draw_map(tagger: "Tagger", name: str, *, seed: int = 0) -> Map:

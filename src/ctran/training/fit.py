@@ -149,7 +149,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
     if options.patience:
         callbacks.append(Patience(options.patience))
     strategy = options.strategy
-    unused = options.apart_epochs or options.hide_image or not getattr(recipe.model, "use_image", True)
+    unused = options.apart_epochs or options.hide_image or not parts.tagger.model.uses_image
     if options.devices > 1 and strategy in ("auto", "ddp") and unused:
         strategy = "ddp_find_unused_parameters_true"  # some steps leave the image's part, or the anchor, without a gradient
     try:

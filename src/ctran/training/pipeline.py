@@ -160,13 +160,11 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     return [n for n in new.labels.names if n not in old.labels.index_of]
 
 
-def prior_bias(model: nn.Module, truth: SparseTruth) -> None:
-    """Start the biases of classifier and anchor at the log-odds of each label among the pictures where somebody looked."""
+def prior_bias(model: Method, truth: SparseTruth) -> None:
+    """Start the model at the log-odds of each label among the pictures in which it is annotated."""
     _, negative, positive = truth.counts().double()
     share = (positive + 0.5) / (negative + positive + 1)
-    for name, parameter in model.named_parameters():
-        if name in ("classifier.bias", "anchor.bias"):
-            parameter.data.copy_(share.logit())
+    model.set_prior(share.logit().float())
 
 
 def training_device(options: Training, rank: int = 0) -> torch.device:

@@ -19,7 +19,7 @@ from ctran.labels import LabelSpace
 from ctran.losses.label_loss import label_loss
 from ctran.masking import label_mask_training, scored_mask
 from ctran.methods.anchored import Anchored
-from ctran.model import CTran, Features, Method
+from ctran.model import Features, Method
 from ctran.training.average import moving_average, restart
 from ctran.training.crossfit import CrossFit
 from ctran.training.divergence import DivergedError, Losses, explain
@@ -67,9 +67,7 @@ class LabelTask(L.LightningModule):
         if recipe.training.apart_epochs and not (isinstance(model, Anchored) and model.anchored):
             raise UserError("training.apart_epochs needs method anchored: there are no two parts to train apart")
         if recipe.training.recompute:
-            if not isinstance(model, CTran):
-                raise UserError(f"training.recompute needs an encoder, which method {recipe.method} has not; set it to false")
-            model.encoder.activation_checkpointing = True
+            model.checkpoint_activations()
         self.crossfit = self._crossfit() if recipe.training.anchor_folds else None
 
     def _crossfit(self) -> CrossFit | None:
