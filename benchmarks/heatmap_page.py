@@ -46,7 +46,7 @@ zero for the paper's encoder, whose LayerNorm removes the scale of each token.
 {examples}## What the figures mean
 
 Attention is no explanation: in mosaics its greatest value lies in the right picture about as often as chance. On planted
-canvases, which are empty but for a few objects, it is better than chance, and misses a third or more.
+canvases, which are empty but for a few objects, it is better than chance, and misses about a third or more.
 
 The heat map points at the thing where the thing is large enough: in mosaics of 4 it hits more than the 85 % that were asked,
 near what the model itself allows, and on planted canvases it also tells one object from another. A picture of a mosaic of 9 is
