@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -15,14 +15,13 @@ from ctran.folders.tagger import Tagger
 
 THREADS = (1, 2)
 PICTURES = 20
-T = TypeVar("T")
 
 
-def measured(run: Callable[[], T]) -> tuple[T, tuple[float, float]]:
-    """What a call returns; its wall time and processor time (all threads of this process), in seconds."""
+def measured(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall time and processor time (all threads of this process) of a call, in seconds."""
     start, before = time.perf_counter(), time.process_time()
-    found = run()
-    return found, (time.perf_counter() - start, time.process_time() - before)
+    run()
+    return time.perf_counter() - start, time.process_time() - before
 
 
 def time_heatmaps(run: Path, pictures: int = PICTURES) -> dict[str, Any]:
@@ -42,11 +41,11 @@ def time_heatmaps(run: Path, pictures: int = PICTURES) -> dict[str, Any]:
                 torch.set_num_threads(count)
                 found: dict[str, list[tuple[float, float]]] = {"session": [], "heat map": []}
                 for picture in opened:
-                    session, times = measured(partial(predictor.look, picture))
-                    found["session"].append(times)
+                    found["session"].append(measured(partial(predictor.look, picture)))
+                    session = predictor.look(picture)
                     label = next(iter(session.predict().probabilities))
-                    found["heat map"].append(measured(partial(session.heatmap, label))[1])
-                rows.append({"precision": name, "threads": count} | {what: each[2:] for what, each in found.items()})
+                    found["heat map"].append(measured(partial(session.heatmap, label)))
+                rows.append({"precision": name, "threads": count} | {what: times[2:] for what, times in found.items()})
                 say(f"  {name}, {count} threads: {median(wall for wall, _ in found['heat map'][2:]):.3f} s")
     finally:
         torch.set_num_threads(threads)
