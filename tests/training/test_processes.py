@@ -7,11 +7,15 @@ import subprocess
 import sys
 
 import pytest
+from lightning import Trainer
 from safetensors.torch import load_file
+from torch.utils.data import DataLoader
 
-from ctran.training.fit import fit
+from ctran.training.fit import fit, quiet
+from ctran.training.pipeline import build_tables, prepare
 from ctran.training.recipe import read_recipe
 from ctran.training.sizes import SizesError, check_enough
+from ctran.training.task import LabelTask
 from tests.conftest import COLOURS, TOY, draw
 
 
@@ -54,6 +58,25 @@ def flat(value, key=""):
 
 TOLERANCE = 1e-4
 """Of weights and losses: sums over pictures are in another order, and Adam's steps are 0.01 long."""
+
+
+def test_a_val_picture_that_two_processes_were_given_counts_once(gaps):
+    """What two processes give on five pictures, of which one is given twice so that both have three."""
+    quiet()
+    recipe = read_recipe(None, [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown"])
+    tables = build_tables(recipe)
+    parts = [prepare(recipe, tables, rank=rank, world=2) for rank in (0, 1)]
+    of_each = [list(part.val) for part in parts]
+    given = [i for batches in of_each for batch in batches for i in batch.index.tolist()]
+    assert len(given) == 6 and sorted(set(given)) == [0, 1, 2, 3, 4]
+    task = LabelTask(parts[0].tagger.model.eval(), parts[0].labels, recipe, tables["val"].ids)
+    found = []
+    for batches in (of_each[0] + of_each[1], list(prepare(recipe, tables).val)):
+        options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+        Trainer(accelerator="cpu", **options).validate(task, DataLoader(batches, batch_size=None), verbose=False)
+        assert task.report is not None and task.report.pictures == 5
+        found.append(task.report.scores)
+    assert found[0] == pytest.approx(found[1], abs=1e-4, nan_ok=True)
 
 
 @pytest.mark.slow
@@ -116,8 +139,6 @@ def test_the_stages_of_an_anchored_model_train_on_two_processes(gaps, tmp_path):
     ],
 )
 def test_every_process_needs_a_picture_of_train_and_of_val(gaps, pictures, world, refused):
-    from ctran.training.pipeline import build_tables
-
     recipe = read_recipe(None, [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown"])
     tables = build_tables(recipe)
     some = tables | {split: tables[split].select(range(n)) for split, n in zip(("train", "val"), pictures, strict=True)}
