@@ -15,7 +15,7 @@ from ctran.evaluation.evaluate import predict
 from ctran.export.graphs import programs
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
-from ctran.masking import Evidence
+from ctran.masking import EvalSetting
 from ctran.model import Features
 from ctran.training.pipeline import build_tagger, inherit
 from ctran.training.recipe import read_recipe
@@ -183,6 +183,6 @@ def test_contributions_add_up_or_are_refused(tagger, squares):
 def test_evaluation_takes_it_with_any_share_of_known_labels(tagger, table):
     few = table.select(range(4))
     batches = loader(PictureSet(few, tagger.labels, tagger.preprocessing), batch_size=2)
-    truth, found = predict(tagger.model, batches, few.ids, tagger.labels, [Evidence(), Evidence(0.5)])
+    truth, found = predict(tagger.model, batches, few.ids, tagger.labels, [EvalSetting(), EvalSetting(0.5)])
     assert [a.logits.shape for a in found] == [truth.shape] * 2
     assert torch.equal(found[0].logits, found[1].logits) != tagger.model.uses_states
