@@ -32,10 +32,10 @@ test: check ## and the tests, in two processes side by side
 
 test-most:
 	$(BIN)/python -m pytest $(SELECT) $(APART) --ignore tests/training
+	$(BIN)/python -m pytest $(SELECT) tests/documents
 
 test-others:
 	$(BIN)/python -m pytest $(SELECT) $(EXPORT)
-	$(BIN)/python -m pytest $(SELECT) tests/documents
 	$(BIN)/python -m pytest $(SELECT) tests/training
 
 test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)

@@ -29,7 +29,8 @@ MOST_GIB, MOST_S = 12, 2
 
 def ask(scheme: str, num_labels: int, dim: int, places: int) -> Step:
     """One picture, seen already, and one row of states."""
-    ours = head_model(num_labels=num_labels, dim=dim, **({} if scheme == "literal" else {"attention": scheme}))
+    options: dict[str, Any] = {} if scheme == "literal" else {"attention": scheme}
+    ours = head_model(num_labels=num_labels, dim=dim, **options)
     model = Literal(ours).eval() if scheme == "literal" else ours
     side = int(places**0.5)
     features = Features(torch.randn(1, places, ours.backbone.channels), (side, side))

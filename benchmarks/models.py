@@ -52,7 +52,8 @@ class Literal(Reference):
             dropout=stack[0].dropout,
         )
         for mine, theirs in zip(self.layers, stack, strict=True):
-            mine.get_submodule("attention").dropout = theirs.attention_dropout
+            attention: Any = mine.get_submodule("attention")
+            attention.dropout = theirs.attention_dropout
         self.load_state_dict(reference_weights(model))
 
     def predict_labels(self, tokens: Features | Tensor, states: Tensor) -> Tensor:

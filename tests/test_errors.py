@@ -8,7 +8,6 @@ from ctran.model.pretrained import WeightsError
 
 SOURCE = Path(ctran.__file__).parent
 INTERNAL = {
-    "errors.py": "the base class itself",
     "labels.py": "closure hands the labels of a circle to its caller",
     "model/backbone.py": "shapes that only this package can get wrong",
     "model/embeddings.py": "shapes that only this package can get wrong",

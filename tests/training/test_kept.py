@@ -53,8 +53,8 @@ def test_the_saved_weights_are_the_average_and_not_the_last(finished):
     _, run = finished
     saved = load_file(run / "model" / "model.safetensors")
     state = torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
-    parts = {part: {k: state[f"{part}.{k}"] for k in saved} for part in ("average", "model")}
-    assert [k for k, v in saved.items() if not torch.equal(v, parts["average"][k])] == []
+    parts = {part: {k: state[f"{part}.{k}"] for k in saved} for part in ("average.module", "model")}
+    assert [k for k, v in saved.items() if not torch.equal(v, parts["average.module"][k])] == []
     changed = {k.split(".")[0] for k, v in saved.items() if not torch.equal(v, parts["model"][k])}
     assert changed >= {"backbone", "encoder", "labels", "classifier"}
 

@@ -7,7 +7,7 @@ from ctran import recipes, registry
 from ctran.data import sources
 from ctran.labels import Group, LabelSpace
 from ctran.masking import EvalSetting
-from ctran.model.encoder import Encoder
+from ctran.model.schemes.latent import LatentEncoder
 from ctran.training.recipe import RecipeError, Training, find_recipe, name_of, named, read_recipe
 
 SHIPPED = sorted(Path(recipes.__path__[0]).glob("*.yaml"))
@@ -210,4 +210,4 @@ def test_sizes_that_no_machine_holds_are_refused(flags, message):
 def test_latents_are_few():
     for wrong in (0, 10**11):
         with pytest.raises(ValueError, match="num_latents must lie between 1 and 65,536"):
-            Encoder(dim=8, num_layers=1, num_heads=2, dropout=0.0, attention="latent", num_latents=wrong)
+            LatentEncoder(dim=8, num_layers=1, num_heads=2, dropout=0.0, num_latents=wrong)
