@@ -31,13 +31,12 @@ SMALL = [
     *("--model.image_size", "32"),
     *("--model.token_dim", "16"),
     *("--model.num_heads", "1"),
-    *("--model.attention_dropout", "false"),
     *("--training.epochs", "1"),
     *("--training.precision", "32-true"),
     *("--training.accelerator", "cpu"),
     *("--training.workers", "0"),
 ]
-"""Smaller and on the fused kernel of CPUs, with the layers, loss, masks, augmentation, schedule and settings of the recipe."""
+"""Smaller, with the layers, loss, masks, augmentation, schedule and settings of the recipe."""
 
 
 def read(name: str) -> Recipe:
