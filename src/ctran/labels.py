@@ -1,4 +1,4 @@
-"""Labels: what is known of each (:class:`LabelState`) and what they are called (:class:`LabelSpace`)."""
+"""Labels: the state of each (:class:`LabelState`), and their names and rules (:class:`LabelSpace`)."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -19,13 +19,13 @@ from ctran.files import write_text
 from ctran.textfile import read_json
 
 Known = Mapping[str, bool | np.bool_]
-"""What is known of a picture: label name -> present or absent."""
+"""Known labels of a picture: label name -> present or absent."""
 
 
 class LabelState(IntEnum):
-    """What is known of one label of one image; the row of the state embedding (paper, Sec. 3.1).
+    """State of one label of one image; the row of the state embedding (paper, Sec. 3.1).
 
-    The same code serves ``truth`` (``UNKNOWN``: nobody looked) and ``states`` (``UNKNOWN``: the model is not told).
+    For ``truth`` (``UNKNOWN``: not annotated) and for ``states`` (``UNKNOWN``: not given to the model).
     """
 
     UNKNOWN = 0
@@ -41,7 +41,7 @@ class UnknownLabelError(UserError, KeyError):
 
 
 def booleans(known: Mapping[str, object]) -> dict[str, bool]:
-    """What is known as plain booleans; those of NumPy, which the rows of a data frame hold, count as such.
+    """Known labels as plain booleans; those of NumPy, as in the rows of a data frame, are converted.
 
     Raises:
         UserTypeError: a value that is not a boolean: 1, "yes", a missing value.
@@ -57,7 +57,7 @@ def closure(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """All pairs (child, ancestor) that follow from ``pairs``, sorted.
 
     Raises:
-        ValueError: a label implies itself; the arguments are the labels of the circle.
+        ValueError: a label implies itself; the arguments are the labels of the cycle.
     """
     parents: dict[int, list[int]] = {}
     for child, parent in pairs:
@@ -105,7 +105,7 @@ class LabelSpace:
 
     Args:
         names: ``L`` distinct, non-empty names.
-        extra: names (a subset) that may be told but are not asked for (paper, Sec. 2: extra labels). Metrics leave them out.
+        extra: names (a subset) that may be known but are not predicted (paper, Sec. 2: extra labels). Metrics leave them out.
         groups: no label is in two of them; many are in none.
         implications: pairs (child, parent): a picture with the child has the parent too. No label implies itself.
     """
@@ -198,7 +198,7 @@ class LabelSpace:
 
     @cached_property
     def targets(self) -> Bool[Tensor, " L"]:
-        """True for the labels that are asked for, False for extra ones."""
+        """True for the labels that are predicted, False for extra ones."""
         extra = set(self.extra)
         return torch.tensor([name not in extra for name in self.names])
 
@@ -213,7 +213,7 @@ class LabelSpace:
 
     @cached_property
     def units(self) -> Int[Tensor, " L"]:
-        """Number of the unit of each label: labels of one group share one, any other label is its own."""
+        """Index of the unit of each label: a group is one unit, and so is any other label."""
         keys = [(self.group_of.get(name), None if name in self.group_of else name) for name in self.names]
         number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         return torch.tensor([number[key] for key in keys])
@@ -226,8 +226,8 @@ class LabelSpace:
     def extended(
         self, extra: Iterable[str], groups: Iterable[Group], implications: Iterable[tuple[str, str]] = ()
     ) -> "LabelSpace":
-        """The same labels, with more extra labels (named one by one or by group), implications and groups; groups of one name
-        are replaced."""
+        """The same labels, with more extra labels (named one by one or by group), implications and groups; groups of the same
+        name are replaced."""
         more = {g.name: g for g in groups}
         kept = tuple(more.pop(g.name, g) for g in self.groups) + tuple(more.values())
         by_name = {g.name: g.labels for g in kept}
@@ -240,8 +240,8 @@ class LabelSpace:
 
         Raises:
             UnknownLabelError: a name that is not in the label space.
-            UserError: two labels of an exclusive group are said to be present, or all to be absent; a label is said to be
-                present and one that it implies to be absent; or what follows from the labels contradicts itself.
+            UserError: two labels of an exclusive group are present, or all are absent; a label is present and one that it
+                implies is absent; or what follows from the labels is contradictory.
         """
         states = torch.full((len(self),), LabelState.UNKNOWN, dtype=torch.long)
         known = booleans(known)
@@ -257,7 +257,7 @@ class LabelSpace:
             if states[parent] == LabelState.NEGATIVE:
                 child, parent = self.names[child], self.names[parent]
                 raise UserError(f"{child!r} implies {parent!r}: the one cannot be present and the other absent")
-        self.constraints.follow(known)  # what contradicts itself only through what follows from it
+        self.constraints.follow(known)  # contradictions only in what follows from ``known``
         return states
 
     @cached_property
@@ -273,7 +273,7 @@ class LabelSpace:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "LabelSpace":
-        """Of what :meth:`as_dict` gave, all keys of it."""
+        """The inverse of :meth:`as_dict`; all keys are required."""
         return cls(
             tuple(content["names"]),
             tuple(content["extra"]),

@@ -1,6 +1,6 @@
-"""Which of the truth the model is told: label mask training, and known labels for evaluation.
+"""Which labels are known to the model: label mask training, and known labels for evaluation.
 
-Masks are drawn on the batch, from truth and a generator; data sets know nothing of them.
+Masks are drawn on the batch, from truth and a generator or image ids; data sets do not contain them.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 
 ROUNDING = 1e-9
-"""More than the error of the product of a share and a number of labels, less than any share of one label that is meant."""
+"""Tolerance for a share times a number of labels: above its rounding error, below any intended part of a label."""
 
 
 def label_mask_training(
@@ -30,17 +30,17 @@ def label_mask_training(
     may_tell: Bool[Tensor, " L"] | None = None,
     generator: torch.Generator,
 ) -> Int[Tensor, "B L"]:
-    """States for one training batch: ``n`` random labels an image are hidden, the others told (paper, Sec. 3.4).
+    """States for one training batch: ``n`` random labels an image are unknown, the others known (paper, Sec. 3.4).
 
     ``n`` is uniform over the whole numbers in ``[low L, high L]``, one draw an image, then ``n`` labels are drawn without
-    replacement. Labels whose truth is unknown stay unknown, so truth with holes needs no other code.
+    replacement. Labels that are not annotated stay unknown, so partial annotations need no other code.
 
     Args:
-        truth: :class:`LabelState` codes; ``UNKNOWN`` where nobody looked.
+        truth: :class:`LabelState` codes; ``UNKNOWN`` where not annotated.
         unknown_share: ``(low, high)``, the paper's ``[0.25, 1]``.
-        all_unknown: probability that an image is told nothing at all, drawn first: the regular setting, which the
-            paper's sampling almost never shows. 0 is the paper.
-        units: number of the unit of each label (:attr:`ctran.labels.LabelSpace.units`); units instead of labels are then
+        all_unknown: probability that all labels of an image are unknown: the regular setting, which the paper's sampling
+            almost never produces. 0 is the paper.
+        units: index of the unit of each label (:attr:`ctran.labels.LabelSpace.units`); units instead of labels are then
             counted, drawn, and hidden whole. Beyond the paper, which masks labels one by one.
         may_tell: labels that are masked at random; the others are always hidden. None: all of them.
         generator: source of randomness.
@@ -72,26 +72,26 @@ def label_mask_training(
 def whole_numbers(low: float, high: float, count: int) -> tuple[int, int]:
     """The least and the greatest whole number within ``[low * count, high * count]``; the least is greater where there is none.
 
-    The products of shares such as 0.07 and 100 are inexact in binary, so a little tolerance goes to both ends.
+    Products such as 0.07 * 100 are inexact in floating point, so both ends have a small tolerance.
     """
     return math.ceil(low * count - ROUNDING), math.floor(high * count + ROUNDING)
 
 
 Reveal = Literal["random", "positives", "confident"]
-"""Which labels a user tells first: any; only present ones, as people do; of these, those first that the model is surest of."""
+"""Which labels become known first: any; only present ones, as users enter them; of these, the highest logits first."""
 
 
 @dataclass(frozen=True)
 class EvalSetting:
-    """How much the model is told in one setting of an evaluation, and of what (paper, Sec. 2).
+    """Which labels are known in one setting of an evaluation (paper, Sec. 2).
 
     ``EvalSetting()`` is the regular setting, ``EvalSetting(share=0.25)`` partial labels, ``EvalSetting(groups=10)`` extra
     labels.
 
     Args:
-        share: of the labels (``random``), or of the picture's present labels (``positives``, ``confident``), that is told.
+        share: of the labels (``random``), or of the picture's present labels (``positives``, ``confident``), that is known.
             The count is rounded down, as in the released code.
-        groups: so many groups of extra labels are told instead, each as a whole (an extra label without a group is one).
+        groups: number of groups of extra labels known instead, each as a whole (an extra label without a group is one).
         reveal: which labels come first.
     """
 
@@ -115,7 +115,7 @@ class EvalSetting:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether the choice of what is told is random, so that several draws differ."""
+        """Whether the known labels are chosen at random, so that several draws differ."""
         return bool(self.share or self.groups) and self.reveal != "confident"
 
 
@@ -128,13 +128,13 @@ def known_labels(
     seed: int = 0,
     scores: Float[Tensor, "B L"] | None = None,
 ) -> Bool[Tensor, "B L"]:
-    """Labels that evaluation tells the model.
+    """Labels that are known in an evaluation.
 
-    Keyed by image id and seed, so the choice is the same on every machine and in every order; nested as more is known,
-    so that curves over it are paired.
+    Keyed by image id and seed, so the choice is the same on every machine and in every order; a larger share contains a
+    smaller one, so that curves over it are paired.
 
     Args:
-        scores: what the model says when it is told nothing; ``confident`` needs it.
+        scores: logits with all labels unknown; ``confident`` needs them.
 
     Raises:
         ValueError: more groups than the label space has groups of extra labels.
@@ -165,7 +165,7 @@ def _permutation(name: str, seed: int, size: int) -> Int[Tensor, " size"]:
 
 
 def _extra_groups(labels: LabelSpace, wanted: int | None) -> list[Int[Tensor, "..."]]:
-    """Indices of the labels of each group that is extra as a whole; at least ``wanted`` of them."""
+    """Indices of the extra labels in each group; a label without one counts as a group. At least ``wanted`` groups."""
     if wanted is None:
         return []
     found = [((labels.units == unit) & ~labels.targets).nonzero()[:, 0] for unit in labels.units[~labels.targets].unique()]
@@ -175,10 +175,10 @@ def _extra_groups(labels: LabelSpace, wanted: int | None) -> list[Int[Tensor, ".
 
 
 def reveal(truth: Int[Tensor, "B L"], known: Bool[Tensor, "B L"]) -> Int[Tensor, "B L"]:
-    """States that show ``truth`` where ``known``, nothing elsewhere."""
+    """States: ``truth`` where ``known``, ``UNKNOWN`` elsewhere."""
     return torch.where(known, truth, int(LabelState.UNKNOWN))
 
 
 def scored_mask(truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
-    """Entries that loss and metrics look at: truth is known, and the model was not told."""
+    """Entries that loss and metrics count: annotated, and unknown to the model."""
     return (truth != LabelState.UNKNOWN) & (states == LabelState.UNKNOWN)

@@ -1,4 +1,4 @@
-"""Fit temperatures and thresholds of a model on one table, and say on another what they are worth.
+"""Fit temperatures and thresholds of a model on one table, and measure their effect on another.
 
 A calibration is only kept where it helps on pictures that it was not fitted on: the rules are those of :func:`fit_calibration`.
 """
@@ -30,21 +30,21 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.masking import EvalSetting
 
 FOLDS = 5
-"""Parts of the pictures, each predicted with what was fitted on the others."""
+"""Folds of the cross-validation over pictures."""
 PICTURES = 20
-"""With entries that count, below which nothing is fitted."""
+"""Least number of pictures with entries that count; with fewer nothing is fitted."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What a calibration is worth at one share of known labels.
+    """Effect of a calibration at one share of known labels.
 
     Args:
-        known_share: of the labels, 0 to 1, mean over the pictures of what was really given (truth with holes gives less than
-            was asked for).
-        temperature: that logits are divided by there, mean over the pictures.
+        known_share: share of labels that were given, 0 to 1, mean over the pictures (with partial annotations less than
+            requested).
+        temperature: by which logits are divided, mean over the pictures.
         ece_before, ece_after: expected calibration error of single labels, 0 to 1.
-        CF1_half, OF1_half: in percent, from one half on, as the paper counts.
+        CF1_half, OF1_half: in percent, with thresholds of one half, as in the paper.
         CF1_own, OF1_own: with the fitted thresholds, on calibrated probabilities, as
             ``predict`` decides (:meth:`~ctran.constraints.decode.Decoder.labels`).
     """
@@ -62,7 +62,7 @@ class Quality:
 def answers(
     tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
-    """Truth, and what the model says at each share of known labels."""
+    """Truth, and the model's logits at each share of known labels."""
     settings = [EvalSetting(share) for share in shares]
     truth, found = predict_table(tagger, table, settings, seed=seed, what=f"predicting {name}")
     return truth.cpu(), [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
@@ -73,15 +73,15 @@ def fit_calibration(
 ) -> Calibration:
     """A temperature a share, then a threshold a label on the calibrated probabilities of all shares together.
 
-    Temperatures are filed under the mean share of labels that was really given, as :meth:`Calibration.temperature_of` looks
-    them up: before anything follows from it by implications or groups. A share that gives no more labels than the one before
-    it, because the annotation has no more, is left out.
+    A temperature is stored with the mean share of labels that was given, as :meth:`Calibration.temperature_of` expects: without
+    those that follow by implications or groups. A share that gives no more labels than the one before it, because the
+    annotation has no more, is left out.
 
     A temperature other than 1 is kept if (1) at least :data:`PICTURES` pictures have entries that count, some of them positive
     and some negative, (2) the fit is not at its bound, and (3) fitted on four fifths of the pictures it makes the others more
     likely than 1 does, on average over pictures by more than one standard error. Thresholds are kept if (1) holds and, where
     they maximise F1, if chosen on four fifths of the pictures they have a greater mean F1 on the others than one half has.
-    :attr:`Calibration.reasons` says what was not kept, and why.
+    :attr:`Calibration.reasons` lists what was not kept, and why.
 
     Args:
         truth, found: of :func:`answers`, on ``val``.
@@ -121,7 +121,7 @@ def _too_few(truth: Int[Tensor, "N L"], counts: Bool[Tensor, "N L"]) -> str:
 
 
 def _temperature(truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> tuple[float, str]:
-    """The temperature of one share, or 1 and why none is kept."""
+    """The temperature of one share, or 1 and the reason for it."""
     counts = scored(truth, output.states, labels) & labels.targets
     if reason := _too_few(truth, counts):
         return 1.0, reason
@@ -153,7 +153,7 @@ def _thresholds(
     calibration: Calibration,
     precision: float | None,
 ) -> tuple[dict[str, float], str]:
-    """A threshold for each label outside the exclusive groups that is somewhere positive, or why none is kept."""
+    """A threshold for each label outside the exclusive groups that has positives, or none and the reason."""
     counts = torch.stack([scored(truth, a.states, labels) & labels.targets for a in found]).any(dim=0)
     if reason := _too_few(truth, counts):
         return {}, reason
@@ -178,7 +178,7 @@ def _thresholds(
 
 
 def _mean_f1(called: Bool[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"], counts: Bool[np.ndarray, "N L"]) -> float:
-    """F1 in percent, mean over the labels that are somewhere positive."""
+    """F1 in percent, mean over the labels with positive entries."""
     hits, said, there = ((each & counts).sum(axis=0) for each in (called & positive, called, positive))
     return float(100 * (2 * hits / np.maximum(said + there, 1))[there > 0].mean())
 
@@ -194,7 +194,7 @@ def entries(
 def qualities(
     truth: Int[Tensor, "N L"], found: Sequence[SettingLogits], labels: LabelSpace, calibration: Calibration
 ) -> list[Quality]:
-    """What ``calibration`` is worth, share by share, on pictures that it was not fitted on."""
+    """Effect of ``calibration``, share by share; for pictures that it was not fitted on."""
     decoder, rows = Decoder(labels, calibration), list[Quality]()
     for output in found:
         temperature = calibration.temperature_at(output.given.double().numpy())
@@ -209,19 +209,19 @@ def qualities(
 
 
 def calibration_file(folder: Path) -> Path:
-    """Where the calibration of a model folder is, or of the ``model`` folder of a run."""
+    """Path of the calibration in a model folder, or in the ``model`` folder of a run."""
     return (folder / "model" if (folder / "model" / "config.json").is_file() else folder) / "calibration.json"
 
 
 def remove_calibration(folder: Path) -> Path:
-    """Forget what was fitted; returns the file that is gone."""
+    """Delete the calibration file, if any; returns its path."""
     path = calibration_file(folder)
     path.unlink(missing_ok=True)
     return path
 
 
 def write_calibration(calibration: Calibration, folder: Path) -> Path:
-    """Put it into a model folder, or the ``model`` folder of a run, in one step; returns the file."""
+    """Write it to a model folder, or the ``model`` folder of a run, in one step; returns the path."""
     path = calibration_file(folder)
     calibration.save(path)
     return path

@@ -1,4 +1,4 @@
-"""Fits of temperatures and thresholds, and the calibration error that says what they are worth."""
+"""Fits of temperatures and thresholds, and the calibration error that measures their effect."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from ctran.losses.label_loss import bce, label_loss
 from ctran.masking import scored_mask
 
 BINS = 15
-"""Of equal width, for the expected calibration error."""
+"""Number of bins of equal width for the expected calibration error."""
 PRIOR = 20
-"""Positive entries of a label at which its annotation and the calibrated probabilities count the same for its threshold."""
+"""Positive entries of a label at which annotations and calibrated probabilities have equal weight in its threshold."""
 STEPS = 50
-"""Of the fit of one temperature; it has converged long before."""
+"""Iteration limit of the fit of one temperature; it converges long before."""
 
 
 def fit_temperature(
@@ -25,7 +25,7 @@ def fit_temperature(
     states: Int[Tensor, "N L"],
     groups: Sequence[Int[Tensor, "..."]] = (),
 ) -> float:
-    """The one number to divide logits by so that the hidden labels are most likely (Guo et al., ICML 2017, Sec. 4.2).
+    """The divisor of the logits that makes the hidden labels most likely (Guo et al., ICML 2017, Sec. 4.2).
 
     Exclusive groups count by their softmax. 1 where nothing is hidden.
     """
@@ -40,7 +40,7 @@ def fit_temperature(
         return float(value.detach())
 
     optimizer.step(loss)
-    return float(torch.exp(-scale.detach().clamp(-5, 5)))  # labels that are told apart without error would be made certain
+    return float(torch.exp(-scale.detach().clamp(-5, 5)))  # perfectly separated labels would have no finite optimum
 
 
 def nats(
@@ -66,18 +66,18 @@ def fit_thresholds(
     precision: float | None = None,
     prior: float = PRIOR,
 ) -> list[float | None]:
-    """For each label the threshold of the greatest F1, or the least one that has the wanted precision.
+    """For each label the threshold with the greatest F1, or the least one with the wanted precision.
 
-    Few positive entries say little: a threshold that fits five of them exactly is often far too low. Counts of positives are
-    therefore mixed with those that the probabilities, which must be calibrated, expect; with ``n`` positive entries the
-    annotation has the weight ``n / (n + prior)``. Thresholds lie half-way between two probabilities that were met.
+    Few positive entries are little evidence: a threshold that fits five of them exactly is often far too low. Counts of
+    positives are therefore averaged with those expected from the probabilities, which must be calibrated; with ``n`` positive
+    entries the annotation has the weight ``n / (n + prior)``. Thresholds lie half-way between two observed probabilities.
 
     Args:
         precision: wanted share of true ones among those called present; None maximises F1.
-        prior: positive entries at which annotation and expectation count the same; 0 believes the annotation alone.
+        prior: positive entries at which annotation and expectation have equal weight; 0 uses the annotation alone.
 
     Returns:
-        None for labels without a positive entry, of which nothing can be said; 1 where the wanted precision is never reached.
+        None for labels without a positive entry; 1 where the wanted precision is never reached.
     """
     found = list[float | None]()
     for p, true, here in zip(probabilities.T, positive.T, counted.T, strict=True):
@@ -93,7 +93,7 @@ def _threshold(p: np.ndarray, true: np.ndarray, precision: float | None, prior: 
     p = p[order]
     hits = np.cumsum(weight * true[order] + (1 - weight) * p)
     called = np.arange(1, len(p) + 1)
-    last = np.append(p[1:] < p[:-1], True)  # a threshold cannot part equal probabilities
+    last = np.append(p[1:] < p[:-1], True)  # a threshold cannot separate equal probabilities
     if precision is None:
         score = np.where(last, 2 * hits / (called + hits[-1]), -1)
         best = int(score.argmax())
@@ -116,7 +116,7 @@ def expected_calibration_error(
     probabilities: Float[np.ndarray, " N"], positive: Bool[np.ndarray, " N"], *, bins: int = BINS
 ) -> float:
     r"""Expected calibration error of binary entries, 0 to 1: :math:`\sum_b \frac{n_b}{N} |\bar p_b - \bar y_b|` over bins of
-    equal width (Guo et al., ICML 2017, Eq. 3). NaN of no entries."""
+    equal width (Guo et al., ICML 2017, Eq. 3). NaN without entries."""
     if not len(probabilities):
         return float("nan")
     _, said, there = binned(probabilities, positive, bins=bins).T

@@ -1,4 +1,4 @@
-"""What knowing one label does to the others, on average over pictures: an association, not a cause."""
+"""How knowing one label changes the others, on average over pictures: an association, not a cause."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from ctran.labels import LabelState
 from ctran.progress import track
 
 SURE = 1e-6
-"""Probabilities are kept this far from 0 and 1."""
+"""Probabilities are clamped this far from 0 and 1."""
 
 
 def influence(predictor: Predictor, table: SampleTable, rows: Sequence[int]) -> Float[Tensor, "L L"]:
-    """Mean change of log-odds: entry ``(i, j)`` says by how much label ``j`` is more likely when label ``i`` is told to be
-    present than when it is told to be absent, nothing else being told.
+    """Mean difference of log-odds: entry ``(i, j)`` is the log-odds of label ``j`` with label ``i`` known to be present, minus
+    those with it known to be absent; all other labels are unknown.
 
-    The mean is over the pictures ``rows`` of the table. It says what goes together in the eyes of the model, pictures being
-    what they are; not what would happen if a label were made to be there. The diagonal is 0.
+    The mean is over the pictures ``rows`` of the table. It shows which labels the model associates in these pictures, not the
+    effect of changing a picture. The diagonal is 0.
     """
     size = len(predictor.labels)
     one = torch.eye(size, dtype=torch.long)

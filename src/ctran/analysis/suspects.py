@@ -1,4 +1,4 @@
-"""Annotations that disagree most with the picture and with the other labels: one label at a time is left out and asked for."""
+"""Annotations that disagree most with the picture and with the other labels: one label at a time is hidden and predicted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ LEAST = 1e-6
 
 @dataclass(frozen=True)
 class Suspect:
-    """An annotation to look at again.
+    """An annotation to check.
 
     Args:
         row: of the picture in its table.
         id: of the picture.
         label: name.
         annotated: present or absent.
-        probability: that the label is present, says the model, told all other annotations of the picture.
+        probability: predicted, that the label is present, given the other annotations (see :func:`left_out`).
         surprise: nats, minus the logarithm of the probability of the annotation.
     """
 
@@ -41,7 +41,7 @@ def left_out(
     truth: Int[Tensor, " L"], asked: list[int], groups: list[list[int]], implied: Int[Tensor, "I 2"] | None = None
 ) -> Int[Tensor, "A L"]:
     """A row of states for each label of ``asked``: the truth without it, without the other labels of its exclusive group, and
-    without what it implies, all of which would give it away."""
+    without labels tied to it by implications, which would reveal it."""
     together = {i: members for members in groups for i in members}
     rows = truth.repeat(len(asked), 1)
     for row, label in zip(rows, asked, strict=True):
@@ -53,9 +53,9 @@ def left_out(
 
 
 def suspects(predictor: Predictor, table: SampleTable, *, most: int = 1000) -> list[Suspect]:
-    """The ``most`` annotations of the greatest surprise, that first; annotations that nobody made are not judged.
+    """The ``most`` annotations with the greatest surprise, greatest first; labels that are not annotated are skipped.
 
-    Annotations that still follow from others once a label is left out are not judged: no model can be surprised by them.
+    Annotations that still follow from others once a label is left out are skipped: the model does not predict them.
     """
     found = list[Suspect]()
     for row in track(range(len(table)), "leaving labels out", len(table)):

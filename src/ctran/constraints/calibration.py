@@ -20,15 +20,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Calibration:
-    """By what logits are divided, and from which probability on a label is present; the default changes nothing.
+    """Temperatures that divide logits, and thresholds from which on labels are present; the default changes nothing.
 
     Args:
-        known_shares: shares of known labels at which temperatures were fitted, increasing: of the labels given, without
-            what follows from them by implications or groups, in fitting and in use alike.
-        temperatures: what logits are divided by at each; between them by linear interpolation.
+        known_shares: shares of given labels at which temperatures were fitted, increasing; what follows from these labels by
+            implications or groups does not count, in fitting as in use.
+        temperatures: divisor of the logits at each share; between shares by linear interpolation.
         thresholds: label name -> probability from which on it counts as present; one half for labels not named.
         rule: how thresholds were chosen.
-        reasons: what was not fitted, and why.
+        reasons: what was not kept, and why.
     """
 
     known_shares: tuple[float, ...] = (0.0,)
@@ -53,8 +53,8 @@ class Calibration:
         return not self.thresholds and set(self.temperatures) == {1.0}
 
     def temperature_of(self, states: Int[Tensor, "R L"]) -> Float[Tensor, " R"]:
-        """Temperature of each row, by the share of its labels that is known in ``states``, which are those that were given:
-        without what follows from them."""
+        """Temperature of each row, by its share of known labels; ``states`` must hold the given labels, without what follows
+        from them."""
         share = (states != LabelState.UNKNOWN).float().mean(dim=1).cpu().numpy()
         return torch.from_numpy(self.temperature_at(share)).to(states.device, torch.float32)
 
@@ -72,10 +72,10 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], labels: LabelSpace) -> "Calibration":
-        """Of what :meth:`as_dict` gave, for a model with these labels.
+        """The inverse of :meth:`as_dict`, for a model with these labels.
 
         Raises:
-            ValueError: another format; :class:`~ctran.labels.UnknownLabelError` for a threshold of no label.
+            ValueError: another format; :class:`~ctran.labels.UnknownLabelError` for a threshold of a label not in ``labels``.
         """
         if content.get("format") != FORMAT:
             raise UserError(f"calibration has format {content.get('format')!r}, expected {FORMAT}; upgrade ctran")

@@ -18,7 +18,7 @@ Threshold = float | Mapping[str, float] | None
 """From which probability on a label is present: one number for all labels, some by name, or None for the model's own."""
 
 ROWS = 4096
-"""Decided at once, which bounds the memory."""
+"""Rows decided at once, to limit memory use."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Decoder:
         self, logits: Float[Tensor, "R L"], states: Int[Tensor, "R L"], *, known_share: Float[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
         """Probability of each label, 0 to 1: sigmoids of logits divided by the temperature of the known share, and a softmax
-        over each exclusive group; exactly 0 or 1 for labels that ``states`` gives and for all that follows from them; no
+        over each exclusive group; exactly 0 or 1 for labels known in ``states`` and for all that follow from them; no
         parent is less probable than its children.
 
         Args:
-            states: what is known, :class:`~ctran.labels.LabelState` codes, on the device of ``logits``.
-            known_share: share of the labels of each row that were given, 0 to 1, where ``states`` also has what follows from
-                them; None takes that of ``states``.
+            states: known labels, :class:`~ctran.labels.LabelState` codes, on the device of ``logits``.
+            known_share: share of given labels in each row, 0 to 1, where ``states`` also has what follows from them; None
+                takes that of ``states``.
         """
         if self.calibration is not None:
             logits = logits / self.temperatures(states, known_share=known_share)[:, None].to(logits)
@@ -56,7 +56,7 @@ class Decoder:
     def temperatures(
         self, states: Int[Tensor, "R L"], *, known_share: Float[Tensor, " R"] | None = None
     ) -> Float[Tensor, " R"]:
-        """What logits of each row are divided by, float64, on the processor; arguments as of :meth:`probabilities`."""
+        """Divisor of the logits of each row, float64, on the CPU; arguments as of :meth:`probabilities`."""
         if self.calibration is None:
             return torch.ones(len(states), dtype=torch.double)
         share = known_share_of(states) if known_share is None else known_share
@@ -65,22 +65,22 @@ class Decoder:
     def labels(
         self, probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"], *, threshold: Threshold = None
     ) -> Bool[Tensor, "R L"]:
-        """Labels that are present: known to be, or following from what is known; of a probability of at least the threshold;
-        the most probable of its exclusive group; or implied by one of these.
+        """Labels that are present: known to be, or following from known labels; outside exclusive groups with a probability of
+        at least the threshold; the most probable one of each exclusive group; or implied by one of these.
 
-        Whatever the thresholds, they contradict neither what is known nor groups and implications: where choices contradict
-        each other, groups choose first, then labels from the most probable on
-        (:meth:`ctran.constraints.rules.Constraints.decide`, which rows with a contradiction go through). A row whose known
-        labels contradict each other keeps them as they are. Extra labels are present only where they are known to be.
+        Whatever the thresholds, they contradict neither known labels nor groups and implications: where choices contradict
+        each other, groups are decided first, then labels from the most probable on
+        (:meth:`ctran.constraints.rules.Constraints.decide`). A row whose known labels contradict each other keeps them as they
+        are. Extra labels are present only where they are known to be.
 
         Args:
             probabilities: of :meth:`probabilities`.
             states: as there.
-            threshold: probability from which on a label is present, or such a probability for some labels by name; None, and
-                for labels that are not named, takes those of :attr:`calibration`, and without these one half.
+            threshold: probability from which on a label is present, one for all labels or some by name; labels without one
+                take that of :attr:`calibration`, or else one half.
 
         Raises:
-            UserError: a threshold outside of 0 to 1; :class:`~ctran.labels.UnknownLabelError` for one of no label.
+            UserError: a threshold outside of 0 to 1; :class:`~ctran.labels.UnknownLabelError` for one of a missing label.
         """
         p, states = probabilities.detach().cpu(), states.cpu()
         limits = self.thresholds(threshold)
@@ -103,7 +103,7 @@ class Decoder:
         return found
 
     def _decided(self, p: Float[Tensor, "R L"], states: Int[Tensor, "R L"], limits: Float[Tensor, " L"]) -> Bool[Tensor, "R L"]:
-        """Labels that are present in a few rows."""
+        """:meth:`labels` of one chunk of rows."""
         closed = implications.propagate(states, self.space)
         open_ = (closed == LabelState.UNKNOWN) & self.space.targets
         chosen = open_ & (p >= limits)
@@ -120,7 +120,7 @@ class Decoder:
     def _contradicts(
         self, found: Int[Tensor, "R L"], closed: Int[Tensor, "R L"], p: Float[Tensor, "R L"]
     ) -> Bool[Tensor, " R"]:
-        """Rows where the choices in ``found`` may contradict each other or what is known.
+        """Rows where the choices in ``found`` may contradict each other or known labels.
 
         In the others all choices can be made together, so their order does not matter: with the most probable label of each
         group that is still open (extra ones) they are a whole label set that obeys all rules.
@@ -139,7 +139,7 @@ class Decoder:
     def _by_rules(
         self, p: Float[Tensor, " L"], states: Int[Tensor, " L"], limits: Float[Tensor, " L"], *, otherwise: Bool[Tensor, " L"]
     ) -> Bool[Tensor, " L"]:
-        """One row, choice after choice; ``otherwise`` where what is known contradicts itself."""
+        """One row, choice after choice; ``otherwise`` where known labels contradict each other."""
         names, asked = self.space.names, (states == LabelState.UNKNOWN) & self.space.targets
         known = {names[i]: bool(states[i] == LabelState.POSITIVE) for i in (states != LabelState.UNKNOWN).nonzero()[:, 0]}
         order = [i for i in p.argsort(descending=True, stable=True).tolist() if asked[i]]
@@ -152,7 +152,7 @@ class Decoder:
 
 
 def _best(p: Float[Tensor, "R M"], left: Bool[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
-    """The most probable of the labels that are ``left``; none where none is."""
+    """True at the most probable of the labels that are ``left``, if any."""
     best = p.masked_fill(~left, -1).argmax(dim=1, keepdim=True)
     return torch.zeros_like(left).scatter(1, best, value=True) & left
 
@@ -163,9 +163,9 @@ def known_share_of(states: Int[Tensor, "R L"]) -> Float[Tensor, " R"]:
 
 
 def scored(truth: Int[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Bool[Tensor, "R L"]:
-    """Entries that metrics count: truth is known, and neither given by ``states`` nor a consequence of them.
+    """Entries that metrics count: annotated, and neither known in ``states`` nor a consequence of them.
 
-    A consequence (the rivals of a known label of an exclusive group, the parent of a known child) is no prediction: its
+    A consequence (the rivals of a known label of an exclusive group, the parent of a known child) is not a prediction: its
     probability is exactly 0 or 1, and counting it would raise every figure with the share of known labels.
     """
     return scored_mask(truth, implications.propagate(states, labels))

@@ -1,7 +1,7 @@
 """Exclusive groups: of a group's labels exactly one is positive in every picture (CUB's 200 species, day or night).
 
 Known states narrow down which label it can be: the one that is known to be positive, else any that is not known to be negative.
-Both the prediction and the loss follow from that set, so they can never contradict what is known.
+Both the prediction and the loss follow from that set, so they can never contradict known labels.
 """
 
 from collections.abc import Sequence
@@ -44,13 +44,13 @@ def probabilities(
 def cross_entropy(
     logits: Float[Tensor, "B L"], truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"], members: Int[Tensor, " M"]
 ) -> Float[Tensor, " B"]:
-    r"""Nats for what ``truth`` says of one group beyond what ``states`` says.
+    r"""Cross-entropy in nats of ``truth`` in one group, given ``states``.
 
     .. math:: -\log \Big( \sum_{i \in T} e^{z_i} \Big/ \sum_{i \in S} e^{z_i} \Big)
 
-    with ``T`` and ``S`` the labels that truth and states leave possible. With a complete truth and nothing told that is
-    softmax cross-entropy; where truth has holes it is the likelihood of what somebody did say; where the answer has been told,
-    or nobody looked, it is 0.
+    with ``T`` and ``S`` the labels that truth and states leave possible. With complete annotation and all states unknown it is
+    softmax cross-entropy; with partial annotation, minus the log-likelihood of that; where the present label is known, or
+    nothing is annotated, it is 0.
     """
     at = members.to(logits.device)
     z = logits[:, at].float()
@@ -60,7 +60,7 @@ def cross_entropy(
 
 
 class ExclusiveError(UserError):
-    """Truth that breaks an exclusive group: its number, the first such row, its positive labels there, how many such rows."""
+    """Truth that breaks an exclusive group: index of the group, first such row, positives there, number of such rows."""
 
     def __init__(self, group: int, row: int, positives: int, rows: int) -> None:
         super().__init__(f"row {row}: {positives} positive labels in exclusive group {group} ({rows} such rows)")

@@ -1,7 +1,7 @@
 """Implications ``child => parent``: a picture with a poodle has a dog in it.
 
-What is known spreads along them (a child that is present makes its parents present, a parent that is absent its children
-absent), and no parent may be less probable than its child.
+Known states propagate along them (a present child makes its parents present, an absent parent its children absent), and no
+parent may be less probable than its child.
 """
 
 import torch
@@ -12,7 +12,7 @@ from ctran.labels import LabelSpace, LabelState
 
 
 def propagate_implications(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]) -> Int[Tensor, "R L"]:
-    """``states`` with all that follows from them; of two that contradict each other the child that is present is believed.
+    """``states`` with all that follows from them; a present child overrides an absent parent.
 
     Args:
         pairs: (child, ancestor), closed (:attr:`ctran.labels.LabelSpace.implied`).
@@ -28,8 +28,8 @@ def propagate_implications(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]
 
 
 def enforce_implications(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
-    """Probabilities in which each parent is at least as probable as each of its children, and as its children in one exclusive
-    group together.
+    """Probabilities in which each parent is at least as probable as each of its children, and as the sum of its children in any
+    one exclusive group.
     """
     if not len(labels.implied):
         return probabilities
@@ -42,9 +42,9 @@ def enforce_implications(probabilities: Float[Tensor, "R L"], labels: LabelSpace
 
 
 def clamp_known(probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
-    """Probabilities given ``states``: 0 or 1 for labels that are told, and consistent with them.
+    """Probabilities given ``states``: 0 or 1 for known labels, and consistent with them.
 
-    What a model says of a label that it is told means nothing, so it must not reach the label's parents either.
+    A model's output for a known label means nothing, so it must not affect the label's parents either.
     """
     told = torch.where(states == LabelState.UNKNOWN, probabilities, (states == LabelState.POSITIVE).to(probabilities))
     return enforce_implications(told, labels)
@@ -53,8 +53,8 @@ def clamp_known(probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"],
 def propagate(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]:
     """``states`` with all that follows from implications and exclusive groups.
 
-    Rivals of a label that is present are absent, the last label that is possible is present, and so is what all labels imply
-    that are still possible.
+    In an exclusive group the rivals of a present label are absent, the last possible label is present, and so is each label
+    that all possible ones imply.
     """
     if not len(labels.implied) and not labels.exclusive:
         return states

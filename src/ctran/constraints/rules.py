@@ -11,7 +11,7 @@ from ctran.errors import UserError
 
 
 class ContradictionError(UserError):
-    """Labels that cannot be true together; the message says what each of the two readings follows from."""
+    """Labels that contradict each other; the message gives the reasons for both states of a label."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Constraints:
 
         Args:
             known: label name -> present or absent.
-            settled: what this method returned before, which ``known`` adds to.
+            settled: an earlier result of this method, to which ``known`` is added.
 
         Raises:
             ContradictionError: a label would be both present and absent, or a group without a present label.
@@ -79,7 +79,7 @@ class Constraints:
         return found
 
     def _next(self, name: str, present: bool, found: Mapping[str, bool]) -> list[tuple[str, bool, str]]:
-        """What follows at once from one label, given the others."""
+        """Direct consequences of one label, given the others."""
         because = f"{name!r} is {'present' if present else 'absent'}"
         group = self._group_of.get(name, ())
         if present:
@@ -97,11 +97,11 @@ class Constraints:
         self, probabilities: Mapping[str, float], known: Mapping[str, bool], threshold: Callable[[str], float]
     ) -> dict[str, bool]:
         """Which labels are present: what follows from ``known``; of each exclusive group the most probable label; any other
-        label of a probability of at least its threshold; and all that these imply. A label that contradicts an earlier choice
-        is absent: groups choose first, then labels in the order of ``probabilities``.
+        label with a probability of at least its threshold; and all that these imply. A label that contradicts an earlier choice
+        is absent: groups are decided first, then labels in the order of ``probabilities``.
 
         Args:
-            probabilities: of the labels that are asked for, most probable first.
+            probabilities: of the labels to predict, most probable first.
             known: label name -> present or absent.
             threshold: of a label, by name.
         """
@@ -115,7 +115,7 @@ class Constraints:
         return {name: state.get(name, False) for name in probabilities}
 
     def _choose(self, groups: list[list[str]], state: dict[str, bool]) -> dict[str, bool] | None:
-        """The most probable label of each group that goes together with the choices before it; None where none does."""
+        """``state`` with the most probable label of each group that contradicts no other choice; None where none exists."""
         if not groups:
             return state
         first, *others = groups
@@ -137,7 +137,7 @@ class Constraints:
 
 
 def _contradiction(name: str, present: bool, reason: str, other: str) -> ContradictionError:
-    """Both readings of a label, each with what it follows from."""
+    """The error for a label with two states, with the reason for each."""
     first, second = (f"because {why}" if why else "as given" for why in (reason, other))
     words = ("present", "absent") if present else ("absent", "present")
     return ContradictionError(f"{name!r} would be {words[0]} ({first}) and {words[1]} ({second}): one of them must be wrong")

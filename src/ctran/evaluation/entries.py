@@ -1,4 +1,4 @@
-"""From what a model predicts in one setting to what metrics count."""
+"""From logits in one setting to the entries that metrics count."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,11 @@ class SettingLogits:
     """Logits of ``N`` pictures in one setting, and the states that they were computed for.
 
     Args:
-        setting: how much was known.
-        states: what was known, :class:`~ctran.labels.LabelState` codes.
+        setting: how the known labels were chosen.
+        states: known labels and what follows from them, :class:`~ctran.labels.LabelState` codes.
         logits: of the model, before any calibration.
-        shares: share of the labels that were given in each picture, before anything follows from them, 0 to 1: what
-            temperatures are fitted and looked up by. None: that of ``states``.
+        shares: share of given labels in each picture, 0 to 1, without what follows from them; it selects temperatures.
+            None: that of ``states``.
     """
 
     setting: EvalSetting
@@ -34,21 +34,21 @@ class SettingLogits:
 
     @property
     def given(self) -> Float[Tensor, " N"]:
-        """:attr:`shares`, where there are none those of :attr:`states`."""
+        """:attr:`shares`, or where None the known share of :attr:`states`."""
         return known_share_of(self.states) if self.shares is None else self.shares
 
     def probabilities(self, decoder: Decoder) -> Float[Tensor, "N L"]:
-        """Of each label, 0 to 1, float64, on the processor."""
+        """Of each label, 0 to 1, float64, on the CPU."""
         return decoder.probabilities(self.logits.double().cpu(), self.states.cpu(), known_share=self.given)
 
     def present(self, decoder: Decoder) -> Bool[Tensor, "N L"]:
-        """Labels that are predicted to be present, or known to be; on the processor."""
+        """Labels that are predicted to be present, or known to be; on the CPU."""
         return decoder.labels(self.probabilities(decoder), self.states)
 
 
 @dataclass(frozen=True)
 class Entries:
-    """One output as the metrics take it, target labels only counted."""
+    """One output as arrays for the metrics; only target labels count."""
 
     probabilities: Float[np.ndarray, "N L"]
     positive: Bool[np.ndarray, "N L"]
@@ -57,8 +57,8 @@ class Entries:
 
     @classmethod
     def of(cls, truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> "Entries":
-        """Entries of target labels whose truth is known (``known``), and of these the ones that are neither given nor follow
-        from what is given (``hidden``, :func:`ctran.constraints.decode.scored`)."""
+        """Annotated entries of target labels (``known``), and of these the ones that are neither given nor follow from given
+        ones (``hidden``, :func:`ctran.constraints.decode.scored`)."""
         states, logits = output.states.to(truth.device), output.logits.double()
         shown = exclusive.probabilities(logits, states, labels.exclusive)  # `everything` counts given entries by the logits
         p = torch.where(states == LabelState.UNKNOWN, Decoder(labels).probabilities(logits, states), shown)
@@ -66,8 +66,8 @@ class Entries:
 
     @classmethod
     def published(cls, truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> "Entries":
-        """Entries as published evaluators see them, which know neither exclusive groups nor implications: a sigmoid a label,
-        and ``hidden`` is all that the model was not shown."""
+        """Entries as in published evaluators, which use neither exclusive groups nor implications: a sigmoid a label, and
+        ``hidden`` has all that were unknown to the model."""
         states = output.states.to(truth.device)
         return cls._with(output.logits.double().sigmoid(), truth, scored_mask(truth, states), labels)
 
@@ -84,6 +84,6 @@ class Entries:
         )
 
     def table(self, preset: str) -> Table:
-        """Metrics as a published preset counts."""
+        """Metrics by a published preset."""
         definition = metrics.PRESETS[preset]
         return metrics.measure(self.probabilities, self.positive, self.hidden, definition=definition, everything=self.known)

@@ -1,4 +1,4 @@
-"""Settings (what the model is told) x metrics -> one report."""
+"""Settings (which labels are known) x metrics -> one report."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def ask(
     seed: int = 0,
     draws: int = 1,
 ) -> Iterator[SettingLogits]:
-    """Answers for one batch, setting by setting, draw by draw (a setting in which nothing is drawn has one)."""
+    """Logits of one batch, setting by setting, draw by draw (one where nothing is drawn)."""
     scores, features = None, model.prepare(features)
     for setting in settings:
         if setting.reveal == "confident" and scores is None:
@@ -64,7 +64,7 @@ def predict(
     seed: int = 0,
     draws: int = 1,
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
-    """Truth and outputs over all pictures in the order met; the backbone runs once a picture."""
+    """Truth and outputs over all pictures in the order of the batches; the backbone runs once a picture."""
     truths: list[Tensor] = []
     found: list[list[SettingLogits]] = []
     for batch in batches:
@@ -77,7 +77,7 @@ def predict(
 
 
 def _joined(parts: Sequence[SettingLogits]) -> SettingLogits:
-    """Batches of one setting as one."""
+    """Concatenate the batches of one setting."""
     states, logits, shares = (torch.cat(each) for each in zip(*((p.states, p.logits, p.given) for p in parts), strict=True))
     return SettingLogits(parts[0].setting, states, logits, shares)
 
@@ -121,7 +121,7 @@ def setting_of(
     for output in outputs:
         entries = Entries.of(truth, output, labels)
         table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden & kept)
-        if not kept.all():  # labels that no mean counts keep their rows
+        if not kept.all():  # labels left out of all means keep their rows
             every = metrics.per_label(entries.probabilities, entries.positive, entries.hidden)
             rows = [row if counts else other for row, other, counts in zip(rows, every, kept.tolist(), strict=True)]
         ranked = np.any(~entries.positive & entries.hidden, axis=0).tolist()  # without a negative every ranking is perfect
@@ -183,11 +183,10 @@ def report(
     """Metrics from what :func:`predict` returns.
 
     Args:
-        presets: published definitions to count by as well, names of :data:`ctran.metrics.PRESETS`.
+        presets: published definitions to report as well, names of :data:`ctran.metrics.PRESETS`.
         intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
-        left_out: reason -> names of labels that count in no mean but those of the published definitions.
-        decoder: of the model, by whose temperatures and thresholds precision, recall and F1 are counted as well; None where it
-            has none.
+        left_out: reason -> names of labels left out of all means but those of the published definitions.
+        decoder: of the model; adds precision, recall and F1 with its temperatures and thresholds. None where it has none.
     """
     draws: dict[EvalSetting, list[SettingLogits]] = {}
     for output in outputs:
@@ -206,10 +205,10 @@ def report(
 
 
 def coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace, reasons: Mapping[str, str]) -> Coverage:
-    """Which labels the mean AP of a setting is over, and why others are not among them.
+    """Which labels the mean AP of a setting covers, and why others are left out.
 
     Args:
-        reasons: of labels that count in no mean, by name.
+        reasons: of labels left out of all means, by name.
     """
     measured, left_out = 0, {reason: list[str]() for reason in dict.fromkeys(reasons.values())}
     here, gone = ((truth == code).any(dim=0).tolist() for code in (LabelState.POSITIVE, LabelState.NEGATIVE))

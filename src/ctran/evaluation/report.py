@@ -1,4 +1,4 @@
-"""What an evaluation found: one :class:`Setting` a row, as data and as the table that people read."""
+"""Results of an evaluation: one :class:`Setting` a row, as plain data and as a Markdown table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,30 +13,30 @@ from ctran.metrics import Table
 from ctran.metrics.legend import legend
 
 COLUMNS = tuple(each.name for each in fields(Table) if each.metadata.get("printed"))
-"""What the printed table shows of :class:`~ctran.metrics.Table`; JSON has all."""
+"""Printed columns of :class:`~ctran.metrics.Table`; JSON has all."""
 
 DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")
-"""Columns that thresholds move."""
+"""Columns that depend on thresholds."""
 PLAIN = "Thresholds of one half and temperature 1: the figures use no calibration"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of a report; means over the draws where what is told was drawn several times.
+    """One row of a report; means over the draws where known labels were drawn several times.
 
     Args:
-        setting: what the model was told.
-        hidden: metrics over target labels that it was not told.
-        everything: metrics over all target labels, told ones included (as the released code counts precision and recall).
+        setting: which labels were known.
+        hidden: metrics over target labels that were unknown.
+        everything: metrics over all target labels, known ones included (as the released code counts precision and recall).
         labels: AP in percent and number of counted positives a label, over the entries of ``hidden`` (of the first draw).
-        told: labels that were told, mean over the pictures.
+        told: number of known labels (with implied ones), mean over the pictures.
         accuracy: multi-class accuracy in percent of each exclusive group of targets.
         published: metrics by the definitions of published code, a preset of :data:`ctran.metrics.PRESETS` each.
-        draws: how often what is told was drawn.
+        draws: how often known labels were drawn.
         spread: standard deviation over the draws, of the columns of ``hidden`` and of accuracies.
         intervals: 95 % bootstrap intervals over pictures, of columns of ``hidden`` (of the first draw).
         own: :data:`DECIDED` columns with the model's own temperatures and thresholds; empty where it has none.
-        temperature: that logits are divided by for ``own``, mean over pictures and draws; all other figures take 1.
+        temperature: by which logits are divided for ``own``, mean over pictures and draws; all other figures use 1.
     """
 
     setting: EvalSetting
@@ -85,11 +85,11 @@ class Report:
     Args:
         pictures: how many.
         settings: one a row.
-        multi_class: every target label is in an exclusive group, so that the accuracy is what counts.
-        split: of which table, where that is known.
+        multi_class: every target label is in an exclusive group, so that :attr:`score` is the accuracy.
+        split: of the table, where it is known.
         seed: of the first draw of known labels.
         coverage: which labels the means are over.
-        calibration: temperatures and thresholds of the figures with the model's own; None where there are none.
+        calibration: the model's temperatures and thresholds, for :attr:`Setting.own`; None where there are none.
     """
 
     pictures: int
@@ -102,9 +102,9 @@ class Report:
 
     @property
     def score(self) -> float:
-        """What ``val`` selects by: mAP over the labels not shown, averaged over the settings that have one (NaN: none has).
+        """Model selection criterion: mAP over the unknown labels, averaged over the settings that have one (NaN: none has).
 
-        Of a purely multi-class task it is the accuracy, averaged over groups and settings.
+        For a purely multi-class task it is the accuracy, averaged over groups and settings.
         """
         values = [v for s in self.settings for v in (s.accuracy.values() if self.multi_class else [s.hidden.mAP])]
         found = [v for v in values if not np.isnan(v)]
@@ -112,7 +112,7 @@ class Report:
 
     @property
     def score_name(self) -> str:
-        """What :attr:`score` is: ``mAP``, or ``mAP (mean of known 0 %, 25 %)`` where it is a mean over settings."""
+        """Name of :attr:`score`: ``mAP``, or ``mAP (mean of known 0 %, 25 %)`` where it is a mean over settings."""
         kind = "accuracy" if self.multi_class else "mAP"
         known = ", ".join(str(s.setting) for s in self.settings)
         return kind if len(self.settings) == 1 else f"{kind} (mean of known {known})"
@@ -126,7 +126,7 @@ class Report:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; figures that do not exist (NaN) are null."""
+        """Plain data for JSON; undefined figures (NaN) are null."""
         rows = [s.as_dict() for s in self.settings]
         fitted = None if self.calibration is None else self.calibration.as_dict()
         decision = {"threshold": 0.5, "temperature": 1.0, "own_thresholds": fitted is not None, "calibration": fitted}
@@ -134,7 +134,7 @@ class Report:
         return no_nan({**about, "decision": decision, "coverage": self.coverage.as_dict(), "settings": rows})
 
     def _decided_by(self, calibration: Calibration) -> str:
-        """Which temperatures and thresholds the figures with the model's own use."""
+        """Sentences on the temperatures and thresholds behind :attr:`Setting.own`."""
         heat = _listed([f"{s.temperature:.3g} at {s.setting} known" for s in self.settings])
         limits, count = sorted(calibration.thresholds.values()), len(self.settings[0].labels)
         own = f"{limits[0]:.2g} to {limits[-1]:.2g} for {len(limits)} labels (by {calibration.rule})" if limits else ""
@@ -145,7 +145,7 @@ class Report:
         )
 
     def markdown(self, *, everything: bool = False) -> str:
-        """A row a setting over the labels not shown (or all, with ``everything``); further tables for what else was asked."""
+        """A row a setting over the unknown labels (or all, with ``everything``); further tables for the other results."""
         tables = {str(s.setting): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
         parts = [_markdown("known", COLUMNS, tables), f"In percent. {legend(COLUMNS)}"]
         if self.calibration is not None:
@@ -163,7 +163,7 @@ class Report:
         for preset in self.settings[0].published:
             tables = {str(s.setting): s.published[preset].as_dict() for s in self.settings}
             parts.append(_markdown(f"as `{preset}` counts", COLUMNS, tables))
-        if everything:  # spread and intervals are of the labels not shown
+        if everything:  # spread and intervals are of the unknown labels
             return "\n\n".join(parts)
         if any(s.spread for s in self.settings):
             tables = {f"{s.setting}, {s.draws} draws": s.spread for s in self.settings if s.spread}
@@ -193,7 +193,7 @@ def _markdown(corner: str, columns: Sequence[str], rows: Mapping[str, Mapping[st
 
 
 def no_nan(value: Any) -> Any:
-    """Plain data in which numbers that JSON cannot say (NaN, infinity) are None."""
+    """Plain data in which numbers that JSON cannot hold (NaN, infinity) are None."""
     if isinstance(value, dict):
         return {k: no_nan(v) for k, v in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-r"""What to ask next: which label, once somebody has looked, would say most about the others.
+r"""What to ask next: the labels whose verification is expected to give most information.
 
-The policies take marginals from any source, a callable from states to probabilities, so that a model's answers and exact ones
-are ranked by the same code.
+The policies take marginals from any source, a callable from states to probabilities, so that a model's marginals and exact
+ones are ranked by the same code.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +16,14 @@ from ctran.errors import UserError, UserTypeError
 from ctran.labels import LabelSpace, LabelState
 
 Policy = Literal["information", "uncertainty", "total", "random"]
-"""``information``: what the answer is expected to say of the other labels; ``uncertainty``: how open the answer itself is;
-``total``: both, by how much the summed entropy of all labels is expected to fall; ``random``: any, to compare with."""
+"""``information``: expected information about the other labels; ``uncertainty``: entropy of the label or group itself;
+``total``: expected decrease of the summed entropy of all labels; ``random``: any, as a baseline."""
 
 Marginals = Callable[[Int[Tensor, "R L"]], Float[Tensor, "R L"]]
-"""States to the probability that each label is present: 0 or 1 for labels that are told."""
+"""States to the probability that each label is present: 0 or 1 for known labels."""
 
 ROWS = 512
-"""States that are answered together."""
+"""Rows of states in one batch."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Question:
     Args:
         name: of the label, or of the exclusive group of which one label is present.
         labels: that one label, or the group's labels that are still possible.
-        score: what the policy found: nats, or for ``random`` a random number.
+        score: by the policy, in nats; for ``random`` a random number.
         cost: of the answer; questions are ranked by score / cost.
     """
 
@@ -45,7 +45,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question by number: its labels, and the states of them that each answer would tell."""
+    """A question by label indices: its labels, and their states for each possible answer."""
 
     name: str
     members: list[int]
@@ -53,7 +53,7 @@ class Candidate:
 
 
 def at_least(least: int, **numbers: int) -> None:
-    """Refuse numbers that are not whole, or less."""
+    """Raise unless all ``numbers`` are integers of at least ``least``."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise UserError(f"{name}: expected a whole number from {least} on, got {number!r}")
@@ -69,7 +69,7 @@ def candidates(labels: LabelSpace, states: Int[Tensor, " L"], within: Sequence[s
     """All that may be asked: each unknown label outside the exclusive groups, and each such group as one question.
 
     Args:
-        within: names of labels and groups; None asks anything. An exclusive group is asked whole.
+        within: names of labels and groups; None: all. An exclusive group is one question, also for one of its labels.
 
     Raises:
         UnknownLabelError: a name that is neither a label nor a group.
@@ -106,17 +106,17 @@ def information(
     *,
     itself: bool = False,
 ) -> list[float]:
-    r"""Expected information gain of each question over the labels beyond it, in nats.
+    r"""Expected information gain of each question about the other labels, in nats.
 
     .. math:: \sum_{j \ne i} H(y_j \mid s) - \mathbb{E}_{a} \sum_{j \ne i} H(y_j \mid s, y_i = a)
 
-    over labels ``j`` that count and are unknown. It sums marginals: of labels that depend on each other it counts what they
-    share more than once, so it is not the joint information gain (``docs/experiments/ask.md`` says how far apart they are).
+    over labels ``j`` that count and are unknown. The sum is over single labels: what dependent labels share is counted more
+    than once, so it is not the joint information gain (``docs/experiments/ask.md`` compares the two).
 
     Args:
         before: marginals of ``states``.
         counts: labels whose entropy counts.
-        itself: the labels that are asked for count as well: how much the summed entropy is expected to fall in all.
+        itself: the labels of the question count as well: the gain is the expected decrease of the summed entropy.
     """
     before = before.double()
     counts = counts & (states == LabelState.UNKNOWN)
@@ -140,12 +140,12 @@ def _answered(states: Int[Tensor, " L"], question: Candidate) -> Int[Tensor, "A 
 
 
 def chances(p: Float[Tensor, " M"]) -> Float[Tensor, " A"]:
-    """Probability of each outcome of what is asked as one: of a label absent, present; of a group each of its labels."""
+    """Probability of each outcome of a question: of a label absent, present; of a group each of its labels."""
     return torch.stack([1 - p[0], p[0]]) if len(p) == 1 else p / p.sum()
 
 
 def uncertainty(before: Float[Tensor, " L"], question: Candidate) -> float:
-    """Entropy of the answer, in nats."""
+    """Entropy of the question's outcomes, in nats."""
     chance = chances(before[question.members].double())
     return float(-torch.xlogy(chance, chance).sum())
 
@@ -162,20 +162,19 @@ def ask(
     most: int = 64,
     generator: torch.Generator | None = None,
 ) -> list[Question]:
-    """The ``k`` questions of the greatest score a cost, best first; fewer where fewer are open.
+    """The ``k`` questions with the greatest score / cost, best first; fewer where fewer are open.
 
     Args:
-        marginals: of the picture.
-        states: what is known of it.
+        marginals: of the picture, given states.
+        states: its known labels.
         costs: of the answer to a label or group, greater than 0; 1 for those not named.
         within: names of labels and groups to choose from.
-        most: ``information`` and ``total`` look at no more than so many candidates, those whose own answers are most open a
-            cost.
-        generator: of ``random``, which needs it.
+        most: ``information`` and ``total`` score at most this many candidates, those with the greatest uncertainty / cost.
+        generator: required by ``random``, otherwise unused.
 
     Raises:
         UnknownLabelError: a name in ``costs`` or ``within`` that is neither a label nor a group.
-        ValueError: a cost that is not greater than 0; ``k`` or ``most`` below 1; no such policy; ``random`` without a
+        ValueError: a cost that is not greater than 0; ``k`` or ``most`` below 1; unknown policy; ``random`` without a
             generator.
     """
     at_least(1, k=k, most=most)
@@ -208,6 +207,6 @@ def ask(
 
 
 def _best(questions: Sequence[Candidate], scores: Sequence[float], costs: Mapping[str, float]) -> list[int]:
-    """Numbers of the questions, best first."""
+    """Indices of the questions, best first."""
     worth = [score / costs.get(question.name, 1.0) for question, score in zip(questions, scores, strict=True)]
     return sorted(range(len(questions)), key=lambda n: -worth[n])

@@ -1,4 +1,4 @@
-"""Which places of a picture speak for a label: the input of a heat map, and the map."""
+"""Which places of a picture support a label: the input of a heat map, and the map."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features, Method
 
 FINE = 12
-"""Cells a side from which on a grid is fine enough for a map; coarser ones are of a picture of twice the size."""
+"""Cells a side from which on a grid is fine enough for a map; for a coarser one the picture is enlarged."""
 
 Picture = Callable[[], UInt8[Tensor, "H W 3"]]
 """Opens the picture of a session again, with all its pixels."""
@@ -23,7 +23,7 @@ Picture = Callable[[], UInt8[Tensor, "H W 3"]]
 def enlargement(model: Method, grid: tuple[int, int]) -> int:
     """By what factor the picture is enlarged for a map: 2 where the grid of image tokens is coarse, else 1.
 
-    Backbones that are built for one size of picture (vision transformers) take no other.
+    Backbones that are built for one input size (vision transformers) take no other.
     """
     return 2 if min(grid) < FINE and not model.backbone.built_with else 1
 
@@ -37,7 +37,7 @@ def enlarged(
         picture: opens it; None enlarges the square itself, which adds no detail.
 
     Raises:
-        UserError: the picture is another than that of the square.
+        UserError: the picture is not that of the square.
     """
     size = factor * preprocessing.size
     if factor == 1:
@@ -51,7 +51,7 @@ def enlarged(
 
 
 def states_for(states: Int[Tensor, " L"], label: int, labels: LabelSpace) -> Int[Tensor, "1 L"]:
-    """What is known beside a label, with all that follows from it; the label itself is unknown, as it is what is explained.
+    """The known labels except one, with all that implications add; that one is unknown, as it is to be explained.
 
     Raises:
         UserError: the label is an extra one, which is not predicted.
@@ -74,10 +74,10 @@ def heatmap(
     label: int,
     window: tuple[int, int] | None = None,
 ) -> Float[Tensor, "h w"]:
-    """Contribution of each cell of the grid of image tokens to a label's logit, on the processor.
+    """Contribution of each cell of the grid of image tokens to a label's logit, on the CPU.
 
     Args:
-        window: of an enlarged picture, the grid of one that is not: contributions are weighted by :func:`found_in`.
+        window: for an enlarged picture, the grid at the normal size: contributions are weighted by :func:`found_in`.
     """
     with torch.no_grad():
         features = model.encode_images(images)
@@ -89,10 +89,10 @@ def heatmap(
 def found_in(
     model: Method, features: Features, states: Int[Tensor, "1 L"], label: int, window: tuple[int, int]
 ) -> Float[Tensor, "h w"]:
-    """Probability of the label in parts of an enlarged picture, by itself in each: mean over the parts that cover a place.
+    """Probability of the label in parts of an enlarged picture, each predicted alone: mean over the parts that cover a place.
 
-    The parts are three by three windows that overlap by half, each with as many image tokens as the model is used to. A token
-    that looks like the label in surroundings that do not is weighted down (``docs/experiments/heatmaps.md``).
+    The parts are three by three windows that overlap by half, each with as many image tokens as the normal picture. A token
+    that resembles the label where its surroundings do not gets a low weight (``docs/experiments/heatmaps.md``).
     """
     (height, width), tokens = features.grid, features.tokens.unflatten(1, features.grid)
     places = [(y * (height - window[0]) // 2, x * (width - window[1]) // 2) for y in range(3) for x in range(3)]

@@ -1,4 +1,4 @@
-"""Predictions of any number of pictures, in batches: memory does not grow with their number, a broken one costs no other."""
+"""Predictions of any number of pictures, in batches: memory use does not grow, and a broken picture does not affect others."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ctran.inference.predictor import Predictor
 
 BATCH = 16
-"""Pictures that are predicted together: more are not faster on a CPU, and take more memory."""
+"""Pictures in one batch: more are not faster on a CPU, and take more memory."""
 
 Errors = Literal["raise", "return"]
 

@@ -1,4 +1,4 @@
-"""What is predicted of one picture."""
+"""The prediction for one picture."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class Prediction:
     Args:
         probabilities: label name -> probability, 0 to 1, of the labels that were not known; most probable first. Extra labels
             are not predicted.
-        known: what was known: label name -> present or absent.
-        labels: those that are present, the known ones first, then most probable first. They contradict neither what is known
+        known: the known labels: label name -> present or absent.
+        labels: those that are present, the known ones first, then most probable first. They contradict neither known labels
             nor exclusive groups and implications (:meth:`ctran.constraints.decode.Decoder.labels`).
     """
 

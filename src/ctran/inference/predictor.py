@@ -1,4 +1,4 @@
-"""From a picture and what is known of it to what is predicted, whatever computes the logits."""
+"""From a picture and its known labels to a prediction, with any kind of model."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, wraps
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 
 def _without_gradients(call: Callable[Concatenate["Predictor", P], R]) -> Callable[Concatenate["Predictor", P], R]:
-    """A method of a predictor that runs as its model's predictions do (:meth:`ctran.model.Method.without_gradients`)."""
+    """Decorator: run a method of a predictor in its model's :meth:`~ctran.model.Method.without_gradients`."""
 
     @wraps(call)
     def run(self: "Predictor", *args: P.args, **options: P.kwargs) -> R:
@@ -60,7 +60,7 @@ class Predictor:
 
     @property
     def kind(self) -> str:
-        """What computes the logits."""
+        """Class name of the model."""
         return type(self.model).__name__
 
     def __repr__(self) -> str:
@@ -70,12 +70,12 @@ class Predictor:
 
     @property
     def decoder(self) -> Decoder:
-        """From the model's logits to probabilities and labels."""
+        """Converts the model's logits to probabilities and labels."""
         return Decoder(self.labels, self.calibration)
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its images."""
+        """Device of the model."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))  # an exported model has none
 
     def fast(self) -> "Predictor":
@@ -83,15 +83,14 @@ class Predictor:
         return Predictor(fast(self.model), self.labels, self.preprocessing, self.calibration)
 
     def predict(self, image: Source, known: Known | None = None, *, threshold: Threshold = None) -> Prediction:
-        """Labels of one picture, given what is known of it.
+        """Labels of one picture, given its known labels.
 
         Args:
-            image: a path, the bytes of a file, an open file, a Pillow image, an array or a tensor, as
-                :data:`~ctran.images.inputs.Source` says.
-            known: label name -> present or absent; labels not named are asked for.
-            threshold: probability from which on a label counts as present, or such a probability for some labels by name; None,
-                and for labels that are not named, takes the model's own thresholds, which ``ctran calibrate`` fits, and
-                without those one half, as the paper does.
+            image: a path, the bytes of a file, an open file, a Pillow image, an array or a tensor; see
+                :data:`~ctran.images.inputs.Source`.
+            known: label name -> present or absent; labels not named are predicted.
+            threshold: probability from which on a label is present, one for all labels or some by name; labels without one
+                take the model's own threshold (fitted by ``ctran calibrate``), or else one half, as in the paper.
 
         Raises:
             BrokenImageError: the picture cannot be read.
@@ -131,12 +130,12 @@ class Predictor:
         batch_size: int = BATCH,
         errors: Errors = "raise",
     ) -> Sequence[Prediction | BrokenImageError]:
-        """:meth:`predict` for any number of pictures of which the same is known; in their order.
+        """:meth:`predict` for any number of pictures with the same known labels; in their order.
 
         Args:
-            images: any iterable; of a generator no more than ``batch_size`` pictures are taken at a time.
+            images: any iterable; from a generator at most ``batch_size`` pictures are taken at a time.
             known, threshold: as for :meth:`predict`.
-            batch_size: pictures that the model takes together; memory grows with it, and not with the number of pictures.
+            batch_size: pictures in one batch; memory use grows with it, and not with the number of pictures.
             errors: ``raise`` stops at the first picture that cannot be read; ``return`` puts the
                 :class:`~ctran.images.reading.BrokenImageError` of a picture in the place of its prediction, and the others
                 are predicted.
@@ -166,11 +165,11 @@ class Predictor:
         return predict_each(self, images, known, threshold, batch_size, errors, truncated, white)
 
     def look(self, image: Source, *, resume: Mapping[str, Any] | None = None) -> Session:
-        """A session about one picture: the slow half runs once, then each question costs one pass of the fast half.
+        """A session about one picture: it is encoded once, then each query costs one ``predict_labels``.
 
         Args:
             image: as for :meth:`predict`.
-            resume: what :meth:`Session.as_dict` gave of an earlier session about the same picture.
+            resume: :meth:`Session.as_dict` of an earlier session about the same picture.
 
         Raises:
             BrokenImageError: the picture cannot be read.
@@ -182,7 +181,7 @@ class Predictor:
     def look_at(
         self, square: UInt8[Tensor, "S S 3"], *, picture: Picture | None = None, resume: Mapping[str, Any] | None = None
     ) -> Session:
-        """:meth:`look`, of what :meth:`square` gave; ``picture`` opens the picture again, for the detail of heat maps."""
+        """:meth:`look` for the output of :meth:`square`; ``picture`` opens the picture again, for detail in heat maps."""
         return Session(self, self.encode_images(square[None]), square, picture=picture, resume=resume)
 
     def square(
@@ -194,7 +193,7 @@ class Predictor:
         truncated: Truncated = "refuse",
         white: float | None = None,
     ) -> UInt8[Tensor, "S S 3"]:
-        """What the model sees of a picture; arguments as of :func:`ctran.images.reading.open_pixels`.
+        """The pixels of a picture as model input; arguments as of :func:`ctran.images.reading.open_pixels`.
 
         Raises:
             BrokenImageError: the picture cannot be read.
@@ -204,19 +203,19 @@ class Predictor:
 
     @_without_gradients
     def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
-        """The slow half: all that the model makes of pictures before it is told anything."""
+        """Encode pictures: all that the model computes from the images alone."""
         return self.model.prepare(self.model.encode_images(self.preprocessing.normalise(squares.to(self.device))))
 
     @_without_gradients
     def marginals(self, features: Features, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
-        """The fast half: probability of each label, on the processor; 0 or 1 where it is told or follows from what is told.
+        """Probability of each label, on the CPU; 0 or 1 for known labels and for those that follow from them.
 
         Args:
             features: of ``B`` pictures.
             states: :class:`~ctran.labels.LabelState` codes, ``R / B`` rows for each picture in turn.
 
         Raises:
-            ValueError: states of another number of labels.
+            ValueError: ``states`` has another number of labels.
         """
         if states.shape[1] != len(self.labels):
             raise UserError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
@@ -226,7 +225,7 @@ class Predictor:
 
     @_without_gradients
     def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:
-        """How each token of one picture attends to each, image tokens first: mean over the heads, layer by layer.
+        """Attention of each token (row) to each token, image tokens first: mean over the heads, layer by layer.
 
         Raises:
             TypeError: the model has no attention to a picture.
@@ -238,7 +237,7 @@ class Predictor:
 
     @property
     def shows_attention(self) -> bool:
-        """Whether :meth:`attention` has an answer."""
+        """Whether the model has :meth:`attention`."""
         return self.model.has_attention
 
     def heatmap(
@@ -249,7 +248,7 @@ class Predictor:
         *,
         window: tuple[int, int] | None = None,
     ) -> Float[Tensor, "h w"]:
-        """How much each place of a picture speaks for a label, given what else is known of it: contributions to its log-odds.
+        """Contribution of each place of a picture to the log-odds of a label, given the other known labels.
 
         They sum to the log-odds of the label (after calibration, before exclusive groups) less those without a picture
         (:meth:`ctran.model.Method.contributions`). The label's own state is left out, as it is what is explained.
@@ -258,7 +257,7 @@ class Predictor:
             square: the picture, of any size that the backbone takes (:func:`ctran.inference.heatmap.enlarged`).
             states: :class:`~ctran.labels.LabelState` codes.
             label: index of the label.
-            window: of an enlarged picture, the grid of one that is not. Contributions are then weighted by how probable the
+            window: for an enlarged picture, the grid at the normal size. Contributions are then weighted by how probable the
                 label is in the parts of the picture that cover a place, and no longer sum to the log-odds.
 
         Raises:
@@ -281,17 +280,17 @@ class Predictor:
 
     @property
     def shows_heatmap(self) -> bool:
-        """Whether :meth:`heatmap` has an answer."""
+        """Whether the model has :meth:`heatmap`."""
         return self.model.has_contributions
 
     def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: Threshold = None) -> Prediction:
-        """One row of :meth:`marginals` by name; labels that are never asked for are left out."""
+        """One row of :meth:`marginals` by name, without probabilities of extra labels."""
         return self.predictions(row[None], [known], threshold=threshold)[0]
 
     def predictions(
         self, rows: Float[Tensor, "R L"], known: Sequence[Mapping[str, bool]], *, threshold: Threshold = None
     ) -> list[Prediction]:
-        """Rows of :meth:`marginals` by name, each with what was known."""
+        """Rows of :meth:`marginals` by name, each with its known labels."""
         states = [self.labels.states(each) for each in known]
         states = torch.stack(states) if states else torch.zeros(0, len(self.labels), dtype=torch.long)
         present = self.decoder.labels(rows, states, threshold=threshold)

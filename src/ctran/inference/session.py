@@ -1,4 +1,4 @@
-"""Look once, ask many: one picture, what has been told of it, and what follows."""
+"""A session: one picture, encoded once, its known labels, and predictions given these."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Change:
-    """What an answer would do to the probability of another label.
+    """Change of a label's probability when another label becomes known.
 
     Args:
         before, after: probability that it is present, 0 to 1.
@@ -44,11 +44,11 @@ class Change:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """One way in which all labels may be.
+    """One assignment of all labels.
 
     Args:
         labels: those that are present, in the order of the label space.
-        log_likelihood: of the whole set given what is known, in nats, in the order in which it was revealed.
+        log_likelihood: of the whole set given the known labels, in nats, in the order in which it was revealed.
     """
 
     labels: tuple[str, ...]
@@ -56,17 +56,17 @@ class LabelSet:
 
 
 class Session:
-    """A picture that was looked at, and what is known of it; made by :meth:`~ctran.inference.predictor.Predictor.look`.
+    """An encoded picture and its known labels; made by :meth:`~ctran.inference.predictor.Predictor.look`.
 
-    The slow half of the model has run. Each question costs a pass of the fast half, with one row of states or, where several
-    answers are weighed, as many rows as there are.
+    The picture is encoded once. A query costs ``predict_labels``, with one row of states or, where several answers are
+    compared, one row for each.
 
     Args:
         predictor: the model.
         features: of this one picture.
-        square: the picture as the model sees it.
-        picture: opens it again with all its pixels, for the detail of :meth:`heatmap`; None where there are no more.
-        resume: what :meth:`as_dict` gave of an earlier session about the same picture.
+        square: the picture as model input.
+        picture: opens it again with all its pixels, for detail in :meth:`heatmap`; None enlarges ``square`` instead.
+        resume: :meth:`as_dict` of an earlier session about the same picture.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Session:
         if resume is not None:
             self._resume(resume)
 
-    # ------------------------------------------------------------ what is known
+    # ------------------------------------------------------------ known labels
 
     @property
     def labels(self) -> LabelSpace:
@@ -95,43 +95,43 @@ class Session:
 
     @property
     def known(self) -> dict[str, bool]:
-        """What has been told (a copy)."""
+        """The known labels (a copy)."""
         return dict(self._known)
 
     @property
     def states(self) -> Int[Tensor, " L"]:
-        """What is known, as codes."""
+        """The known labels as :class:`~ctran.labels.LabelState` codes."""
         return self.labels.states(self._known)
 
     def tell(self, known: Known) -> "Session":
-        """Add answers; an answer about the same label is replaced, and so is another label of its exclusive group that was said
-        to be present.
+        """Add known labels. An earlier entry for the same label is replaced; a label that becomes present also removes another
+        present label of its exclusive group.
 
         Raises:
-            UnknownLabelError, ValueError: as :meth:`~ctran.labels.LabelSpace.states`; nothing is told then.
+            UnknownLabelError, ValueError: as :meth:`~ctran.labels.LabelSpace.states`; the session is then unchanged.
         """
         return self._become(self._with(known))
 
     def forget(self, *names: str) -> "Session":
-        """Take answers back; all of them without a name. Names of which nothing was told are no error."""
+        """Make labels unknown again; all of them without a name. Labels that are not known are ignored."""
         for name in names:
             self.labels.index(name)
         return self._become({name: said for name, said in self._known.items() if names and name not in names})
 
     def undo(self) -> "Session":
-        """Take back the last :meth:`tell` or :meth:`forget`; nothing where there is none left."""
+        """Undo the last :meth:`tell` or :meth:`forget`; does nothing where none is left."""
         if self._past:
             self._known = self._past.pop()
         return self
 
     def given(self, known: Known) -> "Session":
-        """Another session about the same picture of which just this is known; the model does not look again."""
+        """Another session about the same picture with only these known labels; it is not encoded again."""
         other = Session(self.predictor, self.features, self.square, picture=self.picture)
         return other.tell(known)
 
     def _with(self, known: Known) -> dict[str, bool]:
         known = booleans(known)
-        self.labels.states(known)  # names, types, and contradictions among the new answers alone
+        self.labels.states(known)  # names, types, and contradictions among the new labels alone
         rivals = {
             other
             for name, present in known.items()
@@ -151,7 +151,7 @@ class Session:
         return self
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data: what is known, the past that :meth:`undo` goes back to, and digests of picture and labels."""
+        """Plain data: the known labels, the history for :meth:`undo`, and digests of picture and labels."""
         return {"format": FORMAT, **self._digests(), "known": self.known, "past": [dict(p) for p in self._past]}
 
     def _resume(self, content: Mapping[str, Any]) -> None:
@@ -171,14 +171,14 @@ class Session:
         parts = {"picture": self.square.numpy().tobytes(), "labels": "\0".join(self.labels.names).encode()}
         return {name: hashlib.sha256(content).hexdigest()[:24] for name, content in parts.items()}
 
-    # ------------------------------------------------------------ what follows
+    # ------------------------------------------------------------ predictions
 
     def marginals(self, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
         """Probability of each label in each row of states."""
         return self.predictor.marginals(self.features, states)
 
     def predict(self, known: Known | None = None, *, threshold: Threshold = None) -> Prediction:
-        """What the model says, given what has been told and, for this once, ``known`` as well.
+        """The prediction given the known labels and, in this call only, ``known`` as well.
 
         Args:
             threshold: as in :meth:`~ctran.inference.predictor.Predictor.predict`.
@@ -187,7 +187,7 @@ class Session:
         return self.predictor.prediction(self.marginals(self.labels.states(told)[None])[0], told, threshold=threshold)
 
     def what_if(self, name: str, present: bool | np.bool_) -> dict[str, Change]:
-        """What becomes of the other labels if this one were told to be present, or absent; the greatest change first."""
+        """Changes of the other labels if this one were known to be present, or absent; the greatest first."""
         now, then = self._with({}), self._with({name: present})
         before, after = self.marginals(torch.stack([self.labels.states(now), self.labels.states(then)]))
         asked = [(n, i) for i, n in enumerate(self.labels.names) if self.labels.targets[i] and n not in then]
@@ -218,7 +218,7 @@ class Session:
         )
 
     def sample(self, count: int = 1, *, generator: torch.Generator, at_once: int = 1) -> list[LabelSet]:
-        """Whole label sets that belong together, drawn; see :func:`ctran.inference.sets.sample`.
+        """Sample whole label sets; see :func:`ctran.inference.sets.sample`.
 
         Needs a model that was trained at every share of known labels (``training.unknown_share: [0, 1]``).
         """
@@ -226,12 +226,12 @@ class Session:
         return [self._set(row, float(each)) for row, each in zip(full, log, strict=True)]
 
     def most_likely(self) -> LabelSet:
-        """One whole label set, the surest label first; see :func:`ctran.inference.sets.most_likely`."""
+        """One whole label set, the most certain label first; see :func:`ctran.inference.sets.most_likely`."""
         full, log = sets.most_likely(self.marginals, self.labels, self.states)
         return self._set(full, log)
 
     def log_likelihood(self, present: Sequence[str], *, orders: int = 8, generator: torch.Generator) -> float:
-        """Log-likelihood, in nats, that just these labels are present, given what is known; mean over random orders.
+        """Log-likelihood, in nats, that exactly these labels are present, given the known ones; mean over random orders.
 
         Args:
             present: names; all other labels are absent.
@@ -248,12 +248,12 @@ class Session:
     # ------------------------------------------------------------ which places matter
 
     def heatmap(self, name: str) -> Float[np.ndarray, "h w"]:
-        """Evidence for a label: how much each place of the picture speaks for it (positive) or against it, given what else is
-        known.
+        """How much each place of the picture supports a label (positive) or opposes it (negative), given the other known
+        labels.
 
-        :meth:`contributions` in finer detail, for people. Where the grid of image tokens is coarse, they are those in the
-        picture at twice the size, weighted by how probable the label is in the parts of the picture around each place; that
-        takes a few tenths of a second. Rows and columns divide :attr:`square` evenly.
+        :meth:`contributions` in finer detail, for display. Where the grid of image tokens is coarse, they are computed at twice
+        the size, weighted by how probable the label is in the parts of the picture around each place; that takes a few tenths
+        of a second. Rows and columns divide :attr:`square` evenly.
 
         Raises:
             UnknownLabelError: no such label.
@@ -264,9 +264,9 @@ class Session:
         return predictor.heatmap(self._enlarged(), self.states, label, window=self.features.grid).numpy()
 
     def contributions(self, name: str) -> Float[np.ndarray, "h w"]:
-        """What each image token adds to the log-odds of a label, given what else is known; exact, and as coarse as the tokens.
+        """What each image token adds to the log-odds of a label, given the other known labels; exact, and one value a token.
 
-        They sum to the log-odds that the model predicts (before exclusive groups) less those without a picture. Raises as
+        They sum to the log-odds that the model predicts (before exclusive groups) minus those without a picture. Raises as
         :meth:`heatmap`.
         """
         return self.predictor.heatmap(self.square, self.states, self.labels.index(name)).numpy()
@@ -278,7 +278,7 @@ class Session:
     def attention(self, name: str) -> Float[np.ndarray, "layers h w"]:
         """Attention of a label's token to each image token, mean over the heads, layer by layer.
 
-        For research: it is not where a prediction comes from (``docs/experiments/heatmaps.md``), which :meth:`heatmap` shows.
+        For research: attention does not explain a prediction (``docs/experiments/heatmaps.md``); use :meth:`heatmap` for that.
         The weights of a layer sum to the share of attention that goes to the picture; the rest goes to labels.
 
         Raises:

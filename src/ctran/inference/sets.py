@@ -1,8 +1,8 @@
-"""Whole label sets: drawn, most likely, and how likely one is.
+"""Whole label sets: samples, the most likely one, and the likelihood of a given one.
 
-A model trained with label masks knows the conditional of any label given any others (paper, Eq. 6). Revealing labels in turn
-therefore makes a joint distribution of them, one for each order. Exclusive groups are revealed as a whole, and what follows
-from implications is revealed with them, so that no set contradicts either.
+A model trained with label masks estimates the conditional of any label given any others (paper, Eq. 6). Revealing labels in
+turn therefore gives a joint distribution of them, one for each order. Exclusive groups are revealed as a whole, together with
+what follows from implications, so that no set contradicts either.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ctran.inference.acquisition import ROWS, Marginals, at_least, chances
 from ctran.labels import LabelSpace, LabelState
 
 LEAST = 1e-9
-"""Probabilities below it count as this: float32 cannot tell 1 from 1 - 1e-9."""
+"""Lower bound of a probability before its logarithm: float32 cannot distinguish 1 from 1 - 1e-9."""
 
 
 def units(labels: LabelSpace) -> list[list[int]]:
@@ -27,7 +27,7 @@ def units(labels: LabelSpace) -> list[list[int]]:
 
 
 def open_units(states: Int[Tensor, "R L"], parts: Sequence[Sequence[int]]) -> Bool[Tensor, "R U"]:
-    """Units that have an unknown label and, of a group, none that is present."""
+    """Units with an unknown label and without a present one."""
     unknown, present = states == LabelState.UNKNOWN, states == LabelState.POSITIVE
     return torch.stack([unknown[:, u].any(dim=1) & ~present[:, u].any(dim=1) for u in map(list, parts)], dim=1)
 
@@ -41,12 +41,12 @@ def sample(
     generator: torch.Generator,
     at_once: int = 1,
 ) -> tuple[Int[Tensor, "N L"], Float[Tensor, " N"]]:
-    """Whole sets, each revealed in a random order of its own: states without unknown ones, and the log-likelihood in nats of
-    each in its order.
+    """Sample whole sets, each in a separate random order: states without unknown ones, and the log-likelihood in nats of each
+    in its order.
 
     Args:
-        states: what is known.
-        at_once: units revealed in one pass; more than 1 is faster, and takes them for independent of each other.
+        states: the known labels.
+        at_once: units revealed in one pass; more than 1 is faster, and treats them as independent.
 
     Raises:
         ValueError: ``count`` or ``at_once`` below 1.
@@ -79,21 +79,21 @@ def _draw(states: Int[Tensor, " L"], found: Float[Tensor, " L"], unit: list[int]
 
 
 def _reveal(states: Int[Tensor, " L"], unit: list[int], outcome: int) -> None:
-    """Tell one of the outcomes of :func:`~ctran.inference.acquisition.chances`, in place."""
+    """Set a unit to an outcome of :func:`~ctran.inference.acquisition.chances`, in place."""
     states[unit] = int(LabelState.NEGATIVE)
     if len(unit) > 1 or outcome:
         states[unit[outcome if len(unit) > 1 else 0]] = LabelState.POSITIVE
 
 
 def _log(chance: Float[Tensor, ""]) -> float:
-    """Nats."""
+    """Logarithm in nats."""
     return float(chance.clamp(min=LEAST).log())
 
 
 def most_likely(marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " L"]) -> tuple[Int[Tensor, " L"], float]:
-    """One whole set: the surest unit is revealed first, then all others are asked again.
+    """One whole set: the most certain unit is revealed first, then all others are predicted again.
 
-    Greedy, so the likeliest set of all may be another. Returns its log-likelihood in that order, nats.
+    Greedy, so there may be a likelier set. Returns also its log-likelihood in that order, nats.
     """
     parts = units(labels)
     told, log = propagate(states[None], labels), 0.0
@@ -126,7 +126,7 @@ def log_likelihood(
     generator: torch.Generator,
 ) -> float:
     """Log-likelihood in nats of a whole set given ``states``, mean over random orders; minus infinity where the set breaks a
-    group or an implication, or differs from what is known.
+    group or an implication, or contradicts a known label.
 
     Source of the mean over orders: Uria et al., A deep and tractable density estimator, ICML 2014, Eq. 9.
 
@@ -157,6 +157,6 @@ def log_likelihood(
 
 
 def _chance_of(full: Int[Tensor, " L"], unit: list[int], found: Float[Tensor, " L"]) -> Float[Tensor, ""]:
-    """Probability of what ``full`` says of a unit."""
+    """Probability of a unit's labels in ``full``."""
     present = full[unit] == LabelState.POSITIVE
     return chances(found[unit])[int(present[0]) if len(unit) == 1 else int(present.int().argmax())]

@@ -1,4 +1,4 @@
-"""How far the figures would move with other images: intervals by resampling images, each label sorted once."""
+"""Bootstrap: intervals of the figures by resampling images, each label sorted once."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,9 @@ AT_ONCE = 25
 
 
 class Resampling:
-    """What :func:`~ctran.metrics.measure` says of resampled images, without sorting again; arguments as there.
+    """:func:`~ctran.metrics.measure` of resampled images, without sorting again; arguments as there.
 
-    The labels that are looked at stay those of the full set: one whose known entries are all missing from a resample is absent
-    there.
+    The evaluated labels are those of the full set: one whose annotated entries are all missing from a resample is absent there.
     """
 
     def __init__(
@@ -40,13 +39,13 @@ class Resampling:
     def _rank(
         self, scores: Float[np.ndarray, " N"], positive: Bool[np.ndarray, " N"], hidden: Bool[np.ndarray, " N"]
     ) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"], Places]:
-        """Counted images of a label, best first; which are positive; where those stand."""
+        """Counted images of a label, best first; which are positive; ranks of those."""
         images = np.flatnonzero(hidden)
         images = images[np.argsort(-scores[images], kind="stable")]
         return images, positive[images], places(scores[images], positive[images], grouped=self.definition.ap == "sklearn")
 
     def figures(self, weights: Int[np.ndarray, "R N"]) -> dict[str, Float[np.ndarray, " R"]]:
-        """Every column of :class:`~ctran.metrics.Table` when image ``n`` is there ``weights[r, n]`` times."""
+        """Every column of :class:`~ctran.metrics.Table` when image ``n`` occurs ``weights[r, n]`` times."""
         aps, aurocs = np.full((2, len(weights), len(self.ranked)), np.nan)
         for label, (images, positive, stand) in enumerate(self.ranked):
             moved = stand.under(weights.take(images, axis=1), positive)
@@ -76,18 +75,18 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals over images, for every column of :class:`~ctran.metrics.Table`: the basic bootstrap, within 0 to 100.
 
-    Images are drawn with replacement; their entries stay together. The interval says what other images would change, not what
-    another training would. Replicates in which a column is NaN are left out of its interval; if all are, it is NaN too.
-    AP reads high where positives are few, and a resample, which has fewer distinct ones, reads higher still by about as much.
-    So the ends are as far below and above the figure as the resamples' quantiles are above and below it; the quantiles
-    themselves would seldom hold a low mAP (``docs/experiments/metrics.md``).
+    Images are drawn with replacement; their entries stay together. The interval reflects the choice of images, not the
+    randomness of training. Replicates in which a column is NaN are left out of its interval; if all are, it is NaN too.
+    AP is biased upwards where positives are few, and a resample, with fewer distinct ones, by about as much again. So the ends
+    are as far below and above the figure as the resamples' quantiles are above and below it; the quantiles themselves would
+    seldom contain a low mAP (``docs/experiments/metrics.md``).
 
     Source: Davison and Hinkley, Bootstrap methods and their application (1997), Sec. 5.2.1.
 
     Args:
         replicates: how many resamples.
-        seed: of the resamples; the same images under the same seed are paired, so that two models can be compared.
-        step: told how many more replicates are done, as a bar wants.
+        seed: of the resamples; the same seed draws the same images, so that two models can be compared in pairs.
+        step: called with the number of further replicates done, for a progress bar.
 
     Raises:
         ValueError: as :func:`~ctran.metrics.measure`, and without images or replicates.
@@ -105,7 +104,7 @@ def bootstrap(
 
 
 def _interval(values: Float[np.ndarray, " R"], figure: float) -> tuple[float, float]:
-    """Where the middle 95 % of the resamples lie, those that exist, mirrored at the figure of all images."""
+    """The middle 95 % of the resamples that are not NaN, mirrored at the figure of all images."""
     values = values[~np.isnan(values)]
     if not len(values) or np.isnan(figure):
         return float("nan"), float("nan")

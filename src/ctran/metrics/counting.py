@@ -1,4 +1,4 @@
-"""Precision, recall, F1 and accuracy of yes-or-no answers, from counts that add up over images."""
+"""Precision, recall, F1 and accuracy of binary predictions, from counts that add up over images."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ def top_k(
 
 
 class Counts(NamedTuple):
-    """Images by label: positive, predicted, both; ``R``: resamples, or 1."""
+    """Number of images by label: positive, predicted, both; ``R``: resamples, or 1."""
 
     there: Num[np.ndarray, "R L"]
     said: Num[np.ndarray, "R L"]
@@ -33,7 +33,7 @@ class Counts(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Yes-or-no answers within the entries that count."""
+    """Binary predictions within the entries that count."""
 
     there: Bool[np.ndarray, "N L"]
     said: Bool[np.ndarray, "N L"]
@@ -41,7 +41,7 @@ class Answers(NamedTuple):
     examples: Float[np.ndarray, "N 6"]
 
     def matrices(self) -> list[Bool[np.ndarray, "N L"]]:
-        """What is summed over images into :class:`Counts`: truth, then answers and hits of all and of the top three."""
+        """What is summed over images into :class:`Counts`: truth, then predictions and hits of all and of the top three."""
         return [self.there, self.said, self.said & self.there, self.top3, self.top3 & self.there]
 
 
@@ -52,7 +52,7 @@ def answers(
     threshold: float,
     definition: Definition,
 ) -> Answers:
-    """What is said of the counted ``entries``, and what each image adds to the accuracies."""
+    """Predictions for the counted ``entries``, and what each image adds to the accuracies."""
     there, said = positive & entries, (scores >= threshold) & entries
     best = top_k(scores, entries, exact=definition.topk != "ctran")
     top3 = best if definition.topk == "exact_no_threshold" else best & said
@@ -81,14 +81,14 @@ def share(part: Num[np.ndarray, "*S"], whole: Num[np.ndarray, "*S"], empty: floa
 
 
 def mean_over_labels(values: Float[np.ndarray, "R L"], exists: Bool[np.ndarray, "R L"], absent: str) -> Float[np.ndarray, " R"]:
-    """Mean over labels; where a value does not exist, the label is left out (``skip``), or worth 0 or NaN."""
+    """Mean over labels; where a value does not exist, the label is left out (``skip``), or counts as 0 or NaN."""
     filled = np.where(exists, values, np.nan if absent == "nan" else 0.0).sum(axis=-1)
     among = exists.sum(axis=-1) if absent == "skip" else np.full(filled.shape, exists.shape[-1])
     return share(filled, among, np.nan)
 
 
 def mean_ap(aps: Float[np.ndarray, "R L"], absent: str) -> Float[np.ndarray, " R"]:
-    """Mean over labels of their AP: NaN without a counted positive (``absent`` says what then), infinite where none counts."""
+    """Mean AP over labels: those with NaN lack a positive, and ``absent`` decides; those with infinity are left out."""
     counts = ~np.isinf(aps)
     exists = counts & ~np.isnan(aps)
     among = exists if absent == "skip" else counts

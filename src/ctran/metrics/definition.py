@@ -1,4 +1,4 @@
-"""Whose metrics: the choices in which published evaluators differ, and theirs by name."""
+"""Definitions of metrics: the choices in which published evaluators differ, and theirs by name."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
@@ -17,7 +17,7 @@ class Definition:
             whole numbers, without rounding). All but ``sklearn`` take tied scores in the order in which images are stored.
         absent: what becomes of a label without a counted positive. ``skip``: it is left out of mAP, CP and CR. ``zero``: its
             AP and recall are 0 and count. ``nan``: mAP, CR and CF1 are NaN. CP averages over it unless it is skipped.
-        absent_once_told: the same, of mAP only, where the model was told some entries; ``same``: as ``absent``.
+        absent_once_told: the same, of mAP only, where some entries were known to the model; ``same``: as ``absent``.
         never_absent: what becomes of a label without a counted negative, whose AP is 1 whatever its scores. ``skip``: it is
             left out of mAP. ``count``: it counts, as in published evaluators.
         never_predicted: what becomes of a label that is never predicted. ``zero``: its precision is 0. ``skip``: it is left
@@ -27,8 +27,8 @@ class Definition:
         topk: the predictions of the ``top3`` columns. ``ctran``: at least the threshold and at least the third highest
             probability of the image, so ties at the third place all stay. ``exact``: at least the threshold and one of the
             three most probable; of tied ones the first labels. ``exact_no_threshold``: the three most probable, always.
-        entries: what all but AP and AUROC look at. ``hidden``: the entries of AP, which are known and were not told.
-            ``known``: told ones too. ``all``: also those whose truth is not known (VOC's difficult ones), as negatives.
+        entries: what all but AP and AUROC count. ``hidden``: the entries of AP, annotated and unknown to the model.
+            ``known``: all annotated ones. ``all``: also those not annotated (VOC's difficult ones), as negatives.
     """
 
     ap: Literal["sklearn", "rank", "voc_interp", "voc11"] = "sklearn"
@@ -52,12 +52,12 @@ PRESETS: dict[str, Definition] = {
     "mlgcn": Definition(ap="rank", absent="nan", never_absent="count", never_predicted="mlgcn", topk="exact", entries="all"),
     "voc": Definition(ap="voc_interp", never_absent="count"),
 }
-"""Definitions by name. Published evaluators know neither exclusive groups nor implications: in an evaluation the presets but
-``default`` score a sigmoid a label, and count every entry that the model was not shown.
+"""Definitions by name. Published evaluators use neither exclusive groups nor implications: in an evaluation the presets but
+``default`` score a sigmoid a label, and count every entry that was unknown to the model.
 
-``ctran``: ``utils/evaluate.py`` of QData/C-Tran. AP is scikit-learn's over the entries that were not told; the rest looks at
-told ones too. Where nothing is told an absent label has AP 0, as scikit-learn counts from 1.1 on (under the version that the
-authors pinned, 0.24.1, mAP is then NaN); where something is told it is left out of mAP.
+``ctran``: ``utils/evaluate.py`` of QData/C-Tran. AP is scikit-learn's over the unknown entries; the rest counts known ones too.
+Without known labels an absent label has AP 0, as in scikit-learn from 1.1 on (under the version that the authors pinned,
+0.24.1, mAP is then NaN); with known labels it is left out of mAP.
 
 ``mlgcn``: ``AveragePrecisionMeter`` of Megvii-Nanjing/ML-GCN. Difficult entries (those outside ``mask``) are left out of AP and
 negatives elsewhere. Its sort breaks ties arbitrarily: here they keep their order. It stops with a ZeroDivisionError at a label

@@ -18,6 +18,6 @@ MEANINGS = {
 
 
 def legend(columns: Iterable[str]) -> str:
-    """One paragraph about those of ``columns`` that need words: ``CP: precision, mean over the labels; ...``."""
+    """One paragraph with the :data:`MEANINGS` of ``columns``: ``CP: precision, mean over the labels; ...``."""
     names = ["top3_" if name.startswith("top3_") else name for name in columns]
     return "; ".join(f"{name}: {MEANINGS[name]}" for name in dict.fromkeys(names) if name in MEANINGS) + "."

@@ -1,8 +1,8 @@
-"""AP and AUROC of one label, from where its positives stand among the scores.
+"""AP and AUROC of one label, from the ranks of its positives.
 
-Only the places of the positives matter, and there are few. One sort of the bare scores and a search for each positive finds
-them, at a fraction of the price of sorting images by score. Every count may be a sum of weights, one an image: that is how the
-bootstrap asks what a resample would have given without sorting it.
+Only the ranks of the positives matter, and positives are few. One sort of the scores and a binary search for each positive
+find them, much faster than sorting images by score. Every count may be a sum of weights, one an image: so the bootstrap
+evaluates a resample without sorting it.
 """
 
 from typing import Literal, NamedTuple
@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float, Int
 
 
 class Places(NamedTuple):
-    """The positives of one label, best first (axis ``P``), and how many images stand where; ``R``: resamples, if any.
+    """The positives of one label, best first (axis ``P``), and their ranks; ``R``: resamples, if any.
 
     Args:
-        weight: how often the positive itself is there.
+        weight: how often the positive occurs.
         total: counted images.
-        seen, found: images, and positives among them, down to the positive as AP looks at ties.
+        seen, found: images, and positives among them, down to the positive as AP treats ties.
         higher, found_higher: images, and positives among them, with a higher score.
         reached, found_reached: the same with at least its score.
     """
@@ -32,7 +32,7 @@ class Places(NamedTuple):
     found_reached: Int[np.ndarray, "*R P"]
 
     def under(self, weights: Int[np.ndarray, "R n"], positive: Bool[np.ndarray, " n"]) -> "Places":
-        """The same places when each image is there ``weights`` times; both arguments best image first."""
+        """The same places when each image occurs ``weights`` times; both arguments best image first."""
         hits = weights[:, positive]
         images, found = _sums(weights), _sums(hits)
         return Places(
@@ -55,7 +55,7 @@ def _sums(weights: Int[np.ndarray, "R n"]) -> Int[np.ndarray, "R m"]:
 
 
 def places(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], *, grouped: bool) -> Places:
-    """Where the positives of a label stand among its counted images.
+    """Ranks of a label's positives among its counted images.
 
     Args:
         grouped: tied scores are one threshold; else they keep the order in which they are stored.
@@ -75,17 +75,17 @@ def places(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], *,
 
 
 def area(places: Places, ap: Literal["sklearn", "rank", "voc_interp", "voc11"] = "sklearn") -> float | Float[np.ndarray, "*R"]:
-    """AP, 0 to 1, as :class:`~ctran.metrics.definition.Definition` has it; NaN without a positive."""
+    """AP, 0 to 1, by :attr:`ctran.metrics.definition.Definition.ap`; NaN without a positive."""
     weight, seen, found = places.weight, places.seen, places.found
     positives = weight.sum(axis=-1)
     among = np.where(positives > 0, positives, np.nan)
-    if ap == "rank":  # a positive that is there k times has k ranks
+    if ap == "rank":  # a positive that occurs k times has k ranks
         steps = np.zeros(weight.shape)
         for k in range(weight.max(initial=0)):
             steps += np.divide(found - k, seen - k, out=np.zeros(weight.shape), where=weight > k)
         return steps.sum(axis=-1) / among
     precision = np.divide(found, seen, out=np.zeros(weight.shape), where=seen > 0)
-    if ap != "sklearn":  # a positive that a resample lacks is a point of its curve all the same
+    if ap != "sklearn":  # a positive that a resample lacks is still a point of its curve
         precision = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
     if ap == "voc11":
         reached = [10 * found >= k * positives[..., None] for k in range(11)]
@@ -95,7 +95,7 @@ def area(places: Places, ap: Literal["sklearn", "rank", "voc_interp", "voc11"] =
 
 
 def roc_area(places: Places) -> float | Float[np.ndarray, "*R"]:
-    """Area under the ROC curve, 0 to 1: the share of pairs in the right order, ties a half; NaN without both kinds."""
+    """Area under the ROC curve, 0 to 1: share of pairs in the right order, ties a half; NaN without positives or negatives."""
     positives = places.weight.sum(axis=-1)
     negatives = places.total - positives
     tied = (places.reached - places.higher) - (places.found_reached - places.found_higher)

@@ -17,7 +17,7 @@ PRINTED = {"printed": True}
 
 @dataclass(frozen=True)
 class Table:
-    """The whole table of one setting. Percentages; NaN where no label (or image) admits the figure.
+    """All metrics of one setting. Percentages; NaN where no label (or image) has the figure.
 
     The last three are over images: those with every counted entry right; counted entries that are right; the mean of
     2 hits / (positives + predictions) over the images that have any.
@@ -47,13 +47,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Checked input, of the labels that are looked at only.
+    """Checked input, of the evaluated labels only.
 
     Args:
-        labels: their indices: a label without a known entry, such as an extra label, is none of them.
+        labels: their indices: those with an annotated entry, extra labels left out.
         hidden: entries of AP and AUROC.
         entries: entries of everything else.
-        absent: what absent labels do to mAP.
+        absent: how absent labels count in mAP.
     """
 
     labels: Int[np.ndarray, " l"]
@@ -76,7 +76,7 @@ def sheet(
     everything: np.ndarray | None,
     definition: Definition,
 ) -> Sheet:
-    """Check the input of :func:`measure` and cut it to the labels that are looked at."""
+    """Check the input of :func:`measure` and reduce it to the evaluated labels."""
     known = mask if everything is None else everything
     shapes = [a.shape for a in (probabilities, positive, mask, known)]
     if len(set(shapes)) > 1:
@@ -112,7 +112,7 @@ def rank_labels(sheet: Sheet, definition: Definition) -> tuple[Float[np.ndarray,
 def without_negatives(
     aps: Float[np.ndarray, "*R l"], aurocs: Float[np.ndarray, "*R l"], definition: Definition
 ) -> Float[np.ndarray, "*R l"]:
-    """APs, infinite where a label has positives but no negative, so no AUROC either, and such labels do not count."""
+    """APs, infinite for labels with positives but no negatives (so no AUROC either) that ``definition`` skips."""
     if definition.never_absent == "count":
         return aps
     return np.where(np.isnan(aurocs) & ~np.isnan(aps), np.inf, aps)
@@ -139,7 +139,7 @@ def summarise(
 
 
 def _evaluate(cut: Sheet, threshold: float, definition: Definition) -> tuple[Table, Float[np.ndarray, " l"]]:
-    """The table and the AP (0 to 1) of each label that is looked at."""
+    """The table and the AP (0 to 1) of each evaluated label."""
     aps, aurocs = rank_labels(cut, definition)
     said = answers(cut.scores, cut.positive, cut.entries, threshold, definition)
     sums = [m.sum(axis=0, keepdims=True) for m in said.matrices()]
@@ -156,7 +156,7 @@ def measure_all(
     definition: Definition = PRESETS["default"],
     everything: Bool[np.ndarray, "N L"] | None = None,
 ) -> tuple[Table, list[tuple[float, int]]]:
-    """:func:`measure` and :func:`per_label` for the price of one."""
+    """:func:`measure` and :func:`per_label` at the cost of one."""
     cut = sheet(probabilities, positive, mask, everything, definition)
     table, aps = _evaluate(cut, threshold, definition)
     return table, _rows(aps, cut, mask.shape[1])
@@ -176,11 +176,11 @@ def measure(
     Args:
         probabilities: 0 to 1, finite.
         positive: the truth.
-        mask: entries that count (truth known, not shown to the model, a target label).
+        mask: entries that count (annotated, unknown to the model, a target label).
         threshold: a label is predicted where its probability is at least this.
         definition: what the columns mean, such as ``PRESETS["ctran"]``.
-        everything: entries whose truth is known, shown ones too (of a target label); None: nothing was shown, it is ``mask``.
-            Labels without such an entry are no part of the table, whatever the definition.
+        everything: annotated entries of target labels, known to the model or not; None: none were known, it is ``mask``.
+            Labels without such an entry are not part of the table, whatever the definition.
 
     Raises:
         ValueError: shapes disagree, a probability is not finite, or ``everything`` lacks entries of ``mask``.
@@ -201,7 +201,7 @@ def per_label(
 
 
 def _rows(aps: Float[np.ndarray, " l"], cut: Sheet, num_labels: int) -> list[tuple[float, int]]:
-    """AP and number of counted positives of all labels, looked at or not."""
+    """AP and number of counted positives of all labels, evaluated or not."""
     ap, count = np.full(num_labels, np.nan), np.zeros(num_labels, dtype=int)
     ap[cut.labels], count[cut.labels] = 100 * np.where(np.isinf(aps), 1.0, aps), (cut.positive & cut.hidden).sum(axis=0)
     return list(zip(ap.tolist(), count.tolist(), strict=True))
@@ -221,7 +221,7 @@ def average_precision(
 def auroc(
     scores: Float[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"], mask: Bool[np.ndarray, "N L"]
 ) -> Float[np.ndarray, " L"]:
-    """Area under the ROC curve of each label, 0 to 1, ties counting a half; NaN without both kinds."""
+    """Area under the ROC curve of each label, 0 to 1, ties counting a half; NaN without positives or negatives."""
     cut = sheet(scores, positive, mask, None, PRESETS["default"])
     found = np.full(mask.shape[1], np.nan)
     found[cut.labels] = rank_labels(cut, PRESETS["default"])[1]
@@ -237,7 +237,7 @@ def group_accuracy(
     """Accuracy of an exclusive group in percent: its most probable label (the first of equals) is the true one.
 
     Args:
-        mask: entries whose truth is known and was not shown to the model.
+        mask: annotated entries that were unknown to the model.
         members: indices of the group's labels, at least one.
 
     Counted are images in which all of the group is in ``mask`` and exactly one of it true; NaN where there is none.
