@@ -1,7 +1,7 @@
 """Multi-label image classification when some labels are already known: C-Tran (Lanchantin et al., CVPR 2021).
 
-``tagger = ctran.load(folder)``, then ``tagger.predict("picture.png", known={"flag": True})``. Everything else stands in the
-modules, of which ``docs/architecture.md`` has a map.
+``tagger = ctran.load(folder)``, then ``tagger.predict("picture.png", known={"flag": True})``. Everything else is in the
+modules; ``docs/architecture.md`` has a map.
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ _WHERE = {
     "LabelSpace": "ctran.labels",
     "LabelState": "ctran.labels",
 }
-"""Module of each public name, imported when the name is first used: PyTorch takes seconds, which ``ctran --help`` spares."""
+"""Module of each public name, imported when the name is first used: so ``ctran --help`` need not wait seconds for PyTorch."""
 
 
 def __getattr__(name: str) -> Any:

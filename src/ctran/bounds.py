@@ -18,7 +18,7 @@ class Bound:
     Args:
         least, most: ends of the range.
         above, below: the end itself is outside.
-        unit: said after the range.
+        unit: follows the range in messages.
     """
 
     least: float = -math.inf
@@ -57,10 +57,10 @@ def check_bounds(options: Any, part: str) -> None:
     """Refuse values of a dataclass that are outside of their fields' bounds.
 
     Args:
-        part: of the recipe, the first half of the keys.
+        part: section of the recipe, the first half of the keys.
 
     Raises:
-        UserError: key, range and value.
+        UserError: a value is out of bounds; the message has key, range and value.
     """
     for field in dataclasses.fields(options):
         bound, value = field.metadata.get(BOUND), getattr(options, field.name)

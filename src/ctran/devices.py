@@ -14,7 +14,7 @@ def devices() -> list[str]:
 
 
 def find_device(name: "str | torch.device" = "auto") -> torch.device:
-    """The device of a name.
+    """The device with this name.
 
     Args:
         name: ``cpu``, ``cuda`` (the first), ``cuda:N`` or ``mps``; ``auto`` is the first CUDA device, else mps, else cpu.

@@ -22,7 +22,7 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete all of them in a folder that nobody else writes into now (the caller holds its lock)."""
+    """Delete all leftovers in a folder that no other process writes into (the caller holds its lock)."""
     for path in [p for p in folder.iterdir() if is_leftover(p.name)]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -39,9 +39,9 @@ def beside(path: Path) -> Path:
 def atomic(path: Path | str) -> Iterator[Path]:
     """A temporary file to write into, which takes the place of ``path`` in one step when the block ends.
 
-    It lies in the same folder (a rename across file systems is a copy) under a name of its writer alone, so any number of
-    processes may write one path: the last one wins, whole. It is on the disk before it counts. The new file has the mode and
-    the owner of the one that it replaces, or the mode that the umask gives. A symbolic link stays one: what it points to is
+    It lies in the same folder (a rename across file systems is a copy) under a unique name, so any number of
+    processes may write one path: the last one wins, whole. It is flushed to disk before it replaces ``path``. The new file has
+    the mode and owner of the one that it replaces, or the mode that the umask gives. A symbolic link stays one: its target is
     replaced. A pipe or a device is written into as it is. After an error ``path`` is as it was, and nothing is left behind.
 
     Raises:
@@ -77,7 +77,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 def atomic_folder(folder: Path | str) -> Iterator[Path]:
     """As :func:`atomic`, a whole folder: an empty one to write into, which takes the place of ``folder`` when the block ends.
 
-    Files in it get the mode that the umask gives, whatever their writer made. Where the system can exchange two folders
+    Files in it get the mode that the umask gives, whatever mode their writer set. Where the system can exchange two folders
     (Linux), readers see the old one or the new one at every moment.
     """
     target = Path(os.path.realpath(folder))
@@ -165,7 +165,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 
 def _remove_old_leftovers(target: Path) -> None:
-    """Delete what killed processes left beside a folder, a day ago or earlier (nobody writes for so long)."""
+    """Delete what killed processes left beside a folder, a day ago or earlier (no write takes so long)."""
     for path in target.parent.glob(f".{glob.escape(target.name[:40])}.*.part"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > 24 * 3600:
@@ -173,5 +173,5 @@ def _remove_old_leftovers(target: Path) -> None:
 
 
 def _is_full(error: OSError) -> bool:
-    """A write that failed does not say where."""
+    """Whether a write failed for a full or faulty disk; the error then lacks the file's name."""
     return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

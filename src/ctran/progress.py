@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar with the time left on a terminal, lines elsewhere (a log, a pipe)."""
+"""Progress of long work: a bar with the time left on a terminal, lines elsewhere (a log, a pipe)."""
 
 import sys
 import time
@@ -9,13 +9,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SECONDS = 10.0
-"""After which a line is due, however little is done."""
+"""Time after which a line is due, however little is done."""
 LEAST_SECONDS = 5.0
-"""Between two lines where tenths of the work go by faster."""
+"""Least time between two lines."""
 
 
 class Lines:
-    """A line on stderr every tenth of the work, and at least every :data:`SECONDS`; none of work that is soon done.
+    """A line on stderr every tenth of the work, and at least every :data:`SECONDS`; none for short work.
 
     Args:
         description: what is done.
@@ -26,10 +26,10 @@ class Lines:
         self.description, self.total, self.done = description, total, 0
         self._started = self._last = time.monotonic()
         self._reported = 0
-        self._first: tuple[int, float] | None = None  # what was there already says nothing of the pace
+        self._first: tuple[int, float] | None = None  # work done before does not count for the pace
 
     def advance(self, steps: int) -> None:
-        """Count steps that are done, and print a line where one is due; it is not held back in a buffer."""
+        """Count steps that are done, and print a line, unbuffered, where one is due."""
         self.done += steps
         now = time.monotonic()
         if self._first is None:

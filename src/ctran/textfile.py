@@ -16,7 +16,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""Byte order marks: the one sign of an encoding that leaves no doubt."""
+"""Byte order marks: the only unambiguous sign of an encoding."""
 SHOWN = 60
 """Characters of a wrong row that messages show."""
 
@@ -30,7 +30,7 @@ def read_text(path: Path | zipfile.Path, error: type[UserError] = UserError) -> 
 
     Raises:
         error: another encoding, or a NUL character; it names the file and the line, and how to convert it.
-        OSError: no such file, or it may not be read.
+        OSError: the file is missing or not readable.
     """
     content = path.read_bytes()
     mark, encoding = next(((m, e) for m, e in MARKS if content.startswith(m)), (b"", "utf-8"))
@@ -65,7 +65,7 @@ def parse_json(text: str, where: str, error: type[UserError] = UserError, *, dis
         text: of the value.
         where: file and row, as errors name them.
         error: class of the errors.
-        distinct: refuse an object that has a key twice, of which JSON keeps the last.
+        distinct: refuse an object with a duplicate key, of which JSON keeps the last.
 
     Raises:
         error: not JSON, nested too deeply, or a key twice.

@@ -1,4 +1,4 @@
-"""Where computed files are kept between runs, and the name of what depends on given parts."""
+"""Where cached files are kept between runs, and cache keys from the parts they depend on."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ def default_root() -> Path:
 
 
 def key_of(parts: Mapping[str, object]) -> str:
-    """Digest of what is to be kept depends on, by name."""
+    """Cache key: digest of the named parts."""
     return hashlib.sha256(text_of(parts).encode()).hexdigest()[:24]
 
 

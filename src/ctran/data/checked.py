@@ -1,4 +1,4 @@
-"""What was found out about picture files: digest and whether they decode, kept so that no command does it twice."""
+"""Cached checks of picture files: digest and whether they decode, so that no command does it twice."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ from ctran.images.reading import BrokenImageError, Truncated, open_image
 from ctran.progress import track
 
 FORMAT = 2
-"""Of the kept rows; raised whenever decoding refuses other files than before."""
+"""Version of the stored rows; raised whenever decoding refuses other files than before."""
 MANY = 500
 """Rows that are looked up or written together."""
 _decode: ContextVar[bool] = ContextVar("decode", default=True)
@@ -42,7 +42,7 @@ class Checked:
 
 @contextmanager
 def without_decoding() -> Iterator[None]:
-    """Inside, pictures that nobody decoded before are not decoded either: the files are only read for their digests."""
+    """In this context, pictures that were not decoded before are not decoded either, only read for their digests."""
     token = _decode.set(False)
     try:
         yield
@@ -51,7 +51,7 @@ def without_decoding() -> Iterator[None]:
 
 
 def digest_of(content: bytes) -> str:
-    """What files of the same bytes have in common."""
+    """Digest of a file's bytes."""
     return hashlib.sha256(content).hexdigest()[:32]
 
 
@@ -60,14 +60,14 @@ def check(
 ) -> list[Checked]:
     """Read and decode each file once, unless that was done before and the file is the same since.
 
-    A file is the same while path, size, inode and both times are (a change of the content changes the second, which no program
-    can set). What is broken is not remembered: it may become readable by another library.
+    A file counts as unchanged while its path, size, inode, mtime and ctime are (any change of content changes ctime, which no
+    program can set). Broken files are not cached: another library may be able to read them.
 
     Args:
         paths: in any order.
         decode: find out whether it can be decoded; inside :func:`without_decoding` that is never tried.
-        truncated, white: as for :func:`ctran.images.reading.open_image`. What is decoded by other options than the default
-            ones is not remembered.
+        truncated, white: as for :func:`ctran.images.reading.open_image`. What is decoded with other than the default
+            options is not cached.
     """
     decode = decode and _decode.get()
     stamps = [_stamp(path) for path in paths]
@@ -124,7 +124,7 @@ def _check(path: Path, decode: bool, truncated: Truncated, white: float | None) 
 
 
 def _stamp(path: Path) -> str | None:
-    """Changes with the file; None where there is none."""
+    """Text that changes with the file; None if it does not exist."""
     try:
         stat = path.stat()
     except (OSError, ValueError):
@@ -134,7 +134,7 @@ def _stamp(path: Path) -> str | None:
 
 @contextmanager
 def _store() -> Iterator[sqlite3.Connection]:
-    """The table of checked files, in the cache folder; made where it is missing, and again where it is damaged."""
+    """The table of checked files, in the cache folder; created where it is missing, deleted where it is damaged."""
     path = default_root() / f"checked-{FORMAT}-pillow-{PIL.__version__}.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     made = "CREATE TABLE IF NOT EXISTS checked (path BLOB PRIMARY KEY, stamp TEXT, digest TEXT, decoded INTEGER) WITHOUT ROWID"
@@ -151,7 +151,7 @@ def _store() -> Iterator[sqlite3.Connection]:
 
 
 def _recall(paths: Sequence[Path], stamps: Sequence[str | None], decode: bool) -> dict[int, Checked]:
-    """Position -> what is known of the file as it is now."""
+    """Position -> cached check of a file that has not changed since."""
     keys = {os.fsencode(paths[i].absolute()): i for i, stamp in enumerate(stamps) if stamp}
     found: dict[int, Checked] = {}
     try:
@@ -169,7 +169,7 @@ def _recall(paths: Sequence[Path], stamps: Sequence[str | None], decode: bool) -
 
 
 def _remember(rows: Sequence[tuple[bytes, str | None, str, bool]]) -> None:
-    """Keep what was found out; a cache that cannot be written costs time alone."""
+    """Store the checks; a cache that cannot be written only costs time."""
     if not rows:
         return
     try:

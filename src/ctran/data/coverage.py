@@ -1,4 +1,4 @@
-"""Which labels a mean over labels is about: which could be learned, which the data have, which of them have an AP."""
+"""Which labels a mean over labels covers: which could be learned, which the data have, which of them have an AP."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ def listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Unlearnable:
-    """Labels of which the training pictures show one kind only, so that a constant prediction of them is never wrong.
+    """Labels with at most one known value in the training pictures, so that a constant prediction is never wrong.
 
     Args:
         never_positive: no training picture is known to have them.
@@ -34,7 +34,7 @@ class Unlearnable:
         return frozenset((*self.never_positive, *self.never_negative))
 
     def without(self, names: Iterable[str]) -> "Unlearnable":
-        """The others than ``names``."""
+        """These labels except ``names``."""
         known = set(names)
         kept = (tuple(n for n in each if n not in known) for each in (self.never_positive, self.never_negative))
         return Unlearnable(*kept)
@@ -51,11 +51,11 @@ class Unlearnable:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Unlearnable":
-        """Of what :meth:`as_dict` gave."""
+        """The inverse of :meth:`as_dict`."""
         return cls(tuple(content["never_positive"]), tuple(content["never_negative"]))
 
     def warning(self, labels: int) -> str:
-        """One sentence for the start of a training, of so many labels; empty where all can be learned."""
+        """One sentence for the start of training with so many labels; empty where all can be learned."""
         parts = [f"{reason}: {listed(names)}" for reason, names in self.reasons.items()]
         if not parts:
             return ""
@@ -67,10 +67,10 @@ class Unlearnable:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the means of a report are over.
+    """Which labels the means of a report cover.
 
     Args:
-        targets: number of labels that are asked for.
+        targets: number of labels to predict (all that are not extra).
         measured: how many of them have an AP, in the first setting.
         left_out: reason -> labels that have none or do not count.
         foreign: labels of the data that the model does not have.
@@ -84,7 +84,7 @@ class Coverage:
     hints: Mapping[str, str] = field(default_factory=dict)
 
     def sentences(self) -> str:
-        """For people; empty where every label is measured and none is foreign."""
+        """Readable text; empty where every label is measured and none is foreign."""
         parts = []
         if self.measured < self.targets:
             parts.append(f"Measured on {self.measured} of {self.targets} labels.")

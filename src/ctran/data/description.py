@@ -1,7 +1,7 @@
-"""What the numbers of a table are: label frequencies, which labels appear together, how much one says of another.
+"""Statistics of a table: label frequencies, which labels appear together, how informative one is about another.
 
-Plain functions of a :class:`~ctran.data.truth.SparseTruth`: sums over its lists, and of pairs matrix products over blocks of
-pictures, so 80,000 pictures with 500 labels take seconds and little memory.
+Plain functions of a :class:`~ctran.data.truth.SparseTruth`: sums over its lists, and for pairs, matrix products over blocks
+of pictures, so 80,000 pictures with 500 labels take seconds and little memory.
 """
 
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from ctran.data.truth import SparseTruth
 from ctran.labels import LabelState
 
 DENSE = 16
-"""A table of zeros and ones is multiplied as a dense one from one 1 in so many entries on."""
+"""A 0/1 matrix is multiplied as a sparse one if fewer than one in so many entries is 1."""
 PAIRED = 2000
-"""Labels that are paired at most: three tables of so many squared take 96 MB."""
+"""Most labels that are paired: three int64 matrices of this side take 96 MB."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One split in numbers.
+    """Statistics of one split.
 
     Args:
         pictures: how many.
         mean, most: positive labels a picture.
         empty: pictures without a positive label.
-        unknown: share of the entries at which nobody looked, 0 to 1.
+        unknown: share of the entries that are not annotated, 0 to 1.
     """
 
     pictures: int
@@ -39,7 +39,7 @@ class Summary:
 
 
 def summarise(truth: SparseTruth) -> Summary:
-    """The numbers of one split."""
+    """Statistics of one split."""
     positives = truth.positives_each()
     unknown = int(truth.counts()[LabelState.UNKNOWN].sum())
     return Summary(
@@ -52,19 +52,19 @@ def summarise(truth: SparseTruth) -> Summary:
 
 
 def frequencies(truth: SparseTruth) -> Float[Tensor, " L"]:
-    """Share of pictures with each label among those in which somebody looked, 0 to 1; NaN where nobody did."""
+    """Share of positives among the pictures in which each label is annotated, 0 to 1; NaN without any."""
     _, negative, positive = truth.counts().double()
     return positive / (negative + positive)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Every two labels, over the pictures in which the truth of both is known.
+    """Counts for every pair of labels, over the pictures in which the truth of both is known.
 
     Args:
         both: pictures in which the row's and the column's label are positive; the diagonal counts one label's positives.
         given: pictures in which the row's label is positive.
-        looked: all of them.
+        looked: pictures in which the truth of both is known.
     """
 
     both: Int[Tensor, "L L"]
@@ -78,12 +78,12 @@ class Pairs:
 
     @cached_property
     def lift(self) -> Float[Tensor, "L L"]:
-        """P(column | row) / P(column); above 1 for labels that seek each other. Symmetric; NaN for one without a positive."""
+        """P(column | row) / P(column); above 1 if more often together than by chance. Symmetric; NaN without a positive."""
         return self.both.double() * self.looked / (self.given.double() * self.given.T)
 
     @cached_property
     def information(self) -> Float[Tensor, "L L"]:
-        r"""Mutual information, :math:`\sum_{xy} p(x,y) \log p(x,y) / p(x)\,p(y)`, in nats a picture; 0 where nobody looked."""
+        r"""Mutual information, :math:`\sum_{xy} p(x,y) \log p(x,y) / p(x)\,p(y)`, in nats per picture; 0 without data."""
         given, other, looked = self.given.double(), self.given.T.double(), self.looked.double()
         both = self.both.double()
         cells = (
@@ -97,13 +97,13 @@ class Pairs:
 
 
 def most_frequent(truth: SparseTruth) -> Int[Tensor, " M"]:
-    """Indices, in their order, of the labels that are worth pairing: all, or the :data:`PAIRED` positive most often."""
+    """Indices, in their order, of the labels to pair: all, or the :data:`PAIRED` positive most often."""
     often = truth.counts()[LabelState.POSITIVE].argsort(descending=True, stable=True)
     return often[:PAIRED].sort().values
 
 
 def count_pairs(truth: SparseTruth, labels: Int[Tensor, " M"] | None = None) -> Pairs:
-    """Counts of all pairs of labels, or of all pairs of some; tables of the number of labels squared."""
+    """Counts for all pairs of labels, or of the given ones; memory grows with their number squared."""
     size = truth.num_labels if labels is None else len(labels)
     both, given, looked = (torch.zeros(size, size, dtype=torch.long) for _ in range(3))
     for whole in truth.blocks():
@@ -120,22 +120,22 @@ def count_pairs(truth: SparseTruth, labels: Int[Tensor, " M"] | None = None) -> 
 
 
 def _together(ones: Float[Tensor, "B L"], others: Float[Tensor, "B L"]) -> Int[Tensor, "L L"]:
-    """Pictures in which a label of the first and a label of the second are 1; few ones are multiplied one by one."""
+    """Pictures in which a label of ``ones`` and one of ``others`` are both 1; a sparse product if ones are few."""
     few = ones.count_nonzero() * DENSE < ones.numel()
     return (torch.sparse.mm(ones.to_sparse().T, others) if few else ones.T @ others).long()
 
 
 def strongest(pairs: Pairs, *, count: int = 15, least: int = 5) -> list[tuple[int, int]]:
-    """Up to ``count`` pairs of labels that appear together more often than by chance, those first that say most of each other.
+    """Up to ``count`` pairs of labels that appear together more often than by chance, the most informative first.
 
-    The measure is mutual information: by how many nats a picture knowing one label lowers the loss on the other, which is what
-    a model gains that is told one of them. P(b | a) alone would rank whatever goes with a label that is everywhere (person),
-    lift alone two labels that met in the one picture that either has; here a rare label counts for as little as it can save,
-    and a frequent one that is as frequent without the other for nothing. Of each pair the label comes first that says more
-    surely that the other is there.
+    The measure is mutual information: by how many nats per picture knowing one label lowers the loss on the other, which is
+    what a model gains from knowing it. P(b | a) alone would favour pairs with a label that is everywhere (person), lift alone
+    two labels that share the only picture that either has. Here rare labels count for little, as they can lower the loss
+    little, and a label that is as frequent without the other counts for nothing. The first label of each pair is the one that
+    makes the other more probable.
 
     Args:
-        least: pictures that must have both labels; below, chance makes pairs of its own.
+        least: pictures that must have both labels; with fewer, pairs arise by chance.
     """
     together = (pairs.lift > 1) & (pairs.both >= least)
     gain = torch.where(together, pairs.information, 0).triu(diagonal=1)
@@ -151,7 +151,7 @@ def kindred_order(pairs: Pairs) -> Int[Tensor, " L"]:
     graph whose edges are cosines between the labels' columns.
     """
     positives = pairs.both.diagonal().double().clamp(min=1)
-    cosine = pairs.both / (positives[:, None] * positives).sqrt() + 1e-3  # so that no label is apart from the rest
+    cosine = pairs.both / (positives[:, None] * positives).sqrt() + 1e-3  # so that the graph is connected
     degree = cosine.sum(dim=1)
     vectors = torch.linalg.eigh(cosine / (degree[:, None] * degree).sqrt()).eigenvectors
     return (vectors[:, -2 if len(degree) > 1 else -1] / degree.sqrt()).argsort(stable=True)

@@ -1,4 +1,4 @@
-"""What is doubtful about tables as a whole: labels that a split lacks, annotations that an implication changes."""
+"""Warnings about tables as a whole: labels that a split lacks, annotations that an implication changes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def warn_of_tables(tables: Mapping[str, SampleTable]) -> None:
 
 
 def lacking(tables: Mapping[str, SampleTable]) -> dict[str, list[str]]:
-    """Split -> labels that are asked for and positive in none of its pictures; splits with all labels are left out."""
+    """Split -> labels to predict that are positive in none of its pictures; splits with all labels are left out."""
     found: dict[str, list[str]] = {}
     seen: dict[int, str] = {}
     for split, table in tables.items():
@@ -56,7 +56,7 @@ class Completed:
         child, parent: names.
         pictures: in which the child is present.
         completed: of them, those that do not list the parent.
-        contrary: whether an unlisted parent would be absent, and other pictures list it: the annotation may mean it so.
+        contrary: whether unlisted labels are absent and other pictures list the parent: its absence may be meant.
     """
 
     child: str
@@ -67,7 +67,7 @@ class Completed:
 
 
 def completed_by(tables: Mapping[str, SampleTable]) -> list[Completed]:
-    """Of each implication that completes annotations, how many: those that follow from others included, most first."""
+    """Each implication that adds labels, and to how many pictures, most first; with those that follow from others."""
     counts: dict[tuple[str, str], list[int]] = {}
     for table in {id(t): t for t in tables.values()}.values():
         for pair, numbers in _counts(table):

@@ -1,8 +1,8 @@
-"""Image tokens on disk: made once by a callable that is handed in, read as a memory map.
+"""Image tokens on disk: computed once by a given callable, then read as a memory map.
 
-A cache is a folder named after its key, the digest of everything that the tokens depend on, and says in ``key.json`` what that
-was, so tokens of other weights, transforms or pictures are refused also where a folder was renamed or copied. Views are written
-in chunks of pictures with a mark of how far it got, so an interrupted build goes on.
+A cache is a folder named after its key, the digest of everything that the tokens depend on. ``key.json`` lists these parts, so
+tokens of other weights, transforms or pictures are refused even if a folder was renamed or copied. Views are written in chunks
+of pictures with a record of progress, so an interrupted build can go on.
 """
 
 import json
@@ -25,15 +25,15 @@ from ctran.files import atomic, remove_leftovers, write_text
 
 CHUNK = 64
 LAYOUT = 2
-"""Of a cache folder, part of its key."""
+"""Version of the folder's layout, part of its key."""
 
 
 class StaleCacheError(UserError):
-    """A cache folder of something else than what is wanted; the message says what differs and what to do."""
+    """A cache folder with other content than expected; the message names the difference and what to do."""
 
 
 def is_finished(folder: Path, rows: int) -> bool:
-    """Whether a cache of so many rows is complete, so that it can be used without writing into its folder."""
+    """Whether a cache of ``rows`` rows is complete, so that it can be used without writing into its folder."""
     try:
         return json.loads((folder / "done.json").read_text())["rows"] == rows and (folder / "tokens.npy").exists()
     except (OSError, ValueError, KeyError, TypeError):
@@ -44,12 +44,12 @@ class FeatureCache:
     """Tokens of ``views`` random views of ``N`` pictures, float16, in one memory-mapped file.
 
     Args:
-        folder: of this cache; its name should be :func:`key_of` its dependencies.
+        folder: of this cache; its name should be :func:`key_of` of ``parts``.
         shape: ``(views, N, P, C)``.
         parts: what the tokens depend on, by name, as for :func:`key_of`; written into a new folder, compared with an old one's.
 
     Raises:
-        StaleCacheError: the folder was made of other parts, holds another shape, or does not say what it was made of.
+        StaleCacheError: the folder has other parts or another shape, is damaged, or does not list its parts.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int, int, int], parts: Mapping[str, object]) -> None:
@@ -63,7 +63,7 @@ class FeatureCache:
             self.progress_file.unlink(missing_ok=True)
             remove_leftovers(folder)
             write_text(folder / "key.json", text_of(parts))
-            with atomic(path) as part:  # whole from its first moment
+            with atomic(path) as part:  # so that the file is never incomplete
                 with part.open("wb") as file:
                     np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
                     header = file.tell()
@@ -72,7 +72,7 @@ class FeatureCache:
         self.tokens = self._opened(path)
 
     def _check_file(self, path: Path) -> None:
-        """Before it is mapped: a mapping makes a file as long as its header says, with zeros."""
+        """Check before mapping: a mapping extends a cut file to the size in its header, with zeros."""
         try:
             with path.open("rb") as file:
                 version = np.lib.format.read_magic(file)
@@ -89,12 +89,12 @@ class FeatureCache:
             raise StaleCacheError(f"{path} is damaged: it has {size:,} bytes, expected {wanted:,}; {self._advice}")
 
     def _opened(self, path: Path) -> np.memmap:
-        """Read-only where all tokens are there, after a check of their checksums."""
+        """The memory map; read-only, and its checksums verified, if all tokens are there."""
         if self.done < self.shape[0] * self.shape[1]:
             return np.lib.format.open_memmap(path, mode="r+")
         kept = self._progress().get("file")
-        if kept is None:  # of a release without checksums
-            with suppress(OSError):  # a shared folder that is not ours
+        if kept is None:  # written by a release without checksums
+            with suppress(OSError):  # a shared folder without write permission
                 self._mark_finished(path)
         elif wrong := differs(path, kept):
             raise StaleCacheError(f"{path} is damaged: {wrong}; {self._advice}")
@@ -124,7 +124,7 @@ class FeatureCache:
 
     @property
     def done(self) -> int:
-        """Rows (view by view) already written; 0, with a warning, where the mark is damaged."""
+        """Rows (view by view) already written; 0, with a warning, where the record is damaged."""
         if not self.progress_file.exists():
             return 0
         try:
@@ -139,7 +139,7 @@ class FeatureCache:
     def build(
         self, make: Callable[[int, list[int]], Float[Tensor, "B P C"]], step: Callable[[int], None] = lambda rows: None
     ) -> "FeatureCache":
-        """Fill what is missing.
+        """Compute the missing tokens.
 
         Args:
             make: ``(view, picture numbers) -> tokens``; must not depend on which pictures share a call.
@@ -168,7 +168,7 @@ class FeatureCache:
 
 
 def _differing(held: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> Iterator[str]:
-    """``name (there: value, wanted: value)`` of each part that differs, those within ``transform`` one by one."""
+    """``name (there: value, wanted: value)`` of each part that differs, nested parts one by one."""
     for name in dict.fromkeys((*wanted, *held)):
         there, here = held.get(name), wanted.get(name)
         if isinstance(there, dict) and isinstance(here, dict):

@@ -1,4 +1,4 @@
-"""Checksums of the blocks of a finished feature cache, so that a file that was damaged or cut trains no other model."""
+"""Checksums of the blocks of a finished feature cache, so that no model is trained on a damaged or cut file."""
 
 import os
 import zlib
@@ -16,7 +16,7 @@ def checksums(path: Path) -> dict[str, object]:
 
 
 def differs(path: Path, kept: Mapping[str, Any]) -> str:
-    """What is wrong with ``path`` by what :func:`checksums` gave before; an empty string where nothing is."""
+    """How ``path`` differs from earlier :func:`checksums`; an empty string where it does not."""
     size, block, sums = kept["size"], kept["block"], kept["crc32"]
     if path.stat().st_size != size or len(sums) != -(-size // block):
         return f"it has {path.stat().st_size:,} bytes, expected {size:,}"
@@ -33,13 +33,13 @@ def _blocks(path: Path, block: int) -> Iterator[int]:
 
 
 def reserve(path: Path, size: int, name: Path) -> None:
-    """Take all bytes of a file from the disk at once: a full disk under a memory map ends a process without a message.
+    """Allocate all bytes of a file at once: a full disk under a memory map kills the process without a message.
 
     Args:
         name: of the file in errors.
 
     Raises:
-        OSError: no room; the message has the file, the bytes needed and the free ones.
+        OSError: the disk is full; the message has the file, the bytes needed and the free ones.
     """
     with path.open("r+b") as file:
         try:

@@ -16,7 +16,7 @@ def by_hash(ids: Sequence[str]) -> list[int]:
 
 
 def hold_out(ids: Sequence[str], count: int) -> tuple[list[int], list[int]]:
-    """Positions of the training pictures, and of ``count`` held out for validation: those whose ids have the least hashes.
+    """Positions of the training pictures, and of ``count`` held out for validation: those whose ids have the smallest hashes.
 
     Both lists keep the order of ``ids``.
 

@@ -10,7 +10,7 @@ from ctran.errors import UserError
 
 
 class ImpliedError(UserError):
-    """A child is present and its parent said to be absent: the picture's row, both labels, how many pictures break this one."""
+    """A child is present and its parent annotated as absent: the picture's row, both labels, number of pictures with this."""
 
     def __init__(self, row: int, child: int, parent: int, rows: int) -> None:
         super().__init__(f"row {row}: label {child} implies {parent}")
@@ -18,7 +18,7 @@ class ImpliedError(UserError):
 
 
 def completed(positives: Lists, negatives: Lists, implied: Int[np.ndarray, "I 2"], num_labels: int) -> tuple[Lists, Lists]:
-    """Both lists with all that follows: parents of what is present, children of what is said to be absent.
+    """Both lists with all implied labels: ancestors of present labels, descendants of absent ones.
 
     Args:
         implied: pairs (child, ancestor), closed (:attr:`ctran.labels.LabelSpace.implied`).
@@ -43,7 +43,7 @@ def completed(positives: Lists, negatives: Lists, implied: Int[np.ndarray, "I 2"
 
 
 def _rows(keys: Int[np.ndarray, " K"], num_labels: int) -> Callable[[int], Int[np.ndarray, "..."]]:
-    """Rows of the entries of one label, found without looking at those of the others."""
+    """Rows of the entries of one label, found without searching those of the others."""
     rows, labels = np.divmod(keys, num_labels)
     order = np.argsort(labels, kind="stable")
     rows, labels = rows[order], labels[order]

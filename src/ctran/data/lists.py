@@ -31,14 +31,14 @@ class Lists:
 
     @classmethod
     def from_arrow(cls, column: pa.ChunkedArray, num_labels: int) -> "Lists":
-        """Lists of a column of a table. Where they are sorted and distinct already, their memory is the table's.
+        """Lists of a table's column; not copied if they are in one chunk, sorted and distinct.
 
         Raises:
             LabelRangeError: an index is not one of ``num_labels``.
             ValueError: a list, or an index in one, is null.
         """
         column = column.cast(pa.list_(pa.int32()))
-        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies also a single chunk
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies even a single chunk
         offsets = array.offsets.to_numpy()
         values = array.values.slice(offsets[0], offsets[-1] - offsets[0])
         if array.null_count or values.null_count:

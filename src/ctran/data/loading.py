@@ -23,11 +23,11 @@ class Batch:
     """What a training or evaluation step gets.
 
     Args:
-        inputs: square pictures as bytes, which are a quarter of what the backbone takes; or images that are normalised already;
-            or image tokens where they are cached (three axes).
+        inputs: square pictures as ``uint8``, a quarter of the bytes of what the backbone takes; or normalised images; or cached
+            image tokens (three axes).
         truth: :class:`~ctran.labels.LabelState` codes.
         index: row of each picture in its table.
-        preprocessing: of bytes.
+        preprocessing: normalises ``uint8`` inputs; None for others.
     """
 
     inputs: UInt8[Tensor, "B S S 3"] | Float[Tensor, "B 3 S S"] | Float[Tensor, "B P C"]
@@ -41,7 +41,7 @@ class Batch:
 
     @property
     def images(self) -> Float[Tensor, "B 3 S S"]:
-        """What the backbone takes: bytes are normalised only here, on the device that they were moved to."""
+        """Input of the backbone: ``uint8`` is normalised only here, on the device that it was moved to."""
         return self.inputs if self.preprocessing is None else self.preprocessing.normalise(self.inputs)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
@@ -55,11 +55,11 @@ class Batch:
 
 
 class PictureSet(Dataset[Batch]):
-    """Pictures of a table through a transform, a whole batch a call.
+    """Transformed pictures of a table, a whole batch per call.
 
     Args:
         augment: picture -> square picture, random; None is the test transform.
-        seed: with the epoch and the row, of the augmentation: the same picture looks the same whoever loads it.
+        seed: with epoch and row, of the augmentation, so that it does not depend on the worker.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class PictureSet(Dataset[Batch]):
         return other
 
     def image(self, index: int, view: int) -> Float[Tensor, "3 H W"]:
-        """One picture as a tensor, in one of its endless random views."""
+        """One picture as a normalised tensor, in random view number ``view``."""
         return self.preprocessing.normalise(self.square(index, view))
 
     def square(self, index: int, view: int) -> UInt8[Tensor, "S S 3"]:
@@ -95,7 +95,7 @@ class PictureSet(Dataset[Batch]):
             return as_pixels(self.augment(self.table.picture(index)))
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        squares = default_collate([self.square(i, int(self.epoch)) for i in indices])  # a worker's go into shared memory
+        squares = default_collate([self.square(i, int(self.epoch)) for i in indices])  # in a worker, into shared memory
         return Batch(squares, self.truth.rows(indices).long(), torch.tensor(indices), self.preprocessing)
 
 
@@ -125,7 +125,7 @@ class TokenSet(Dataset[Batch]):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within, the CPU's generator starts from ``seed``; afterwards it goes on where it was.
+    """Seed torch's CPU generator within the block; afterwards its state is restored.
 
     Generators of GPUs, which draw dropout, are not touched: ``torch.manual_seed`` would seed them too.
     """
@@ -144,10 +144,10 @@ def seed_of(*parts: int) -> int:
 
 
 class EpochOrder(torch.utils.data.Sampler[int]):
-    """A new order every epoch (without ``shuffle`` always the table's).
+    """A new order every epoch (without ``shuffle``, always the table's order).
 
-    It follows from the seed and the epoch alone, so that a resumed run repeats what an unbroken one does. With ``world``
-    processes each takes every ``world``-th picture; the first few are given twice so that all get as many.
+    It follows from the seed and the epoch alone, so that a resumed run repeats an uninterrupted one. Each of ``world``
+    processes takes every ``world``-th picture; the first few are repeated so that all get equally many.
     """
 
     def __init__(self, size: int, seed: int, rank: int = 0, world: int = 1, *, shuffle: bool = True) -> None:

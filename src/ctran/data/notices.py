@@ -1,4 +1,4 @@
-"""What readers say about the data: lines on stderr, kept with cached tables so that they are printed again with them."""
+"""Notices of readers about the data: lines on stderr, stored with cached tables and printed again with them."""
 
 import os
 import sys
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 
 said: ContextVar[list[str] | None] = ContextVar("said", default=None)
-"""Takes all lines, where a reader keeps them with its tables."""
+"""Collects all lines where a reader stores them with its tables."""
 SHOWN = 5
 """Names that a message shows of a long list."""
 
 
 def say(message: str) -> None:
-    """A line on stderr about the data that are being read; the first process of a training alone prints it."""
+    """Print a line about the data on stderr; in training, only the first process prints it."""
     message = message.encode(errors="backslashreplace").decode()  # names that are not UTF-8
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(message, file=sys.stderr)
@@ -21,7 +21,7 @@ def say(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """:func:`say` of something doubtful."""
+    """:func:`say` a warning."""
     say(f"warning: {message}")
 
 

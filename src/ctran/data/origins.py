@@ -35,7 +35,7 @@ class Origin:
 
 
 def require(path: Path, name: str, origin: Origin) -> Path:
-    """``path`` itself; DataError that says what was looked for and where data set ``name`` comes from if it is not there."""
+    """``path`` itself; if it does not exist, DataError with the path and where to get data set ``name``."""
     if not path.exists():
         raise DataError(f"{name}: {path} not found.\n{origin}")
     return path
@@ -68,7 +68,7 @@ def check_counts(found: Mapping[str, int], known: Mapping[str, int], name: str, 
     """Compare what was read with what the data set is known to hold.
 
     Raises:
-        DataError: they differ and ``check`` is set; otherwise a line on stderr says so.
+        DataError: they differ and ``check`` is set; otherwise a warning is printed on stderr.
     """
     wrong = [f"{key}: expected {n:,}, found {found.get(key, 0):,}" for key, n in known.items() if found.get(key, 0) != n]
     if not wrong:

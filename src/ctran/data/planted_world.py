@@ -1,4 +1,4 @@
-"""The probability model behind the planted world: known couplings, so every answer follows by enumeration."""
+"""The probability model behind the planted world: known couplings, so every probability follows by enumeration."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ctran.errors import UserError
 from ctran.labels import LabelState
 
 IMPOSSIBLE = -1e4
-"""Log-probability of what cannot be; finite, so that 0 * IMPOSSIBLE is 0, and far below any log-odds."""
+"""Log-probability of the impossible; finite, so that 0 * IMPOSSIBLE is 0, and far below any log-odds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class World:
         P(d \mid y) = \prod_i \big(q_i y_i\big)^{d_i} \big(1 - q_i y_i\big)^{1 - d_i}.
 
     Symbols: ``y`` labels, ``d`` what is drawn. An absent object is never drawn, a present one with probability ``q_i``; a
-    label with ``q_i = 0`` (the scene type) is never seen. Shapes: ``N`` pictures, ``L`` labels, ``S = 2^L`` states.
+    label with ``q_i = 0`` (the scene type) is never drawn. Shapes: ``N`` pictures, ``L`` labels, ``S = 2^L`` states.
 
     Args:
         field: ``h``, how common each label is by itself.
@@ -65,7 +65,7 @@ class World:
         return self.all_states[np.searchsorted(edges[:-1], uniform, side="right")] > 0
 
     def posterior(self, drawn: Bool[np.ndarray, "N L"], states: Int[np.ndarray, "N L"]) -> Float[np.ndarray, "N L"]:
-        r"""The exact answer,
+        r"""The exact posterior,
 
         .. math:: P(y_i = 1 \mid d, k) = \sum_{y : y_i = 1,\, y \sim k} P(y) P(d \mid y) \Big/ \sum_{y \sim k} P(y) P(d \mid y),
 
@@ -92,9 +92,9 @@ def _softmax(x: Float[np.ndarray, "*B S"]) -> Float[np.ndarray, "*B S"]:
 
 
 def kl(p: Float[np.ndarray, "*S"], q: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
-    r"""Kullback-Leibler divergence of two coins in nats, :math:`p \ln (p / q) + (1 - p) \ln ((1 - p) / (1 - q))`.
+    r"""KL divergence of two Bernoulli distributions in nats, :math:`p \ln (p / q) + (1 - p) \ln ((1 - p) / (1 - q))`.
 
-    ``q`` is kept ``1e-9`` away from 0 and 1, further than float32 logits go.
+    ``q`` is clipped to stay ``1e-9`` away from 0 and 1.
     """
     q = np.clip(q, 1e-9, 1 - 1e-9)
     p = np.clip(p, 1e-12, 1 - 1e-12)  # p ln p is 0 at p = 0

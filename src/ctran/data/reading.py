@@ -1,4 +1,4 @@
-"""How the pictures of a source are read, whatever the source: the same options, applied in one place."""
+"""How pictures are read: the same options for all sources, applied in one place."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +19,10 @@ class Reading:
     """Options of every source whose pictures are files.
 
     Args:
-        skip_broken: leave out pictures that cannot be read; the run folder lists them. Each picture is then decoded once before
-            anything else, which is remembered.
-        truncated: what happens to a file that ends early. ``refuse``: it is broken. ``read``: what is there is read, as the
-            released C-Tran code does (grey or black where nothing is).
+        skip_broken: leave out pictures that cannot be read; the run folder lists them. Each picture is then decoded once at the
+            start; the result is cached.
+        truncated: what happens to a file that ends early. ``refuse``: it is broken. ``read``: the part that is there is read,
+            as the released C-Tran code does (the rest is grey or black).
         white: the value that is white in grey or colours of more than 8 bits, such as 4095 for 12 bits stored in 16; without it
             what the file states, else the greatest value of its type.
     """
@@ -39,11 +39,11 @@ class Reading:
 
 
 OPTIONS = frozenset(Reading.__dataclass_fields__)
-"""Names of the options, which do not change what a source's annotation says."""
+"""Names of these options, which do not change a source's annotations."""
 
 
 def apply(tables: Mapping[str, SampleTable], config: Any) -> dict[str, SampleTable]:
-    """Tables that read pictures as a source's options say; with ``skip_broken`` less those that cannot be read.
+    """Tables that read pictures by a source's options; with ``skip_broken``, without those that cannot be read.
 
     A table under two names (``select_on: test``) stays one.
 
@@ -61,7 +61,7 @@ def apply(tables: Mapping[str, SampleTable], config: Any) -> dict[str, SampleTab
 
 
 def _usable(table: SampleTable, split: str) -> SampleTable:
-    """A table less the pictures that cannot be read, which it lists."""
+    """A table without the pictures that cannot be read; ``broken`` lists them."""
     broken = {i: reason for i, reason in enumerate(_reasons(table)) if reason}
     if not broken:
         return table

@@ -1,4 +1,4 @@
-"""Which pictures train, validate and test, and which are the same."""
+"""Train, val and test splits by content, and warnings about duplicates."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ TEST, VAL = 0.2, 0.1
 
 
 def by_content(digests: Sequence[str]) -> list[str]:
-    """70 / 10 / 20 % by the content of the files: pictures of the same bytes are on one side, whatever they are called.
+    """70 / 10 / 20 % by the content of the files: files of the same bytes are in one split, whatever their names.
 
-    So a picture's split is the same on every machine, under every name, and stays when others are added; only where that leaves
-    a split empty (few pictures) is it the rank of the hash that counts.
+    So a picture's split is the same on every machine and does not change when others are added. Only where that leaves a split
+    empty (few pictures), the split follows the rank of the hash.
 
     Args:
         digests: of each picture's file.
@@ -35,7 +35,7 @@ def by_content(digests: Sequence[str]) -> list[str]:
 
 
 def _place(digest: str) -> float:
-    """0 to 1, by a hash of the digest: the digest itself also orders other things."""
+    """0 to 1, by a hash of the digest, as the digest itself is also used for order elsewhere."""
     return int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "big") / 2**64
 
 
@@ -46,7 +46,7 @@ def warn_of_same(
 
     Args:
         names, digests, labels, splits: of each picture; labels are compared.
-        unknown: the digest of files that cannot be read, which say nothing of each other.
+        unknown: the digest of files that cannot be read, which are not compared.
     """
     first: dict[str, int] = {}
     again = [(first.setdefault(digest, i), i) for i, digest in enumerate(digests) if digest != unknown]

@@ -1,4 +1,4 @@
-"""The one sample table: image, id, positives, negatives, in a Hugging Face data set."""
+"""The sample table of all sources: image, id, positives, negatives, in a Hugging Face data set."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ from ctran.labels import LabelSpace, LabelState
 FEW = 256
 """Pictures whose files are in memory at once while they are read for the digest."""
 END = 64 * 1024
-"""Bytes at each end of a picture's file that tell it from another of the same size."""
+"""Bytes at each end of a picture's file that distinguish it from others of its size."""
 
 
 HINT = (
@@ -57,14 +57,14 @@ class SampleTable:
         rows: columns ``image`` (bytes or path, not decoded), ``id`` (string, distinct), ``positives`` and ``negatives``
             (label indices).
         labels: names behind the indices.
-        absent: what a label means that is in neither list: ``NEGATIVE`` (the annotation is complete) or ``UNKNOWN`` (nobody
-            looked).
+        absent: state of a label that is in neither list: ``NEGATIVE`` (the annotation is complete) or ``UNKNOWN`` (not
+            annotated).
         broken: pictures that were left out.
         truncated: what happens to a file that ends early; see :func:`ctran.images.reading.open_image`.
-        white: the value that is white in deep pictures; None takes what the file states.
+        white: the value that is white in pictures of more than 8 bits; None takes what the file states.
 
     Raises:
-        DataError: no picture, or ids twice.
+        DataError: no picture, or duplicate ids.
     """
 
     rows: Dataset
@@ -83,10 +83,10 @@ class SampleTable:
             raise DataError(f"picture ids must be distinct, got {twice!r} twice")
 
     def check_learnable(self) -> "SampleTable":
-        """Refuse a table from which no label can be learned, because each is known to be present alone, or absent alone.
+        """Refuse a table from which no label can be learned, as none has both known positives and known negatives.
 
         Raises:
-            DataError: with what to do.
+            DataError: no label can be learned; the message has what to do.
         """
         unlearnable, targets = self.unlearnable, self.labels.targets
         _, negative, positive = self.truth.counts()[:, targets]
@@ -131,10 +131,10 @@ class SampleTable:
 
     @cached_property
     def listed(self) -> tuple[Lists, Lists]:
-        """Labels that the rows list as positive and as negative, before anything follows from them.
+        """Labels that the rows list as positive and as negative, before groups and implications apply.
 
         Raises:
-            DataError: the lists hold an index that is no label's; it names the picture.
+            DataError: an index in the lists is out of range; it names the picture.
         """
         try:
             columns = (self._column(name) for name in ("positives", "negatives"))
@@ -150,13 +150,13 @@ class SampleTable:
     def truth(self) -> SparseTruth:
         """What is known of each label of each picture.
 
-        Where one label of an exclusive group is positive its others are negative, and where a label is positive so is all that
-        it implies, also where nobody said so.
+        Where one label of an exclusive group is positive, the others are negative, and where a label is positive, so is all
+        that it implies, annotated or not.
 
         Raises:
-            DataError: several labels of an exclusive group are positive, or all are negative; it names picture and group. A
-                label is positive and one that it implies is said to be negative; it names picture and labels. Or the lists hold
-                an index that is no label's; it names the picture.
+            DataError: several labels of an exclusive group are positive, or all are negative; a label is positive and one
+                that it implies is annotated as negative; or an index in the lists is out of range. The message names the
+                picture, and the group or the labels.
         """
         yes, no = self.listed
         absent = np.full(len(self.labels), int(self.absent), dtype=np.int8)
@@ -165,7 +165,7 @@ class SampleTable:
 
     @contextmanager
     def _named(self, labels: LabelSpace) -> Iterator[None]:
-        """Say which picture breaks which exclusive group or implication."""
+        """Name in errors the picture and the exclusive group or implication that it violates."""
         try:
             yield
         except ExclusiveError as error:
@@ -189,7 +189,7 @@ class SampleTable:
             return open_image(source, name=name, truncated=self.truncated, white=self.white)
 
     def pixels(self, index: int) -> UInt8[Tensor, "H W 3"]:
-        """:meth:`picture` as numbers, which are read faster."""
+        """:meth:`picture` as a tensor, which is faster."""
         source, name = self._source(index)
         with _hinted():
             return open_pixels(source, name=name, truncated=self.truncated, white=self.white)
@@ -200,7 +200,7 @@ class SampleTable:
         return source if isinstance(source, bytes) else Path(source).read_bytes()
 
     def _source(self, index: int) -> tuple[bytes | str, str]:
-        """Where a picture is, and what errors call it."""
+        """Bytes or path of a picture, and its name in errors."""
         cell = self.rows[index]["image"]
         where = "" if cell["path"] is None else f" ({cell['path']})"
         return cell["bytes"] if cell["bytes"] is not None else cell["path"], f"picture {self.ids[index]!r}{where}"
@@ -213,7 +213,7 @@ class SampleTable:
         """:attr:`truth` in another label space: labels that this table does not have are ``UNKNOWN``.
 
         Raises:
-            DataError: as :attr:`truth` does, of the groups of ``labels``.
+            DataError: as :attr:`truth`, for the groups and implications of ``labels``.
         """
         if replace(labels, extra=()) == replace(self.labels, extra=()):
             return self.truth
@@ -224,7 +224,7 @@ class SampleTable:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of ids and pictures (of a file what :func:`_stamp` gives), part of the feature cache's key."""
+        """Digest of ids and pictures (:func:`_stamp` of a file), part of the feature cache's key."""
         digest = hashlib.sha256()
         if (self.truncated, self.white) != ("refuse", None):
             digest.update(f"{self.truncated} {self.white}\0".encode())
@@ -241,9 +241,9 @@ class SampleTable:
 
 
 def _stamp(path: Path) -> bytes:
-    """Of a file: size, times of its content and of its entry, and its two ends.
+    """Size, mtime and ctime of a file, and a hash of its two ends.
 
-    A copy may keep size and time of its content; the time of its entry cannot be set.
+    A copy may keep size and mtime; ctime cannot be set.
     """
     stat = path.stat()
     with path.open("rb") as file:

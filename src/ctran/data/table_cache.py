@@ -1,4 +1,4 @@
-"""Tables of published data sets on disk: made once, read again while options and files are the same."""
+"""Tables of published data sets on disk: built once, reused while options and files are the same."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.version import __version__
 
 FORMAT = 2
-"""Of the tables on disk; raised whenever a reader changes what it makes of the same files."""
+"""Version of the tables on disk; raised whenever a reader makes other tables of the same files."""
 
 
 def cached(
@@ -41,11 +41,11 @@ def cached(
         config: the source's ``Config``.
         inputs: what ``make`` reads; all exist.
         make: reads, checks and builds.
-        same: from the tables, other options and inputs that give the same tables, so they are found by those too.
+        same: from the tables, other options and inputs that give the same tables, which are stored for those too.
     """
     said.set([])
     folder = _folder(name, config, inputs)
-    with _lock(folder):  # of several processes one builds
+    with _lock(folder):  # only one of several processes builds
         if not folder.is_dir():
             tables = make()
             _store(tables, folder)

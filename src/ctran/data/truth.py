@@ -1,4 +1,4 @@
-"""What is known of the labels of many pictures, kept as lists of what was said.
+"""What is known of the labels of many pictures, stored as lists of positives and negatives.
 
 Memory grows with the annotations, not with pictures times labels: 100,000 pictures with ten of 20,000 labels each take 4.8 MB
 instead of 2 GB. Codes are made dense for the pictures of one batch.
@@ -29,13 +29,12 @@ MOST_ROWS = 16_384
 class SparseTruth:
     """Truth of ``N`` pictures and ``L`` labels, one :class:`~ctran.labels.LabelState` code an entry.
 
-    An entry is ``POSITIVE`` or ``NEGATIVE`` where the lists (a label in both is positive) and the implications say so,
-    otherwise what its absence means; and where one label of an exclusive group is positive, those of the
-    others that are then unknown are negative.
+    An entry is ``POSITIVE`` or ``NEGATIVE`` by the lists (a label in both is positive) and the implications, otherwise it is
+    the label's state in ``absent``. Where one label of an exclusive group is positive, the group's unknown ones are negative.
 
     Args:
         positives, negatives: of each picture.
-        absent: int8, for each label what it means to be in neither list, ``NEGATIVE`` or ``UNKNOWN``.
+        absent: int8, the state of each label where it is in neither list, ``NEGATIVE`` or ``UNKNOWN``.
         exclusive: indices of the labels of each exclusive group; no label is in two.
         implied: pairs (child, ancestor), closed.
 
@@ -50,14 +49,14 @@ class SparseTruth:
     exclusive: Sequence[Int[Tensor, "..."]] = ()
     implied: Int[Tensor, "I 2"] | None = None
     _open: list[Int[np.ndarray, "..."]] = field(init=False, repr=False)
-    """Groups of which something follows: with labels whose absence does not make them negative."""
+    """Groups that can make labels negative: those with labels that are otherwise unknown."""
 
     def __post_init__(self) -> None:
         if self.implied is not None:
             yes, no = completed(self.positives, self.negatives, self.implied.numpy(), self.num_labels)
             object.__setattr__(self, "positives", yes)
             object.__setattr__(self, "negatives", no)
-        told = (self.absent == LabelState.UNKNOWN)[self.negatives.labels]  # elsewhere a negative says nothing new
+        told = (self.absent == LabelState.UNKNOWN)[self.negatives.labels]  # elsewhere negatives are redundant
         keys = self.negatives.keys(self.num_labels)[told]
         keys = keys[~among(keys, self.positives.keys(self.num_labels))]
         if len(keys) < len(told):
@@ -80,7 +79,7 @@ class SparseTruth:
         parts = [array for lists in (self.positives, self.negatives) for array in (lists.offsets, lists.labels)]
         return sum(array.nbytes for array in (*parts, self.absent))
 
-    # ------------------------------------------------------------------ looking
+    # -------------------------------------------------------------- dense codes
 
     def rows(self, indices: Sequence[int] | Int[np.ndarray, " B"] | Int[Tensor, " B"]) -> Int[Tensor, "B L"]:
         """Dense int8 codes of some pictures, in this order."""
@@ -149,7 +148,7 @@ class SparseTruth:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of all that is said; equal only if all codes are."""
+        """Digest of the content; equal only if all codes are."""
         digest = hashlib.sha256(f"{len(self)} {self.num_labels} {[m.tolist() for m in self._open]}".encode())
         digest.update(self.absent.tobytes())
         for lists in (self.positives, self.negatives):
@@ -196,11 +195,11 @@ class SparseTruth:
     ) -> "SparseTruth":
         """The same pictures over other labels.
 
-        What follows from a group of this truth is kept; where the other labels hold that group as a whole in one of theirs it
-        costs nothing, else it becomes a list of negatives.
+        Negatives that follow from a group of this truth are kept: they are listed, unless a group of the other labels contains
+        the whole group.
 
         Args:
-            columns: for each of the other labels its index here, -1 where this truth knows nothing of it. None twice.
+            columns: for each of the other labels its index here, -1 where this truth does not have it. No duplicates.
             exclusive: groups of the other labels.
             implied: implications of the other labels.
 
@@ -239,6 +238,6 @@ def _pairs(lists: Lists, group: Int[np.ndarray, " L"], size: int) -> Int[np.ndar
 
 
 def _moved(lists: Lists, to: Int[np.ndarray, " L"], num_labels: int) -> Int[np.ndarray, " K"]:
-    """Sorted keys of the entries whose label has a place among the other labels."""
+    """Sorted keys, in the other label space, of the entries whose label is in it."""
     place = to[lists.labels]
     return np.sort((lists.rows * num_labels + place)[place >= 0])

@@ -1,7 +1,7 @@
 """Picture files without their metadata: a decoder gets what the pixels depend on, and nothing else.
 
-Decoders read more than pixels: resolutions, colour profiles, comments, EXIF. Whatever of that is damaged or of an unexpected
-type would cost the picture, so it is taken out before. Files of formats that are not named here go to the decoder as they are.
+Decoders read more than pixels: resolutions, colour profiles, comments, EXIF. Any of it that is damaged or of an unexpected type
+could make the picture unreadable, so it is removed first. Files of formats that are not named here are decoded as they are.
 """
 
 import re
@@ -35,10 +35,10 @@ class Container:
     """A file for a decoder.
 
     Args:
-        content: with its pixels alone.
-        orientation: EXIF's, 1 to 8; None where only the decoder can say.
+        content: the file without metadata.
+        orientation: EXIF's, 1 to 8; None where only the decoder can read it.
         directory: of a TIFF file, with all its tags.
-        chunks: of a PNG file, those before the pixels that say what the values mean.
+        chunks: of a PNG file, those that define what the values mean.
     """
 
     content: bytes
@@ -61,7 +61,7 @@ def unwrap(content: bytes) -> Container:
 
 
 def _jpeg(content: bytes) -> Container:
-    """Segments before the first scan, but application data and comments: JFIF and Adobe's name the colours, so they stay."""
+    """Remove application data and comments, except JFIF and Adobe segments, which define the colour space."""
     kept, exif, xmp, end = [b"\xff\xd8"], b"", b"", 2
     for marker, start, end in _segments(content):
         payload = content[start + 4 : end]
@@ -76,7 +76,7 @@ def _jpeg(content: bytes) -> Container:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of each whole segment before the first scan; whatever stands between them is passed."""
+    """Marker, start and end of each whole segment before the first scan; whatever is between them is skipped."""
     at = 2
     while (at := content.find(b"\xff", at)) >= 0 and at + 4 <= len(content):
         marker = content[at + 1]
@@ -110,7 +110,7 @@ def _names_colours(marker: int, payload: bytes) -> bool:
 
 
 def _png(content: bytes) -> Container:
-    """Chunks that pixels need; of an animation, the picture for those that show no animation."""
+    """Keep only the chunks that pixels need; of an animation, its default image."""
     kept, exif, xmp, facts, end = [PNG], b"", b"", dict[bytes, bytes](), len(PNG)
     for name, start, end in _chunks(content):
         payload = content[start + 8 : end - 4]
@@ -158,7 +158,7 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _tiff(content: bytes, directory: Directory) -> Container:
-    """The first picture: its directory, less what is not about pixels, is written again behind the file."""
+    """The first picture: a copy of its directory with only the tags about pixels is appended to the file."""
     needed = PIXELS_OF_TIFF | (PIXELS_OF_YCBCR if directory.number(PHOTOMETRIC, 0) == YCBCR else set[int]())
     entries = [entry for entry in directory.entries if directory.tag(entry) in needed]
     count, offset = ("Q", "Q") if directory.big else ("H", "I")

@@ -1,7 +1,7 @@
-"""Directories of numbered tags, as TIFF files and EXIF blocks hold them, read without trust in any entry.
+"""Directories of numbered tags, as TIFF files and EXIF blocks hold them, read defensively.
 
-Of a picture's metadata only the orientation is read, one entry by itself: an entry that cannot be read says nothing, and
-costs neither the picture nor the other entries.
+Of a picture's metadata only the orientation is read. An entry that cannot be read is ignored; the picture and the other
+entries are still read.
 """
 
 import re
@@ -28,7 +28,7 @@ class Directory:
 
     Args:
         data: from the byte order mark on.
-        order: of bytes, as :mod:`struct` calls it.
+        order: of bytes, as a character of :mod:`struct`.
         big: BigTIFF, with offsets of 64 bits.
         entries: as they stand in ``data``, 12 bytes each (20 in BigTIFF).
     """
@@ -40,7 +40,7 @@ class Directory:
 
     @classmethod
     def read(cls, data: bytes) -> "Directory | None":
-        """None where there is no directory; entries up to where the data end."""
+        """The directory, or None where there is none; entries beyond the end of the data are left out."""
         order = {b"II": "<", b"MM": ">"}.get(data[:2])
         if order is None:
             return None
@@ -63,7 +63,7 @@ class Directory:
         return any(self.tag(entry) == tag for entry in self.entries)
 
     def each(self, tag: int) -> Iterator[tuple[float, ...]]:
-        """The numbers of each entry of a tag, whatever their type, at most :data:`MOST`; not of those that cannot be read."""
+        """The numbers of each readable entry of a tag, of any type, at most :data:`MOST`."""
         for entry in self.entries:
             if self.tag(entry) != tag:
                 continue

@@ -56,7 +56,7 @@ OTHERS = (
     (0, b"<!doctype", "a web page; was the download refused?"),
     (0, b"<html", "a web page; was the download refused?"),
 )
-"""Place in the file, bytes there, and what such a file is."""
+"""Offset in the file, bytes there, and what the file then is."""
 
 
 @cache
@@ -78,7 +78,7 @@ def formats() -> tuple[str, ...]:
 
 @cache
 def endings() -> frozenset[str]:
-    """Endings of the names of such files, in small letters, with the dot."""
+    """Endings of file names of these formats, in lower case, with the dot."""
     readable = {*formats(), "MPO"}  # which Pillow opens as JPEG
     return frozenset(ending for ending, form in Image.EXTENSION.items() if form in readable)
 
@@ -98,7 +98,7 @@ def _tiff(directory: Directory) -> str:
 
 
 def describe(content: bytes) -> str:
-    """What a file is that cannot be read, and what to do: to follow the file's name and a colon."""
+    """What an unreadable file is and what to do; messages put it after the file's name and a colon."""
     if not content:
         return "not a picture, the file is empty"
     start = content[:16].lstrip().lower()

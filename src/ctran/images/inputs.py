@@ -19,13 +19,13 @@ class Readable(Protocol):
     """An open file."""
 
     def read(self, size: int = ..., /) -> Any:
-        """Its content from where it stands."""
+        """Its content from the current position."""
 
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Image.Image | np.ndarray | Tensor
 """A path; the bytes of a picture's file, or that file opened in binary mode (read from its start); a Pillow image; an array of
-``uint8``, 0 to 255, of shape H x W x 3 (RGB), H x W x 4 (with alpha) or H x W (grey); such a tensor, or one of shape 3 x H x W,
-4 x H x W or 1 x H x W, as torchvision has them."""
+``uint8``, 0 to 255, of shape H x W x 3 (RGB), H x W x 4 (with alpha) or H x W (grey); or a tensor like that, or of shape
+3 x H x W, 4 x H x W or 1 x H x W, as torchvision has them."""
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/?/|data:", re.IGNORECASE)
 
@@ -39,7 +39,7 @@ class SourceError(UserError):
 
 
 def label_of(source: object, name: str | None) -> str:
-    """What errors call a picture."""
+    """A picture's name in errors."""
     if name:
         return name
     if isinstance(source, str | os.PathLike):
@@ -94,7 +94,7 @@ def _read(file: object) -> bytes:
 def _file_of(picture: Image.Image) -> bytes | None:
     """The file of a Pillow image that is opened and not decoded yet, so that it is read as any other file.
 
-    None of one that is decoded, of a later frame of an animation, and where the file is not at hand.
+    None if it is decoded or a later frame of an animation, and where the file is not available.
     """
     if not isinstance(picture, ImageFile.ImageFile) or not picture.tile or picture.tell() or picture.fp is None:
         return None
@@ -105,7 +105,7 @@ def _file_of(picture: Image.Image) -> bytes | None:
         file.seek(place)
         with Image.open(io.BytesIO(content), formats=formats()) as again:
             return content if (again.size, again.mode) == (picture.size, picture.mode) else None  # else a draft of it
-    except Exception:  # closed, or of a format that the user alone opens: then the picture itself is taken
+    except Exception:  # closed, or of a format that only the caller opens: then the picture itself is used
         return None
 
 
@@ -113,7 +113,7 @@ def _channels_last(values: np.ndarray) -> np.ndarray:
     """H x W x C of a tensor, whichever axis its channels are.
 
     Raises:
-        SourceError: either could be.
+        SourceError: the channel axis is ambiguous.
     """
     if values.ndim != 3 or values.shape[0] not in (1, 3, 4):
         return values

@@ -9,7 +9,7 @@ from ctran.images.formats import endings
 from ctran.images.reading import picture_files
 
 HEAD = 32
-"""Bytes at the start of a file that tell its format."""
+"""Bytes at the start of a file that identify its format."""
 HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
 DRAWN = (".svg", ".pdf", ".eps", ".ai")
@@ -63,10 +63,10 @@ def shown(name: str) -> str:
 def left_out(folder: Path, taken: Iterable[Path] | None = None, *, deep: bool = True) -> LeftOut:
     """Files in a folder (and below, where ``deep``) that may be meant as pictures and are not read; hidden ones do not count.
 
-    Each file that is not taken is judged by its ending and its first :data:`HEAD` bytes; texts, tables and videos are none.
+    Each file that is not taken is judged by its ending and its first :data:`HEAD` bytes; texts, tables and videos do not count.
 
     Args:
-        folder: it is walked, links to folders are not followed.
+        folder: it is searched; links to folders are not followed.
         taken: the files that are read; None takes those of :func:`ctran.images.reading.picture_files`.
     """
     known = {os.path.normpath(path) for path in (picture_files(folder) if taken is None else taken)}
@@ -90,7 +90,7 @@ def left_out(folder: Path, taken: Iterable[Path] | None = None, *, deep: bool = 
 
 
 def _kind(path: Path) -> str | None:
-    """What a file that is not read may be, as a key of :data:`HELP`; None for what is no picture."""
+    """What a file that is not read may be, as a key of :data:`HELP`; None if it is not a picture."""
     ending = path.suffix.lower()
     if path.is_symlink() and not path.exists():
         return DANGLING

@@ -1,4 +1,4 @@
-"""Open a picture safely, whatever it is: RGB of 8 bits."""
+"""Open any picture safely, as RGB of 8 bits."""
 
 import io
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before they are decoded (decompression bombs)."""
 
 MAX_SIDE = 65_535
-"""Pictures with a longer side are refused, as what is done with each row costs time: a JPEG can have no more either."""
+"""Pictures with a longer side are refused, as each row costs time; a JPEG cannot be larger either."""
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,16 +45,16 @@ TURNS = {
 
 
 class BrokenImageError(UserError):
-    """A file that is missing, no picture, truncated or too large; the message names it and says which."""
+    """A file that is missing, not a picture, truncated or too large; the message names it and the reason."""
 
 
 class NotAPictureError(BrokenImageError):
-    """Bytes that are no picture of any format that can be read."""
+    """Bytes that are not a picture of a format that can be read."""
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A picture that is not decoded yet, and what its file says beside the pixels."""
+    """A picture that is not decoded yet, its file without metadata, and its name in errors."""
 
     picture: Image.Image
     container: Container
@@ -66,11 +66,11 @@ def open_image(
 ) -> Image.Image:
     """Decode a picture to RGB: EXIF rotation applied, transparency laid on white, samples of more than 8 bits scaled to 8.
 
-    Of an animation it is the first frame. Metadata that cannot be read are left aside.
+    Of an animation it is the first frame. Metadata that cannot be read are ignored.
 
     Args:
         source: what :data:`~ctran.images.inputs.Source` lists.
-        name: what errors call it; the path by default.
+        name: its name in errors; the path by default.
         truncated: what happens to a file that ends early; ``read`` takes what is there.
         white: the value that is white where samples have more than 8 bits (4095 for 12 bits stored in 16); None takes what the
             file states, else the greatest value of the type.
@@ -92,10 +92,10 @@ def open_pixels(
     truncated: Truncated = "refuse",
     white: float | None = None,
 ) -> UInt8[Tensor, "H W 3"]:
-    """What :func:`open_image` gives, as numbers.
+    """The picture of :func:`open_image` as a tensor.
 
-    An upright colour JPEG is decoded without Pillow where simplejpeg is installed (the extra ``fast``): the same numbers, as
-    both are libjpeg-turbo, in two thirds of the time. Whatever that refuses or warns of, Pillow judges.
+    An upright colour JPEG is decoded without Pillow where simplejpeg is installed (the extra ``fast``): the same values, as
+    both use libjpeg-turbo, in two thirds of the time. What simplejpeg refuses, Pillow decodes.
 
     Args:
         source, name, truncated, white: as for :func:`open_image`.
@@ -224,7 +224,7 @@ def _orientation(opened: _Opened) -> int:
 
 @contextmanager
 def _named_errors(label: str) -> Iterator[None]:
-    """Whatever opening raises, as an error that names the picture: a decoder may raise anything on a damaged file."""
+    """Turn any error of opening into one that names the picture: a decoder may raise anything on a damaged file."""
     try:
         yield
     except (BrokenImageError, DimPictureWarning):

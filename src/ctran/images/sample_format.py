@@ -1,4 +1,4 @@
-"""What a picture's file says of its samples, beside what Pillow reads; and samples of TIFF that Pillow would misread."""
+"""The sample format of a picture's file, beyond what Pillow reads, and TIFF samples that Pillow would misread."""
 
 import sys
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from ctran.images.containers import Container
 
 
 class SampleError(UserError):
-    """Samples of which nothing says what they mean; the message lacks the picture's name."""
+    """Samples whose meaning is unknown or unsupported; the message lacks the picture's name."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a file says of its samples, beside what Pillow reads.
+    """The sample format of a file, beyond what Pillow reads.
 
     Args:
-        bits: of a sample; 0 where the file does not say.
+        bits: of a sample; 0 where the file does not state it.
         white: greatest value of the range that the file states; None where it states none.
-        significant: bits that the samples had before they were stored in more; 0 where the file does not say.
+        significant: bits that the samples had before they were stored in more; 0 where not stated.
         black: least value of that range.
         signed: whole numbers with a sign.
         inverted: the least value is white.
@@ -42,11 +42,11 @@ TAGS = (258, 259, 262, 281, 339, 340, 341, 530)
 """Bits, compression, photometric interpretation, greatest value, sample format, least and greatest value, subsampling."""
 
 NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
-"""What libtiff has turned into the processor's order of bytes, and Pillow would turn again."""
+"""Samples that libtiff has converted to the native byte order and Pillow would swap again."""
 
 
 def repair(picture: Image.Image, container: Container) -> None:
-    """Correct how Pillow is going to unpack a TIFF file that is opened: orders of bytes that it takes wrongly."""
+    """Correct the byte orders that Pillow would get wrong when it decodes an opened TIFF file."""
     if container.directory is None:
         return
     tiles = picture.tile  # pyright: ignore[reportAttributeAccessIssue]
@@ -62,7 +62,7 @@ def repair(picture: Image.Image, container: Container) -> None:
 
 
 def meaning(container: Container, picture: Image.Image) -> Meaning:
-    """What the file of a picture says of its samples.
+    """The sample format of a picture by its file.
 
     Raises:
         SampleError: samples that would be read wrongly.

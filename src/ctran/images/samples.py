@@ -1,7 +1,7 @@
 """What the samples of a picture mean: which value is white, what is transparent; as RGB of 8 bits.
 
-Pillow decides most of it. Not for deep samples (more than 8 bits), of which it drops bits, clips, or forgets the transparent
-colour, nor for samples whose range only the file's own tags give.
+Pillow decides most of it, except for deep samples (more than 8 bits), where it drops bits, clips, or forgets the transparent
+colour, and for samples whose range only the file's tags give.
 """
 
 import io
@@ -20,10 +20,10 @@ BLOCK = 1_000_000
 DEEP = 65_535
 """White in 16 bits."""
 DIM = 4
-"""Deep pictures without a value above one part in so many of the range are warned of."""
+"""Deep pictures whose values all lie below 1 / ``DIM`` of the range are warned of."""
 
 OTHER_BYTES = {f"{mode};16{a}": f"{mode};16{b}" for mode in ("RGB", "RGBA", "RGBX", "CMYK") for a, b in ("BL", "LB", "NB")}
-"""Pillow's names of samples of 16 bits of which it keeps the upper half, and the order of bytes in which that is the lower."""
+"""Pillow's raw modes of 16-bit samples, of which it keeps the upper byte -> the mode that makes it keep the lower byte."""
 
 OPTION = "give it as --data.white, to ctran predict as --white, in Python as white="
 
@@ -38,12 +38,12 @@ def as_rgb(picture: Image.Image, container: Container, label: str, white: float 
     Args:
         picture: decoded.
         container: its file.
-        label: what warnings call it.
-        white: the value that is white in grey or colours of more than 8 bits; None takes what the file says, else the
-            greatest of the type (1 of real numbers).
+        label: its name in warnings.
+        white: the value that is white in grey or colours of more than 8 bits; None takes what the file states, else the
+            greatest of the type (1 for real numbers).
 
     Raises:
-        SampleError: nothing says which value is white, or there are values beyond it.
+        SampleError: the value of white is unknown, or there are values beyond it.
     """
     means = meaning(container, picture)
     if means.wraps and not np.asarray(picture.getextrema()).reshape(-1, 2)[:, 0].all():
@@ -116,9 +116,9 @@ def _deep_colour(picture: Image.Image, container: Container, means: Meaning, lab
 
 
 def _unscaled(values: UInt16[np.ndarray, "..."], significant: int) -> float | None:
-    """White of samples that had fewer bits and were stored as they were, which PNG does not allow and cameras do.
+    """White of samples of fewer bits that were stored unscaled, which PNG does not allow but cameras do.
 
-    Samples that were scaled to 16 bits as PNG wants it have zeros below their significant bits where they are so dark.
+    Samples scaled to 16 bits, as PNG requires, have zeros below their significant bits where they are so dark.
     """
     below = (1 << (16 - significant)) - 1
     if not significant or int(values.max()) >= 1 << significant or not (values & below).any():

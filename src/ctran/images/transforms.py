@@ -21,7 +21,7 @@ Fit = Literal["pad", "squash", "crop", "cut"]
 
 Resample = Literal["bicubic", "bilinear"]
 METHODS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-"""Pillow's name of each."""
+"""Pillow's constant for each."""
 
 Resizer = Literal["pillow", "torch"]
 """Whose code resizes; see :class:`Preprocessing`."""
@@ -86,13 +86,13 @@ class Preprocessing:
         if box is not None:
             left, top, right, bottom = (int(edge) for edge in box)
             picture = picture[top:bottom, left:right].contiguous()
-        batch = picture[None].permute(0, 3, 1, 2)  # the axis first, the order second: so torch sees channels last, and keeps it
+        batch = picture[None].permute(0, 3, 1, 2)  # permuted after indexing: torch sees channels last, and keeps it
         return interpolate(batch, (height, width), mode=self.resample, antialias=True).permute(0, 2, 3, 1)[0]
 
     def normalise(self, pixels: UInt8[Tensor, "*B H W 3"]) -> Float[Tensor, "*B 3 H W"]:
-        """Squares, of which a loader's workers hand over a quarter of the bytes, as a network's input; channels last in memory.
+        """Normalised input of a network from ``uint8`` squares; channels last in memory.
 
-        Runs where the pixels are. On a CPU each picture stays in the cache between the steps.
+        Runs on the pixels' device. On a CPU each picture stays in the processor's cache between the steps.
         """
         height, width = pixels.shape[-3:-1]
         values = torch.empty(pixels.shape, device=pixels.device)

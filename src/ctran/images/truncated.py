@@ -1,6 +1,6 @@
-"""Picture files that end early: what is there of them.
+"""Decode picture files that end early.
 
-Pillow's own switch for this is global to the process, so it would change what other threads read; here it is one picture.
+Pillow's own switch for this is global to the process, so it would change what other threads read; this applies to one picture.
 """
 
 import io
@@ -23,20 +23,20 @@ OTHER_ENDS = (b"\x55" * 64 + END, b"\xaa" * 64 + END)
 def decode(picture: Image.Image, content: bytes, truncated: Truncated) -> Image.Image:
     """The picture with its pixels.
 
-    Of a file that ends early it is what is there, where that is asked for (as with Pillow's LOAD_TRUNCATED_IMAGES) and where
-    nothing is missing but the mark of a JPEG's end.
+    Of a file that ends early, the part that is there is decoded if ``truncated`` is ``read`` (as with Pillow's
+    LOAD_TRUNCATED_IMAGES) or if only the end marker of a JPEG is missing.
 
     Args:
         picture: as it was opened.
-        content: its file; empty where it is not at hand.
-        truncated: whether what is there of other files is read.
+        content: its file; empty where it is not available.
+        truncated: whether other files are read as far as they go.
     """
     try:
         picture.load()
         return picture
     except Exception:
         if picture.format in ("JPEG", "MPO") and content:
-            content = content.rstrip(b"\xff")  # half of a mark
+            content = content.rstrip(b"\xff")  # half of an end marker
             ended = _loaded(content + END)
             if truncated == "read" or _lacks_the_end_alone(content, ended):
                 return ended
@@ -56,7 +56,7 @@ def _loaded(content: bytes) -> Image.Image:
 def _lacks_the_end_alone(content: bytes, ended: Image.Image) -> bool:
     """Whether a JPEG has all of its pixels: then it makes no difference what follows.
 
-    Not of one with several scans, of which whole ones may be missing without a trace.
+    False for several scans, as whole scans may be missing without a trace.
     """
     if ended.info.get("progressive") or not has_one_scan(content):
         return False

@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from ctran.images.reading import picture_files
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)$")
-"""Label Studio puts eight digits before the name of a file that is uploaded."""
+"""Label Studio puts eight hexadecimal digits before an uploaded file's name."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".ppm")
-"""Endings by which a path in a task's data is known."""
+"""Endings by which a path in a task's data is recognised."""
 
 
 def is_address(value: Any) -> bool:
-    """Whether a cell may say where a picture is: a path with an ending, or an address of Label Studio or a storage."""
+    """Whether a cell may be a picture's address: a path with a known ending, or an address of Label Studio or a storage."""
     if not isinstance(value, str):
         return False
     starts = ("/data/", "/tasks/", "data:image/", "http://", "https://", "s3://", "gs://", "azure-blob://")
@@ -29,7 +29,7 @@ class Pictures:
     """Files of the pictures that tasks name by address.
 
     Args:
-        folder: that they lie in or below.
+        folder: in or below which they lie.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -29,7 +29,7 @@ PAIRS = 3
 class Row:
     """One annotated picture, as read: ``where`` (file and row) is what errors call it.
 
-    Labels of ``unknown`` are unknown whatever an unlisted label means.
+    Labels in ``unknown`` are unknown, whatever unlisted labels are.
     """
 
     where: str
@@ -42,15 +42,15 @@ class Row:
 
 
 def to_tables(rows: Sequence[Row], *, absent: str, reading: Reading, folder: Path | None = None) -> dict[str, SampleTable]:
-    """Checked tables over one label space (all names that occur, sorted). What is doubtful is a warning on stderr.
+    """Checked tables over one label space (all names that occur, sorted). Doubtful input causes warnings on stderr.
 
     Without splits in the rows they are 70 / 10 / 20 % by the content of the pictures (:func:`ctran.data.splits.by_content`).
 
     Args:
         rows: of all pictures.
-        absent: what a label means that a row does not list, ``negative`` or ``unknown``.
+        absent: state of a label that a row does not list, ``negative`` or ``unknown``.
         reading: with ``skip_broken`` pictures that cannot be read are left out, and the tables list them.
-        folder: whose pictures should all be named by rows; None looks beside the named ones alone.
+        folder: whose pictures should all be named by rows; None searches only the named ones' folders.
 
     Raises:
         DataError: a picture that is broken or missing (unless ``skip_broken``), one that is listed twice, a label both positive
@@ -158,7 +158,7 @@ def _check_rows(rows: Sequence[Row]) -> None:
 
 
 def _found(rows: Sequence[Row]) -> list[Row]:
-    """The rows, with files that exist under another Unicode form of their name; one that exists otherwise is named."""
+    """The rows, with paths in the Unicode form on disk; ``where`` of a missing file names a similar one, if any."""
     found, turned = [], 0
     for row in rows:
         if exists(row.path):
@@ -177,7 +177,7 @@ def _found(rows: Sequence[Row]) -> list[Row]:
 
 
 def _warn_of_names(rows: Sequence[Row], names: Sequence[str]) -> None:
-    """Warn of labels and of files that differ by what people do not see."""
+    """Warn of labels and of files that differ only by case, blanks or Unicode form."""
     pairs = near_names(names)
     counts = Counter(name for row in rows for name in (*row.positives, *row.negatives)) if pairs else Counter[str]()
     for a, b in pairs[:PAIRS]:
@@ -196,7 +196,7 @@ def _warn_of_names(rows: Sequence[Row], names: Sequence[str]) -> None:
 
 
 def _told_apart(a: str, b: str) -> str:
-    """Both names quoted; letter by letter in ASCII where they are the same on a screen."""
+    """Both names quoted; with ASCII escapes where they look the same."""
     same = unicodedata.normalize("NFC", a) == unicodedata.normalize("NFC", b) or a.split() == b.split()
     return f"{a!a} and {b!a}" if same else f"{a!r} and {b!r}"
 

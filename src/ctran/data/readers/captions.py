@@ -4,10 +4,10 @@ Lower-case, NLTK's ``word_tokenize``, WordNet's lemma of each token as a noun. T
 the training captions, without English stop words and single punctuation marks. Source: uvavision/feedbackprop,
 ``coco_multilabel/data_loader.py``; QData/C-Tran, ``dataloaders/coco1000_dataset.py``.
 
-Two things to know. Stop words are dropped after lemmas are made, so "was" and "has" live on as "wa" and "ha", in the published
+Two things to know. Stop words are dropped after lemmatization, so "was" and "has" remain as "wa" and "ha", in the published
 vocabulary too. And words may change with NLTK's version, which is why a run keeps its vocabulary in a file.
 
-``word_tokenize`` cuts a text into sentences (Punkt), then each into words. Punkt's trained model is a download of its own and
+``word_tokenize`` cuts a text into sentences (Punkt), then each into words. Punkt's trained model is a separate download and
 matters little here: the cut decides whether a full stop inside a caption is a token or the end of a word. So Punkt runs without
 a model, by its rules alone: a sentence ends at ``.``, ``?`` or ``!`` before white space. What differs are the ends
 of abbreviations ("st. bernard" has one token more); no word of the published vocabulary has a full stop.
@@ -44,7 +44,7 @@ PUNCTUATION = frozenset(string.punctuation)
 
 
 def import_nltk() -> ModuleType:
-    """NLTK, which only captions need; DataError that says how to install it."""
+    """NLTK, which only captions need; DataError with how to install it."""
     try:
         import nltk
     except ImportError:
@@ -71,7 +71,7 @@ def find_wordnet(given: Path | None) -> list[File]:
     """WordNet's list of nouns and their irregular plurals: ``index.noun`` and ``noun.exc``.
 
     Args:
-        given: the folder that holds them; None looks in NLTK's folders, then where Debian puts them.
+        given: the folder that holds them; None searches NLTK's folders, then Debian's.
     """
     places = [given] if given else [*_corpus("wordnet"), DEBIAN]
     for place in places:
@@ -88,7 +88,7 @@ def find_stop_words(given: Path | None) -> File:
     """The list of English stop words, one a line.
 
     Args:
-        given: the file; None looks in NLTK's folders.
+        given: the file; None searches NLTK's folders.
     """
     places = [given] if given else [place / "english" for place in _corpus("stopwords")]
     for place in places:
@@ -108,9 +108,9 @@ def on_disk(file: File) -> Path:
 
 
 def noun_lemmatizer(wordnet: Iterable[File]) -> Callable[[str], str]:
-    """NLTK's ``WordNetLemmatizer().lemmatize``: the shortest noun that a word may be a form of; the word itself if it is none.
+    """NLTK's ``WordNetLemmatizer().lemmatize``: the shortest noun that a word may be a form of, else the word itself.
 
-    A word may be a form of itself and of what ``noun.exc`` says, or, where that has no line for it, of what the endings give.
+    Candidates are the word itself and its line in ``noun.exc`` or, without one, what the rules of :data:`ENDINGS` give.
     NLTK's own reader of WordNet needs four parts of speech and a file that Debian's package lacks; this one needs the nouns.
     """
     index, exceptions = (read_text(file, DataError).splitlines() for file in wordnet)
@@ -144,7 +144,7 @@ def most_frequent(lemmas: Iterable[str], size: int, stop_words: Collection[str])
     """The ``size`` commonest of ``lemmas``, most frequent first; of equally frequent ones the alphabetically first.
 
     Raises:
-        DataError: there are not so many different ones.
+        DataError: there are fewer different ones.
     """
     counts = Counter(lemmas)
     words = [word for word in counts if word not in stop_words and word not in PUNCTUATION]

@@ -1,7 +1,7 @@
 """A cell of an annotation file: label names in the notations that tools write, and the values of a wide table.
 
-One reader for all sources and for the studio. What cannot be meant is refused, with file, row and what to do; what is doubtful
-is counted for a warning.
+One reader for all sources and for the studio. Impossible cells are refused, with file, row and what to do; doubtful ones are
+counted for a warning.
 """
 
 import ast
@@ -29,7 +29,7 @@ MISSING = ("nan", "NaN", "null", "NULL", "None", "NA", "N/A", "#N/A", "<NA>")
 PRINTED = ("array(", "np.array(", "Index(", "Series(", "frozenset(", "set(", "list(")
 """How printed Python objects start."""
 LISTED = 'write a list as JSON (["cat", "dog"]), or names with a delimiter between them (cat,dog)'
-"""What to do about a cell that is no list."""
+"""What to do about a cell that is not a list."""
 CONVERT = "df['labels'] = [json.dumps(list(v)) for v in df['labels']] before to_csv, or save as Parquet"
 """What to do where a table's lists were printed by NumPy."""
 
@@ -42,13 +42,13 @@ def names_of(cell: Any, delimiter: str, where: str, doubts: Doubts | None = None
 
     Args:
         cell: as read; None and NaN are missing.
-        delimiter: between the names of a text that is no list.
+        delimiter: between the names of a text that is not a list.
         where: file and row, as errors name them.
-        doubts: takes what is doubtful: empty entries, names that are there twice, missing cells.
+        doubts: counts what is doubtful: empty entries, duplicate names, missing cells.
 
     Raises:
-        DataError: text that starts like a list, a tuple or an object and is none; names without a comma between them
-            (``['cat' 'dog']``, as NumPy prints them); entries that are no names: numbers, true, null, lists.
+        DataError: text that starts like a list, tuple or object and is not one; names without a comma between them
+            (``['cat' 'dog']``, as NumPy prints them); entries that are not names: numbers, true, null, lists.
     """
     doubts = doubts or Doubts()
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
@@ -100,14 +100,14 @@ def _name(entry: Any, where: str) -> str:
 
 
 def _numbered(value: Any) -> str:
-    """What to do where a number stands for a label."""
+    """What to do where a number is given as a label."""
     return "; write names instead of class numbers or 0 / 1" if isinstance(value, int | float) else ""
 
 
 def _listed(text: str, where: str) -> list[Any]:
     """Entries of a JSON list or of Label Studio's object, or else of a Python list, tuple or set of quoted names.
 
-    JSON goes first: Python would join neighbouring texts, and takes other words for true, false and null.
+    JSON is tried first: Python would join adjacent strings, and spells true, false and null differently.
     """
     try:
         value = parse_json(text, where, DataError, distinct=True)
@@ -119,7 +119,7 @@ def _listed(text: str, where: str) -> list[Any]:
 
 
 def _choices(value: dict[str, Any], where: str) -> list[Any]:
-    """Of Label Studio's ``{"choices": [...]}``; its single choice is a text."""
+    """Entries of Label Studio's ``{"choices": [...]}``; a single choice is a string."""
     if set(value) != {"choices"}:
         raise DataError(
             f'{where}: {_short(value)} is not a list of labels; expected names, or {{"choices": [...]}} as in exports of Label '
@@ -130,7 +130,7 @@ def _choices(value: dict[str, Any], where: str) -> list[Any]:
 
 
 def _literal(text: str, where: str) -> Any:
-    """A Python list, tuple, set or dictionary in which no two texts stand side by side."""
+    """A Python list, tuple, set or dictionary without adjacent strings."""
     refused = f"{where}: {_short(text)} starts like a list but is none; {LISTED}"
     try:
         with warnings.catch_warnings():
@@ -155,10 +155,10 @@ def _short(value: Any) -> str:
 
 
 class Joined:
-    """Looks over the text cells of a column for labels that another delimiter seems to join.
+    """Checks the text cells of a column for labels that another delimiter seems to join.
 
     Args:
-        delimiter: that the cells are split at.
+        delimiter: at which the cells are split.
     """
 
     def __init__(self, delimiter: str) -> None:
@@ -167,7 +167,7 @@ class Joined:
         self.first: dict[str, str] = {}
 
     def add(self, cell: Any, where: str) -> None:
-        """One cell; anything but delimited text is no matter."""
+        """Add one cell; anything but delimited text is ignored."""
         if isinstance(cell, str) and (text := cell.strip()) and text[0] not in "[({":
             self.cells[text] += 1
             self.first.setdefault(text, where)
@@ -193,7 +193,7 @@ class Joined:
         return f"{self.first[text]}: label {text!r} may be several; did you mean {option} '{shown}'?"
 
     def _recombined(self, joiner: str) -> bool:
-        """Whether a cell consists of parts each of which stands in another cell."""
+        """Whether a cell consists of parts that each occur in another cell."""
         parts = {text: [p for p in map(str.strip, text.split(joiner)) if p] for text in self.cells}
         seen = Counter(part for found in parts.values() for part in set(found))
         return any(len(set(found)) > 1 and all(seen[part] > 1 for part in found) for found in parts.values())
@@ -233,7 +233,7 @@ def value_of(cell: str, where: str, column: str) -> int | None:
 
 
 def near_names(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ by case, blanks, Unicode form or characters that are not seen alone."""
+    """Pairs of names that differ only by case, blanks, Unicode form or invisible characters."""
     first: dict[str, str] = {}
     pairs = []
     for name in names:
@@ -244,7 +244,7 @@ def near_names(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def plain(name: str) -> str:
-    """A name without what people do not see or mean: case, Unicode form, blanks at its ends and repeated ones."""
+    """A name normalised in case, Unicode form and blanks, without invisible characters."""
     if name.isascii():
         return " ".join(name.lower().split())
     text = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")

@@ -70,7 +70,7 @@ def read(path: Path, kind: type[T]) -> T:
     """The file as ``kind`` (:class:`Instances` or :class:`Captions`).
 
     Raises:
-        DataError: no JSON (with the byte), or a field that is missing or of another type (with the place, such as
+        DataError: not JSON (with the byte), or a field that is missing or of another type (with the place, such as
             ``$.annotations[3].image_id``).
     """
     try:

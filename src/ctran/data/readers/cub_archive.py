@@ -20,7 +20,7 @@ AGAIN = "unpack the archive again"
 
 @dataclass(frozen=True)
 class Archive:
-    """What is said of ``N`` pictures in ``K`` classes; numbers count from 0.
+    """Annotations of ``N`` pictures in ``K`` classes; indices start at 0.
 
     Args:
         files: names below ``images``, in the order of images.txt.
@@ -28,7 +28,7 @@ class Archive:
         trains: whether a picture is in the official training set.
         class_names: ``K`` names as in classes.txt, such as ``001.Black_footed_Albatross``.
         attribute_names: 312 names as in attributes.txt, such as ``has_bill_shape::dagger``.
-        present: whether the annotator of a picture says that it has an attribute.
+        present: whether the annotator of a picture marked an attribute as present.
         certainty: how sure: 1 (not visible) to 4.
     """
 
@@ -45,7 +45,7 @@ def read(base: Path, attributes: Path) -> Archive:
     """The archive in folder ``base`` (CUB_200_2011), and the file ``attributes.txt``, which lies elsewhere.
 
     Raises:
-        DataError: a line that is not as the archive's README says; the message names it.
+        DataError: a line that does not follow the archive's README; the message names it.
     """
     files = read_names(base / "images.txt")
     class_names = read_names(base / "classes.txt")
@@ -75,7 +75,7 @@ def read_column(path: Path, count: int | None = None) -> list[str]:
 
 
 def read_names(path: Path, count: int | None = None) -> list[str]:
-    """The same, the words distinct."""
+    """:func:`read_column`, with distinct words."""
     names = read_column(path, count)
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
@@ -122,7 +122,7 @@ def read_votes(path: Path, count: int) -> tuple[Bool[np.ndarray, "N 312"], Int[n
 
 
 def first_four(row: pacsv.InvalidRow, path: Path) -> list[int]:
-    """The fields that count of a line that has not five."""
+    """The first four fields of a line that does not have five."""
     cells = row.text.split()[:4]
     if len(cells) < 4 or not all(cell.isdecimal() for cell in cells):
         raise DataError(f"{path}, line {row.number}: expected four numbers and a time, got {row.text!r}; {AGAIN}")

@@ -62,10 +62,10 @@ def class_attributes(
 ) -> Bool[np.ndarray, "K A"]:
     """Attributes of each class by the votes of its ``N`` pictures: class-level denoising.
 
-    "Absent" said of a part that is not visible is no vote; a tie, also of no votes, is "present".
+    "Absent" for a part that is not visible does not count as a vote; a tie, also without votes, is "present".
 
     Args:
-        present: whether the annotator of the picture says that it has the attribute.
+        present: whether the annotator of the picture marked the attribute as present.
         certainty: 1 to 4, how sure the annotator is.
         classes: class of each picture, 0 to ``K`` - 1; every class has a picture.
         num_classes: ``K``.

@@ -1,4 +1,4 @@
-"""Files that an annotation calls by a slightly other name than they have on disk."""
+"""Files whose name in an annotation differs slightly from that on disk."""
 
 import os
 import unicodedata
@@ -11,7 +11,7 @@ from ctran.data.readers.cells import plain
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file; none can have a name that is too long."""
+    """Whether the path exists; False for a name that is too long."""
     try:
         return path.exists()
     except (OSError, ValueError):  # a name that is too long
@@ -31,7 +31,7 @@ class Names:
 
     @cached_property
     def alike(self) -> dict[str, list[str]]:
-        """By what is left without case and blanks."""
+        """By name without case and extra blanks."""
         return _grouped(self.names, plain)
 
     @cached_property
@@ -68,7 +68,7 @@ def other_form(path: Path) -> Path | None:
 
 
 def hint(path: Path) -> str:
-    """``" (there is 'A.PNG')"``: a file that a missing one may be: by case, blanks, ending, or / for a backslash."""
+    """``" (there is 'A.PNG')"``: a file that a missing one may mean: by case, blanks, ending, or / for a backslash."""
     folder = listing(path.parent)
     alike = folder.alike.get(plain(path.name)) or folder.stems.get(path.name)
     if not alike and "\\" in path.name and exists(path.parent / path.name.replace("\\", "/")):

@@ -1,7 +1,7 @@
 """Exports of Label Studio: which choices people ticked about each picture, and where the picture's file is.
 
 Its formats: JSON (tasks with annotations), JSON-MIN and CSV (a record an annotation; one choice is a text, several are
-``{"choices": [...]}``). They hold what the annotations hold, and not the labelling configuration, which can be given as well.
+``{"choices": [...]}``). They hold the annotations, but not the labelling configuration, which can be given as well.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -32,8 +32,8 @@ class Tag:
             ``predicted_values``, or else the value, as ``ctran serve`` has it.
         image: key of the picture's address in a task's data; None where that is not known.
         single: at most one choice is ticked, which makes the others absent.
-        absent: a tick says that the label is not there.
-        refused: why its choices are not about whole pictures.
+        absent: a tick means that the label is absent.
+        refused: why its choices are not about whole pictures; None if they are.
     """
 
     labels: Mapping[str, str]
@@ -70,7 +70,7 @@ def read_config(path: Path) -> dict[str, Tag]:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one person said of a task: names of ticked choices by tag."""
+    """One person's annotation of a task: names of ticked choices by tag."""
 
     ticks: dict[str, tuple[str, ...]]
     updated: str = ""
@@ -79,7 +79,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Task:
-    """One task: where it stands, its data, and its annotations that were not cancelled."""
+    """One task: its place in the file, its data, and its annotations that were not cancelled."""
 
     where: str
     data: dict[str, Any]
@@ -91,7 +91,7 @@ class Export:
 
     Args:
         path: ``.json`` (JSON or JSON-MIN) or ``.csv``.
-        tags: names of the ``<Choices>`` if they are known; JSON-MIN and CSV do not say which columns are theirs.
+        tags: names of the ``<Choices>`` if they are known; JSON-MIN and CSV do not mark their columns.
 
     Raises:
         DataError: none of the three formats; the message names file and task.
@@ -154,7 +154,7 @@ class Export:
     # ------------------------------------------------------- JSON-MIN and CSV
 
     def _records(self, records: list[dict[str, Any]] | list[dict[str, str]]) -> Iterator[Task]:
-        """Tasks of the formats with one record an annotation; those of a task stand together by its id."""
+        """Tasks of the formats with one record an annotation; records are grouped by task id."""
         columns = dict.fromkeys(key for record in records for key in record)
         if "annotation_id" not in columns:
             raise DataError(
@@ -173,7 +173,7 @@ class Export:
         yield from tasks.values()
 
     def _candidates(self, records: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> tuple[str, ...]:
-        """Columns that may be tags: found once, as no record says which are."""
+        """Columns that may be tags: found once, as no record marks them."""
         free = [c for c in columns if c not in OWN and not c.startswith("_data_")]
         addresses = {c for c in free for record in records if is_address(record.get(c))}
         free = [c for c in free if c not in addresses]
@@ -186,7 +186,7 @@ class Export:
         return self._tags
 
     def _cell(self, cell: Any, where: str) -> tuple[str, ...]:
-        """Choices of one cell: a text is one choice, whatever is in it."""
+        """Choices of one cell: JSON, or text that is one choice."""
         if cell is None or cell == "":
             return ()
         if isinstance(cell, str) and cell.startswith(("{", "[")):

@@ -18,7 +18,7 @@ def read_labels(path: Path, count: int | None = None) -> LabelSpace:
         count: how many names there must be; None takes any number.
 
     Raises:
-        DataError: no such file, of another form, a name that is empty or there twice, or not ``count`` names.
+        DataError: a missing file, another format, an empty or duplicate name, or not ``count`` names.
     """
     if not path.is_file():
         raise DataError(f"{path} not found; expected a text file with one name a line, or the labels.json of a model")

@@ -1,4 +1,4 @@
-"""Open Images' human-verified labels of the pictures at hand, read in one pass over files that are larger than memory."""
+"""Open Images' human-verified labels of given pictures, read in one pass over files that are larger than memory."""
 
 import csv
 import io
@@ -19,19 +19,19 @@ from ctran.textfile import read_text
 BLOCK = 1 << 22
 """Bytes read at a time; Arrow reads up to 32 blocks ahead."""
 ROWS = 1 << 20
-"""Rows looked up at a time: many, because each look-up builds an index of the pictures at hand."""
+"""Rows looked up at a time: many, because each look-up builds an index of the given pictures."""
 COLUMNS = {"ImageID": pa.string(), "Source": pa.string(), "LabelName": pa.string(), "Confidence": pa.float64()}
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What people said of the pictures at hand; a key is ``picture * num_labels + label``, keys rise and are distinct.
+    """Human labels of the given pictures; a key is ``picture * num_labels + label``, keys are sorted and distinct.
 
     Args:
-        positives: verified to be there.
-        negatives: verified not to be there.
-        contradictions: pairs of which both was said; they are in neither, so unknown.
-        elsewhere: pictures that the file knows and that are not at hand.
+        positives: verified as present.
+        negatives: verified as absent.
+        contradictions: pairs verified as both; they are in neither list, so unknown.
+        elsewhere: pictures in the file that are not among the given ones.
     """
 
     positives: Int64[np.ndarray, " R"]
@@ -55,7 +55,7 @@ def read_descriptions(path: Path) -> dict[str, str]:
 
 
 def read_rows(path: Path) -> Iterator[pa.Table]:
-    """Tables of about :data:`ROWS` rows with :data:`COLUMNS`, every row checked to be a person's verdict."""
+    """Tables of about :data:`ROWS` rows with :data:`COLUMNS`, every row checked to be verified by a person."""
     line, read, gathered = 2, 0, []
     try:
         with pa.OSFile(str(path)) as file, bar(f"reading {path.name}", path.stat().st_size) as advance:
@@ -79,7 +79,7 @@ def read_rows(path: Path) -> Iterator[pa.Table]:
 
 
 def check_rows(rows: pa.RecordBatch, path: Path, line: int) -> None:
-    """DataError at the first row that is no person's verdict; ``line`` is the line of row 0 in the file."""
+    """DataError at the first row that is not verified by a person; ``line`` is the line of row 0 in the file."""
     confidence = rows["Confidence"].to_numpy(zero_copy_only=False)
     machine = pc.call_function("equal", [rows["Source"], pa.scalar("machine")]).to_numpy(zero_copy_only=False)
     wrong = (confidence != 0) & (confidence != 1) | machine  # a missing confidence is NaN, so wrong
@@ -93,11 +93,11 @@ def check_rows(rows: pa.RecordBatch, path: Path, line: int) -> None:
 
 
 def read_verified(path: Path, pictures: list[str], labels: list[str]) -> Verified:
-    """Verdicts of ``path`` about ``pictures`` (distinct ids); rows about others are counted and let go.
+    """Verified labels in ``path`` of ``pictures`` (distinct ids); other pictures are counted and skipped.
 
     Args:
-        path: ``...-annotations-human-imagelabels.csv`` with the columns of :data:`COLUMNS`; rows of a picture stand together.
-        pictures: ids of the pictures at hand.
+        path: ``...-annotations-human-imagelabels.csv`` with the columns of :data:`COLUMNS`; rows of a picture are adjacent.
+        pictures: ids of the given pictures.
         labels: codes of all labels of the release.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pickles of plain containers, read without running what they may hold.
+"""Pickles of plain containers, read without running code in them.
 
 Unpickling imports and calls whatever the file names, so a file from elsewhere may run any code. Here nothing is imported.
 """
@@ -21,7 +21,7 @@ def unpickle(path: Path) -> Any:
     """The content of a pickle of plain containers.
 
     Raises:
-        DataError: it holds anything else, or is no pickle.
+        DataError: it holds anything else, or is not a pickle.
     """
     try:
         with path.open("rb") as file:

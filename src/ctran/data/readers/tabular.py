@@ -16,14 +16,14 @@ from ctran.textfile import read_json_lines, read_text
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 CELL = 2**24
-"""Characters of one CSV cell."""
+"""Most characters of one CSV cell."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """``(where, row)`` of a file by its ending: ``.jsonl``, ``.parquet``, or else CSV; ``where`` names file and row.
 
     Raises:
-        DataError: the file is damaged, or a row is none.
+        DataError: the file is damaged, or a row is invalid.
     """
     if path.suffix == ".jsonl":
         yield from read_json_lines(path, DataError)

@@ -1,4 +1,4 @@
-"""COCO-1000: words of COCO's captions as labels (paper, Sec. 4.2); the same from any captioned pictures, NEWS-500's stand-in.
+"""COCO-1000: words of COCO's captions as labels (paper, Sec. 4.2); the same from any captioned pictures, to replace NEWS-500.
 
 A word is positive where any caption of the picture has it; the vocabulary is the commonest 1,000 of the training captions
 (:mod:`ctran.data.readers.captions` has the recipe). Words change a little with NLTK's version, so a run freezes its vocabulary
@@ -6,7 +6,7 @@ A word is positive where any caption of the picture has it; the vocabulary is th
 
 Sizes. The paper prints 82,081 / 5,000 / 5,000 pictures. All 82,783 of train2014 have captions and all are used here; 82,081 is
 how many have an annotated *object*, so it was probably carried over from COCO-80. Which 10,000 of val2014 were used is not
-published; here it is those whose ids have the least hashes, test first, so the test set does not depend on machine or ``val``.
+published; here, those with the smallest hashes of their ids, test first, so the test set does not depend on machine or ``val``.
 
 Other captions need two files in COCO's format (``images``: id, file_name; ``annotations``: image_id, caption), for example as
 NEWS-500, whose own data are not public::
@@ -67,8 +67,8 @@ class Config(Reading):
         words: size of the vocabulary.
         vocabulary: a vocabulary that is already made: text with one word a line, a labels.json, or Feedback-prop's
             coco_words_vocabulary.p; without it the training captions are counted.
-        wordnet: folder with WordNet's index.noun and noun.exc; without it they are looked for where NLTK and Debian put them.
-        stopwords: file with one word a line that no vocabulary may hold; without it NLTK's English list is looked for.
+        wordnet: folder with WordNet's index.noun and noun.exc; without it NLTK's and Debian's folders are searched.
+        stopwords: file of words, one a line, that the vocabulary leaves out; without it NLTK's English list.
         train_captions: the captions to train on, a file below root in COCO's format.
         val_captions: the captions of the pictures that val and test are drawn from.
         train_images: folder below root that the file names in train_captions start from.
@@ -127,7 +127,7 @@ def read_vocabulary(path: Path, size: int) -> tuple[str, ...]:
     """The words of a file, in its order.
 
     Raises:
-        DataError: not ``size`` words, one that is empty or there twice, or a file of another format.
+        DataError: not ``size`` words, an empty or duplicate one, or a file of another format.
     """
     words = published_words(path) if path.suffix == ".p" else read_labels(path).names
     if len(words) != size:
@@ -146,7 +146,7 @@ def published_words(path: Path) -> tuple[str, ...]:
 
 
 def draw(ids: Sequence[str], config: Config) -> tuple[list[int], list[int]]:
-    """Positions of the pictures of ``val`` and ``test``: test has the least hashes, val the next."""
+    """Positions of the pictures of ``val`` and ``test``: test has the smallest hashes, val the next."""
     if config.val + config.test > len(ids):
         raise DataError(
             f"--data.val {config.val} and --data.test {config.test} are more than the {len(ids):,} pictures there are"
@@ -167,7 +167,7 @@ def table(
 
 
 def check(train: Captioned, val: Captioned, config: Config) -> None:
-    """COCO's files hold what they should, and no picture of any files is in both."""
+    """Check that COCO's files are complete and that no picture is in both files, whatever the files."""
     if both := set(train.ids) & set(val.ids):
         raise DataError(f"{val.file}: {len(both):,} pictures are in {train.file} too (first: {min(both)})")
     if (config.train_captions, config.val_captions) != (TRAIN, VAL):
@@ -201,7 +201,7 @@ def read_all(
 
 
 def by_words(config: Config, words: Sequence[str]) -> Config:
-    """Options for the cache's key, in which a vocabulary is its words: the file that holds them may lie anywhere."""
+    """Options for the cache's key, with a digest of the words instead of the path of their file."""
     digest = hashlib.sha256("\n".join(words).encode()).hexdigest()
     return replace(config, vocabulary=Path(digest), stopwords=None)
 
@@ -227,5 +227,5 @@ def build(config: Config) -> dict[str, SampleTable]:
 
 
 def freeze(tables: dict[str, SampleTable], folder: Path) -> None:
-    """Write the words of ``tables`` where :data:`FROZEN` says; read as ``vocabulary`` they give the same tables."""
+    """Write the words of ``tables`` to the file in :data:`FROZEN`; read as ``vocabulary`` they give the same tables."""
     write_text(folder / FROZEN["vocabulary"], "\n".join(tables["train"].labels.names) + "\n")

@@ -21,11 +21,11 @@ class Config(Reading):
 
     Args:
         root: the CSV file.
-        absent: what a blank means. ``negative``: not in the picture. ``unknown``: nobody looked.
+        absent: what a blank means. ``negative``: not in the picture. ``unknown``: not annotated.
         image_column: the column of the files.
-        split_column: the column that says train, val or test; without it 70 / 10 / 20 % by the content of the pictures.
-        uncertain: what -1 means, whatever a blank does.
-        ignore_columns: columns that are no labels.
+        split_column: the column with train, val or test; without it 70 / 10 / 20 % by the content of the pictures.
+        uncertain: what -1 means, whatever ``absent`` is.
+        ignore_columns: columns that are not labels.
     """
 
     CHECKED: ClassVar[bool] = True

@@ -1,14 +1,14 @@
-"""CUB-200-2011 as in the paper's extra-label experiment (Sec. 4.3): 200 bird classes, told from 112 attributes in 28 groups.
+"""CUB-200-2011 as in the paper's extra-label experiment (Sec. 4.3): 200 bird classes, with 112 attributes in 28 groups.
 
 Made from the official archive alone, by the rule of Concept Bottleneck Models (:mod:`ctran.data.readers.cub_concepts`): a
-class has an attribute if most annotators of its *training* pictures say so, and then each of its pictures has it, in val and
-test too. So with ``attributes: class`` the attributes are a function of the class, and being told all of them nearly gives it
-away.
+class has an attribute if most annotators of its *training* pictures marked it, and then each of its pictures has it, in val and
+test too. So with ``attributes: class`` the attributes are a function of the class, and all of them together nearly determine
+it.
 
 The list of 112 attributes is the published one. It was selected by votes over the 4,796 training pictures of a random split
 that is not published; over other pictures, an attribute can cross the line of ten classes with nothing wrong in the download.
-So a different selection is a warning that names the attributes, whatever ``check_counts`` says. That attributes stand where the
-list expects them is checked by the sizes of the 28 groups, and that is an error.
+So a different selection is a warning that names the attributes, whatever ``check_counts`` is. If the sizes of the 28 groups
+show that attributes are not at the places that the list expects, that is an error.
 """
 
 from collections.abc import Sequence
@@ -59,8 +59,8 @@ class Config(Reading):
         root: folder that holds CUB_200_2011 and attributes.txt (CUB_200_2011 itself will do).
         split: ``official``: 5,994 pictures to train on, 5,794 to test on. ``paper``: 80 / 20 % of all pictures (9,430 / 2,358,
             the sizes that the paper prints) by a hash of their names; the paper's own lists are not published.
-        attributes: ``class``: one vector a class, by vote (the paper, Concept Bottleneck Models). ``image``: what the annotator
-            of each picture said; "absent" of a part that is not visible is unknown.
+        attributes: ``class``: one vector a class, by vote (the paper, Concept Bottleneck Models). ``image``: the annotation
+            of each picture; "absent" for a part that is not visible is unknown.
         select_on: ``val``: training pictures held out choose the epoch. ``test``: the test set does.
         val: how many training pictures are held out.
         check_counts: refuse a download whose numbers of pictures and classes are not the published ones.
@@ -89,7 +89,7 @@ def label_space(archive: Archive, attributes: Path) -> LabelSpace:
 
 
 def say_other_list(selected: Sequence[int], names: Sequence[str]) -> None:
-    """A line on stderr where the votes do not select the published list."""
+    """Warn on stderr if the votes do not select the published list."""
     more = [f"+{names[i]}" for i in sorted({*selected} - {*CONCEPTS})]
     less = [f"-{names[i]}" for i in sorted({*CONCEPTS} - {*selected})]
     if more or less:
@@ -114,7 +114,7 @@ def voted(archive: Archive, training: Int[np.ndarray, " M"]) -> Concepts:
 
 
 def known(config: Config, archive: Archive, train: Int[np.ndarray, " M"]) -> tuple[Concepts, Concepts]:
-    """What is known of the 112 attributes of every picture: which it has, and which it has not."""
+    """What is known of the 112 attributes of every picture: which it has, and which it lacks."""
     if config.attributes == "image":
         has = archive.present[:, CONCEPTS]
         return has, ~has & (archive.certainty[:, CONCEPTS] != NOT_VISIBLE)

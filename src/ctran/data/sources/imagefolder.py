@@ -22,15 +22,15 @@ SUMMARY = "your own folder: metadata.csv, .jsonl or .parquet with columns file_n
 class Config(Reading):
     """A folder in the layout of Hugging Face's imagefolder.
 
-    The metadata file stands in the folder, or one in each of its sub-folders ``train``, ``val`` (``validation``) and ``test``.
+    The metadata file is in the folder, or one is in each of its sub-folders ``train``, ``val`` (``validation``) and ``test``.
     Columns: ``file_name`` (relative to the metadata file), ``labels`` and optionally ``negatives`` (each a list, or a string
-    with a delimiter), ``id``, ``split``; all others are data that are not read. Without split column and sub-folders, 70 / 10 /
+    with a delimiter), ``id``, ``split``; all others are ignored. Without split column and sub-folders, 70 / 10 /
     20 % by the content of the pictures.
 
     Args:
         root: the folder.
-        absent: what a label means that a row does not list. ``negative``: it is not in the picture. ``unknown``: nobody
-            looked; then some rows need ``negatives``.
+        absent: what it means that a row does not list a label. ``negative``: it is not in the picture. ``unknown``: it is
+            not annotated; then some rows need ``negatives``.
         delimiter: between the labels of a string.
     """
 
@@ -82,12 +82,12 @@ class Reader:
         )
 
     def _names(self, cell: Any, where: str, *, missing: bool) -> tuple[str, ...]:
-        """Labels of a cell; that it is missing is doubtful where it makes labels negative."""
+        """Labels of a cell; a missing cell is doubtful where it makes labels negative."""
         self.joined.add(cell, where)
         return () if cell is None and not missing else names_of(cell, self.config.delimiter, where, self.doubts)
 
     def warn(self) -> None:
-        """Print what was doubtful."""
+        """Print what is doubtful."""
         self.doubts.warn()
         if hint := self.joined.hint("--data.delimiter"):
             warn(hint)

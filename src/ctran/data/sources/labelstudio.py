@@ -25,16 +25,16 @@ class Config(Reading):
 
     Args:
         root: the exported file, or a folder with one.
-        absent: what a choice means that nobody ticked. ``negative``: it is not in the picture. ``unknown``: nobody looked.
-        images: folder of the pictures, null takes the file's own; exports hold their addresses only. They are found by the
-            end of the address.
+        absent: meaning of a choice that nobody ticked. ``negative``: it is not in the picture. ``unknown``: not annotated.
+        images: folder of the pictures, null takes the export's folder; exports only hold addresses. Pictures are found by
+            the end of the address.
         config: file with the labelling configuration (Settings, Labeling Interface, Code): which choices are single or
             absent, what their aliases and predicted_values mean.
         choices: names of the <Choices> to read; null takes all.
-        negatives: names of the <Choices> whose ticks say that a label is absent; null takes those of the configuration.
+        negatives: names of the <Choices> whose ticks mark a label as absent; null takes those of the configuration.
         image_key: key of the picture's address in a task's data; null finds it.
-        several: what counts where several people annotated a picture. ``agree``: a label of which they say different things
-            is unknown. ``last``: the annotation that was changed last. ``majority``: what more than half say.
+        several: what counts where several people annotated a picture. ``agree``: a label on which they disagree is unknown.
+            ``last``: the annotation that was changed last. ``majority``: the choice of more than half.
     """
 
     CHECKED: ClassVar[bool] = True
@@ -110,7 +110,7 @@ class Reader:
         raise DataError(f"{self.export.path}: which key holds the picture's address? ({held}) Name it: --data.image_key KEY")
 
     def labels_of(self, one: Annotation, where: str) -> dict[str, bool]:
-        """What an annotation says: label -> present."""
+        """Labels of an annotation: label -> present."""
         said: dict[str, bool] = {}
         for name in self._chosen(one.ticks):
             tag, ticked = (self.tags or {}).get(name), one.ticks[name]
@@ -130,7 +130,7 @@ class Reader:
         return said
 
     def merged(self, task: Task) -> tuple[dict[str, bool], set[str]]:
-        """What all annotations of a task say together, and labels of which they say different things."""
+        """Labels of all annotations of a task together, and those left unknown as annotators disagree."""
         chosen = [one for one in task.annotations if one.truth] or task.annotations
         if self.config.several == "last":
             chosen = [max(chosen, key=lambda one: one.updated)]

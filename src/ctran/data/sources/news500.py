@@ -1,7 +1,7 @@
 """NEWS-500: BBC news photographs, labels are the 500 commonest nouns of the captions (paper, Sec. 4.2), in the loader's files.
 
 The data are not public. Any corpus of captioned pictures takes their place by the recipe of COCO-1000 (which counts all words,
-not nouns alone): write the captions in COCO's format and use the source ``coco1000`` with ``--data.words 500``, as said there.
+not only nouns): write the captions in COCO's format and use the source ``coco1000`` with ``--data.words 500``, as shown there.
 
 A split is two files: ``train_split.p``, a pickled list of ``{"file_path": ..., "image_id": ...}``, and
 ``caption_train_space.npy``, one row of 500 zeros and ones for each. Source: QData/C-Tran, ``dataloaders/news500_dataset.py``.
@@ -46,11 +46,11 @@ class Config(Reading):
 
     Args:
         root: folder with train_split.p, caption_train_space.npy, and the same of test (and of val, if there is one).
-        strip_prefix: what root stands for at the start of each file_path.
+        strip_prefix: start of each file_path, which root replaces.
         names: text file with the names of the labels, one a line; without it they are 'news 000', 'news 001', ...
         select_on: val, or test as in the released code (the best epoch is then chosen on what is reported).
         val: training pictures held out for selection where there is no val_split.p.
-        check_counts: stop where the files do not hold what the paper says; otherwise only warn.
+        check_counts: stop where the counts are not those in the paper; otherwise only warn.
     """
 
     root: Path
@@ -72,7 +72,7 @@ class Pictures(NamedTuple):
 
 
 def read_pictures(path: Path, prefix: str) -> Pictures:
-    """The list of a split, checked; the pictures are not looked for."""
+    """The list of a split, checked; whether the pictures exist is not."""
     records = unpickle(path)
     if not isinstance(records, list):
         raise DataError(f"{path}: expected a list of records, got {type(records).__name__}")

@@ -20,7 +20,7 @@ class Config(Reading):
     """Open Clip Art.
 
     Args:
-        root: folder with train.parquet, val.parquet and test.parquet; a checkout of the repository finds its own.
+        root: folder with train.parquet, val.parquet and test.parquet; null takes that of the repository's checkout.
     """
 
     root: Path | None = None

@@ -1,11 +1,11 @@
-"""Open Images V7: photographs with labels that people verified to be there or not to be there; all others are unknown.
+"""Open Images V7: photographs with labels that people verified as present or absent; all others are unknown.
 
-Truth has holes: a picture has verdicts on a few of the 20,638 labels. Confidence 1 is a positive, 0 a negative, no row unknown;
-a pair of which both was said is unknown too, and counted. Labels that a machine made are refused.
+Truth is partial: a picture has a few of the 20,638 labels verified. Confidence 1 is a positive, 0 a negative, no row unknown; a
+pair with both is unknown too, and counted. Machine-made labels are refused.
 
-Few have all nine million pictures, so this reads what is on disk. Pictures on disk without a verdict, and annotated pictures
+Few have all nine million pictures, so this reads what is on disk. Pictures on disk without verified labels, and annotated ones
 that are not on disk, are counted on stderr. With subsets there are no known counts to check (``COUNTS`` is empty), and as
-validation is published as a split of its own, nothing is held out of train; so there are no options for either.
+validation is published as a separate split, nothing is held out of train; so there are no options for either.
 """
 
 import re
@@ -80,7 +80,7 @@ def find_folders(root: Path, name: str) -> list[Path]:
 
 
 def read_labels(path: Path, names: Mapping[str, str]) -> list[int]:
-    """Places among ``names`` (code -> display name) of the labels that a text file lists."""
+    """Indices in ``names`` (code -> display name) of the labels that a text file lists."""
     codes = list(names)
     chosen: list[int] = []
     for number, line in enumerate(read_text(path, DataError).splitlines(), start=1):
@@ -101,7 +101,7 @@ def read_labels(path: Path, names: Mapping[str, str]) -> list[int]:
 
 
 def choose_labels(config: Config, names: Mapping[str, str], train: Verified) -> list[int]:
-    """Places among ``names`` of the labels in use: those listed, or those with enough positives."""
+    """Indices in ``names`` of the labels in use: those listed, or those with enough positives."""
     if config.labels:
         return read_labels(config.labels, names)
     positives = np.bincount(train.positives % len(names), minlength=len(names))
@@ -130,7 +130,7 @@ def by_picture(keys: Int[np.ndarray, " R"], new: Int[np.ndarray, " M"], pictures
 
 
 def to_table(split: str, files: Mapping[str, Path], verified: Verified, labels: LabelSpace, new: np.ndarray) -> SampleTable:
-    """Pictures of a split with a verdict on a label in use; what is left out is said on stderr."""
+    """Pictures of a split with a verified label in use; what is left out is reported on stderr."""
     positives, negatives = (by_picture(keys, new, len(files)) for keys in (verified.positives, verified.negatives))
     rows = [i for i in range(len(files)) if positives[i] or negatives[i]]
     for count, what in (

@@ -35,7 +35,7 @@ FOLDERS = {
 """Objects: a label of Open Clip Art, and the library's folders in which its typical drawings lie.
 
 People tag freely (a grenade is a "fish"), so the tag alone would test recognition, which is not what this world is for. The
-order is by how well a linear probe on train and val told them apart, so that few objects are distinct ones.
+order is by how well a linear probe distinguished them on train and val, so that a few objects are the most distinct ones.
 """
 SCENE = "outdoors"
 BOX = List(Value("int32"))
@@ -67,7 +67,7 @@ class Config:
         canvas: side of the square picture, in pixels.
         drawing: least and greatest length of a drawing's longer side, as a share of the canvas.
         seed: of everything random.
-        root: folder of Open Clip Art's Parquet files; a checkout of the repository finds its own.
+        root: folder of Open Clip Art's Parquet files; null takes that of the repository's checkout.
     """
 
     train: int = within(8000, 1)
@@ -105,7 +105,7 @@ def world(config: Config) -> World:
 
 
 def drawn(table: SampleTable) -> Bool[np.ndarray, "N L"]:
-    """What is drawn in each picture: with :func:`world`, all that the exact answer needs. No model is ever given this."""
+    """What is drawn in each picture: with :func:`world`, all that the exact posterior needs. No model gets this."""
     dense = np.zeros((len(table), len(table.labels)), dtype=bool)
     for row, objects in enumerate(table.rows["drawn"]):
         dense[row, objects] = True
@@ -125,9 +125,9 @@ def read_drawings(table: SampleTable, names: tuple[str, ...]) -> dict[str, list[
 
 
 def place(shapes: list[tuple[int, int]], canvas: int, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    """Boxes (left, top, right, bottom) at random places, none over another; all shrink together where there is no room.
+    """Boxes (left, top, right, bottom) at random places, without overlap; all shrink together where they do not fit.
 
-    Depends on what is drawn alone, so neither place nor size tells of a hidden object.
+    Depends only on what is drawn, so neither place nor size reveals a hidden object.
     """
     scale = 1.0
     while True:

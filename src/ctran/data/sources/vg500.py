@@ -50,7 +50,7 @@ class Config(Reading):
         select_on: ``val``: pictures held out of the training list choose the epoch. ``test``: the test list does, as in the
             released code.
         val: how many training pictures are held out.
-        check_counts: refuse lists that have not the published numbers of pictures.
+        check_counts: refuse lists without the published numbers of pictures.
     """
 
     root: Path
@@ -89,7 +89,7 @@ def read_index(path: Path) -> Mapping[str, object]:
 
 
 def labels_of(files: Sequence[str], index: Mapping[str, object], path: Path) -> list[list[int]]:
-    """Distinct label numbers of each picture, rising."""
+    """Distinct label numbers of each picture, ascending."""
     found = []
     for file in files:
         numbers = index.get(file)

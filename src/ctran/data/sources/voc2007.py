@@ -1,8 +1,8 @@
 """PASCAL VOC 2007, classification: 20 classes, 5,011 pictures to train on and 4,952 to test on.
 
 Read from the files of the classification task, ``ImageSets/Main/<class>_<set>.txt``: a line a picture, 1 (the class is there),
--1 (it is not) or 0 (every instance of it is marked difficult). They hold what the 9,963 XML files of ``Annotations`` say, in 40
-files, and are what the challenge itself scores by; so the XML files are not needed. (The tests read both and compare.)
+-1 (it is not) or 0 (every instance of it is marked difficult). These 40 files hold the labels of the 9,963 XML files of
+``Annotations`` and are what the challenge itself scores by; so the XML files are not needed. (The tests compare both.)
 
 Two conventions for 0 are in circulation, and figures under one must not be compared with figures under the other:
 C-Tran and SSGRL take it as a plain negative (``difficult: negative``); ML-GCN and ADD-GCN as a positive in the loss, and leave
