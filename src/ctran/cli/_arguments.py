@@ -44,7 +44,7 @@ def add(
         parser: parser, argument group or exclusive group.
         flag: a key of :data:`FLAGS`.
         names: short names of it (``-o``).
-        more: what is special in this command; comes behind the shared help text.
+        more: help of this command alone, appended to the shared help text.
         shown: the default in words, where it is not ``default`` itself.
         default: of the option.
         changed: further arguments of ``add_argument`` (``metavar``, ``nargs``).
@@ -66,6 +66,6 @@ def add_device(parser: argparse._ActionsContainer) -> None:
 
 
 def add_run(group: argparse._ActionsContainer, what: str = "run folder") -> None:
-    """The model that a command is about: ``RUN`` and ``--device``."""
+    """The model of a command: ``RUN`` and ``--device``."""
     group.add_argument("run", type=Path, metavar="RUN", help=what)
     add_device(group)

@@ -1,4 +1,4 @@
-"""What the command line prints of an error: one line where the user can do something about it."""
+"""How the command line prints an error: one line where the user can correct it."""
 
 import errno
 import os
@@ -17,10 +17,10 @@ WORDS = {errno.ENOENT: "no such file or folder", errno.EISDIR: "is a folder", er
 
 
 def readable(error: Exception) -> str | None:
-    """The message for the user, in one line, or None: a fault of the program."""
+    """The message for the user, in one line; None for a bug in the program."""
     if isinstance(error, UserError):
         message = str(error)
-        if "Original Traceback" in message:  # PyTorch's account of an error in a process that loads pictures
+        if "Original Traceback" in message:  # an error in a data loading process
             message = message.strip().splitlines()[-1].partition(": ")[2]
         return message
     if isinstance(error, OSError) and (error.filename is not None or error.errno in SURROUNDINGS):
@@ -33,7 +33,7 @@ def readable(error: Exception) -> str | None:
 
 
 def report(command: str, error: Exception) -> None:
-    """Print an error; a fault of the program keeps its traceback in a file."""
+    """Print an error; a bug's traceback is written to a file."""
     if (message := readable(error)) is not None:
         print(f"ctran {command}: {message}", file=sys.stderr)
         return

@@ -1,4 +1,4 @@
-"""Output that stops no command: names that the terminal's encoding lacks are escaped, and a reader may close its end early."""
+"""Output that stops no command: characters that the encoding lacks are escaped, and a reader may close a pipe early."""
 
 import errno
 import io
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class _Pipe(io.FileIO):
-    """A file descriptor whose reader may be gone (``| head``): what is written then goes nowhere."""
+    """A file descriptor whose reader may be gone (``| head``): what is written then is dropped."""
 
     reader_gone = False
 

@@ -76,10 +76,10 @@ def is_known(word: str) -> bool:
 
 
 def after_known(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which ``--known`` takes only ``LABEL=yes|no``, and stands behind all others (before a ``--``).
+    """The arguments with ``--known`` and its values moved behind all others (before a ``--``).
 
-    ``--known`` takes several values, so that argparse would take a picture after the last of them for one more: a word that is
-    the name of a file, or ends as one does, stays where it is, before ``--known``.
+    ``--known`` takes several values, so argparse would take a picture after the last of them for one more: a word that is an
+    existing file, or has a file extension, stays before ``--known``.
     """
     end = next((at for at, word in enumerate(arguments) if word == "--"), len(arguments))
     others: list[str] = []
@@ -92,7 +92,7 @@ def after_known(arguments: Sequence[str]) -> list[str]:
         elif inside and is_known(word):
             known.append(word)
         elif inside and not word.startswith("-") and not _is_file(word):
-            known.append(word)  # refused with its name later
+            known.append(word)  # refused by name later
         else:
             inside = inside and not word.startswith("-")
             others.append(word)
@@ -104,17 +104,17 @@ def _is_file(word: str) -> bool:
 
 
 def output_stem(path: Path, option: str = "--output") -> Path:
-    """``path`` where files that start with it can be written: its folder exists and takes new files.
+    """``path``, checked: its folder exists and can be written into.
 
     Raises:
-        UserError: it does not; the message names the option.
+        UserError: it does not, or cannot; the message names the option.
     """
     _writable(path, path.parent, option)
     return path
 
 
 def output_folder(path: Path, option: str = "--output") -> Path:
-    """``path`` where it is a folder that takes new files, or can be made.
+    """``path``, checked: it is a folder that can be written into, or can be made.
 
     Raises:
         UserError: it is a file, or cannot be made or written into; the message names the option.

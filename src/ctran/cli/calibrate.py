@@ -1,4 +1,4 @@
-"""Fit what makes probabilities mean something, on a run's val pictures: temperatures, and a threshold for each label.
+"""Calibrate the probabilities of a run on its val pictures: temperatures, and a threshold for each label.
 
   ctran calibrate runs/demo                      thresholds of the greatest F1
   ctran calibrate runs/demo --precision 0.9      the least thresholds that reach this precision
@@ -6,8 +6,7 @@
 
 A temperature or the thresholds are kept only where they help on val pictures that were left out of their fit; what is not
 kept is printed with the reason. Writes calibration.json into the model folder, where predict, the server and exports find it,
-and prints what it is worth on test: the expected calibration error, and F1 with one threshold (one half) and with each
-label's own.
+and prints its effect on test: the expected calibration error, and F1 with one threshold (one half) and with each label's own.
 """
 
 import argparse
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fit, keep, and print what it is worth."""
+    """Fit, save, and print the effect on test."""
     from rich.console import Console
     from rich.table import Table
 

@@ -80,7 +80,7 @@ def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
 
 
 def report(options: argparse.Namespace, tagger: "Tagger", checkpoint: "Checkpoint") -> str:
-    """What was converted, and what of it is a guess."""
+    """What was converted, and which parts are guesses."""
     names, kind = tagger.labels.names, checkpoint.kind
     if options.labels:
         order = f"named by {options.labels.name}"
@@ -132,7 +132,7 @@ print(ctran.load("path/of/this/folder").predict("picture.png").top(5))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert, and say what was converted."""
+    """Convert, and print what was converted."""
     output_folder(options.out, "OUT")
     tagger, checkpoint = convert(options)
     text = report(options, tagger, checkpoint)

@@ -1,4 +1,4 @@
-"""What data there are: sources that recipes can name, where to get them, and what is in one.
+"""List the data sources that recipes can name, where to get them, and what is in one.
 
 ctran datasets                           all sources, and where to get the published ones (nothing is ever downloaded)
 ctran datasets voc2007                   options of one, and the files that it expects
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ctran.labels import LabelSpace
 
 SHOWN = 10
-"""Labels, and a half more pairs, that are printed; the files have all."""
+"""Labels that are printed, and two thirds of the pairs; the files have all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line a source, the options of one, or its numbers."""
+    """Print one line a source, the options of one, or its statistics."""
     words: list[str] = options.words
     if words[:1] == ["show"] and len(words) == 2:
         return show(words[1], options)
@@ -89,7 +89,7 @@ def explain(name: str) -> None:
 
 
 def show(name: str, options: argparse.Namespace) -> int:
-    """Read a source, print its numbers, write them and the pictures."""
+    """Read a source, print its statistics, write them and the pictures."""
     from ctran.data import description
     from ctran.labels import LabelSpace
     from ctran.plots import data as pictures
@@ -187,7 +187,7 @@ def print_labels(table: "SampleTable", split: str) -> None:
 
 
 def print_pairs(labels: "LabelSpace", pairs: "Pairs", split: str) -> None:
-    """Pairs of labels that say most of each other."""
+    """Pairs of labels with the most mutual information."""
     from ctran.data.description import strongest
 
     names = labels.names
@@ -208,7 +208,7 @@ def print_pairs(labels: "LabelSpace", pairs: "Pairs", split: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, names: int = 1) -> None:
-    """The first ``names`` columns are names, which stay as they are where they look like markup; then numbers."""
+    """Print a table: the first ``names`` columns are names, never read as markup; then numbers."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,15 +1,15 @@
 """Measure a run on its test pictures when some labels are known.
 
-  ctran evaluate runs/demo --known-share 0 25 50 75           partial labels: so many percent are told
-  ctran evaluate runs/demo --known-share 0 50 --reveal positives    only labels that are present are told
-  ctran evaluate runs/cub --known-groups 0 10 15 20 --draws 5       extra labels: so many groups are told
+  ctran evaluate runs/demo --known-share 0 25 50 75           partial labels: percentages that are known
+  ctran evaluate runs/demo --known-share 0 50 --reveal positives    only labels that are present become known
+  ctran evaluate runs/cub --known-groups 0 10 15 20 --draws 5       extra labels: numbers of groups that are known
   ctran evaluate runs/demo --preset ctran mlgcn --intervals 1000
-  ctran evaluate runs/demo --data.root elsewhere                    keys of data and evaluation can be set anew
+  ctran evaluate runs/demo --data.root elsewhere                    keys of data and evaluation can be changed
   ctran evaluate models/coco --source coco80 --root data/coco       a model folder without a run, as ctran convert writes it
 
-Without such flags it measures what the recipe says. Writes metrics.json and metrics.md into the run folder, or, so that these
-stay those of the recipe, metrics-other.* of other settings or data and metrics-SPLIT.* of other splits; FOLDER-metrics.*
-beside a model folder; --output names another stem. A model folder without groups and extra labels takes those of the data.
+Without these flags it uses the recipe's evaluation settings. Writes metrics.json and metrics.md into the run folder;
+metrics-other.* for other settings or data, metrics-SPLIT.* for other splits; FOLDER-metrics.* beside a model folder;
+--output names another stem. A model folder without groups and extra labels takes those of the data.
 """
 
 import argparse
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ctran.training.options import Evaluation
 
 PRESETS = ("default", "ctran", "mlgcn", "voc")
-"""Names of :data:`ctran.metrics.PRESETS`, which importing would take seconds."""
+"""Names of :data:`ctran.metrics.PRESETS`, whose import would take seconds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def replicates(text: str) -> int:
-    """A number from 100 on: fewer say nothing of the tails."""
+    """A number from 100 on: fewer do not estimate the tails."""
     if (value := count(text)) < 100:
         raise argparse.ArgumentTypeError(f"expected at least 100 replicates, got {text}")
     return value
@@ -113,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def differs(settings: "Evaluation", run: Path) -> bool:
-    """Whether the figures are others than those of the run's own recipe: published presets and intervals only add to them."""
+    """Whether the settings differ from those of the run's recipe: published presets and intervals only add figures."""
     from ctran.training.recipe import read_run
 
     return replace(settings, presets=()) != replace(read_run(run).evaluation, presets=())

@@ -1,10 +1,10 @@
-"""Write a model as two graphs (encode, predict) for other runtimes, and check that they answer the same.
+"""Write a model as two graphs (encode, predict) for other runtimes, and check that the logits agree.
 
   ctran export runs/demo --format onnx
   ctran export runs/demo --format openvino --int8              calibrated on the run's val pictures
-  ctran export models/coco --format torch --pictures photos    a model folder has no pictures of its own
+  ctran export models/coco --format torch --pictures photos    a model folder comes without pictures
 
-Real pictures are compared before it says done; float32 formats that differ by more than 0.001 are not kept.
+The logits are compared on real pictures; float32 formats that differ by more than 0.001 are not kept.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def pictures_for(options: argparse.Namespace, tagger: "Tagger") -> "Pictures":
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export, compare, and say how large the difference is."""
+    """Export, compare, and print the largest difference."""
     from ctran.export.write import write
     from ctran.folders.tagger import Tagger
 

@@ -91,7 +91,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def check_keys(command: Parser, words: Iterable[str]) -> None:
-    """Refuse a flag that is neither the command's nor, having no dot, a recipe key's."""
+    """Refuse a flag without a dot that is neither the command's nor a recipe key's."""
     for flag in (word.partition("=")[0] for word in words):
         if flag.startswith("--") and flag != "--" and "." not in flag and flag not in KEY_FLAGS:
             near = nearest(flag, [*command._option_string_actions, *KEY_FLAGS])

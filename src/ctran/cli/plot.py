@@ -1,10 +1,10 @@
 """Pictures of what a model has learnt, with the numbers behind them as CSV.
 
   ctran plot embeddings runs/lmt runs/no-lmt       t-SNE of the label embeddings, side by side (Fig. 4 of the paper)
-  ctran plot examples runs/demo                    pictures, what the model says, what it says when 50 % of the labels are told
-  ctran plot examples runs/cub --known-groups 10   ... when ten groups of extra labels are told
-  ctran plot influence runs/demo                   which labels go with which, in the eyes of the model
-  ctran plot heatmap runs/demo new.jpg flag map    which places of a picture speak for a label
+  ctran plot examples runs/demo                    pictures, predictions, and predictions when 50 % of the labels are known
+  ctran plot examples runs/cub --known-groups 10   ... when ten groups of extra labels are known
+  ctran plot influence runs/demo                   which labels the model associates with each other
+  ctran plot heatmap runs/demo new.jpg flag map    which places of a picture support a label
   ctran plot attention runs/demo new.jpg flag map  attention of a label to the picture, layer by layer (for research)
 
 Writes STEM.png and STEM.csv.
@@ -143,7 +143,7 @@ def examples(options: argparse.Namespace) -> int:
 
 
 def influence(options: argparse.Namespace) -> int:
-    """Which labels go with which."""
+    """Associations between labels."""
     import numpy as np
 
     from ctran.analysis.influence import influence as measure
@@ -208,7 +208,7 @@ def attention(options: argparse.Namespace) -> int:
 
 
 def find(name: str, ids: list[str], split: str) -> int:
-    """Row of a picture; ValueError with the nearest id where there is none."""
+    """Row of a picture; UserError with the nearest id where there is none."""
     if name not in ids:
         raise UserError(f"{split} has no picture {name!r}{nearest(name, ids)}")
     return ids.index(name)

@@ -1,4 +1,4 @@
-"""Labels of pictures, given what is known of them.
+"""Predict the labels of pictures, given known labels.
 
 ctran predict runs/demo picture.png
 ctran predict runs/demo *.png --known "flag=yes" "map=no" --json
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_known(pairs: Iterable[str], names: Container[str] = ()) -> dict[str, bool]:
-    """``["flag=yes", "map = no"] -> {"flag": True, "map": False}``; blanks around a name count where it is one of ``names``."""
+    """``["flag=yes", "map = no"] -> {"flag": True, "map": False}``; blanks around one of ``names`` are kept."""
     known = {}
     for pair in pairs:
         name, equals, answer = pair.rpartition("=")

@@ -1,9 +1,9 @@
 """Serve a model over HTTP, with a page to label pictures together with it.
 
   ctran serve runs/demo                              http://127.0.0.1:8000: the studio; /docs: the API
-  ctran serve runs/mine --pictures photos            label a folder: answers go to photos/metadata.jsonl
+  ctran serve runs/mine --pictures photos            label a folder: annotations go to photos/metadata.jsonl
   ctran serve runs/mine --host 0.0.0.0 --token-file token.txt
-  ctran serve runs/mine --label-studio http://localhost:8080     answers Label Studio (key: LABEL_STUDIO_API_KEY)
+  ctran serve runs/mine --label-studio http://localhost:8080     predict for Label Studio (key: LABEL_STUDIO_API_KEY)
 
 Then: ctran train demo --source imagefolder --root photos --absent unknown
 """
@@ -79,7 +79,7 @@ def origin(text: str) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until interrupted; what is in flight is finished."""
+    """Serve until interrupted; requests in flight are finished."""
     try:
         from ctran.serving.api import create_app
         from ctran.serving.server import Server
@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def version_of(run: Path) -> str:
-    """Name and digest of a model's files: predictions that are kept elsewhere say by it which model made them."""
+    """Name and digest of a model's files, stored with predictions elsewhere to identify the model."""
     from ctran.folders.exported import digests
 
     folder = run / "model" if (run / "model").is_dir() else run
@@ -141,10 +141,10 @@ def version_of(run: Path) -> str:
 
 
 def listening(host: str, port: int) -> "Socket":
-    """A socket that accepts calls from now on, so that who is told its address may call.
+    """A socket that accepts connections from now on, so that its address can be printed.
 
-    It names its protocol, as uvicorn's own sockets do not: asyncio sends small answers at once only where it knows that they go
-    over TCP, and each would take 40 ms otherwise.
+    It names its protocol, as uvicorn's own sockets do not: asyncio sets TCP_NODELAY only where it knows that a socket is TCP,
+    and each small response would take 40 ms otherwise.
     """
     import socket
 
@@ -206,7 +206,7 @@ def refuse_open(options: argparse.Namespace, token: str | None) -> None:
 
 
 def hosts_of(options: argparse.Namespace) -> tuple[str, ...]:
-    """Names that requests may be addressed to: its own and those that were given; any where a token is asked for instead."""
+    """Allowed ``Host`` names: the server's own and those given; any name where a token is required instead."""
     from ctran.serving.guard import bracketed, host_of
     from ctran.serving.settings import Settings
 
@@ -231,7 +231,7 @@ def faster(predictor: "Predictor") -> "Predictor":
 
 
 def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gallery":
-    """The folder's pictures, else the first of the run's test set where that is at hand."""
+    """The folder's pictures, else the first of the run's test set where that can be read."""
     from ctran.data.checked import without_decoding
     from ctran.serving.gallery import Gallery
     from ctran.training.pipeline import tables_of_run
@@ -243,7 +243,7 @@ def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gall
     if not (options.run / "recipe.yaml").is_file():
         return Gallery([])
     try:
-        with without_decoding():  # a picture that is broken says so when it is opened
+        with without_decoding():  # a broken picture is reported when it is opened
             return Gallery.of_table(tables_of_run(options.run)["test"], SHOWN)
     except (ValueError, OSError) as error:
         print(f"no pictures to start with: {error}", file=sys.stderr)

@@ -1,10 +1,10 @@
 """Annotations that disagree most with the picture and with the other labels: where to look for mistakes.
 
   ctran suspects runs/mine                       the run's test pictures
-  ctran suspects runs/mine --split train         those that it learnt from, and so believes more
+  ctran suspects runs/mine --split train         those it was trained on, and so believes more
 
-Each label is left out and asked for, all other annotations of the picture being told. Writes STEM.csv (ranked), STEM.png (a
-sheet) and STEM.html (a page with the pictures in it).
+Each label is predicted with all other annotations of the picture known. Writes STEM.csv (ranked), STEM.png (a sheet) and
+STEM.html (a page with the pictures in it).
 """
 
 import argparse
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge, rank, write."""
+    """Predict, rank, write."""
     from ctran.analysis.suspects import suspects
     from ctran.folders.tagger import Tagger
     from ctran.plots.style import save_rows

@@ -64,7 +64,7 @@ class Line:
 
 
 class Notes:
-    """Numbered in the order in which they are first asked for."""
+    """Notes, numbered in the order of their first use."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, str] = {}
@@ -94,7 +94,7 @@ def lines_of(found: "Comparison", notes: Notes) -> list[Line]:
 
 
 def said_of(ours: "Ours") -> str:
-    """Which runs of which data sets, and in what they are not the paper's."""
+    """Which runs of which data sets, and how they differ from the row's recipe."""
     sources: dict[str, list[str]] = {}
     for run in ours.runs:
         sources.setdefault(run.recipe.source, []).append(f"{run.folder} (seed {run.recipe.seed})")
@@ -103,7 +103,7 @@ def said_of(ours: "Ours") -> str:
 
 
 def write_csv(found: "Comparison", lines: list[Line]) -> None:
-    """One line a row, unrounded figures, empty where there is none."""
+    """One line a row, figures to four decimals, empty where there is none."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["system", "what", *(column.name for column in found.table.columns)])
     for line in lines:
@@ -166,7 +166,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def trailer(found: "Comparison", notes: Notes, runs: Path | None) -> list[str]:
-    """What stands below the figures: doubts, what is missing, what was left out."""
+    """The lines below the figures: notes, what is missing, what was left out."""
     lines = [f"- {number} {text}" for text, number in notes.numbers.items()]
     lines += [f"- {text}" for text in found.table.notes]
     if runs is not None and not any(found.ours):

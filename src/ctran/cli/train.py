@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_resumed(options: argparse.Namespace) -> None:
-    """Refuse what would make another training of the one that goes on."""
+    """Refuse options that would change the training that is resumed."""
     from ctran.training.extend import new_run
     from ctran.training.recipe import RecipeError
 

@@ -1,4 +1,4 @@
-"""The two halves of a model as programs of ``torch.export``."""
+"""A model's ``encode_images`` and ``predict_labels`` as programs of ``torch.export``."""
 
 import copy
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ctran.model import Features, Method
 
 
 class Encode(nn.Module):
-    """``images -> memory``: all that the model makes of pictures before it is told states."""
+    """``images -> memory``: the image cache, all that does not depend on the states."""
 
     def __init__(self, model: Method) -> None:
         super().__init__()
@@ -30,9 +30,9 @@ class Predict(nn.Module):
     """``states, memory -> logits``, for ``S`` rows of states of each of ``B`` pictures.
 
     Args:
-        names: of the memory.
+        names: of the tensors in ``memory``.
         grid: of the image tokens.
-        prepared: the memory is the method's own; False where it is the image tokens as the backbone gives them.
+        prepared: ``memory`` is the method's image cache; False where it is the backbone's image tokens.
     """
 
     def __init__(self, model: Method, names: tuple[str, ...], grid: tuple[int, int], *, prepared: bool) -> None:
@@ -49,10 +49,10 @@ class Predict(nn.Module):
 
 
 def memory_of(features: Features) -> dict[str, Tensor]:
-    """What the fast half needs of pictures, prepared: the method's own memory, or the image tokens where it has none.
+    """What ``predict_labels`` needs of pictures: the method's image cache, or the image tokens where it has none.
 
     Raises:
-        TypeError: a method that uses inner maps has not prepared them.
+        TypeError: a method that uses inner maps has no image cache.
     """
     if features.maps and not features.memory:
         raise TypeError("a method that uses inner maps keeps what it needs of them in the memory that its prepare makes")
@@ -61,12 +61,12 @@ def memory_of(features: Features) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Programs:
-    """Both halves.
+    """Both programs of a model.
 
     Args:
         encode: ``images [B, 3, H, W]`` -> each of ``memory``, ``B`` entries.
         predict: ``states [B, S, L]`` (int64) and ``memory`` -> ``logits [B, S, L]``.
-        memory: names.
+        memory: names of the tensors in the image cache.
     """
 
     encode: ExportedProgram
@@ -121,7 +121,7 @@ def _size(model: nn.Module) -> int:
 
 
 def _bare(program: ExportedProgram) -> ExportedProgram:
-    """The program without sample inputs, and without the weights of the other half."""
+    """The program without sample inputs, and without the weights of the other one."""
     program.example_inputs = None
     unused = {node.name: node for node in program.graph.nodes if node.op == "placeholder" and not node.users}
     kept = []

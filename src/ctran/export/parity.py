@@ -1,4 +1,4 @@
-"""How far the answers of an exported folder are from the model's, on pictures and states like those in use."""
+"""How far the logits of an exported folder are from the model's, on pictures and states like those in use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from ctran.labels import LabelState
 from ctran.model import Features
 
 SHARES = (0.0, 0.25, 0.75)
-"""Of the labels that are told: nothing, some, most."""
+"""Shares of the labels that are known: none, some, most."""
 TOGETHER = 3
-"""Pictures that are asked at once."""
+"""Pictures in one batch."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What was found.
+    """The measured difference.
 
     Args:
         pictures: how many were compared, each in all of :data:`SHARES`.
         logits: largest absolute difference.
-        changed: share of the labels not known that are present by one and absent by the other, with the model's temperatures
-            and thresholds (:class:`~ctran.constraints.decode.Decoder`).
+        changed: share of the unknown labels that one predicts as present and the other as absent, with the model's
+            temperatures and thresholds (:class:`~ctran.constraints.decode.Decoder`).
     """
 
     pictures: int
@@ -44,7 +44,7 @@ class Parity:
 
 @torch.inference_mode()
 def likely_states(tagger: Predictor, features: Features, seed: int) -> Int[Tensor, "B S L"]:
-    """States to ask about, on the processor: shares of the labels are told, as the model itself believes them to be."""
+    """Likely states, on the CPU: :data:`SHARES` of the labels are known, as the model itself predicts them."""
     told_nothing = torch.zeros(len(features), len(tagger.labels), dtype=torch.long, device=tagger.device)
     present = tagger.model.predict_labels(features, told_nothing).cpu() > 0
     believed = torch.where(present, int(LabelState.POSITIVE), int(LabelState.NEGATIVE))
@@ -55,7 +55,7 @@ def likely_states(tagger: Predictor, features: Features, seed: int) -> Int[Tenso
 
 @torch.inference_mode()
 def measure(tagger: Predictor, exported: Exported, pictures: Pictures, count: int) -> Parity:
-    """Compare on ``count`` pictures, both ways of asking: several pictures at once, and several states of one picture."""
+    """Compare on ``count`` pictures, in both kinds of batch: several pictures, and several states of one picture."""
     largest, changed, decided = 0.0, 0, 0
     chosen = pictures.some(count)
     for exact, found, states in _answers(tagger, exported, pictures, chosen):

@@ -17,7 +17,7 @@ from ctran.images.transforms import Preprocessing, open_pixels
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures as a model takes them, read when they are asked for.
+    """Preprocessed pictures, read on access.
 
     Args:
         source: a table, or files.

@@ -1,4 +1,4 @@
-"""Write an exported folder: convert, make int8 if asked to, compare, and only then put it in its place."""
+"""Write an exported folder: convert, quantise if requested, compare, and only then put it in its place."""
 
 import json
 import sys
@@ -26,11 +26,11 @@ SAME = 1e-3
 COMPARED = 24
 """Pictures that are compared."""
 QUESTIONS = 64
-"""Pictures on whose questions the fast half is calibrated; each may take megabytes."""
+"""Pictures on which the ``predict`` graph is calibrated; each may take megabytes."""
 
 
 class ParityError(UserError):
-    """An exported model that does not answer as the model does."""
+    """An exported model whose logits differ from the model's."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ def files_of(form: str) -> set[str]:
 
 
 def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: bool = False, calibrate: int = 300) -> Parity:
-    """Export a model and compare it with itself on real pictures.
+    """Export a model and compare the result with it on real pictures.
 
     Args:
         folder: to write; an exported folder of the same format is replaced.
         form: name of a file in :mod:`ctran.export.formats`.
         pictures: to compare and calibrate on.
         int8: quantise both graphs.
-        calibrate: at most so many pictures for that.
+        calibrate: at most so many pictures to calibrate int8 on.
 
     Raises:
         ValueError: the format has no int8.
-        ParityError: float32 logits differ by more than :data:`SAME`, or int8 ones are no numbers; nothing is kept.
+        ParityError: float32 logits differ by more than :data:`SAME`, or int8 ones are not finite; nothing is kept.
         ModelFolderError: the folder holds something else, or a library is missing.
     """
     module, own = registry.find(formats, form), files_of(form)
@@ -106,7 +106,7 @@ def _save(module: Any, graphs: Mapping[str, Any], about: About, part: Path) -> N
 
 @torch.inference_mode()
 def _samples(tagger: Tagger, made: Programs, pictures: Pictures, count: int) -> Samples:
-    """One picture, and one question about it, at a time."""
+    """One picture, and one row of states for it, at a time."""
     chosen = pictures.some(count)
     asked = set(chosen[:: -(-len(chosen) // QUESTIONS)])
     encode, predict = list[Arrays](), list[Arrays]()

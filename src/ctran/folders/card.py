@@ -21,7 +21,7 @@ def model_card(tagger: Tagger, *, source: str = "", report: Report | None = None
     Args:
         source: name of the data set or format that it was trained on.
         report: its metrics on pictures that it was not trained on.
-        license: identifier of the hub, such as ``apache-2.0``; None leaves it open and says so.
+        license: identifier of the hub, such as ``apache-2.0``; None writes that it is not stated.
     """
     name = tagger.labels.names[0].replace("\\", "\\\\").replace('"', '\\"')
     parts = [
@@ -96,7 +96,7 @@ def _labels(tagger: Tagger) -> str:
 
 
 def _metrics(report: Report) -> str:
-    """A row a share of known labels."""
+    """Markdown: a row a setting of known labels."""
     rows = ["| known labels | mAP | CF1 | OF1 |", "|---|---|---|---|"]
     rows += [f"| {s.setting} | {s.hidden.mAP:.1f} | {s.hidden.CF1:.1f} | {s.hidden.OF1:.1f} |" for s in report.settings]
     about = (

@@ -1,4 +1,4 @@
-"""An exported folder in use: two graphs that say themselves what they are. ``load`` takes any folder that predicts."""
+"""Use an exported folder: two graphs that describe themselves. ``load`` takes any folder with a model."""
 
 import hashlib
 import json
@@ -30,15 +30,15 @@ CHECKSUMS = "checksums.json"
 
 @dataclass(frozen=True)
 class About:
-    """What each graph's file says that it is (JSON, under the key ``ctran``).
+    """Description of a graph in its file (JSON, under the key ``ctran``).
 
     Args:
         graph: ``encode`` or ``predict``.
-        memory: names of what ``encode`` gives and ``predict`` takes, in this order.
+        memory: names of the tensors that ``encode`` returns and ``predict`` takes (the image cache), in this order.
         labels, preprocessing: as a model folder has them.
         method, model: the method and its options.
         int8: None for float32, else which graphs are int8 and how many pictures they were calibrated on.
-        calibration: temperatures and thresholds, as a model folder has them; logits are as they come from the model.
+        calibration: temperatures and thresholds, as a model folder has them; the graph's logits are without them.
         parity: largest difference from the model's logits, and on how many pictures that was measured.
     """
 
@@ -56,7 +56,7 @@ class About:
 
     @classmethod
     def read(cls, text: str, path: Path) -> "About":
-        """Of a file's metadata."""
+        """Parse a file's metadata."""
         if not text:
             raise ModelFolderError(f"{path} was not made by ctran export: it does not say what its labels are")
         content = json.loads(text)
@@ -77,7 +77,7 @@ class Graphs(Method):
 
     @property
     def has_contributions(self) -> bool:
-        """No: the graphs hold no gradients."""
+        """False: the graphs have no gradients."""
         return False
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
@@ -100,7 +100,7 @@ class Exported(Predictor):
     """A model that ``ctran export`` wrote; predicts and is evaluated as a :class:`~ctran.folders.tagger.Tagger` is.
 
     Needs the runtime of its format (``pip install "ctran[onnx]"`` or ``"ctran[openvino]"``; ``torch`` needs nothing more) and
-    runs on the processor.
+    runs on the CPU.
     """
 
     def __init__(self, model: Graphs, labels: LabelSpace, preprocessing: Preprocessing, about: About) -> None:
@@ -113,11 +113,11 @@ class Exported(Predictor):
         """Read an exported folder.
 
         Args:
-            device: ``auto`` or ``cpu``; exported graphs run on the processor.
+            device: ``auto`` or ``cpu``; exported graphs run on the CPU.
 
         Raises:
             UserError: another device.
-            ModelFolderError: no exported folder, a damaged or foreign file, a newer format, or two graphs of different exports;
+            ModelFolderError: not an exported folder, a damaged or foreign file, a newer format, or graphs of different exports;
                 :class:`~ctran.folders.runtimes.MissingRuntimeError` where the format's runtime is not installed.
         """
         folder = Path(folder)
@@ -131,7 +131,7 @@ class Exported(Predictor):
             endings = ", ".join(f"encode{ending}" for ending, _ in READERS.values())
             raise ModelFolderError(f"{folder} is no exported folder: none of {endings} found")
         (encode, told), (predict, also) = (_read(folder, name, part) for part in ("encode", "predict"))
-        if replace(told, graph="") != replace(also, graph=""):  # the measured parity tells models of one kind apart
+        if replace(told, graph="") != replace(also, graph=""):  # models of one kind differ in the measured parity
             raise ModelFolderError(f"{folder}: encode and predict are not of one export; export the model again")
         check_digests(folder)
         labels, prepared = LabelSpace.from_dict(told.labels), Preprocessing(**tuples(told.preprocessing))
@@ -146,26 +146,25 @@ class Exported(Predictor):
         return ", ".join(part for part in parts if part)
 
     def fast(self) -> "Exported":
-        """Itself: how fast it is was settled when it was exported (``--int8``)."""
+        """Itself: its precision was chosen at export (``--int8``)."""
         return self
 
     def encode(self, images: Float[np.ndarray, "B 3 H W"]) -> dict[str, np.ndarray]:
-        """The slow half: what the model makes of normalised pictures (:attr:`preprocessing`), ``B`` entries each."""
+        """The image cache of normalised pictures (:attr:`preprocessing`), ``B`` entries each."""
         if not np.isfinite(images).all():
             raise UserError("images: expected finite numbers, got NaN or infinity")
         return dict(zip(self.about.memory, self.graphs.encode({"images": images}), strict=True))
 
     def predict_labels(self, memory: Mapping[str, np.ndarray], states: Int[np.ndarray, "B S L"]) -> Float[np.ndarray, "B S L"]:
-        """The fast half: logits, of ``S`` rows of :class:`~ctran.labels.LabelState` codes (int64) for each picture."""
+        """Logits for ``S`` rows of :class:`~ctran.labels.LabelState` codes (int64) of each picture."""
         return self.graphs.predict({"states": checked(states, len(self.labels)), **memory})[0]
 
 
 def checked(states: np.ndarray, num_labels: int) -> np.ndarray:
-    """``states`` as the graphs take them: what a runtime makes of other codes, types and shapes is its own.
+    """``states`` as the graphs take them; runtimes handle other codes, types and shapes differently.
 
     Raises:
-        ValueError: other codes than those of :class:`~ctran.labels.LabelState`, numbers that are not whole, or another number
-            of labels.
+        ValueError: codes not in :class:`~ctran.labels.LabelState`, a dtype that is not an integer, or a wrong number of labels.
     """
     if not np.issubdtype(states.dtype, np.integer):
         raise UserError(f"states: expected whole numbers (0 unknown, 1 absent, 2 present), got {states.dtype}")
@@ -177,7 +176,7 @@ def checked(states: np.ndarray, num_labels: int) -> np.ndarray:
 
 
 def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
-    """One graph; whatever its runtime says of a damaged file becomes one error with the file's name."""
+    """One graph; any error of its runtime about a damaged file becomes one error with the file's name."""
     ending, reader = READERS[name]
     path = folder / f"{part}{ending}"
     if not path.is_file():
@@ -187,7 +186,7 @@ def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
         about = About.read(graph.metadata, path)
     except ModelFolderError:
         raise
-    except Exception as error:  # each runtime has errors of its own
+    except Exception as error:  # each runtime has its own errors
         why = shorten(str(error), 200, placeholder=" ...")
         raise ModelFolderError(f"{path} is damaged, or no graph of ctran export ({type(error).__name__}: {why})") from error
     if about.graph != part:
@@ -196,7 +195,7 @@ def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
 
 
 def format_of(folder: Path) -> str | None:
-    """Format of an exported folder; None where it is none.
+    """Format of an exported folder; None where it is not one.
 
     Raises:
         ModelFolderError: graphs of several formats.
@@ -217,10 +216,10 @@ def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def check_digests(folder: Path) -> None:
-    """Refuse files that are not those that were exported together.
+    """Refuse files that were not exported together.
 
     Raises:
-        ModelFolderError: no ``checksums.json``, or a file that is missing or another.
+        ModelFolderError: no ``checksums.json``, or a file that is missing or has changed.
     """
     path = folder / CHECKSUMS
     try:

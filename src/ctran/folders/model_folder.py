@@ -1,4 +1,4 @@
-"""Folders that hold a model: refused by name, replaced only when the new one is complete."""
+"""Folders that hold a model: replaced only when the new one is complete, and never if they hold other files."""
 
 import os
 import shutil
@@ -10,15 +10,15 @@ from ctran.errors import UserError
 from ctran.files import atomic_folder, is_leftover
 
 ANNOTATIONS = "annotations"
-"""Subfolder of a model folder in which ``ctran serve`` saved before it saved beside it; it is kept."""
+"""Subfolder of a model folder in which earlier versions of ``ctran serve`` saved; it is kept."""
 
 
 class ModelFolderError(UserError):
-    """A folder that holds no model, or one of another format; the message says what was expected."""
+    """A folder that holds no model, or one of another format; the message names what was expected."""
 
 
 def refuse_foreign(folder: Path, own: Collection[str]) -> None:
-    """Refuse a file, and a folder with anything but the files ``own`` and what killed saves left behind."""
+    """Refuse a file, and a folder with anything but the files ``own`` and the leftovers of killed saves."""
     if folder.is_file():
         raise ModelFolderError(f"{folder} is a file; name a folder that is new, or one to replace")
     names = [p.name for p in folder.iterdir()] if folder.exists() else []
@@ -46,7 +46,7 @@ def replacing(folder: Path, own: Collection[str]) -> Iterator[Path]:
 
 
 def _link(source: str, target: str) -> None:
-    """The same file under a second name, or a copy where the file system has no second names."""
+    """A hard link, or a copy where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

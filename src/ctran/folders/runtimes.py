@@ -15,7 +15,7 @@ import numpy as np
 from ctran.folders.model_folder import ModelFolderError
 
 METADATA = "ctran"
-"""Key under which a graph's file holds what it is, as JSON."""
+"""Key of a graph's description (JSON) in its file."""
 
 PLAIN = re.compile(
     r"models/[^/]+\.json|data/(weights|constants)/((weight|tensor)_\d+|[^/]+_config\.json)"
@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class MissingRuntimeError(ModelFolderError):
-    """A library that this needs is not installed; the message says how to install it."""
+    """A library that this needs is not installed; the message has the command to install it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Graph:
 
     Args:
         run: inputs by name -> outputs in the graph's order. Several threads may call it.
-        metadata: what the file says that it is.
+        metadata: the description in the file.
     """
 
     run: Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
@@ -44,7 +44,7 @@ class Graph:
 
 
 def require(module: str, extra: str) -> Any:
-    """A library of one of the package's extras.
+    """Import a library of one of the package's extras.
 
     Raises:
         MissingRuntimeError: not installed.
@@ -59,7 +59,7 @@ def require(module: str, extra: str) -> Any:
 
 
 def read_onnx(path: Path) -> Graph:
-    """An ONNX file in ONNX Runtime, on the processor."""
+    """An ONNX file in ONNX Runtime, on the CPU."""
     session = require("onnxruntime", "onnx").InferenceSession(path, providers=["CPUExecutionProvider"])
     wanted = [port.name for port in session.get_inputs()]
 
@@ -70,9 +70,9 @@ def read_onnx(path: Path) -> Graph:
 
 
 def read_openvino(path: Path) -> Graph:
-    """An OpenVINO file, compiled for the processor and for short answers, in float32 where it is not int8.
+    """An OpenVINO file, compiled for the CPU and for low latency, in float32 where it is not int8.
 
-    On processors with bfloat16 OpenVINO would use that by default: about twice as fast, logits differ in the third digit.
+    On CPUs with bfloat16 OpenVINO would use that by default: about twice as fast, logits differ in the third digit.
     """
     core = require("openvino", "openvino").Core()
     model = core.read_model(path)
@@ -132,4 +132,4 @@ READERS: Mapping[str, tuple[str, Callable[[Path], Graph]]] = {
     "openvino": (".xml", read_openvino),
     "torch": (".pt2", read_torch),
 }
-"""Format -> ending of its files, and how they are read."""
+"""Format -> extension of its files, and their reader."""

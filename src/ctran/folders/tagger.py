@@ -57,8 +57,8 @@ class Tagger(Predictor):
 
     @property
     def unlearnable(self) -> Unlearnable:
-        """Labels of which the training pictures showed one kind only (``config.json``), so that the model has not learned them:
-        mean figures leave them out."""
+        """Labels that were only positive or only negative in training (``config.json``), so that the model has not learned
+        them: mean figures leave them out."""
         found = self.config.get("unlearnable")  # written only where there are any
         return Unlearnable.from_dict(found) if found else Unlearnable()
 
@@ -72,7 +72,7 @@ class Tagger(Predictor):
         """Read a model folder, or the ``model`` folder of a run.
 
         Args:
-            device: that computes, as :func:`ctran.devices.find_device` takes it: ``auto`` is a GPU where there is one.
+            device: to compute on, as :func:`ctran.devices.find_device` takes it: ``auto`` is a GPU where there is one.
 
         Raises:
             ModelFolderError: missing or damaged files, or a newer format.
@@ -117,7 +117,7 @@ class Tagger(Predictor):
             raise
         except KeyError as error:
             raise ModelFolderError(f"{folder / name} is damaged: it has no key {error}") from error
-        except Exception as error:  # whatever JSON, safetensors, timm and torch say of damaged files
+        except Exception as error:  # JSON, safetensors, timm and torch raise various ones for damaged files
             why = shorten(str(error), 200, placeholder=" ...")
             raise ModelFolderError(
                 f"{folder / name} is damaged, or not of this model ({type(error).__name__}: {why})"
@@ -152,13 +152,13 @@ class Tagger(Predictor):
             return str(api.upload_folder(repo_id=repository, folder_path=Path(folder) / "model"))
 
     def save(self, folder: Path | str, *, card: str | None = None, dtype: torch.dtype | None = None) -> None:
-        """Write the model folder; a model folder that is there is replaced only when the new one is complete.
+        """Write the model folder; an existing one is replaced only when the new one is complete.
 
         Args:
             card: text of the model card; None keeps the one that was loaded, else writes
                 :func:`~ctran.folders.card.model_card`.
-            dtype: of most weights on disk, float16 for half the size; vectors, and convolutions of each channel by itself,
-                are few, matter more and stay as they are. :meth:`load` makes float32 of any. None keeps all.
+            dtype: of most weights on disk, float16 for half the size; vectors and depthwise convolutions are few, matter more
+                and stay as they are. :meth:`load` converts all to float32. None keeps all.
 
         Raises:
             ModelFolderError: the folder holds something else.
@@ -169,7 +169,7 @@ class Tagger(Predictor):
                 weights = {k: v.to(dtype) if _is_large(v) else v for k, v in weights.items()}
             try:
                 save_file({k: v.cpu().contiguous() for k, v in weights.items()}, part / "model.safetensors")
-            except SafetensorError as error:  # a full disk, most of all
+            except SafetensorError as error:  # mostly a full disk
                 raise OSError(f"{folder} could not be saved, and is as it was: {error}") from None
             (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
             self.labels.save(part / "labels.json")
@@ -179,7 +179,7 @@ class Tagger(Predictor):
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that can be published: of the file that a backbone's weights came from, its name alone."""
+    """A configuration that can be published: a backbone's weights file is named without its path."""
     model = dict(config.get("model", {}))
     weights = model.get("weights")
     if isinstance(weights, str) and weights.startswith("file:"):
@@ -208,12 +208,12 @@ def _other_tensors(wanted: Mapping[str, torch.Tensor], there: Mapping[str, torch
 
 
 def _is_large(weight: torch.Tensor) -> bool:
-    """A matrix, or a convolution that mixes channels."""
+    """Whether a weight is a matrix, or a convolution that is not depthwise."""
     return weight.is_floating_point() and weight.ndim > 1 and not (weight.ndim == 4 and weight.shape[1] == 1)
 
 
 def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were written from."""
+    """The values with JSON's lists turned back into tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 

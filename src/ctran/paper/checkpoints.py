@@ -1,6 +1,6 @@
-"""The authors' checkpoints: what the released code calls its tensors, and which of ours each of them is.
+"""The authors' checkpoints: the tensor names of the released code, and which of our tensors each one is.
 
-Names, shapes and quirks stand in docs/authors-checkpoints.md. Source: github.com/QData/C-Tran, ``models/`` and
+Names, shapes and quirks are in docs/authors-checkpoints.md. Source: github.com/QData/C-Tran, ``models/`` and
 ``utils/logger.py``.
 """
 
@@ -54,7 +54,7 @@ class Released:
     """One of the two models of the released code.
 
     Args:
-        title: what messages call it.
+        title: its name in messages.
         backbone: timm's name of its network; timm's tensors have the names and shapes of the released ones.
         unused: name and shape of the tensors that its logits do not depend on.
         left_out: what these are, in words.
@@ -68,7 +68,7 @@ class Released:
     preprocessing: Preprocessing
 
     def label_names(self, num_labels: int) -> tuple[str, ...]:
-        """Stand-ins for the names, which no checkpoint holds. Of CUB's it is known that the attributes come first."""
+        """Placeholder names, as no checkpoint holds names; in CUB's the attributes come first."""
         if self is CUB and num_labels == ATTRIBUTES + CLASSES:
             return (*(f"attribute {i:03}" for i in range(ATTRIBUTES)), *(f"class {i:03}" for i in range(CLASSES)))
         return tuple(f"label {i:03}" for i in range(num_labels))
@@ -120,12 +120,12 @@ CUB = Released(
     Preprocessing(299, "cut", (0.5, 0.5, 0.5), (2.0, 2.0, 2.0), resample="bilinear"),
 )
 FIRST = {"backbone.base_network.conv1.weight": COCO, "backbone.base_network.Conv2d_1a_3x3.conv.weight": CUB}
-"""The first convolution tells the two apart."""
+"""The first convolution identifies the model."""
 
 
 class Figure:
-    """Stands in for NumPy's scalars (``valid_mAP``, ``test_mAP``) that the released code saves beside the weights: they are
-    not needed, ``weights_only`` refuses them, and so none of NumPy's own unpickling runs."""
+    """Replaces NumPy's scalars (``valid_mAP``, ``test_mAP``) that the released code saves beside the weights: they are not
+    needed, ``weights_only`` refuses them, and so none of NumPy's own unpickling runs."""
 
     GLOBALS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 
@@ -137,7 +137,7 @@ class Figure:
 
 
 def released_name(ours: str) -> str:
-    """What the released code calls the tensor that we call ``ours``."""
+    """Name in the released code of our tensor ``ours``."""
     if ours in ROWS:
         return STATES
     if (match := re.fullmatch(r"encoder\.layers\.(\d+)\.(\w+\.\w+)", ours)) is not None:
@@ -148,7 +148,7 @@ def released_name(ours: str) -> str:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A released state dict and what its tensors tell.
+    """A released state dict and the sizes read from it.
 
     Args:
         kind: which of the two models.
@@ -168,20 +168,20 @@ class Checkpoint:
 
     @property
     def unknown(self) -> Float[Tensor, "1 D"]:
-        """The row of 'unknown': random since its first day, as a padding row gets no gradient."""
+        """The row of 'unknown': random as initialised, as a padding row gets no gradient."""
         return self.weights[STATES][ROWS["labels.unknown"]]
 
     def fill(self, model: CTran) -> None:
         """Replace all tensors of ``model``, which may be on the meta device, by those of this checkpoint (shared, not copied).
 
-        The row of 'unknown' goes into the buffer that no optimiser moves. It stays zero where ``model.use_states`` is off: a
+        The row of 'unknown' goes into the buffer, which is not trained. It stays zero where ``model.use_states`` is off: a
         model that was trained without label masks adds no state embedding at all.
 
         Args:
             model: of this backbone, ``num_labels`` and ``num_layers``, without options beyond the paper.
 
         Raises:
-            WeightsError: missing, unexpected or misshapen tensors, or values that are not finite; ``model`` is as it was.
+            WeightsError: missing, unexpected or misshapen tensors, or values that are not finite; ``model`` is unchanged.
         """
         wanted = model.state_dict()
         shapes = {released_name(name): tuple(mine.shape) for name, mine in wanted.items() if name not in ROWS}
@@ -215,7 +215,7 @@ class Checkpoint:
 
 
 def understand(weights: Mapping[str, Tensor]) -> Checkpoint:
-    """Tell which released model a state dict is of, and its size; :meth:`Checkpoint.fill` checks the rest.
+    """Identify the released model of a state dict, and its size; :meth:`Checkpoint.fill` checks the rest.
 
     Args:
         weights: as in the file, with or without the ``module.`` of ``nn.DataParallel``.
@@ -243,7 +243,7 @@ def read(path: Path) -> Checkpoint:
     """Read ``best_model.pt`` of the released code, or a bare state dict, with ``weights_only=True``.
 
     Raises:
-        WeightsError: not to be read safely, or no checkpoint of the released code; the message names ``path``.
+        WeightsError: not readable safely, or not a checkpoint of the released code; the message names ``path``.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")

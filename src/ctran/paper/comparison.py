@@ -1,4 +1,4 @@
-"""Finished runs beside a published table: which run makes which row, by its recipe, and what it found."""
+"""Finished runs beside a published table: which run belongs to which row, by its recipe, and its figures."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ PRESET = "ctran"
 OWN_DEFINITIONS = (f"metrics by this library's definitions (ctran evaluate RUN --preset {PRESET} has the paper's)",)
 NO_DIFFERENCE = {"seed", "data.check_counts"}
 NO_DIFFERENCE |= {f"training.{name}" for name in ("workers", "accelerator", "strategy", "deterministic")}
-"""Keys that say how a recipe is run, not what it is."""
+"""Keys that set how a recipe is run, not what it trains."""
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def by_default_definitions(self) -> bool:
-        """Whether its metrics are by this library's definitions, for want of the paper's."""
+        """Whether its metrics are by this library's definitions, as the paper's were not measured."""
         return not all(PRESET in s.published for s in self.settings)
 
 
@@ -112,13 +112,13 @@ def departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
         for key in dict.fromkeys([*mine, *theirs])
         if mine.get(key) != theirs.get(key)
         and key not in NO_DIFFERENCE
-        and not key.startswith("evaluation.")  # what was measured is what stands in the columns
+        and not key.startswith("evaluation.")  # the columns show what was measured
         and not (key.startswith("data.") and isinstance(mine.get(key) or theirs.get(key), Path))  # where the data are
     )
 
 
 def _pictures_a_step(keys: dict[str, Any]) -> dict[str, Any]:
-    """Over how many devices a step's pictures are spread makes no difference."""
+    """With the batch size over all devices: their number makes no difference."""
     return keys | {"training.batch_size": keys["training.batch_size"] * keys["training.devices"], "training.devices": 1}
 
 
@@ -136,10 +136,10 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Ours:
-    """Runs of one recipe, seeds apart, over the data sets of a table.
+    """Runs of one recipe with different seeds, over the data sets of a table.
 
     Args:
-        departs: in what their recipe differs from the row's.
+        departs: how their recipe differs from the row's.
         runs: all of them.
     """
 
@@ -166,8 +166,8 @@ class Comparison:
 
     Args:
         table: as printed.
-        ours: for each row what was run of it, nearest recipe first.
-        missing: commands of rows, on data sets, that no run has made.
+        ours: for each row the runs that belong to it, nearest recipe first.
+        missing: commands for the rows and data sets without a run.
         left_out: why other run folders are not in the table, a sentence each.
     """
 
@@ -180,8 +180,8 @@ class Comparison:
 def compare(table: PublishedTable, runs: Sequence[Run], left_out: Sequence[str] = ()) -> Comparison:
     """Sort runs into the rows of a table.
 
-    A run belongs to a row whose recipe is of the same :func:`variant`. Whatever else differs makes it a row of its own beside
-    the published one, with the differences named.
+    A run belongs to a row whose recipe is of the same :func:`variant`. Other differences put it in a separate row beside the
+    published one, and are named.
     """
     sources = list(dict.fromkeys(block.source for block in table.blocks))
     counts = any(column.metric != "accuracy" for column in table.columns)

@@ -14,12 +14,12 @@ class Column(msgspec.Struct, frozen=True):
     """One column of a table: a figure of one data set in one setting.
 
     Args:
-        block: title of the block that it stands in.
-        heading: what the block prints above it; with ``block`` it names the column.
+        block: title of its block.
+        heading: text above it; with ``block`` it names the column.
         source: data set, a name of ``ctran.data.sources``.
         metric: a column of :class:`ctran.metrics.Table`, or ``accuracy``. In percent.
-        known_share: share of the labels that the model is told, 0 to 1; None where groups are counted.
-        known_groups: number of groups of extra labels that it is told; None where labels are.
+        known_share: share of the labels that are known, 0 to 1; None where groups are counted.
+        known_groups: number of groups of extra labels that are known; None where labels are counted.
     """
 
     block: str
@@ -42,7 +42,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         title, source: of all its columns.
         metrics: see :class:`Column`.
         known_share: a setting each.
-        known_groups: a setting each; where given, ``known_share`` does not count.
+        known_groups: a setting each; where given, ``known_share`` is ignored.
     """
 
     title: str
@@ -102,7 +102,7 @@ class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         title: its number and subject.
-        blocks: what stands side by side.
+        blocks: from left to right.
         rows: from top to bottom.
         notes: what holds for the whole table.
 

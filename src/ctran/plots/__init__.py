@@ -1,4 +1,4 @@
-"""What people would rather look at than read: one function a picture, which writes a PNG."""
+"""Plots: one function a picture, which writes a PNG."""
 
 from ctran.plots.sheets import contact_sheet
 from ctran.plots.training import learning_curves

@@ -1,4 +1,4 @@
-"""What a data set looks like before anything is trained: how frequent its labels are, and which appear together."""
+"""Plots of a data set: how frequent its labels are, and which appear together."""
 
 from pathlib import Path
 

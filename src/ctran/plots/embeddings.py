@@ -30,7 +30,7 @@ SHUFFLES = 1000
 LEAST = 4
 """Labels that a map needs."""
 ROOM = ((6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 6, "center", "bottom"), (0, -6, "center", "top"))
-"""Where a name may stand beside its point: offset in points, alignment."""
+"""Positions of a name beside its point: offset in points, alignment."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Neighbours:
     Args:
         nearest: index of each label's nearest other label, by cosine.
         share: of the labels that have a group, those whose nearest is of the same, 0 to 1; NaN where no label has one.
-        chance: what random neighbours would give.
-        by_luck: what 95 of 100 random assignments of the groups to the labels stay below.
+        chance: expected share with random neighbours.
+        by_luck: 95th percentile of the share under random assignments of the groups to the labels.
     """
 
     nearest: Int[Tensor, " L"]
@@ -154,7 +154,7 @@ def embedding_maps(maps: Sequence[Map], path: Path) -> None:
         legend = figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    figure.draw_without_rendering()  # settles the layout, on which it depends which names have room
+    figure.draw_without_rendering()  # computes the layout, on which the room for names depends
     figure.set_layout_engine("none")
     for each, axes in zip(maps, places, strict=False):
         name_points(axes, each)

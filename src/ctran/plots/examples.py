@@ -1,4 +1,4 @@
-"""Pictures with what a model says of them before and after it is told something (paper, appendix: qualitative examples)."""
+"""Pictures with predictions without and with known labels (paper, appendix: qualitative examples)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from ctran.folders.tagger import Tagger
 
 ROWS = 8
-"""Labels that one column has room for."""
+"""Labels that fit one column."""
 SIDE = 320
 WORDS = [state.name.lower() for state in sorted(LabelState)]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture, and what was said of it in two settings.
+    """One picture, and its predictions in two settings.
 
     Args:
         id: of the picture.
         picture: as the table holds it.
         truth: :class:`~ctran.labels.LabelState` codes.
-        told: what the model was told in the second setting; in the first it was told nothing.
+        told: states of the second setting; in the first no label is known.
         regular, given: probabilities of the first and of the second setting, 0 to 1.
         regular_present, given_present: labels that are present, as ``predict`` decides.
     """
@@ -54,7 +54,7 @@ class Example:
 def make_examples(
     tagger: "Tagger", table: SampleTable, rows: Sequence[int], eval_setting: EvalSetting, *, seed: int = 0
 ) -> list[Example]:
-    """Ask a model of some pictures, as an evaluation with this seed asks it."""
+    """Predict some pictures, with the known labels of an evaluation with this seed."""
     chosen = table.select(rows)
     truth, answers = predict_table(tagger, chosen, [EvalSetting(), eval_setting], seed=seed, batch_size=8)
     told = answers[1].states.cpu()
@@ -65,8 +65,8 @@ def make_examples(
 
 
 def example_rows(examples: Sequence[Example], labels: LabelSpace, eval_setting: EvalSetting) -> list[list[object]]:
-    """Rows of the CSV file: picture, setting, label, probability, present, told, truth; no probability of what was told, or
-    extra."""
+    """Rows of the CSV file: picture, setting, label, probability, present, told, truth; known and extra labels have no
+    probability."""
     targets = labels.targets.tolist()
     rows: list[list[object]] = []
     for each in examples:
@@ -83,7 +83,7 @@ def example_rows(examples: Sequence[Example], labels: LabelSpace, eval_setting: 
 
 
 def example_sheet(examples: Sequence[Example], labels: LabelSpace, eval_setting: EvalSetting, path: Path) -> None:
-    """A row a picture: it and its annotated labels, what the model says, what it is told, what it says then."""
+    """A row a picture: it and its annotated labels, predictions, known labels, predictions given these."""
     notes = [list(annotation(labels, e.truth.tolist(), positive_lines=2, unknown_lines=1)) for e in examples]
     height = 2.5 + 0.25 * max(len(lines) for lines in notes)
     figure = Figure(figsize=(11, height * len(examples) + 0.6), layout="constrained")
@@ -119,7 +119,7 @@ def bars(
     labels: LabelSpace,
     before: Float[Tensor, " L"] | None,
 ) -> None:
-    """The most probable of the labels asked for: name, bar, percent, and how it has changed."""
+    """The most probable of the labels ``asked``: name, bar, percent, and its change from ``before``."""
     order = said.argsort(descending=True, stable=True)
     order = order[asked[order]][:ROWS].tolist()
     for place, i in enumerate(order):
@@ -134,7 +134,7 @@ def bars(
 
 
 def write_told(axes: Axes, each: Example, labels: LabelSpace) -> None:
-    """What the model was told: what is there, then what is not, of that first what it had thought most probable."""
+    """The known labels: those present, then those absent, of these first the most probable without known labels."""
     likely = each.regular.argsort(descending=True, stable=True)
     absent = likely[each.told[likely] == LabelState.NEGATIVE].tolist()
     shown = first(
@@ -147,6 +147,6 @@ def write_told(axes: Axes, each: Example, labels: LabelSpace) -> None:
 
 
 def first(lines: list[str], room: int) -> list[str]:
-    """As many lines as there is room for; the last counts the others."""
+    """At most ``room`` lines; the last counts those left out."""
     left = len(lines) - room + 1
     return lines if left < 2 else [*lines[: room - 1], f"{lines[0][0]} {left} more"]

@@ -1,4 +1,4 @@
-"""Heat maps: which places of a picture speak for a label, attention, and which labels go with which."""
+"""Heat maps: evidence for a label in a picture, attention, and influence of labels on each other."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,30 +13,30 @@ from ctran.plots.style import save_figure
 
 AMBER = (255, 160, 20)
 STRONGEST = 30
-"""Labels that a matrix of influences shows: those that are moved most, and move most."""
+"""Labels that a matrix of influences shows: those that change most, or change others most."""
 
 
 def overlay(square: UInt8[np.ndarray, "S S 3"], weights: Float[np.ndarray, "h w"], *, opacity: float = 0.85) -> Image.Image:
-    """A picture as the model sees it, washed with amber where the weights are; lines and shades show through.
+    """The model's input, tinted amber where the weights are high; lines and shades show through.
 
     Args:
         square: the picture.
         weights: not negative, one a cell of the grid over it: the greatest is fully amber, the least not at all.
-        opacity: of the wash, 0 to 1.
+        opacity: of the tint, 0 to 1.
     """
     low, top = float(weights.min()), float(weights.max())
     scaled = (255 * (weights - low) / (top - low) if top > low else np.zeros_like(weights)).astype(np.uint8)
     grown = Image.fromarray(scaled).resize(square.shape[1::-1], Image.Resampling.BICUBIC)
     wash = opacity * np.asarray(grown, dtype=np.float32)[..., None] / 255
-    pale = square * 0.75 + 64 * 0.75  # so that the wash shows on dark pictures too
+    pale = square * 0.75 + 64 * 0.75  # so that the tint shows on dark pictures too
     tinted = pale * (1 - wash) + pale * np.array(AMBER, dtype=np.float32) / 255 * wash + 30 * wash * np.array([1, 0.6, 0])
     return Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
 
 
 def evidence_overlay(square: UInt8[np.ndarray, "S S 3"], heatmap: Float[np.ndarray, "h w"]) -> Image.Image:
-    """:func:`overlay` of what speaks for a label: the greatest contribution is fully amber, those against it not at all.
+    """:func:`overlay` of the evidence for a label: the greatest contribution is fully amber, negative ones not at all.
 
-    Where the greatest contribution is one against the label, amber is as much fainter.
+    Where a negative contribution is the largest by absolute value, amber is as much fainter.
 
     Args:
         heatmap: of :meth:`ctran.inference.session.Session.heatmap`.
@@ -48,7 +48,7 @@ def evidence_overlay(square: UInt8[np.ndarray, "S S 3"], heatmap: Float[np.ndarr
 
 
 def heatmap_sheet(square: UInt8[np.ndarray, "S S 3"], maps: Mapping[str, Float[np.ndarray, "h w"]], path: Path) -> None:
-    """A row a label: the picture as the model sees it, then the places that speak for the label."""
+    """A row a label: the model's input, then the evidence for the label."""
     figure = Figure(figsize=(5.4, 2.9 * len(maps)), layout="constrained")
     for (name, found), (left, right) in zip(maps.items(), figure.subplots(len(maps), 2, squeeze=False), strict=True):
         for axes, shown, title in (
@@ -64,7 +64,7 @@ def heatmap_sheet(square: UInt8[np.ndarray, "S S 3"], maps: Mapping[str, Float[n
 def attention_sheet(
     square: UInt8[np.ndarray, "S S 3"], maps: Mapping[str, Float[np.ndarray, "layers h w"]], path: Path
 ) -> None:
-    """A row a label: the picture as the model sees it, then the attention of each layer. For research, not an explanation."""
+    """A row a label: the model's input, then the attention of each layer. For research, not an explanation."""
     layers = len(next(iter(maps.values())))
     figure = Figure(figsize=(2.6 * (layers + 1), 2.9 * len(maps)), layout="constrained")
     for (name, found), row in zip(maps.items(), figure.subplots(len(maps), layers + 1, squeeze=False), strict=True):
@@ -77,7 +77,7 @@ def attention_sheet(
 
 
 def influence_map(matrix: Float[np.ndarray, "L L"], names: Sequence[str], path: Path, *, most: int = STRONGEST) -> None:
-    """Rows: what is told. Columns: what becomes more likely (green) or less (red), in nats of log-odds."""
+    """Rows: the known label. Columns: what becomes more likely (green) or less (red), in nats of log-odds."""
     strength = np.abs(matrix).sum(axis=0) + np.abs(matrix).sum(axis=1)
     chosen = np.sort(np.argsort(-strength, kind="stable")[:most])
     part, labels = matrix[np.ix_(chosen, chosen)], [names[int(i)] for i in chosen.tolist()]

@@ -104,7 +104,7 @@ def annotation(
 
 
 def wrapped(names: list[str], lines: int, mark: str = "") -> list[str]:
-    """Names, comma after comma, in at most so many lines; the last says how many names did not fit."""
+    """Names, separated by commas, in at most ``lines`` lines; the last counts the names that did not fit."""
     text = [name if len(name) < LINE else name[: LINE - 2] + "…" for name in names]
     for kept in range(min(len(text), lines * LINE // 3), -1, -1):  # a name takes at least three characters
         left = len(text) - kept

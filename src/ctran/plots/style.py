@@ -1,4 +1,4 @@
-"""House colours, and how a picture and the numbers behind it get onto the disk."""
+"""Colours of the plots, and how a plot and its numbers are written."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from ctran.labels import LabelState
 
 INK, GOOD, BAD, GREY, TOLD = "#22272e", "#1a7f4b", "#b3372f", "#8a8f98", "#2a5db0"
 HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#bfe0cd", GOOD, INK])
-"""White for nothing, then the greens, then ink for all."""
+"""White for the least, then greens, then ink for the most."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -36,12 +36,12 @@ def plain(axes: Axes) -> None:
 
 
 def write(axes: Axes, line: int, text: str, colour: str) -> None:
-    """One line of text below a picture, ``line`` lines down; what stands in names of labels is never read as a formula."""
+    """One line of text below a picture, ``line`` lines down; never parsed as a formula."""
     axes.text(0, -0.05 - 0.1 * line, text, transform=axes.transAxes, fontsize=8, color=colour, va="top", parse_math=False)
 
 
 def judged(state: LabelState, present: bool) -> str:
-    """Colour of a prediction: green if annotated, else red where it is present and ink where not; grey where nobody looked."""
+    """Colour of a prediction: green if annotated, else red where it is present and ink where not; grey where not annotated."""
     if state == LabelState.NEGATIVE:
         return BAD if present else INK
     return GOOD if state == LabelState.POSITIVE else GREY

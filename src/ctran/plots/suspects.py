@@ -1,4 +1,4 @@
-"""Suspicious annotations as people look through them: a sheet, and a page."""
+"""Suspicious annotations for people to check: a sheet, and a page."""
 
 import base64
 import html
@@ -44,7 +44,7 @@ ABOUT = (
 
 
 def sentence(suspect: "Suspect") -> str:
-    """What the annotation says and what the model says."""
+    """The annotation and the model's probability."""
     said = "present" if suspect.annotated else "absent"
     return f"{suspect.label}: annotated {said}, {100 * suspect.probability:.1f} % likely"
 

@@ -1,4 +1,4 @@
-"""Learning curves, kept up to date while a model learns."""
+"""Learning curves of a training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +26,6 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def curve_name(key: str) -> str:
-    """What the legend calls a setting (:attr:`ctran.evaluation.report.Setting.key`): ``25`` -> ``25 % known``."""
+    """Name of a setting in the legend (:attr:`ctran.evaluation.report.Setting.key`): ``25`` -> ``25 % known``."""
     amount, _, kind = key.replace("_", " ").partition(" ")
     return f"{amount} groups known" if kind == "groups" else f"{amount} % {kind} known".replace("  ", " ")

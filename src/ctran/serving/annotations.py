@@ -1,4 +1,4 @@
-"""A folder that gets labelled: pictures, and ``metadata.jsonl`` beside them, which ``ctran train`` reads."""
+"""A folder of pictures being labelled, with the ``metadata.jsonl`` beside them that ``ctran train`` reads."""
 
 import hashlib
 import json
@@ -22,26 +22,26 @@ PATIENCE = 10.0
 
 
 class BusyError(UserError):
-    """Another process is saving into the folder, and does not end."""
+    """Another process has held the folder's lock for :data:`PATIENCE` seconds."""
 
 
 class AnnotationError(UserError):
-    """A ``metadata.jsonl`` that cannot be gone on with."""
+    """A ``metadata.jsonl`` that cannot be read or continued."""
 
 
 class Annotations:
     """Rows ``{"file_name", "labels", "negatives"}`` by file name, in the layout of Hugging Face's imagefolder.
 
-    Labels that nobody answered are in neither list: train with ``--absent unknown``. What is there already is kept: rows with
-    all their columns, and labels that the model does not have. The file may change meanwhile: it is read again before each
-    save, under a lock that other servers of the folder wait for. For many threads.
+    Labels that nobody annotated are in neither list: train with ``--absent unknown``. Existing rows keep all their columns,
+    and labels that the model does not have. The file may change meanwhile: it is read again before each save, under a lock
+    that other servers of the folder wait for. Thread-safe.
 
     Args:
         folder: made when the first annotation is saved.
-        names: labels of the model; other labels are neither shown nor touched. None takes all for the model's.
+        names: labels of the model; other labels are neither shown nor changed. None: all labels are the model's.
 
     Raises:
-        AnnotationError: the folder's ``metadata.jsonl`` is damaged, it names the line; or its rows are in another file.
+        AnnotationError: ``metadata.jsonl`` is damaged (the message names the row), or the folder has its rows in another file.
     """
 
     def __init__(self, folder: Path, names: Collection[str] | None = None) -> None:
@@ -56,7 +56,7 @@ class Annotations:
         self._rows = self._read()
 
     def _stamp(self) -> tuple[int, ...] | None:
-        """Changes when the file does, also where a clock tick and the size are the same."""
+        """Changes whenever the file does, even within one clock tick and at the same size."""
         try:
             stat = (self.folder / FILE).stat()
         except FileNotFoundError:
@@ -101,7 +101,7 @@ class Annotations:
             return self._fresh().keys()
 
     def known(self, file_name: str) -> dict[str, bool]:
-        """What was said of a picture, in labels of the model; one in both lists is present, as it is for training."""
+        """Annotated labels of a picture that the model has; a label in both lists is present, as in training."""
         with self._lock:
             return self._known(self._fresh().get(file_name, {}))
 
@@ -111,18 +111,18 @@ class Annotations:
         return {name: present for name, present in said.items() if self.names is None or name in self.names}
 
     def _listed(self, row: Mapping[str, Any], column: str) -> tuple[str, ...]:
-        """Names of a cell, read as training reads them."""
+        """Names in a cell, parsed as in training."""
         return names_of(row.get(column), ",", f"{self.folder / FILE}, {row.get('file_name')}")
 
     def file_name(self, path: Path) -> str:
-        """What the rows call a picture of the folder."""
+        """File name of a picture in the folder, as the rows have it."""
         return path.relative_to(self.folder).as_posix()
 
     def name_of(self, file_name: str, content: bytes) -> str:
-        """What the rows call a picture that does not lie in the folder: the digest of its content, so that no two collide.
+        """File name for a picture from elsewhere: a digest of its content, so that no two collide.
 
         Args:
-            file_name: what its sender calls it; only its ending counts.
+            file_name: name given by the sender; only its extension counts.
         """
         return hashlib.sha256(content).hexdigest()[:24] + ending_of(content, file_name)
 
@@ -135,20 +135,20 @@ class Annotations:
         base: Mapping[str, bool] | None = None,
         contradicts: Callable[[Mapping[str, bool]], bool] = lambda known: False,
     ) -> str:
-        """Write what is known of a picture.
+        """Save the annotation of a picture.
 
         Args:
-            file_name: relative to the folder; where ``content`` is given, only its ending counts.
-            content: of a picture that is not in the folder yet; it is stored as :meth:`name_of` says.
-            base: what :meth:`known` gave when the annotator began: only the changes since then are applied, so that what
-                somebody else saved meanwhile is kept. None replaces the row's labels of the model.
-            contradicts: whether labels cannot be together, for the merge.
+            file_name: relative to the folder; where ``content`` is given, only its extension counts.
+            content: of a picture that is not in the folder yet; it is stored under :meth:`name_of`.
+            base: what :meth:`known` returned when the annotator began: only the changes since then are applied, so that what
+                others saved meanwhile is kept. None replaces the row's labels of the model.
+            contradicts: whether labels contradict each other, for the merge.
 
         Returns:
             The file name of the row; :meth:`known` gives what is stored now.
 
         Raises:
-            ConflictError: somebody else saved meanwhile what contradicts these changes; nothing is written.
+            ConflictError: changes that were saved meanwhile contradict these; nothing is written.
             BusyError: another process holds the folder's lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
 """The application: one model behind HTTP.
 
-Pictures are looked at once and kept by id; what is known of them comes with each question, so that the server holds no
-session of anybody.
+Pictures are encoded once and kept by id. Each request carries the known labels, so the server keeps no sessions.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ from ctran.serving.store import ForgottenError
 from ctran.version import __version__
 
 SHOWN = 20
-"""Errors of one request that are listed."""
+"""Validation errors of one request that are listed."""
 
 upkeep = APIRouter(tags=["upkeep"])
 
@@ -51,8 +50,8 @@ def create_app(
     Args:
         predictor: from :func:`ctran.load`.
         gallery: pictures that the page starts with.
-        annotations: folder that saved answers go to.
-        version: which model this is, for those who keep its predictions.
+        annotations: folder in which annotations are saved.
+        version: of the model, for Label Studio, which stores its predictions.
     """
     settings = settings or Settings()
     state = State(predictor, settings, Gallery([]) if gallery is None else gallery, annotations, version)
@@ -68,7 +67,7 @@ def create_app(
         version=__version__,
         description=__doc__ or "",
         lifespan=lifespan,
-        docs_url=None,  # docs.py has them, without a network and below any path
+        docs_url=None,  # docs.py serves them, offline and below any path
         redoc_url=None,
         servers=[{"url": "."}],
     )
@@ -112,7 +111,7 @@ STATUS: dict[type[Exception], int] = {
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """What is wrong where, without what was sent, which may be large or no JSON (NaN)."""
+    """Validation errors without the values that were sent, which may be large or not JSON (NaN)."""
     assert isinstance(error, RequestValidationError)
     found = [
         {
@@ -134,14 +133,14 @@ def _handler(status: int) -> Any:
 
 
 def _readable(text: str, most: int) -> str:
-    """At most so many characters, without the middle; names in it may be half a character."""
+    """About ``most`` characters, without the middle; lone surrogates, which UTF-8 lacks, are escaped."""
     text = text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 @upkeep.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Whether the server answers."""
+    """Whether the server is up."""
     return {"status": "ok"}
 
 

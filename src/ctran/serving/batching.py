@@ -1,4 +1,4 @@
-"""Requests of many clients, answered by the model together."""
+"""Requests of many clients, computed by the model in batches."""
 
 import queue
 import threading
@@ -15,13 +15,13 @@ from ctran.inference.predictor import Predictor
 from ctran.model import Features
 
 MOST = {"predict": 64, "encode": 4, "attention": 1, "heatmap": 1}
-"""Rows of states, pictures, attention maps and heat maps that the model takes at once when several requests wait."""
+"""Rows of states, pictures, attention maps and heat maps in one batch when several requests wait."""
 TURNS = 4
-"""Batches of questions after which a picture that waits has its turn."""
+"""Batches of predictions after which a waiting call of another kind has its turn."""
 
 
 class StoppingError(RuntimeError):
-    """Asked after the end."""
+    """A call after :meth:`BatchedPredictor.close`."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Job:
     """One call that waits for the model.
 
     Args:
-        kind: calls of one kind can be answered together.
+        kind: calls of one kind can share a batch.
         size: rows of states, or pictures.
-        inputs: of the call.
-        answer: where the caller waits.
+        inputs: arguments of the call.
+        answer: future on which the caller waits.
     """
 
     kind: tuple[Any, ...]
@@ -42,11 +42,11 @@ class Job:
 
 
 class BatchedPredictor(Predictor):
-    """A predictor for many threads: one thread of its own runs the model, on all that has come in meanwhile.
+    """A thread-safe predictor: a separate thread runs the model on batches of the calls that wait.
 
-    Nothing waits for company: when the model is free it takes what is there, so one client alone is served at once and many
-    are served together. Answers differ from those alone by rounding. Questions come before pictures, which take longer, but
-    not for ever (:data:`TURNS`).
+    No call waits for a batch to fill: a free model takes what is there, so a single client is served at once. Outputs differ
+    from unbatched ones by rounding. Predictions come before other calls, which take longer, but not for ever
+    (:data:`TURNS`).
 
     Args:
         predictor: the model.
@@ -63,19 +63,19 @@ class BatchedPredictor(Predictor):
         self._thread.start()
 
     def close(self) -> None:
-        """Answer what waits, then stop; later calls are refused."""
+        """Finish the calls that wait, then stop; later calls are refused."""
         with self._lock:
             self._closed = True
             self._jobs.put(None)
         self._thread.join()
 
     def marginals(self, features: Features, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
-        """As :meth:`Predictor.marginals`, together with the calls of other threads."""
+        """As :meth:`Predictor.marginals`, batched with the calls of other threads."""
         kind = ("predict", features.rows_each(states), features.tokens.shape[1:])
         return self._ask(Job(kind, len(states), (features, states)))
 
     def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
-        """As :meth:`Predictor.encode_images`, together with the calls of other threads; many pictures a few at a time."""
+        """As :meth:`Predictor.encode_images`, batched with the calls of other threads; many pictures in several batches."""
         parts = squares.split(MOST["encode"])
         return Features.join([self._ask(Job(("encode",), len(part), (part,))) for part in parts])
 
@@ -113,7 +113,7 @@ class BatchedPredictor(Predictor):
                 self._run(together)
 
     def _collect(self, waiting: list[Job]) -> bool:
-        """Add what has come in; waits only where there is nothing to do. False once the end was met."""
+        """Add the calls that have come in; blocks only while ``waiting`` is empty. False after :meth:`close`."""
         while True:
             try:
                 job = self._jobs.get(block=not waiting)
@@ -124,7 +124,7 @@ class BatchedPredictor(Predictor):
             waiting.append(job)
 
     def _next(self, waiting: Sequence[Job]) -> list[Job]:
-        """The oldest call whose turn it is, and others of its kind as long as there is room."""
+        """The oldest call whose turn it is, and others of its kind that fit the batch."""
         questions = (job for job in waiting if job.kind[0] == "predict")
         others = (job for job in waiting if job.kind[0] != "predict")
         first = next(others, None) if self._turns >= TURNS else next(questions, None)
@@ -143,7 +143,7 @@ class BatchedPredictor(Predictor):
         try:
             kinds = {"predict": self._predict, "encode": self._encode, "attention": self._attend, "heatmap": self._point}
             answers = kinds[jobs[0].kind[0]](jobs)
-        except BaseException as error:  # whoever waits is told; the thread goes on
+        except BaseException as error:  # raised in the callers; the thread goes on
             for job in jobs:
                 job.answer.set_exception(error)
         else:
@@ -168,6 +168,6 @@ class BatchedPredictor(Predictor):
         features, first, parts = super().encode_images(torch.cat([job.inputs[0] for job in jobs])), 0, list[Features]()
         for job in jobs:
             part = features[first : first + job.size]
-            parts.append(part.copy() if len(jobs) > 1 else part)  # a view would keep its neighbours in memory
+            parts.append(part.copy() if len(jobs) > 1 else part)  # a view would keep the whole batch in memory
             first += job.size
         return parts

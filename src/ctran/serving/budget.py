@@ -1,4 +1,4 @@
-"""A bound on what is in work at once."""
+"""A bound on the work in progress."""
 
 import threading
 from collections import deque
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 
 class Budget:
-    """Amounts that are taken at the same time sum to no more than a limit; what is larger than all of it is taken alone.
+    """Amounts held at the same time sum to no more than a limit; an amount above the limit is held alone.
 
-    Who comes first is served first, so that a large amount does not wait for ever while small ones come and go.
+    First come, first served, so that a large amount does not wait for ever while small ones come and go.
 
     Args:
         limit: of the sum.
@@ -22,7 +22,7 @@ class Budget:
 
     @contextmanager
     def take(self, amount: int) -> Iterator[None]:
-        """Wait until there is room, and hold it until the block ends."""
+        """Wait until ``amount`` is free, and hold it until the block ends."""
         amount, turn = min(amount, self.limit), object()
         with self._changed:
             self._waiting.append(turn)

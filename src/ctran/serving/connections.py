@@ -1,8 +1,8 @@
 """Time limits of connections that uvicorn does not have, and a bound on how many are open.
 
-A client that sends its request head a byte at a time, goes on sending a body that was refused, or does not read what it is
-sent would hold its connection for ever. Bodies have their limit in :class:`ctran.serving.middleware.Gate`, idle connections in
-uvicorn itself (``timeout_keep_alive``).
+A client that sends its request head a byte at a time, goes on sending a body that was refused, or does not read the response
+would hold its connection for ever. The limits of bodies are in :class:`ctran.serving.middleware.Gate`, those of idle
+connections in uvicorn itself (``timeout_keep_alive``).
 """
 
 import asyncio
@@ -15,19 +15,19 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 BACKLOG = 128
-"""Connections that the system accepts ahead of the server; so many are also accepted at once, before any is counted."""
+"""Connections that the operating system queues for the server; as many may be accepted at once, before any is counted."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one server; seconds where nothing else is said.
+    """Limits of one server, in seconds unless noted.
 
     Args:
-        connections: open at once; when one more comes, the one that has waited longest without a whole request is closed.
+        connections: number open at once; one more closes the one that has waited longest without a complete request.
         head: for a request's head, from the first byte (of the first request: from the connection).
         idle: between two requests of a connection.
-        refused: for the rest of a body whose request is answered already.
-        unread: for a client to read any of what it is sent.
+        refused: for the rest of a body whose response is complete already.
+        unread: for a client to read any of the response.
         stop: for requests in progress when the server stops.
         stop_body: for bodies that are not complete when the server stops.
     """
@@ -42,7 +42,7 @@ class Limits:
 
 
 def room() -> int:
-    """Connections for which this process has file descriptors, beside its files and those that are accepted at once."""
+    """Connections for which this process has file descriptors left, beside its files and those accepted at once."""
     try:
         import resource
 
@@ -109,7 +109,7 @@ class Connection(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """No request is being worked on."""
+        """Whether no request is in progress."""
         return self.cycle is None or self.cycle.response_complete
 
     @property
@@ -117,10 +117,10 @@ class Connection(H11Protocol):
         return self.conn.their_state is h11.SEND_BODY
 
     def _follow(self, head: bool) -> None:
-        """Start the clock of what the client does now; a clock that runs for the same goes on, whatever came meanwhile.
+        """Start the timer of the client's current phase; one that runs for this phase already is not restarted.
 
         Args:
-            head: a head is due; else the client may rest, as long as ``idle`` allows.
+            head: a request head is expected; else the client may be idle, as long as ``idle`` allows.
         """
         phase = None
         if self.conn.their_state is h11.IDLE and head:
@@ -136,7 +136,7 @@ class Connection(H11Protocol):
             self._timer = self.loop.call_later(getattr(self.limits, phase), self.transport.close)
 
     def _watch_reader(self, before: int) -> None:
-        """Give up a client that reads nothing of what waits for it."""
+        """Close the connection if the client reads nothing of what waits for it."""
 
         def check() -> None:
             now = self.transport.get_write_buffer_size()
@@ -148,7 +148,7 @@ class Connection(H11Protocol):
         self._unread = self.loop.call_later(self.limits.unread, check)
 
     def _make_room(self) -> None:
-        """Close the connection that has waited longest, this one where all others are worked on."""
+        """Above the limit, close the connection that has waited longest; this one if all others are in use."""
         if len(self.connections) <= self.limits.connections:
             return
         live = [each for each in self.connections if isinstance(each, Connection) and not each.transport.is_closing()]
@@ -160,7 +160,7 @@ class Connection(H11Protocol):
 
 
 def limited(limits: Limits) -> Callable[..., Connection]:
-    """What makes the connections of a server, for uvicorn's ``http``."""
+    """Factory of a server's connections, for uvicorn's ``http``."""
 
     def make(*given: Any, **named: Any) -> Connection:
         return Connection(*given, limits=limits, **named)

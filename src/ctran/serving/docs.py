@@ -1,4 +1,4 @@
-"""Pages about the API, ``/docs`` and ``/redoc``: without a network, and below whatever path a proxy gives the server."""
+"""Documentation of the API, ``/docs`` and ``/redoc``: works offline, and below any path that a proxy gives the server."""
 
 import base64
 import hashlib
@@ -46,7 +46,7 @@ def _constant(page: HTMLResponse):
 
 
 def _policy(text: str) -> str:
-    """Scripts of this server, and those that stand in the page."""
+    """Content security policy: scripts of this server, and those inline in the page."""
     inline = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     hashes = "".join(f" 'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in inline)
     return (

@@ -1,4 +1,4 @@
-"""Pictures that the studio starts with: a folder that is to be labelled, or a table's."""
+"""Pictures that the studio starts with: those of a folder to label, or of a table."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -14,11 +14,11 @@ from ctran.serving.annotations import Annotations
 from ctran.serving.budget import Budget
 
 THUMB = 160
-"""Longest side of a small picture."""
+"""Longest side of a thumbnail, in pixels."""
 AT_ONCE = 40_000_000
-"""Pixels of pictures that are made small at the same time."""
+"""Pixels of pictures that are decoded for thumbnails at the same time."""
 KEPT = 512
-"""Small pictures in memory."""
+"""Thumbnails in memory."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Entry:
 
     Args:
         name: shown to people.
-        read: its file.
+        read: reads its file.
         file_name: in the folder of annotations; None where it is not there.
     """
 
@@ -36,10 +36,10 @@ class Entry:
     file_name: str | None = None
 
     def content(self) -> bytes:
-        """Its file.
+        """Bytes of its file.
 
         Raises:
-            BrokenImageError: it is gone, or may not be read.
+            BrokenImageError: the file is missing, or cannot be read.
         """
         try:
             return self.read()
@@ -51,8 +51,8 @@ class Gallery:
     """Pictures by number.
 
     Args:
-        left_out: names of files that are no text in UTF-8, for people; no row could name them.
-        notes: lines about what is not among the pictures, for people.
+        left_out: file names that are not valid UTF-8, escaped; no row could name them.
+        notes: messages about files that are not among the pictures.
     """
 
     def __init__(self, entries: Sequence[Entry], left_out: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
@@ -62,7 +62,7 @@ class Gallery:
 
     @classmethod
     def of_folder(cls, annotations: Annotations) -> "Gallery":
-        """All pictures of a folder that is to be labelled; its notes name what was left out."""
+        """All pictures of a folder to label; the notes name what was left out."""
         entries, left_out = list[Entry](), list[str]()
         found = picture_files(annotations.folder)
         for path in found:

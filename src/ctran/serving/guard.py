@@ -1,4 +1,4 @@
-"""Which requests are refused before anything of them is read: by the name they call, the page they come from, the token."""
+"""Requests that are refused before their body is read: by host name, origin or token."""
 
 import base64
 import binascii
@@ -33,7 +33,7 @@ class Refusal:
 
 
 def is_open(path: str) -> bool:
-    """Whether anybody may see it at any time."""
+    """Whether a path needs no token and is never refused for load."""
     return path in OPEN or path.startswith(("/static/", "/static-offline-docs/"))
 
 
@@ -46,7 +46,7 @@ def refusal(scope: Scope, settings: Settings) -> Refusal | None:
 
 
 def _wrong_host(headers: Headers, settings: Settings) -> Refusal | None:
-    """A page of another site can give its own name the address of this machine (DNS rebinding), but not change ``Host``."""
+    """Against DNS rebinding: another site can give its own name the address of this machine, but not change ``Host``."""
     if "*" in settings.hosts:
         return None
     name = host_of(headers.get("host", ""))
@@ -56,10 +56,10 @@ def _wrong_host(headers: Headers, settings: Settings) -> Refusal | None:
 
 
 def _other_origin(method: str, headers: Headers, settings: Settings) -> Refusal | None:
-    """A request that a page of another origin sends.
+    """Refusal of a request that a page of another origin sends.
 
-    Browsers say where it comes from: all of them by ``Origin`` where something is sent, and by ``Sec-Fetch-Site`` where the
-    server's address is one they trust (https, or this machine). Programs send neither.
+    Browsers name the origin: in ``Origin`` where data are sent, and in ``Sec-Fetch-Site`` where they trust the server's
+    address (https, or this machine). Other programs send neither.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None and ("*" in settings.cors or origin.lower() in map(str.lower, settings.cors)):

@@ -1,4 +1,4 @@
-"""The API: pictures are looked at once, then asked about by id; ``/v1/predict`` keeps nothing."""
+"""The API: pictures are encoded once, then used by id; ``/v1/predict`` keeps nothing."""
 
 import base64
 from typing import Annotated
@@ -44,14 +44,14 @@ async def sent(request: Request) -> tuple[bytes, str]:
 
 @router.post("/images", status_code=201, responses=schemas.NO_PICTURE, openapi_extra=UPLOAD)
 def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> schemas.Image:
-    """Look at a picture: the body of the request, or the file of a form. The id is good until the picture is forgotten."""
+    """Encode a picture: the body of the request, or the file of a form. The id is valid until the picture is dropped."""
     name, look = state.keep(*picture)
     return schemas.Image(id=name, name=picture[1], **annotation(look.base), **answer(look.session.predict()))
 
 
 @router.post("/images/{image}/predict", responses=schemas.NO_IMAGE)
 def predict(body: schemas.PredictBody, look: LookOf) -> schemas.Answer:
-    """What is in the picture, given what is known."""
+    """Predict the labels of the picture, given the known ones."""
     return schemas.Answer(**answer(look.session.given(body.known).predict(threshold=body.thresholds)))
 
 
@@ -67,14 +67,14 @@ def ask(body: schemas.AskBody, look: LookOf) -> list[schemas.AskedQuestion]:
 
 @router.post("/images/{image}/what-if", responses=schemas.NO_IMAGE)
 def what_if(body: schemas.WhatIfBody, look: LookOf) -> dict[str, schemas.Moved]:
-    """What an answer would change, the greatest change first."""
+    """How the other probabilities change if a label becomes known, the greatest change first."""
     changes = look.session.given(body.known).what_if(body.label, body.present)
     return {name: schemas.Moved(before=c.before, after=c.after) for name, c in changes.items()}
 
 
 @router.post("/images/{image}/sets", responses=schemas.NO_IMAGE)
 def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
-    """Whole label sets: the most likely one (greedily), and some that are drawn."""
+    """Whole label sets: the most likely one (greedily), and random samples."""
     if body.count > state.settings.max_sets:
         raise HTTPException(422, f"count: at most {state.settings.max_sets} sets a request, got {body.count}")
     session, generator = look.session.given(body.known), torch.Generator().manual_seed(body.seed)
@@ -88,29 +88,28 @@ def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
 
 @router.get("/images/{image}/picture", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def picture(look: LookOf, state: StateOf, side: Annotated[int | None, Query(ge=1, le=4096)] = None) -> Response:
-    """The picture as the model sees it, PNG; or with ``side`` the picture itself, JPEG, upright, its longer side at most so
-    long."""
+    """The model's input as PNG; with ``side`` the upright picture as JPEG, its longer side at most so long."""
     return png(as_image(look.session.square)) if side is None else jpeg(state.original(look.content, look.name, side))
 
 
 @router.post("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def heatmap_given(label: str, body: schemas.Told, look: LookOf) -> Response:
-    """Evidence for a label, given what is known: the picture, amber where it speaks for the label; PNG."""
+    """Evidence for a label, given the known ones: the picture, amber where it supports the label; PNG."""
     session = look.session.given(body.known)
     return png(evidence_overlay(session.square.numpy(), session.heatmap(label)))
 
 
 @router.get("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def heatmap(label: str, look: LookOf) -> Response:
-    """Evidence for a label when nothing is known."""
+    """Evidence for a label when no label is known."""
     return heatmap_given(label, schemas.Told(), look)
 
 
 @router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
-    """Attention of a label to the picture, given what is known: the picture, lit up there; PNG. For research, not evidence.
+    """Attention of a label to the picture, given the known labels: an overlay; PNG. For research, not evidence.
 
-    Mean over the layers, or one of them, from 0 on.
+    Mean over the layers, or one of them, counted from 0.
     """
     if not state.predictor.shows_attention:
         raise HTTPException(422, "this model has no attention to the picture")
@@ -122,16 +121,15 @@ def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf
 
 @router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
 def attention(label: str, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
-    """Attention of a label to the picture when nothing is known."""
+    """Attention of a label to the picture when no label is known."""
     return attention_given(label, schemas.Told(), look, state, layer)
 
 
 @router.post("/predict", responses=schemas.NO_PICTURE)
 def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answer | schemas.Failed]:
-    """Several pictures at once, in base64, each with what is known of it; nothing is kept.
+    """Several pictures at once, in base64, each with its known labels; nothing is kept.
 
-    A picture that cannot be answered has an `error` in its place, and the others are answered; if none is, the request is
-    refused.
+    A picture that fails has an `error` in its place, the others have predictions; if all fail, the request is refused.
     """
     if len(body.images) > state.settings.max_images:
         raise HTTPException(422, f"images: at most {state.settings.max_images} a request, got {len(body.images)}")

@@ -1,4 +1,4 @@
-"""Label Studio's labelling configuration: which choices about which picture, and which labels of the model they are."""
+"""Label Studio's labelling configuration: the choices for each picture, and the model's labels that they stand for."""
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,15 +14,15 @@ from ctran.inference.prediction import Prediction
 from ctran.labels import LabelSpace, nearest
 
 SHOWN = 8
-"""Choices that are no labels, named in messages."""
+"""Choices without a label, named in messages."""
 
 
 class LabelConfigError(UserError):
-    """A configuration that asks for nothing this model can say; the message says what was looked for."""
+    """A configuration without a choice that this model predicts; the message names what was expected."""
 
 
 class Result(BaseModel):
-    """One result of an annotation: what was said with one tag."""
+    """One result of an annotation: the value of one tag."""
 
     from_name: str | None = None
     type: str | None = None
@@ -35,9 +35,9 @@ class Choices:
 
     Args:
         name, image: names of the tag, and of the ``<Image>`` that it is about.
-        labels: what a choice is called in results -> the model's labels; with several, the choice is any of them.
+        labels: name of a choice in results -> the model's labels; with several, the choice means any of them.
         multiple: several choices may be ticked.
-        absent: a tick is a cross: it says that the label is not there.
+        absent: a tick means that the label is absent (a cross).
     """
 
     name: str
@@ -47,7 +47,7 @@ class Choices:
     absent: bool = False
 
     def ticked(self, prediction: Prediction, by_people: Collection[str] = ()) -> list[str]:
-        """Choices that the model ticks, and those of people; of crosses, people's alone."""
+        """Choices that the model predicts, and those of people; of crosses, people's alone."""
         if self.absent:
             known = prediction.known
             return [choice for choice, labels in self.labels.items() if all(known.get(label) is False for label in labels)]
@@ -58,8 +58,8 @@ class Choices:
         return sorted(found, key=lambda choice: (choice not in by_people, -chance(prediction, self.labels[choice])))[:1]
 
     def sureness(self, prediction: Prediction, ticked: Sequence[str], by_people: Collection[str] = ()) -> list[float]:
-        """Probability that what is said of each choice is right; 1 for what people said. Choices of labels that are never asked
-        for, and of which nothing was said, are left out."""
+        """Probability that the decision on each choice is right; 1 where people made it. Choices whose labels are neither
+        predicted nor known are left out."""
         if self.absent:
             return [1.0] * len(ticked)
         asked = prediction.known | prediction.probabilities
@@ -74,9 +74,9 @@ class Choices:
 
 
 def chance(prediction: Prediction, labels: Sequence[str]) -> float:
-    """Probability that any of these labels is present: that of the most probable one, as they may well mean the same thing.
+    """Probability that any of these labels is present: that of the most probable one, as they may mean the same thing.
 
-    0 or 1 where that is known; 0 for labels that are never asked for.
+    Known labels count as 0 or 1, labels that are never predicted as 0.
     """
     known, probabilities = prediction.known, prediction.probabilities
     return max(float(known[label]) if label in known else probabilities.get(label, 0.0) for label in labels)
@@ -84,12 +84,12 @@ def chance(prediction: Prediction, labels: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What a project asks of a picture.
+    """The images and choices of a project.
 
     Args:
         images: name of an ``<Image>`` -> key of its address in a task's data.
         choices: tags with at least one label of the model.
-        left_out: what was not understood, for people.
+        left_out: messages about unsupported tags, and choices without a label.
     """
 
     images: Mapping[str, str]
@@ -98,14 +98,14 @@ class LabelConfig:
 
     @classmethod
     def parse(cls, text: str, labels: LabelSpace) -> "LabelConfig":
-        """Of the configuration's XML.
+        """Parse the configuration's XML.
 
-        A choice is the label of its ``value``, or of ``predicted_values`` where it is called otherwise: one label, or several
-        at commas, of which any is the choice. In results it goes by its ``alias`` if it has one. ``model_state="absent"`` on a
-        ``<Choices>`` makes its ticks crosses.
+        A choice stands for the label named by its ``value``, or for any of those named by ``predicted_values``, separated by
+        commas. In results it goes by its ``alias`` if it has one. ``model_state="absent"`` on a ``<Choices>`` makes its ticks
+        crosses.
 
         Raises:
-            LabelConfigError: no XML, or no choice about a whole picture that is a label of the model.
+            LabelConfigError: not XML, or no choice about a whole picture that stands for a label of the model.
         """
         try:
             root = ElementTree.fromstring(text)
@@ -145,10 +145,10 @@ class LabelConfig:
         return cls(images, tuple(found), tuple(left_out))
 
     def known(self, results: Iterable[Result]) -> dict[str, dict[str, bool]]:
-        """What the ticks and crosses of an annotation say of the model's labels, for each image.
+        """Known labels, from the ticks and crosses of an annotation, for each image.
 
-        A tick of a choice of several labels says only that there is one of them, so that none is known; its cross, that there
-        is none of them.
+        A tick of a choice of several labels leaves open which of them is present, so none is known; a cross makes all of them
+        absent.
 
         Raises:
             UserError: a label is ticked and crossed.
@@ -171,7 +171,7 @@ class LabelConfig:
         return found
 
     def _ticks(self, results: Iterable[Result]) -> Iterator[tuple[Choices, str]]:
-        """Ticks of choices that are labels of the model."""
+        """Ticks of choices that stand for labels of the model."""
         tags = {choices.name: choices for choices in self.choices}
         for result in results:
             choices = tags.get(result.from_name or "")
@@ -184,12 +184,12 @@ class LabelConfig:
                     yield choices, choice
 
     def answer(self, predictions: Mapping[str, Prediction], by_people: Mapping[str, Collection[str]] = {}) -> dict[str, Any]:
-        """Results and scores, of the prediction for each image.
+        """Results and scores in Label Studio's format, from the prediction for each image.
 
-        A score is the share of the choices of which what is said is expected to be right.
+        A score is the expected share of choices that are decided rightly.
 
         Args:
-            by_people: as :meth:`by_people` gives.
+            by_people: from :meth:`by_people`.
         """
         results, sureness = list[dict[str, Any]](), list[float]()
         for choices in self.choices:
@@ -205,10 +205,10 @@ class LabelConfig:
 
 
 def _labels_of(choice: ElementTree.Element, labels: LabelSpace) -> tuple[tuple[str, ...], list[str]]:
-    """The labels that a ``<Choice>`` stands for, and the names in it that are none.
+    """The labels that a ``<Choice>`` stands for, and the names in it that are not labels.
 
-    ``predicted_values`` names them, several at commas, else ``value`` names one. A label of just that name comes first, with
-    its commas; letters' case counts only where two labels differ in nothing else.
+    ``predicted_values`` names them, separated by commas, else ``value`` names one. A label of the whole name, commas included,
+    comes first; case counts only where two labels differ in nothing else.
     """
     listed, value = choice.get("predicted_values"), choice.get("value", "")
     whole = (listed or value).strip()
@@ -225,7 +225,7 @@ def _labels_of(choice: ElementTree.Element, labels: LabelSpace) -> tuple[tuple[s
 
 
 def _without_case(name: str, labels: LabelSpace) -> str | None:
-    """The one label that is ``name`` but for case (and for how accents are written); None for none, or more than one."""
+    """The one label equal to ``name`` up to case and Unicode normalisation; None for none, or several."""
 
     def plain(text: str) -> str:
         return normalize("NFC", text).casefold()
@@ -235,13 +235,13 @@ def _without_case(name: str, labels: LabelSpace) -> str | None:
 
 
 def _unknown(names: Sequence[str], labels: LabelSpace, most: int) -> str:
-    """That these are no labels of the model, at most so many by name, with what the first may have meant."""
+    """Message that these are not labels of the model: at most ``most`` names, and the label nearest to the first."""
     few = ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
     return f"no labels of the model: {few}{nearest(names[0], labels.names)}"
 
 
 def _refusal(tag: ElementTree.Element, images: Mapping[str, str]) -> str | None:
-    """Why a ``<Choices>`` cannot be answered; None if it can."""
+    """Why a ``<Choices>`` is not supported; None if it is."""
     if tag.get("toName") not in images:
         return f"toName={tag.get('toName')!r} is no <Image> with value='$key'"
     for name in ("perRegion", "perItem", "allowNested"):

@@ -1,6 +1,6 @@
 """Label Studio's protocol for models (ML backend): ``/health``, ``/setup``, ``/predict``; ``docs/label-studio.md``.
 
-What people have ticked already is told to the model, and the rest is predicted given that.
+What people have ticked already is given to the model as known labels, and the rest is predicted.
 """
 
 import logging
@@ -21,7 +21,7 @@ from ctran.serving.state import State, StateOf
 from ctran.serving.task_pictures import brief
 
 AT_ONCE = 8
-"""Tasks of one request that are fetched and looked at side by side."""
+"""Tasks of one request that are fetched and predicted in parallel."""
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["Label Studio"])
@@ -36,7 +36,7 @@ class Said(BaseModel):
 
 
 class Task(BaseModel):
-    """One task, with what people have said of it; whatever else Label Studio sends of it is not read."""
+    """One task with its annotations and drafts; other fields that Label Studio sends are not read."""
 
     id: int | None = None
     data: dict[str, Any]
@@ -50,7 +50,7 @@ class Task(BaseModel):
 
 
 class Params(BaseModel):
-    """What comes along; ``context`` holds the ticks of a person who is at it now."""
+    """Parameters of a request; ``context`` holds the ticks of a person who is annotating now."""
 
     context: Said | None = None
 
@@ -75,17 +75,17 @@ class SetupRequest(BaseModel):
 
 @router.get("/health")
 def health() -> dict[str, str]:
-    """Whether the server answers."""
+    """Whether the server is up."""
     return {"status": "UP"}
 
 
 @router.post("/setup")
 def setup(body: SetupRequest, state: StateOf) -> dict[str, Any]:
-    """Which model this is, and what of the configuration it leaves out. Refuses one that has nothing to do with it."""
+    """The model's version, and what of the configuration is left out. Refuses one without any choice that it predicts."""
     try:
         config = LabelConfig.parse(body.schema_, state.predictor.labels)
     except UserError as error:
-        log.warning("Label Studio: %s", error)  # it does not show people what it is answered
+        log.warning("Label Studio: %s", error)  # it does not show people the response
         raise
     for what in config.left_out:
         log.warning("Label Studio: left out: %s", what)
@@ -94,10 +94,10 @@ def setup(body: SetupRequest, state: StateOf) -> dict[str, Any]:
 
 @router.post("/predict")
 def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
-    """Choices and scores for each task; an empty list, which Label Studio keeps nothing of, for one that cannot be answered.
+    """Choices and scores for each task; an empty list, which Label Studio does not store, for one that fails.
 
-    Why it cannot is in the server's log, and in the answer's ``errors``; ``left_out`` names choices that are not predicted.
-    Tasks beyond the limits of number and time get no answer: Label Studio asks for them when predictions are retrieved again.
+    The reasons are in the server's log, and in ``errors`` of the response; ``left_out`` names choices that are not predicted.
+    Tasks beyond the limits of number and time are not predicted: Label Studio sends them when predictions are retrieved again.
     """
     config, context = LabelConfig.parse(body.label_config, state.predictor.labels), body.context()
     most, end = state.settings.max_tasks, time.monotonic() + state.settings.task_seconds
@@ -111,7 +111,7 @@ def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return [], f"task {_number(raw)}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        except UserError as error:  # the others are still answered
+        except UserError as error:  # the others are still predicted
             return [], f"task {_number(raw)}: {error}"
         except StoppingError:
             raise
@@ -147,7 +147,7 @@ def _predicted(task: Task, results: Sequence[Result], config: LabelConfig, state
 
 @router.post("/webhook", responses=schemas.problems(_501="this server does not train"))
 def webhook(body: dict[str, Any]) -> dict[str, str]:
-    """Label Studio tells of annotations, of which nothing is learnt here; refuses to train."""
+    """Receives Label Studio's events, which are ignored; refuses to train."""
     if body.get("action") == "START_TRAINING":
         raise HTTPException(501, "this server does not train: export the project from Label Studio, then ctran train")
     return {"status": "not used"}

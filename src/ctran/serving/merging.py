@@ -15,7 +15,7 @@ class Conflict:
     """Two changes that cannot both be kept.
 
     Args:
-        yours: labels of the one who saves now.
+        yours: labels of the annotator who saves now.
         saved: labels that somebody else saved meanwhile.
     """
 
@@ -27,10 +27,10 @@ class Conflict:
 
 
 class ConflictError(UserError):
-    """Somebody else saved meanwhile what contradicts the annotation that is to be saved; nothing was written.
+    """An annotation that was saved meanwhile contradicts the one to save; nothing was written.
 
     Args:
-        conflicts: what contradicts what.
+        conflicts: the changes that contradict each other.
         saved: the annotation as it is stored now.
     """
 
@@ -43,16 +43,16 @@ class ConflictError(UserError):
 
 
 def merge(base: Known, yours: Known, saved: Known, contradicts: Callable[[Known], bool]) -> dict[str, bool]:
-    """What is stored now, with the changes from ``base`` to ``yours``.
+    """What is stored now, with the changes from ``base`` to ``yours`` applied.
 
     Args:
-        base: what was stored when the one who saves now began.
+        base: what was stored when the annotator who saves now began.
         yours: what is to be saved.
         saved: what is stored now.
-        contradicts: whether these labels cannot be together (exclusive groups, implications).
+        contradicts: whether labels contradict each other (exclusive groups, implications).
 
     Raises:
-        ConflictError: a label was changed otherwise meanwhile, or the changes of both contradict each other.
+        ConflictError: a label was changed differently meanwhile, or the changes of both contradict each other.
     """
     mine, theirs = _changes(base, yours), _changes(base, saved)
     both = [name for name in mine if theirs.get(name, mine[name]) != mine[name]]
@@ -71,7 +71,7 @@ def _changes(base: Known, now: Known) -> dict[str, bool | None]:
 
 
 def _contradictions(mine: Change, theirs: Change, contradicts: Callable[[Known], bool]) -> list[Conflict]:
-    """Pairs of labels that cannot be together; all labels of both where no pair alone is at fault."""
+    """Pairs of contradicting labels; all labels of both where no pair alone contradicts."""
     pairs = [
         Conflict({name: present}, {other: said})
         for name, present in mine.items()

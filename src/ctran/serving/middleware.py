@@ -1,4 +1,4 @@
-"""Around every request: what is refused, how much is read and for how long, how many are in work; and what is counted."""
+"""Around every request: refusals, limits on its body and on the requests in flight, and metrics."""
 
 import json
 import logging
@@ -14,22 +14,22 @@ from ctran.serving.metrics import Metrics
 from ctran.serving.settings import Settings
 
 RETRY_AFTER = 1
-"""Seconds."""
+"""Seconds after which a refused client may retry."""
 UPLOAD = "/v1/images"
 """Path whose body is a picture."""
 BULK = ("/v1/predict", "/predict", "/setup", "/webhook")
 """Paths whose JSON may be as large as any request: pictures in base64, and what Label Studio sends."""
 ARRIVING = 16
-"""Bodies of the largest size for which there is memory while they arrive; beyond that the one that takes longest is refused."""
+"""Memory for bodies that are arriving, counted in bodies of the largest size; beyond that the oldest one is refused."""
 SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""Headers of each response that has none of its own."""
+"""Headers of each response that does not set them itself."""
 GONE = 499
-"""How a client that went away is counted (as nginx counts it); nothing is sent."""
+"""Status in the metrics of a client that disconnected (as in nginx); nothing is sent."""
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +43,15 @@ class SlowError(UserError):
 
 
 class Gone(Exception):
-    """The client went away before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 class Gate:
-    """Refuses what may not be asked, reads bodies within limits, and lets only so many requests work at once.
+    """Refuses requests that are not allowed, reads bodies within limits, and bounds the number of requests in flight.
 
-    Refuses with 400 (called by a wrong name), 401 (no or a wrong token), 403 (from a page of another origin), 408 (the body
-    does not arrive), 413 (too many bytes or values) and 503 with ``Retry-After`` (too much in flight). A request counts as in
-    flight from when its body is there until its response begins, so that slow clients hold no place of others.
+    Refuses with 400 (wrong host name), 401 (no or a wrong token), 403 (from a page of another origin), 408 (the body does not
+    arrive in time), 413 (too many bytes or values) and 503 with ``Retry-After`` (too many in flight). A request is in flight
+    from when its body is complete until its response begins, so that slow clients do not block others.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
@@ -160,7 +160,7 @@ class Gate:
 
         async def answer(message: Message) -> None:
             nonlocal working
-            if working:  # the work is done: a client that reads slowly keeps nobody out
+            if working:  # the work is done: a client that reads slowly blocks nobody
                 working = False
                 self._count(-1)
             await send(message)
@@ -183,7 +183,7 @@ def _with_safe(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 
 async def refuse(send: Send, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
-    """Answer with an error, without the application."""
+    """Send an error response, without the application."""
     body = json.dumps({"detail": detail}).encode()
     pairs = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
     raw = [(name.lower().encode(), value.encode()) for name, value in pairs.items()]

@@ -1,4 +1,4 @@
-"""What goes over the wire."""
+"""Bodies of requests and responses."""
 
 from collections.abc import Callable
 from math import inf
@@ -10,7 +10,7 @@ from ctran.inference.acquisition import Policy
 
 
 def _up_to_the_first_wrong(right: Callable[[Any], bool]) -> BeforeValidator:
-    """Of a mapping with wrong values only the first of these is left to report: a list of all would keep the server busy."""
+    """Reduce a mapping with wrong values to the first of them: a report of all would keep the server busy."""
 
     def trim(value: Any) -> Any:
         if isinstance(value, dict):
@@ -46,14 +46,14 @@ Thresholds = Annotated[
 
 
 class Body(BaseModel):
-    """Refuses keys that it does not know."""
+    """Refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _one_unknown_key(cls, value: Any) -> Any:
-        """Of many keys that are not known, only the first is left to report."""
+        """Keep only the first of many unknown keys, for the report."""
         if not isinstance(value, dict):
             return value
         unknown = [key for key in value if key not in cls.model_fields][:1]
@@ -61,7 +61,7 @@ class Body(BaseModel):
 
 
 class Told(Body):
-    """What is known of a picture."""
+    """The known labels of a picture."""
 
     known: Known = {}
 
@@ -77,13 +77,13 @@ class SaveBody(Told):
 
 
 class PredictBody(Told):
-    """A question about one picture."""
+    """What one picture is predicted with."""
 
     thresholds: Thresholds = None
 
 
 class AskBody(Told):
-    """What to ask next."""
+    """How to choose the labels to verify next."""
 
     k: int = Field(5, ge=1, le=100, strict=True)
     policy: Policy = "total"
@@ -93,14 +93,14 @@ class AskBody(Told):
 
 
 class WhatIfBody(Told):
-    """What an answer would change."""
+    """A label that is assumed to be present or absent."""
 
     label: str
     present: StrictBool
 
 
 class SetsBody(Told):
-    """Whole label sets."""
+    """Which whole label sets to return."""
 
     count: int = Field(5, ge=0, strict=True, description="sets that are drawn, beside the most likely one")
     seed: Seed = 0
@@ -124,7 +124,7 @@ class BatchBody(Body):
 
 
 class Answer(BaseModel):
-    """What the model says."""
+    """A prediction."""
 
     labels: list[str] = Field(description="present: told so, probable enough, or implied")
     probabilities: dict[str, float] = Field(description="of labels that were not told, most probable first")
@@ -132,13 +132,13 @@ class Answer(BaseModel):
 
 
 class Failed(BaseModel):
-    """In the place of an answer: a picture that could not be answered."""
+    """In the place of a prediction: why a picture failed."""
 
     error: str
 
 
 class Image(Answer):
-    """A picture that was looked at."""
+    """An encoded picture and its prediction."""
 
     id: str
     name: str
@@ -147,7 +147,7 @@ class Image(Answer):
 
 
 class AskedQuestion(BaseModel):
-    """Something to verify."""
+    """A label or group to verify."""
 
     name: str
     labels: list[str]
@@ -163,7 +163,7 @@ class Moved(BaseModel):
 
 
 class DrawnSet(BaseModel):
-    """All labels that are present together."""
+    """One whole label set: the labels that are present."""
 
     labels: list[str]
     log_likelihood: float
@@ -197,7 +197,7 @@ class Conflict(BaseModel):
 
 
 class Conflicts(BaseModel):
-    """Somebody else saved meanwhile what contradicts the annotation; nothing was written."""
+    """An annotation that was saved meanwhile contradicts this one; nothing was written."""
 
     detail: str
     conflicts: list[Conflict] = Field([], description="empty where this server saves nothing at all")
@@ -223,7 +223,7 @@ class About(BaseModel):
 
 
 class Invalid(BaseModel):
-    """What is wrong where."""
+    """One validation error."""
 
     loc: list[str | int]
     msg: str
@@ -231,7 +231,7 @@ class Invalid(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a request was refused: for people, or each wrong value of the body."""
+    """Why a request was refused: a message, or the validation errors of the body."""
 
     detail: str | list[Invalid]
 
@@ -251,7 +251,7 @@ ERRORS = problems(
     _500="the server failed; its log says why",
     _503="busy or stopping: retry after the seconds in Retry-After",
 )
-"""Refusals that every route may give."""
+"""Error responses that every route may give."""
 NO_IMAGE = problems(_404="no picture of this id, or it was dropped to make room: send it again")
 NO_ENTRY = problems(_404="the gallery has no such number")
 NO_PICTURE = problems(_415="not a picture of a format that can be read")

@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
     Args:
         app: the application.
         limits: None takes those of :class:`Limits`, with as many connections as there are file descriptors for.
-        ends_process: it is all that the process does: when a thread is still busy :data:`GRACE` after the stop, exit anyway.
+        ends_process: the process only serves: when a thread is still busy :data:`GRACE` after the stop, exit anyway.
     """
 
     def __init__(self, app: Any, limits: Limits | None = None, *, ends_process: bool = False) -> None:
@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
 
 
 class Rare(logging.Filter):
-    """Lets a warning through once in :data:`REPEAT` seconds; nothing of requests that a stop has cancelled."""
+    """Passes a repeated warning once in :data:`REPEAT` seconds, and no errors of requests that a stop has cancelled."""
 
     def __init__(self) -> None:
         super().__init__()

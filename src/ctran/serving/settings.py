@@ -1,4 +1,4 @@
-"""What a server is told when it starts."""
+"""Settings of a server."""
 
 from dataclasses import dataclass, field
 
@@ -7,10 +7,10 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits.
+    """Access, limits and addresses.
 
     Args:
-        token: that clients must send as ``Authorization: Bearer TOKEN``; None asks for none.
+        token: that clients must send as ``Authorization: Bearer TOKEN``; None requires none.
         hosts: names under which the server may be called (against rebinding of DNS names); ``*`` allows any.
         cors: origins (``https://example.org``) whose pages may use the server as its own page does; ``*`` allows any.
         max_bytes: of one request.
@@ -20,11 +20,11 @@ class Settings:
         body_rate: bytes a second.
         max_pixels: of one picture, before it is decoded.
         max_images: in one request of ``/v1/predict``.
-        max_tasks: of Label Studio in one request; it sends all that people select, and asks again for those without an answer.
+        max_tasks: of Label Studio in one request; it sends all that people select, and again those without a prediction.
         task_seconds: in which tasks of one request are begun.
-        max_sets: label sets in one answer.
-        in_flight: requests that are worked on at once; others get 503 and are told when to come again.
-        cache_bytes: for image tokens; the pictures that were used longest ago are forgotten first.
+        max_sets: label sets in one response.
+        in_flight: requests that are processed at once; others get 503 with ``Retry-After``.
+        cache_bytes: for encoded pictures; the least recently used are dropped first.
         label_studio: address of a Label Studio whose tasks' pictures are fetched from there.
         label_studio_key: an API key of it.
         pictures_from: further addresses from which pictures of its tasks may be fetched.

@@ -1,4 +1,4 @@
-"""What the endpoints share: one model, the pictures that were looked at, and how their answers are written."""
+"""What the endpoints share: one model, the encoded pictures, and how responses are written."""
 
 import io
 from collections.abc import Mapping
@@ -33,8 +33,8 @@ class State:
     Args:
         predictor: the model.
         gallery: pictures to start with.
-        annotations: where answers are saved; None saves none.
-        version: which model this is.
+        annotations: where annotations are saved; None saves none.
+        version: of the model.
     """
 
     def __init__(
@@ -55,26 +55,26 @@ class State:
         self.predictor = BatchedPredictor(predictor, lambda kind, calls: self.metrics.batches.labels(kind).observe(calls))
 
     def close(self) -> None:
-        """Answer what waits, then refuse."""
+        """Finish the calls that wait, then refuse."""
         self.pictures.close()
         self.predictor.close()
 
     def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Look]:
-        """Encode a picture, and keep what was encoded; ``file_name`` where the picture is in the folder of annotations."""
+        """Encode a picture and cache its features; ``file_name`` where the picture is in the folder of annotations."""
         session = self.predictor.look_at(self.square(content, name), picture=partial(self.pixels, content, name))
         look = Look(session, content, name, file_name)
         look = replace(look, base=self.annotated(look))
         return self.store.add(look), look
 
     def annotated(self, look: Look) -> Mapping[str, bool] | None:
-        """What is saved of a picture now; None where nobody saved anything of it."""
+        """The annotation of a picture as saved now; None where there is none."""
         if self.annotations is None or not (saved := self.annotations.saved()):
             return None
         name = look.file_name or self.annotations.name_of(look.name, look.content)
         return self.annotations.known(name) if name in saved else None
 
     def contradicts(self, known: Mapping[str, bool]) -> bool:
-        """Whether these labels cannot be together."""
+        """Whether these labels contradict each other."""
         try:
             self.predictor.labels.states(known)
         except UserError:
@@ -82,7 +82,7 @@ class State:
         return False
 
     def square(self, content: bytes, name: str) -> Tensor:
-        """What the model sees of a picture; those that are decoded at once have no more pixels together than one may have."""
+        """The model's input from a picture; those decoded at once have no more pixels together than one may have."""
         with self.decoding.take(pixels_in(content)):
             return self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels)
 
@@ -92,14 +92,14 @@ class State:
             return open_pixels(content, name=name, max_pixels=self.settings.max_pixels)
 
     def original(self, content: bytes, name: str, side: int) -> Image.Image:
-        """A picture itself, at most so large."""
+        """A picture itself, its longer side at most ``side``."""
         with self.decoding.take(pixels_in(content)):
             picture = open_image(content, name=name)
             return picture if max(picture.size) <= side else ImageOps.contain(picture, (side, side))
 
 
 def state_of(request: Request) -> State:
-    """What the application holds."""
+    """The state of the application."""
     return request.app.state.ctran
 
 
@@ -107,7 +107,7 @@ StateOf = Annotated[State, Depends(state_of)]
 
 
 def look_of(image: str, state: StateOf) -> Look:
-    """The picture of an id in the path."""
+    """The encoded picture of the id in the path."""
     return state.store[image]
 
 
@@ -120,7 +120,7 @@ def answer(prediction: Prediction) -> dict[str, Any]:
 
 
 def annotation(saved: Mapping[str, bool] | None) -> dict[str, Any]:
-    """What is saved of a picture, as JSON."""
+    """The annotation of a picture, as JSON."""
     return {"saved": saved is not None, "annotation": dict(saved or {})}
 
 
@@ -128,12 +128,12 @@ PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}, 
 
 
 def png(image: Image.Image) -> Response:
-    """A picture as an answer."""
+    """A picture as a PNG response."""
     return _file(image, "PNG", compress_level=3)
 
 
 def jpeg(image: Image.Image) -> Response:
-    """A photograph as an answer."""
+    """A picture as a JPEG response."""
     return _file(image, "JPEG", quality=90)
 
 

@@ -1,4 +1,4 @@
-"""Pictures that were looked at: a bounded memory of their image tokens."""
+"""Encoded pictures: a bounded cache of their features."""
 
 import secrets
 import threading
@@ -10,7 +10,7 @@ from ctran.inference.session import Session
 
 
 class ForgottenError(KeyError):
-    """No picture of this id: never sent, or forgotten to make room."""
+    """No picture of this id: never sent, or dropped to make room."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -18,15 +18,14 @@ class ForgottenError(KeyError):
 
 @dataclass(frozen=True)
 class Look:
-    """One picture.
+    """One encoded picture.
 
     Args:
-        session: about it, told nothing.
+        session: about it, without known labels.
         content: the file as it was sent.
-        name: what its sender called it.
+        name: given by its sender.
         file_name: in the folder of annotations; None for a picture that is not from there.
-        base: what was saved of it when this client opened or last saved it, to which its changes are relative; None for
-            nothing.
+        base: its annotation when this client opened or last saved it, to which the changes are relative; None for none.
     """
 
     session: Session
@@ -37,12 +36,12 @@ class Look:
 
     @property
     def nbytes(self) -> int:
-        """What it takes in memory."""
+        """Bytes that it takes in memory."""
         return self.session.features.nbytes + self.session.square.nbytes + len(self.content)
 
 
 class Store:
-    """Looks by id; those that were used longest ago go first when there is no more room. For many threads.
+    """Encoded pictures by id; beyond the budget the least recently used are dropped. Thread-safe.
 
     Args:
         budget: bytes; the latest picture stays whatever its size.
@@ -57,7 +56,7 @@ class Store:
         return len(self._looks)
 
     def add(self, look: Look) -> str:
-        """Keep a look; returns an id that cannot be guessed (128 random bits)."""
+        """Keep an encoded picture; returns an id that cannot be guessed (128 random bits)."""
         name = secrets.token_urlsafe(16)
         with self._lock:
             self._looks[name] = look
@@ -68,16 +67,16 @@ class Store:
         return name
 
     def rebase(self, name: str, base: Mapping[str, bool]) -> None:
-        """Changes of this client are relative to ``base`` from now on; nothing where the picture was dropped meanwhile."""
+        """Make this client's later changes relative to ``base``; no effect where the picture was dropped meanwhile."""
         with self._lock:
             if name in self._looks:
                 self._looks[name] = replace(self._looks[name], base=base)
 
     def __getitem__(self, name: str) -> Look:
-        """The look of this id; it is now the one used last.
+        """The picture of this id; it is now the one used last.
 
         Raises:
-            ForgottenError: none.
+            ForgottenError: there is none.
         """
         with self._lock:
             if name not in self._looks:

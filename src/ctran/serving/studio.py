@@ -1,4 +1,4 @@
-"""What the page needs beside the API: itself, what the server can do, pictures to start with, and a folder to save to."""
+"""What the studio needs beside the API: its page, what the server can do, pictures to start with, and a folder to save to."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -31,7 +31,7 @@ SAVE: dict[int | str, dict[str, Any]] = {
 
 @page.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 def studio() -> FileResponse:
-    """The studio."""
+    """The studio page."""
     return FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": SECURITY, "Cache-Control": "no-cache"})
 
 
@@ -59,13 +59,13 @@ def about(state: StateOf) -> schemas.About:
 
 @router.post("/images/{image}/save", response_model_exclude_none=True, responses=SAVE)
 def save(image: str, body: schemas.SaveBody, look: LookOf, state: StateOf) -> schemas.Saved:
-    """Write what is known of the picture to the server's folder: the changes since this id was opened or last saved.
+    """Save the known labels of the picture in the server's folder: the changes since this id was opened or last saved.
 
     What others saved meanwhile is kept. Where it contradicts these changes nothing is written: 409 shows both.
     """
     if state.annotations is None:
         raise HTTPException(409, "this server saves nothing: start it with --save FOLDER")
-    look.session.given(body.known)  # refuses names and contradictions
+    look.session.given(body.known)  # refuses unknown names and contradictions
     base = (look.base or {}) if body.base is None else body.base
     for name in base:
         state.predictor.labels.index(name)
@@ -101,7 +101,7 @@ def thumbnail(number: int, state: StateOf) -> Response:
 
 @router.post("/gallery/{number}", status_code=201, responses=schemas.NO_ENTRY | schemas.NO_PICTURE)
 def open_gallery(number: int, state: StateOf) -> schemas.Image:
-    """Look at a picture of the gallery; what was saved of it before is told."""
+    """Encode a picture of the gallery; its saved annotation is given as known labels."""
     entry = _entry(state, number)
     name, look = state.keep(entry.content(), entry.name, entry.file_name)
     found = look.session.given(look.base or {}).predict()

@@ -1,4 +1,4 @@
-"""The pictures of Label Studio's tasks: fetched from where the server was told that it may, and from nowhere else."""
+"""The pictures of Label Studio's tasks, fetched from allowed addresses only."""
 
 import base64
 import posixpath
@@ -16,13 +16,13 @@ from ctran.errors import UserError
 STORAGES = ("s3", "s3s", "gs", "azure-blob", "azure_spi", "dbfs", "redis")
 """Schemes of addresses that Label Studio itself resolves."""
 SECONDS = 30.0
-"""For all of a picture, from looking up its name to its last byte."""
+"""Limit for a whole picture, from the name look-up to the last byte."""
 SILENCE = 10.0
 """Seconds without a byte after which a connection is given up."""
 
 
 def brief(text: str, most: int) -> str:
-    """The beginning of a text that others sent, as text that can be sent on (it may hold half a character)."""
+    """The beginning of a received text; lone surrogates, which UTF-8 lacks, are escaped."""
     shown = text if len(text) <= most else f"{text[:most]}..."
     return shown.encode("utf-8", "backslashreplace").decode()
 
@@ -46,7 +46,7 @@ class Account(httpx.Auth):
         self._access = "" if self.personal else key
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sends the key; a personal one is exchanged first, and again when what it was exchanged for has expired."""
+        """Sends the key; a personal one is exchanged for a short-lived token first, and again when that has expired."""
         if not self._access:
             yield from self._exchange()
         request.headers["Authorization"] = f"{self._scheme} {self._access}"
@@ -70,12 +70,12 @@ class Account(httpx.Auth):
 
 
 class TaskPictures:
-    """Reads what tasks call their picture. For many threads.
+    """Reads the pictures that tasks refer to. Thread-safe.
 
     Args:
         label_studio: address of Label Studio; None fetches nothing from there.
         key: an API key of it; None sends none.
-        others: further addresses of which scheme, host and port count: pictures there are fetched without a key.
+        others: further allowed addresses (scheme, host and port count); their pictures are fetched without a key.
         max_bytes: of one picture.
         seconds: for one picture.
     """
@@ -92,7 +92,7 @@ class TaskPictures:
         self.base = None if label_studio is None else _address(label_studio.rstrip("/"))
         self.others = {_origin(_address(other)) for other in others}
         self.max_bytes, self.seconds = max_bytes, seconds
-        self._client = httpx.Client(timeout=min(SILENCE, seconds), headers={"Accept-Encoding": "identity"})  # what comes counts
+        self._client = httpx.Client(timeout=min(SILENCE, seconds), headers={"Accept-Encoding": "identity"})  # no compression
         self._account = Account(key, httpx.URL(f"{self.base}/api/token/refresh/")) if key and self.base else None
         self._coming = set[Future[bytes]]()
 
@@ -142,13 +142,13 @@ class TaskPictures:
         return self.base
 
     def _check_file(self, url: httpx.URL) -> None:
-        """Refuse addresses of Label Studio that are not a task's data: the key opens more than that."""
+        """Refuse addresses of Label Studio that are not a task's data: the key gives access to more."""
         assert self.base is not None
         if not posixpath.normpath(url.path).startswith(f"{self.base.path.rstrip('/')}/data/"):
             raise TaskPictureError(f"{_shown(url)}: expected a file of Label Studio's, below /data/")
 
     def _in_time(self, url: httpx.URL, own: bool) -> bytes:
-        """Fetch in a thread that is left to itself when the time is up: a server may drip headers, or its name not resolve."""
+        """Fetch in a thread that is abandoned when the time is up: a server may drip headers, or its name not resolve."""
         answer = Future[bytes]()
         end = time.monotonic() + self.seconds
 

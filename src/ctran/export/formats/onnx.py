@@ -1,4 +1,4 @@
-"""ONNX, for ONNX Runtime and what else reads it; int8 as quantise-dequantise pairs."""
+"""ONNX, for ONNX Runtime and other readers; int8 as quantise-dequantise pairs."""
 
 import contextlib
 import io

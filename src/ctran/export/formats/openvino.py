@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest on processors, above all in int8."""
+"""OpenVINO: the fastest on CPUs, above all in int8."""
 
 import logging
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def quantise(model: Any, samples: Sequence[Arrays]) -> Any:
 
 def _kept(model: Any) -> list[str]:
     """Names of the convolutions that stay in float32."""
-    depth: dict[str, int] = {}  # the longest way from an input; operations come in an order of their own
+    depth: dict[str, int] = {}  # longest path from an input; operations are not listed in this order
     for operation in model.get_ordered_ops():
         before = (depth[port.get_node().friendly_name] for port in operation.input_values())
         depth[operation.friendly_name] = 1 + max(before, default=0)

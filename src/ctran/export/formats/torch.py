@@ -13,7 +13,7 @@ INT8 = False
 
 
 def convert(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> ExportedProgram:
-    """The program itself; its inputs and outputs go by their place."""
+    """The program itself; its inputs and outputs are positional."""
     return program
 
 
