@@ -74,7 +74,7 @@ def test_each_file_says_what_it_is(form, tagger, folders):
     ending, reader = READERS[form]
     for graph in ("encode", "predict"):
         about = json.loads(reader(folders / form / f"{graph}{ending}").metadata)
-        assert about["graph"] == graph and about["format"] == 1 and about["method"] == "ctran"
+        assert about["graph"] == graph and about["format"] == 1 and about["method"] == tagger.config["method"]
         assert LabelSpace.from_dict(about["labels"]) == tagger.labels
         assert about["preprocessing"]["size"] == 64 and about["int8"] is None
         assert about["parity"]["pictures"] == 5 and about["parity"]["logits"] < 1e-3
