@@ -63,15 +63,14 @@ def label_loss(
     groups: Sequence[Int[Tensor, "..."]] = (),
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, ""]:
-    """Mean or sum over the entries that are known in ``truth`` and hidden in ``states``; 0 with a gradient of 0 of none.
+    """Mean or sum over the entries that are known in ``truth`` and hidden in ``states``; 0 (with gradient 0) if there are none.
 
     Args:
         kind: ``bce`` (the paper) or ``asl``.
         label_smoothing: of ``bce``.
-        groups: indices of the labels of exclusive groups that are trained by softmax: such a group adds its cross-entropy in
-            nats instead of the losses of its entries, which still count in the mean. Without, they are trained one by one
-            (the paper).
-        reduction: ``sum`` is the released code's; under Adam its epsilon, weight decay and clipping make the difference.
+        groups: label indices of each exclusive group that is trained by softmax: it adds its cross-entropy in nats instead of
+            the losses of its entries, which still count in the mean. Other labels are trained one by one (the paper).
+        reduction: ``sum`` is the released code's; under Adam it differs mainly through epsilon, weight decay and clipping.
     """
     mask = scored_mask(truth, states)
     each = asl(logits, truth) if kind == "asl" else bce(logits, truth, label_smoothing=label_smoothing)

@@ -1,5 +1,5 @@
-"""Compared systems, one file each; the file's name is what recipes call it.
+"""The methods, one file each; recipes select a method by its file's name.
 
-Each holds ``SUMMARY`` (one line), ``Config`` (a frozen dataclass: its options; a subclass of :class:`._base.MethodConfig`) and
-``build(config, labels: LabelSpace) -> Method``: a module with the two calls ``encode_images`` and ``predict_labels``.
+Each has ``SUMMARY`` (one line), ``Config`` (a frozen dataclass of its options; a subclass of :class:`._base.MethodConfig`) and
+``build(config, labels: LabelSpace) -> Method``: a module with the methods ``encode_images`` and ``predict_labels``.
 """

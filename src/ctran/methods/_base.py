@@ -7,7 +7,7 @@ from ctran.images.transforms import Fit, Preprocessing, Resample, Resizer
 from ctran.model.backbone import Backbone
 
 MOST_PIXELS = 8192
-"""Side of the largest input: beyond it no machine holds what a backbone makes of one picture."""
+"""Upper bound of ``image_size``: the activations of a larger picture do not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class MethodConfig:
         backbone: any timm network.
         weights: where its weights come from at the start of training: ``hub``, ``file:PATH``, ``package:NAME`` or ``none``.
         image_size: side of the square input, in pixels.
-        fit: how a picture becomes square: ``pad`` (white), ``squash``, ``crop`` or ``cut`` (the middle as it is).
+        fit: how a picture becomes square: ``pad`` (white), ``squash``, ``crop`` or ``cut`` (the middle, not resized).
         centre: share of the fitted square's side that is kept in testing, cut from its middle.
         resample: how pictures are resized: bicubic or bilinear.
-        resizer: whose code resizes: pillow, or torch, which is faster and differs by 1 in 255 here and there.
+        resizer: library that resizes: pillow, or torch, which is faster and differs by 1 in 255 in some pixels.
     """
 
     backbone: str = "resnet101"
@@ -37,6 +37,6 @@ class MethodConfig:
 
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:
-    """The test transform of a model; mean and spread are the backbone's."""
+    """The test transform of a model; mean and standard deviation are the backbone's."""
     see = (backbone.mean, backbone.std)
     return Preprocessing(config.image_size, config.fit, *see, config.centre, config.resample, config.resizer)

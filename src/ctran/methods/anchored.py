@@ -26,8 +26,8 @@ class Config(ctran.Config):
     """C-Tran with changes beyond the paper; with anchor false and all else at its default it is the paper's model.
 
     Args:
-        anchor: logits = linear layer on the averaged image features + what image tokens and known labels change in the
-            encoder's.
+        anchor: logits = linear layer on the averaged image features + change of the encoder's logits by image tokens and
+            known labels.
         soft_states: an unknown label's state is P times the anchor's probability, not 0.
         attention_dropout: false keeps dropout out of the attention weights.
         positive_bias: added to attention scores towards known positive labels, in half of the heads.
@@ -72,14 +72,15 @@ class Anchored(CTran):
 
     .. math:: A \bar z + a + f(z, s) - f(\emptyset, 0),
 
-    where :math:`f(\emptyset, 0)` are the unconditional logits, without image and with all labels unknown: a linear layer reads
-    the picture, the encoder adds what tokens and known labels change. Without image the anchor is the classifier's bias.
+    where :math:`f(\emptyset, 0)` are the unconditional logits, without image and with all labels unknown: a linear layer
+    predicts from the picture, the encoder adds the effect of tokens and known labels. Without image the anchor is the
+    classifier's bias.
 
     Args:
         backbone, num_labels, options: of :class:`~ctran.model.CTran`.
-        anchor: False leaves the anchor out; the options that follow work without it, but for ``soft_states``.
+        anchor: False leaves the anchor out; the options that follow work without it, except ``soft_states``.
         soft_states: the state of an unknown label is not 0 but ``P`` times the anchor's probability that it is present, so that
-            what the picture shows of one label reaches the others the way known labels do.
+            the picture's evidence for one label influences the others as known labels do.
         attention_dropout: False keeps dropout out of the attention weights (the fused kernel then runs on CPU).
         positive_bias: added to the attention scores towards labels that are known to be present (times the probability, for
             soft states), in the first half of the heads, so that from the first step on they stand out among many labels.
@@ -133,7 +134,7 @@ class Anchored(CTran):
         """Logits of encoder and classifier alone.
 
         Args:
-            anchor: logits that soft states are made of; None leaves unknown labels at 0.
+            anchor: logits for soft states; None leaves the states of unknown labels at 0.
         """
         start, bias = self._start_and_bias(states, anchor)
         return self.classifier(self.encoder(start, image, bias, self.image_bias))
@@ -141,7 +142,7 @@ class Anchored(CTran):
     def _start_and_bias(
         self, states: Int[Tensor, "R L"], anchor: Float[Tensor, "R L"] | None
     ) -> tuple[Start, Float[Tensor, "R K 1 L"] | float]:
-        """What label tokens begin with, and what ``positive_bias`` adds to the attention scores towards each."""
+        """Initial label tokens, and what ``positive_bias`` adds to the attention scores towards each."""
         soft = anchor.sigmoid() * (states == LabelState.UNKNOWN) if self.soft_states and anchor is not None else None
         if soft is None:
             start = self._start(states)
@@ -163,12 +164,12 @@ class Anchored(CTran):
 
     def _channels(self, features: Features) -> Float[Tensor, "B P C"]:
         tokens = super()._channels(features)
-        if self.training and self.token_dropout:  # the same channels at every place of an image
+        if self.training and self.token_dropout:  # the same channels in all tokens of an image
             tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.token_dropout)
         return tokens
 
     def prepare(self, features: Features) -> Features:
-        """Of C-Tran, with the anchor's logits; where the features hold logits named ``anchor`` already, these are taken."""
+        """As in C-Tran, with the anchor's logits; if the features hold logits named ``anchor`` already, these are used."""
         given = dict(features.memory or {})
         if not (self.anchored and self.use_image) or given.keys() - {"anchor"}:
             return super().prepare(features)

@@ -23,11 +23,11 @@ class Config(MethodConfig):
         num_layers: encoder layers.
         num_heads: attention heads.
         dropout: in the encoder.
-        positions: none (the paper), or sine: add a fixed code of each image token's place in the grid.
+        positions: none (the paper), or sine: add sinusoidal position embeddings to the image tokens.
         use_image: false is the paper's ablation "no image" (Table 5).
         use_states: false leaves out the state embeddings, the paper's ablation "no LMT" with unknown_share [1, 1] (Table 5).
         attention: full (the paper), image_first or latent: which token attends to which; see :mod:`ctran.model.schemes`.
-        num_latents: learned tokens of latent attention, through which labels learn of each other.
+        num_latents: learned tokens of latent attention, through which label tokens attend to each other.
     """
 
     token_dim: int | None = within(None, 1, 65_536)

@@ -1,4 +1,4 @@
-"""One linear layer on the averaged image features: what a model must beat to earn its place."""
+"""One linear layer on the averaged image features: the baseline."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Config(MethodConfig):
 
 
 class Linear(Method):
-    """``logits = W mean_p(z_p) + b``; takes states as every method does, and ignores them."""
+    """``logits = W mean_p(z_p) + b``; takes states, as every method does, and ignores them."""
 
     label_parameters = frozenset({"classifier.weight", "classifier.bias"})
     uses_states = False
@@ -42,7 +42,7 @@ class Linear(Method):
     ) -> Float[Tensor, "R L"]:
         """Logits; the same for all ``states``."""
         logits = self.classifier(self.dropout(features.tokens.mean(dim=1, dtype=self.classifier.weight.dtype)))
-        features.rows_each(states)  # refuses rows that the images do not divide
+        features.rows_each(states)  # raises if the images do not divide the rows
         return repeat_rows(logits, states.shape[0])
 
     def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:

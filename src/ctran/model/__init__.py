@@ -1,4 +1,4 @@
-"""The model of the paper, one file a concept: Z (backbone), Eq. 1 (embeddings), 2-4 (encoder), 5 (classifier)."""
+"""The paper's model, one file per concept: Z (backbone), Eq. 1 (embeddings), 2-4 (encoder), 5 (classifier)."""
 
 from ctran.model.backbone import Backbone, Features
 from ctran.model.ctran import CTran

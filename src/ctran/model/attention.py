@@ -1,4 +1,4 @@
-"""Softmax attention to keys from several sources, some of which many rows share."""
+"""Softmax attention over keys of several sources, some shared by several rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def repeat_rows(values: Tensor, rows: int | torch.SymInt) -> Tensor:
-    """Each of ``G`` entries along the first axis for its ``rows / G`` rows in turn; the same tensor where ``G = rows``."""
+    """Repeat each of the ``G`` entries along the first axis ``rows / G`` times; the same tensor if ``G = rows``."""
     if not torch.compiler.is_exporting() and values.shape[0] == rows:
         return values
     return values[:, None].expand(-1, rows // values.shape[0], *values.shape[1:]).flatten(0, 1)
@@ -22,8 +22,8 @@ class Source:
 
     Args:
         keys, values: of each head.
-        bias: added to the scores towards each token.
-        shared: ``G`` divides the number of rows ``R``, and each entry serves ``R / G`` rows in turn; otherwise ``G = R``.
+        bias: added to the attention scores towards each token.
+        shared: each entry is shared by ``R / G`` consecutive rows; otherwise ``G = R``.
     """
 
     keys: Float[Tensor, "G K M d"]
@@ -32,18 +32,18 @@ class Source:
     shared: bool = False
 
     def saves(self, rows: int | torch.SymInt) -> bool:
-        """Whether there are fewer entries than rows (an exported graph must serve both)."""
+        """Whether there are fewer entries than rows; assumed if shared in an exported graph."""
         return self.shared and (torch.compiler.is_exporting() or bool(len(self.keys) < rows))
 
 
 def attend(q: Float[Tensor, "R K Q d"], sources: Sequence[Source], dropout: float = 0.0) -> Float[Tensor, "R K Q d"]:
     """Mean of the values of all sources, weighted by one softmax over all their keys.
 
-    Where each row has its own keys, PyTorch's fused kernel does it. Keys that several rows share are not copied for each:
-    then the softmax is written out, which takes memory for ``R K Q M`` scores.
+    Uses PyTorch's fused kernel if each row has its own keys, or with dropout. Shared keys are not copied for each row:
+    the softmax is then computed explicitly, which takes memory for ``R K Q M`` scores.
 
     Args:
-        dropout: share of the attention weights that are set to zero (keeps the fused kernel from running on CPU).
+        dropout: share of the attention weights set to zero (prevents the fused kernel on CPU).
     """
     rows = q.shape[0]
     if not dropout and any(s.saves(rows) for s in sources):
@@ -56,19 +56,19 @@ def attend(q: Float[Tensor, "R K Q d"], sources: Sequence[Source], dropout: floa
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Along the third axis; one alone as it is, where torch would copy it."""
+    """Concatenate along the third axis; a single part is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=2)
 
 
 def weights(q: Float[Tensor, "R K Q d"], sources: Sequence[Source]) -> Float[Tensor, "R K Q N"]:
-    """Attention weights (Eq. 2) towards the ``N`` tokens of all sources in turn; rows sum to 1."""
+    """Attention weights (Eq. 2) over the ``N`` tokens of all sources; rows sum to 1."""
     q = q / q.shape[-1] ** 0.5
     scores = [_product(q, s.keys.transpose(2, 3), s.saves(q.shape[0])).float() + s.bias for s in sources]
     return torch.cat(scores, dim=3).softmax(dim=3)
 
 
 def _product(left: Float[Tensor, "R K Q X"], right: Float[Tensor, "G K X Y"], shared: bool) -> Float[Tensor, "R K Q Y"]:
-    """Matrix products of each row with its own entry, or with the one that it shares with the rows beside it."""
+    """Matrix product of each row with its entry; if ``shared``, consecutive rows have one entry."""
     if not shared:
         return left @ right
     queries = left.shape[2]
@@ -77,7 +77,7 @@ def _product(left: Float[Tensor, "R K Q X"], right: Float[Tensor, "G K X Y"], sh
 
 
 def _mask(q: Float[Tensor, "R K Q d"], sources: Sequence[Source]) -> Tensor | None:
-    """What is added to the scores, for the fused kernel; None where that is nothing."""
+    """Attention mask for the fused kernel: the biases of all sources; None if all are 0."""
     if all(isinstance(s.bias, float) and not s.bias for s in sources):
         return None
     height = max(s.bias.shape[2] if isinstance(s.bias, Tensor) else 1 for s in sources)

@@ -15,14 +15,14 @@ from ctran.model.pieces import check_pieces, piece
 
 @dataclass(frozen=True)
 class Features:
-    """What the slow half of a model knows of a batch of images; depends on the images alone, so it can be cached.
+    """Image features of a batch, from ``encode_images``; they depend on the images alone, so they can be cached.
 
     Args:
         tokens: image tokens, row by row over the grid.
         grid: ``(h, w)`` with ``h * w = P``.
-        memory: what a method has made of the images so as not to make it again for each question
-            (:meth:`ctran.model.Method.prepare`): tensors of ``B`` entries each. None where it has not.
-        maps: outputs of inner modules of the backbone by name, ``[B, c, h', w']``; those that the backbone was built to give.
+        memory: the image cache: tensors of ``B`` entries each that :meth:`ctran.model.Method.prepare` computes once for
+            several calls of ``predict_labels``. None without one.
+        maps: outputs of inner modules of the backbone by name, ``[B, c, h', w']``; those requested from :class:`Backbone`.
     """
 
     tokens: Float[Tensor, "B P C"]
@@ -34,20 +34,20 @@ class Features:
         return len(self.tokens)
 
     def __getitem__(self, images: slice | Int[Tensor, "..."]) -> "Features":
-        """Those of some of the images."""
+        """Features of some of the images."""
         memory, maps = (None if t is None else {k: v[images] for k, v in t.items()} for t in (self.memory, self.maps))
         return Features(self.tokens[images], self.grid, memory, maps)
 
     @classmethod
     def join(cls, parts: "Sequence[Features]") -> "Features":
-        """Those of several batches as one; of one grid, prepared all or none."""
+        """Concatenate batches of one grid, all with an image cache or none."""
         if len(parts) == 1:
             return parts[0]
         memory, maps = _joined([part.memory for part in parts]), _joined([part.maps for part in parts])
         return cls(torch.cat([part.tokens for part in parts]), parts[0].grid, memory, maps)
 
     def copy(self) -> "Features":
-        """The same in memory of its own."""
+        """A copy that shares no storage."""
         memory, maps = (None if t is None else {k: v.clone() for k, v in t.items()} for t in (self.memory, self.maps))
         return Features(self.tokens.clone(), self.grid, memory, maps)
 
@@ -69,19 +69,19 @@ class Features:
 
 
 TRIED_SIDE = 128
-"""Pixels of the image on which cutting a network is tried; some take none that is much smaller."""
+"""Side of the image used to test cutting a network, in pixels; some networks need about this size."""
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor] | None]) -> dict[str, Tensor] | None:
-    """Named tensors of several batches as those of one."""
+    """Concatenate the named tensors of several batches."""
     there = [part for part in parts if part is not None]
     return {name: torch.cat([part[name] for part in there]) for name in there[0]} if there else None
 
 
 def grid_of(tokens: int) -> tuple[int, int]:
-    """The grid of image tokens that a network gives as a row, from a square image; one row where they are not a square.
+    """The grid of a sequence of image tokens: square if their number is a square, otherwise one row.
 
-    The same for tokens from the network and for stored ones, of which nothing else is known.
+    Used for tokens from the network and for stored ones, whose grid is not recorded.
     """
     side = round(tokens**0.5)
     return (side, side) if side * side == tokens else (1, tokens)
@@ -91,11 +91,11 @@ class Backbone(nn.Module):
     """A timm network without its classifier: ``[B, 3, H, W] -> Features``.
 
     Args:
-        name: any name of ``timm.list_models()`` whose last stage is a map or a row of patch tokens.
+        name: any name of ``timm.list_models()`` whose output is a feature map or a sequence of patch tokens.
         image_size: side of the images, for networks that are built for one size (vision transformers); others take any.
-        maps: modules of the network whose outputs :attr:`Features.maps` holds, in the order in which they run: ``layer3`` of a
-            ResNet, or 16, the stride of that map in pixels, which :meth:`stage` has the name of in any network. Their names are
-            then in :attr:`maps`, their channels in :attr:`map_channels`.
+        maps: modules of the network whose outputs :attr:`Features.maps` holds, in the order in which they run: by name (such as
+            ``layer3`` of a ResNet), or by the stride of their map in pixels (16), which :meth:`stage` translates to a name.
+            Their names are in :attr:`maps`, their channels in :attr:`map_channels`.
 
     Built without weights; :func:`ctran.model.pretrained.load_weights` fills them in.
 
@@ -122,17 +122,17 @@ class Backbone(nn.Module):
         self.map_channels = check_pieces(self.network, self.maps, side, name) if maps else {}
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
-        """Image tokens, in the precision of the weights, and the maps that were asked for."""
+        """Image tokens, in the dtype of the weights, and the requested maps."""
         return self._rest(images.to(next(self.parameters()).dtype), None)
 
     def resume(self, name: str, values: Float[Tensor, "B c h w"]) -> Features:
-        """The features of a batch whose inner map ``name`` (of :attr:`maps`) has other values: what follows it runs on them."""
+        """Features computed from given values of the inner map ``name`` (one of :attr:`maps`), by the modules after it."""
         if name not in self.maps:
             raise ValueError(f"backbone {self.name} was built to resume from {', '.join(self.maps) or 'no map'}, got {name!r}")
         return self._rest(values, name)
 
     def stage(self, stride: int) -> str:
-        """Name of the module whose map has 1 / ``stride`` of the image's side, such as ``layer3`` of a ResNet for 16.
+        """Name of the module whose output has this stride, such as ``layer3`` of a ResNet for 16.
 
         Raises:
             UserError: the network has no map of that stride.
@@ -143,7 +143,7 @@ class Backbone(nn.Module):
         return str(stages[stride])
 
     def _rest(self, values: Tensor, after: str | None) -> Features:
-        """All that runs after the module ``after``, piece by piece where maps were asked for."""
+        """Run all modules after ``after`` (None: all), piece by piece if maps are requested."""
         given = {} if after is None else {after: values}
         names = self.maps if after is None else self.maps[self.maps.index(after) + 1 :]
         for name in names:
@@ -153,7 +153,7 @@ class Backbone(nn.Module):
         return replace(found, maps=given) if given else found
 
     def _tokens(self, maps: Any) -> Features:
-        """What the network gives as tokens."""
+        """The network's output as image tokens."""
         if not isinstance(maps, Tensor) or self.channels not in maps.shape[1:]:
             raise UserError(
                 f"backbone {self.name} gives no single map or row of {self.channels}-channel tokens; choose another"

@@ -1,4 +1,4 @@
-"""One weight vector and bias a label (paper, Eq. 5)."""
+"""One weight vector and bias per label (paper, Eq. 5)."""
 
 import torch
 from jaxtyping import Float

@@ -11,7 +11,7 @@ STEPS = 8
 """Points on the path of the integral (Gauss-Legendre: exact for polynomials of degree 15)."""
 
 Logits = Callable[[Float[Tensor, "B P C"]], Float[Tensor, " B"]]
-"""Image tokens of ``B`` pictures -> one logit of each."""
+"""Image tokens of ``B`` pictures -> one logit each."""
 
 
 def contributions(
@@ -24,10 +24,10 @@ def contributions(
             + (z_p - \bar z) \cdot \int_0^1 \frac{\partial f}{\partial z_p} \big(\bar z + t (z - \bar z)\big)\, dt, \qquad
         \sum_p c_p = f(z) - f_0,
 
-    where :math:`\bar z` is the picture's average token: what all places share is split evenly, and what a place adds beyond
-    the average is its own. For a linear layer on the averaged tokens this is the class activation map
+    where :math:`\bar z` is the picture's average token: the effect of the average is split evenly, and each place gets the
+    effect of its difference from it. For a linear layer on the averaged tokens this is the class activation map
     :math:`w \cdot z_p / P`, exactly. The path starts from the average token, not from zero, because LayerNorm removes the
-    scale of a token: towards zero there is no gradient to integrate. What the quadrature misses of the sum is split evenly.
+    scale of a token: towards zero there is no gradient to integrate. The quadrature's error of the sum is split evenly.
 
     Args:
         logits: :math:`f`, differentiable.
@@ -36,14 +36,14 @@ def contributions(
         steps: points of the Gauss-Legendre quadrature of the integral.
 
     Returns:
-        Contributions in float32, in units of the logit (log-odds); positive ones speak for the label.
+        Contributions in float32, in units of the logit (log-odds); positive ones raise the logit.
 
     Source: Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017; Zhou et al., Learning Deep Features for
     Discriminative Localization, CVPR 2016.
     """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     with torch.inference_mode(mode=False), torch.enable_grad():
-        tokens = tokens.detach().float().clone()  # a copy: what inference mode made cannot be differentiated
+        tokens = tokens.detach().float().clone()  # a copy: inference tensors cannot be differentiated
         average = tokens.mean(dim=1, keepdim=True)
         own = tokens - average
         gradient = torch.zeros_like(tokens)
@@ -52,5 +52,5 @@ def contributions(
             gradient += weight * torch.autograd.grad(logits(point).sum(), point)[0]
         with torch.no_grad():
             found = (own * gradient).sum(dim=2)
-            shared = (logits(tokens) - blank).float() - found.sum(dim=1)  # f(average) - f_0, and what the quadrature misses
+            shared = (logits(tokens) - blank).float() - found.sum(dim=1)  # f(average) - f_0, and the quadrature's error
             return found + shared[:, None] / tokens.shape[1]

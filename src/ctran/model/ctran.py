@@ -28,12 +28,12 @@ class CTran(Method):
         num_labels: ``L``.
         token_dim: ``D``; None takes ``C``. Where it differs from ``C`` a linear map narrows the tokens (Sec. 4.4).
         num_layers, num_heads, dropout: of the encoder.
-        positions: ``sine`` adds a fixed code of its place to each image token (an ablation).
+        positions: ``sine`` adds sinusoidal position embeddings to the image tokens (an ablation).
         use_image: False leaves the image tokens out (Table 5, "no image").
         use_states: False leaves the state embeddings out, all labels are unknown (Table 5, "no LMT").
         attention: which token attends to which, a file of :mod:`ctran.model.schemes`; ``full`` is the paper's.
         num_latents: of ``latent`` attention.
-        layer: makes a layer of the encoder.
+        layer: builds a layer of the encoder.
 
     Source: Lanchantin et al., CVPR 2021, Sec. 3.
     """
@@ -71,15 +71,15 @@ class CTran(Method):
         self.table: StartTable | None = None
 
     def encode_labels(self, image: Mapping[str, Tensor] | None, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
-        """Logits (Eq. 1-5 from the image tokens on).
+        """Logits from cached image tensors and states (Eq. 1-5).
 
         Args:
-            image: of :meth:`ctran.model.encoder.Encoder.cache_image`; None is no image.
+            image: from :meth:`ctran.model.encoder.Encoder.cache_image`; None for no image.
         """
         return self.classifier(self.encoder(self._start(states), image))
 
     def _start(self, states: Int[Tensor, "R L"]) -> Start:
-        """What label tokens begin with."""
+        """Label tokens with the first layer's projections."""
         return self.encoder.start(self.labels(states)) if self.table is None else self.table(states)
 
     @torch.no_grad()
@@ -88,16 +88,16 @@ class CTran(Method):
         self.table = StartTable(self.encoder.start(self.labels(every.expand(-1, len(self.classifier.bias)))))
 
     def image_tokens(self, features: Features) -> Float[Tensor, "B P D"]:
-        """Image tokens as the encoder takes them."""
+        """Image tokens of width ``D``, the encoder's input."""
         tokens = self.narrow(self._channels(features))
         return tokens + sine(features.grid, tokens.shape[2]).to(tokens) if self.positions == "sine" else tokens
 
     def _channels(self, features: Features) -> Float[Tensor, "B P C"]:
-        """The backbone's tokens in the precision of the encoder."""
+        """The backbone's tokens in the dtype of the encoder."""
         return features.tokens.to(self.encoder.norm.weight.dtype)
 
     def prepare(self, features: Features) -> Features:
-        """The features with what :meth:`~ctran.model.encoder.Encoder.cache_image` makes of their tokens."""
+        """The features with an image cache, from :meth:`~ctran.model.encoder.Encoder.cache_image`."""
         if features.memory is not None:
             return features
         return replace(features, memory=self.encoder.cache_image(self.image_tokens(features)) if self.use_image else {})
@@ -105,11 +105,11 @@ class CTran(Method):
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
-        """Logits of all labels; those of labels that are known in ``states`` are whatever the classifier makes of them.
+        """Logits of all labels; those of labels known in ``states`` are not clamped to the known values.
 
         Args:
-            features: of ``B`` images, from :meth:`encode_images` or, where several questions follow, :meth:`prepare`.
-            states: :class:`~ctran.labels.LabelState` codes, ``R / B`` rows for each image in turn.
+            features: of ``B`` images, from :meth:`encode_images` or, for several calls with the same images, :meth:`prepare`.
+            states: :class:`~ctran.labels.LabelState` codes, ``R / B`` consecutive rows for each image.
             hide_image: rows whose image is left out as if ``use_image`` were False (image dropout, a training option beyond the
                 paper); needs ``R = B``.
         """
@@ -128,11 +128,11 @@ class CTran(Method):
         return self._logits(features.memory, states)
 
     def _logits(self, image: Mapping[str, Tensor] | None, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
-        """Logits from what :meth:`prepare` made of the images; without image where that is None."""
+        """Logits from the image cache of :meth:`prepare`; without image if it is None."""
         return self.encode_labels(image, states)
 
     def _in_parts(self, features: Features, states: Int[Tensor, "R L"], at_once: int) -> Float[Tensor, "R L"]:
-        """:meth:`predict_labels` for as many images together as have ``at_once`` rows; of one that has more, so many rows."""
+        """:meth:`predict_labels` in chunks of whole images with at most ``at_once`` rows; an image with more is split."""
         each = features.rows_each(states)
         images, logits = max(1, at_once // each), []
         for first in range(0, len(features), images):
@@ -141,7 +141,7 @@ class CTran(Method):
         return torch.cat(logits)
 
     def _partly_hidden(self, features: Features, states: Int[Tensor, "R L"], hide: Bool[Tensor, " R"]) -> Float[Tensor, "R L"]:
-        """Rows with and rows without image, each by itself."""
+        """Logits of rows with and of rows without image, computed separately."""
         shown, hidden = (~hide).nonzero()[:, 0], hide.nonzero()[:, 0]
         without = self._logits(None, states[hidden])
         if not len(shown):
@@ -157,7 +157,7 @@ class CTran(Method):
         self.classifier.bias.data.copy_(log_odds)
 
     def checkpoint_activations(self) -> None:
-        """Of the encoder's layers."""
+        """Checkpoint the encoder's layers."""
         self.encoder.activation_checkpointing = True
 
     @property
@@ -166,7 +166,7 @@ class CTran(Method):
 
     @property
     def has_contributions(self) -> bool:
-        """Not without ``use_image``."""
+        """False without ``use_image``."""
         return self.use_image
 
     def blank_logits(self, features: Features, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
@@ -175,7 +175,7 @@ class CTran(Method):
 
     @property
     def has_attention(self) -> bool:
-        """To a picture; not without ``use_image``."""
+        """Attention to an image; False without ``use_image``."""
         return self.use_image
 
     def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:

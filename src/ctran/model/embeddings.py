@@ -19,7 +19,7 @@ class LabelTokens(nn.Module):
         num_labels: ``L``, the size of the label space.
         dim: ``D``, the width of the image tokens that these are concatenated with.
 
-    ``U`` is a buffer, not a parameter, so that no optimiser can move it: zero, as the paper says. (The released code fixes
+    ``U`` is a buffer, not a parameter, so that no optimiser can change it: zero, as in the paper. (The released code fixes
     a random row instead.) Weights start uniform in ``+-1 / sqrt(D)``, as in the released code.
 
     Source: Lanchantin et al., CVPR 2021, Sec. 3.1.
@@ -36,10 +36,10 @@ class LabelTokens(nn.Module):
             nn.init.uniform_(weight, -(dim**-0.5), dim**-0.5)
 
     def forward(self, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Embed ``states``, one :class:`LabelState` code a label."""
+        """Embed ``states``, one :class:`LabelState` code per label."""
         if states.shape[1] != self.label.num_embeddings:
             raise ValueError(f"expected states of {self.label.num_embeddings} labels, got {states.shape[1]}")
         rows = torch.cat([self.unknown, self.known_state])  # (3, D), in the order of LabelState
         assert LabelState.UNKNOWN == 0
-        # F.embedding, not rows[states]: the gradient of indexing adds up in an order that depends on the threads
+        # F.embedding, not rows[states]: the gradient of indexing is summed in an order that depends on the threads
         return self.label.weight + F.embedding(states, rows)  # (L, D) + (B, L, D)

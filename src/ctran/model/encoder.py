@@ -14,7 +14,7 @@ __all__ = ["Encoder", "EncoderLayer", "Start", "StartTable"]
 
 
 class Start(NamedTuple):
-    """Label tokens after the first LayerNorm, and what the first layer projects them to: all that is done label by label."""
+    """Label tokens after the first LayerNorm, with the first layer's projections: all that is computed per label."""
 
     tokens: Float[Tensor, "R L D"]
     queries: Float[Tensor, "R K L d"]
@@ -23,10 +23,10 @@ class Start(NamedTuple):
 
 
 class StartTable(nn.Module):
-    """Starts of every label in every state, for weights that do not change any more.
+    """The precomputed :class:`Start` of every label in every state, for fixed weights.
 
     Args:
-        start: a row a state, in the order of :class:`~ctran.labels.LabelState`.
+        start: one row per state, in the order of :class:`~ctran.labels.LabelState`.
     """
 
     def __init__(self, start: Start) -> None:
@@ -47,22 +47,22 @@ class StartTable(nn.Module):
 
 class Encoder(nn.Module):
     """One LayerNorm of each token, then ``num_layers`` layers (Eq. 2-4). Subclasses, one file each in
-    :mod:`ctran.model.schemes`, say which token attends to which.
+    :mod:`ctran.model.schemes`, define which token attends to which.
 
-    Shapes: ``R`` rows of label tokens, ``B`` images (each serves ``R / B`` rows in turn), ``P`` image tokens, ``L`` labels,
+    Shapes: ``R`` rows of label tokens, ``B`` images (``R / B`` consecutive rows each), ``P`` image tokens, ``L`` labels,
     ``D`` token width, ``K`` heads of width ``d``.
 
     Args:
-        layer: makes a layer, from ``dim``, ``num_heads`` and ``dropout``.
+        layer: builds a layer from ``dim``, ``num_heads`` and ``dropout``.
 
-    With :attr:`activation_checkpointing` the layers are computed again in the backward pass instead of being kept: less memory,
+    With :attr:`activation_checkpointing` the layers are computed again in the backward pass instead of stored: less memory,
     more time, same result.
 
     Source: Lanchantin et al., CVPR 2021, Sec. 3.2.
     """
 
     tokens_at_once: ClassVar[int] = 4096
-    """Of all rows that go through a layer together where images have several: more take more memory, and no less time."""
+    """Tokens computed together if images have several rows; a larger number takes more memory and is not faster."""
 
     def __init__(
         self, *, dim: int, num_layers: int, num_heads: int, dropout: float, layer: Callable[..., EncoderLayer] = EncoderLayer
@@ -78,12 +78,12 @@ class Encoder(nn.Module):
         return [cast(EncoderLayer, layer) for layer in self.layers]
 
     def start(self, labels: Float[Tensor, "R L D"]) -> Start:
-        """What comes first, label by label, from label tokens."""
+        """LayerNorm and the first layer's projections of label tokens."""
         h = self.norm(labels.to(self.norm.weight.dtype))
         return Start(h, *self.stack[0].project(h))
 
     def cache_image(self, tokens: Float[Tensor, "B P D"]) -> dict[str, Tensor]:
-        """All that the encoder computes from image tokens alone, for :meth:`forward`."""
+        """Tensors that depend on the image tokens alone, for :meth:`forward`."""
         raise NotImplementedError
 
     def forward(
@@ -96,8 +96,8 @@ class Encoder(nn.Module):
         """Updated label tokens.
 
         Args:
-            start: of the label tokens.
-            image: what :meth:`cache_image` made of the images; None where there are none.
+            start: from :meth:`start`.
+            image: from :meth:`cache_image`; None for no images.
             bias: added to the attention scores towards each label token (0 in the paper).
             image_bias: added to the attention scores towards image tokens (0 in the paper).
         """
@@ -112,12 +112,12 @@ class Encoder(nn.Module):
     ) -> list[Float[Tensor, "R K N N"]]:
         """Attention weights of every layer, first to last, over image tokens, then label tokens; each row sums to 1.
 
-        Costs what the fused kernel saves, so only on request.
+        Slower than :meth:`forward`, which uses the fused kernel.
         """
         raise NotImplementedError
 
     def rows_at_once(self, places: int, labels: int) -> int:
-        """Rows that are worth computing together where images have several, with ``P`` and ``L`` tokens."""
+        """Rows to compute together if images have several, for ``P`` image and ``L`` label tokens."""
         raise NotImplementedError
 
     def run(self, step: Callable[..., Any], *arguments: Any) -> Any:

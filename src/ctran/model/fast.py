@@ -1,4 +1,4 @@
-"""A copy of a model that answers faster: bfloat16, channels-last, batch norms folded into the convolutions before them."""
+"""A copy of a model for faster inference: bfloat16, channels-last, batch norms folded into the convolutions before them."""
 
 import copy
 
@@ -11,13 +11,13 @@ from ctran.model.backbone import Backbone
 from ctran.model.method import Method
 
 SAME = 1e-3
-"""Largest difference that folding may make to a network's answer in float32, as a share of its largest value."""
+"""Largest change of a network's output in float32 by folding, as a share of its largest value."""
 
 
 def fast(model: Method, *, dtype: torch.dtype = torch.bfloat16) -> Method:
-    """A copy for inference; its logits differ by rounding alone.
+    """A copy for inference, whose logits differ by rounding only.
 
-    The parts that cost time (:attr:`~ctran.model.Method.heavy`) compute in ``dtype``; label tokens, anchor and classifier stay
+    The expensive parts (:attr:`~ctran.model.Method.heavy`) compute in ``dtype``; label tokens, anchor and classifier stay
     in float32, and so do the logits.
 
     Args:
@@ -35,10 +35,10 @@ def fast(model: Method, *, dtype: torch.dtype = torch.bfloat16) -> Method:
 
 @torch.no_grad()
 def fold(backbone: Backbone, images: Float[Tensor, "B 3 H W"]) -> Backbone:
-    """A copy in which each batch norm is part of the convolution whose output it takes.
+    """A copy in which each batch norm is folded into the convolution before it.
 
-    Which norm follows which convolution is seen by running ``images`` through. If the copy's answer is not the same (the output
-    of a convolution is used elsewhere too), the backbone is returned as it was.
+    A forward pass of ``images`` finds which norm follows which convolution. If the copy's output differs (the output of a
+    convolution is used elsewhere too), the backbone is returned unchanged.
     """
     folded = copy.deepcopy(backbone)
     for conv, name in followed(folded, images):

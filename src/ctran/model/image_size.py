@@ -1,4 +1,4 @@
-"""Networks that are built for one image size: which sizes they take, and their weights at another."""
+"""Networks that are built for one image size: supported sizes, and resampling of weights to another size."""
 
 import functools
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from ctran.model.backbone import Backbone
 from ctran.model.networks import timm
 
 REFUSED = (RuntimeError, AssertionError, ValueError, LookupError, ArithmeticError)
-"""What networks raise of sizes that they do not take."""
+"""Exceptions that networks raise for unsupported sizes."""
 
 STEP = 32
-"""By which most networks divide a side."""
+"""Total stride of most networks, in pixels."""
 
 
 def check_image_size(name: str, side: int) -> None:
-    """Refuse a size that a network does not take, before anything is trained.
+    """Refuse a size that a network does not support, before training starts.
 
-    Tried without computing anything (PyTorch's meta device); only where that fails, with an empty picture.
+    Tried on PyTorch's meta device, without computation; only if that fails, with an image of zeros.
 
     Args:
         name: of the network.
@@ -50,11 +50,11 @@ def check_image_size(name: str, side: int) -> None:
 
 @functools.cache
 def _takes(name: str, side: int) -> bool:
-    """Whether a network can be built for a size and run at it, as far as can be seen without numbers."""
+    """Whether a network can be built for a size and run at it, tried on the meta device."""
     try:
         with torch.device("meta"), torch.no_grad():
             Backbone(name, side).eval()(torch.zeros(1, 3, side, side))
-    except Exception:  # networks raise many kinds, and some need numbers
+    except Exception:  # networks raise many kinds, and some need real values
         return False
     return True
 

@@ -54,14 +54,14 @@ class EncoderLayer(nn.Module):
         return attend(q, sources, self.attention_dropout if self.training else 0.0)
 
     def update(self, h: Float[Tensor, "R Q D"], mixed: Float[Tensor, "R K Q d"]) -> Float[Tensor, "R Q D"]:
-        """All that follows the attention, which is done token by token."""
+        """The rest of the layer after attention, computed per token."""
         mixed = self.out(mixed.transpose(1, 2).flatten(2))
         h = self.norm_attention(h + self._drop(mixed))
-        inner = self._drop(self.wide(h)).relu_()  # the same as after it, and one tensor less to keep
+        inner = self._drop(self.wide(h)).relu_()  # same result as ReLU before dropout, one tensor less to store
         return self.norm_network(h + self._drop(self.narrow(inner)))
 
     def _drop(self, values: Float[Tensor, "R N D"]) -> Float[Tensor, "R N D"]:
-        """Dropout. On CPU torch's own keeps a mask as large as the values for the backward; this one a byte each."""
+        """Dropout. On CPU torch's own stores a mask as large as the values for the backward pass; this one a byte each."""
         if not self.training or not self.dropout:
             return values
         if values.device.type != "cpu":

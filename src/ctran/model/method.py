@@ -1,4 +1,4 @@
-"""The two calls that every model of this library has."""
+"""The base class of all models of this library."""
 
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Method(nn.Module):
-    """A model that tells labels from images and from what is known of the labels.
+    """Base class of models that predict labels from images and known labels.
 
-    Cut where users need it cut: :meth:`encode_images` is slow and depends on the images alone, so it is cached;
-    :meth:`predict_labels` is what a click re-runs, and answers many states of one image at once::
+    Two steps: :meth:`encode_images` is slow and depends on the images alone, so its features can be cached;
+    :meth:`predict_labels` is fast, and takes one or more rows of states for each image::
 
         features = model.prepare(model.encode_images(images))  # B images
         logits = model.predict_labels(features, states)  # R / B rows of states for each
@@ -30,21 +30,21 @@ class Method(nn.Module):
 
     backbone: Backbone
     label_parameters: ClassVar[frozenset[str]] = frozenset()
-    """Names of the tensors with one row a label; fine-tuning with other labels copies them row by row."""
+    """Names of the tensors with one row per label; fine-tuning with other labels copies them row by row."""
     statistics: ClassVar[frozenset[str]] = frozenset()
     """Names of the buffers that :meth:`fit_statistics` writes; fine-tuning computes them again, for its own labels and data."""
     label_equivariant: ClassVar[bool] = True
-    """Whether the logits follow a permutation of the labels, with rows of :attr:`label_parameters` and :attr:`statistics`."""
+    """Whether permuting the rows of :attr:`label_parameters` and :attr:`statistics` permutes the logits alike."""
     uses_states: ClassVar[bool] = True
-    """False: the logits do not depend on what is known. Such a method trains with all labels unknown, so that its loss has
+    """False: the logits do not depend on known labels. The method then trains with all labels unknown, so that its loss has
     every annotated label and not only those that label mask training hides."""
     heavy: ClassVar[tuple[str, ...]] = ("backbone",)
-    """Names of the parts that cost time, which may compute in low precision (:func:`ctran.model.fast.fast`)."""
+    """Names of the expensive parts, which may compute in low precision (:func:`ctran.model.fast.fast`)."""
 
     def fit_statistics(self, table: "SampleTable") -> None:
         """Write the buffers named in :attr:`statistics` from the training table; called once, before the first epoch.
 
-        They have their final shape from ``build`` on and are saved with the weights, so a model folder loads without data.
+        ``build`` gives them their final shape. They are saved with the weights, so a model folder loads without data.
         Every process of a training calls this on the same table and must write the same values.
 
         Args:
@@ -56,15 +56,15 @@ class Method(nn.Module):
     """True: the method computes gradients while it predicts. It opens ``torch.enable_grad()`` itself and differentiates with
     respect to clones; its callers then use ``torch.no_grad()``, as nothing can be differentiated in inference mode."""
     not_exported: ClassVar[str] = ""
-    """Why the method is not one forward pass, which is all that an exported graph can hold; empty: it is."""
+    """Why the method cannot be exported as one forward pass; empty if it can."""
     rate_parts: ClassVar[tuple[str, ...]] = ("backbone",)
     """Modules with a learning rate (and weight decay) that a recipe can set: ``training.<part>_learning_rate``."""
 
     def parameter_groups(self, options: "Training") -> list[dict[str, Any]]:
         """The parameters that train, as groups for the optimizer: ``params``, ``lr``, ``weight_decay``; for messages, ``part``.
 
-        By default those of :attr:`rate_parts` and the rest; norms, biases, and matrices of one row a label or state do not
-        decay. A method whose parts need other rates overrides this.
+        By default those of :attr:`rate_parts` and the rest; norms, biases, and matrices with one row per label or state
+        have no weight decay. A method whose parts need other rates overrides this.
         """
         rows = nn.LayerNorm | LabelTokens | LabelClassifier
         bare = {id(p) for m in self.modules() if isinstance(m, rows) for p in m.parameters()}
@@ -94,52 +94,52 @@ class Method(nn.Module):
         return "it computes gradients while it predicts" if self.needs_grad else self.not_exported
 
     def without_gradients(self) -> AbstractContextManager[Any]:
-        """What predictions run in: inference mode, or ``torch.no_grad()`` where the method :attr:`needs_grad`."""
+        """Context for predictions: inference mode, or ``torch.no_grad()`` where the method :attr:`needs_grad`."""
         return torch.no_grad() if self.needs_grad else torch.inference_mode()
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
-        """The slow half: image tokens."""
-        return self.backbone(images.contiguous(memory_format=torch.channels_last))  # same numbers, faster on CPU
+        """Image features, which depend on the images alone."""
+        return self.backbone(images.contiguous(memory_format=torch.channels_last))  # same values, faster on CPU
 
     def prepare(self, features: Features) -> Features:
-        """The features with what the fast half would make of them for each question; optional, answers are the same."""
+        """The features with an image cache, which saves time in :meth:`predict_labels`; the logits are the same."""
         return features
 
     def precompute(self) -> None:
-        """Keep what depends on the weights alone; they must not change afterwards (:func:`ctran.model.fast.fast`)."""
+        """Compute once what depends on the weights alone; they must not change afterwards (:func:`ctran.model.fast.fast`)."""
 
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
-        """The fast half: logits of all labels.
+        """Logits of all labels.
 
         Args:
-            features: of :meth:`encode_images` or :meth:`prepare`, for ``B`` images.
-            states: :class:`~ctran.labels.LabelState` codes, what the model is told; ``R / B`` rows for each image in turn.
+            features: from :meth:`encode_images` or :meth:`prepare`, for ``B`` images.
+            states: :class:`~ctran.labels.LabelState` codes of the known labels; ``R / B`` consecutive rows for each image.
             hide_image: images to leave out (a training option); methods without such an option ignore it.
         """
         raise TypeError(f"{type(self).__name__} does not say how it predicts labels")
 
     def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
-        """Start at the frequencies of the labels (``training.prior_bias``).
+        """Set biases to log-odds of the labels' frequencies (``training.prior_bias``).
 
         Raises:
-            UserTypeError: the method has no bias of each label.
+            UserTypeError: the method has no bias per label.
         """
         raise UserTypeError(
             f"training.prior_bias needs a bias for each label, which {self.title} does not have; set it to false"
         )
 
     def checkpoint_activations(self) -> None:
-        """Compute layers again in the backward pass instead of keeping them (``training.recompute``).
+        """Compute layers again in the backward pass instead of storing them (``training.recompute``).
 
         Raises:
-            UserTypeError: the method does not offer it.
+            UserTypeError: the method does not support it.
         """
         raise UserTypeError(f"training.recompute needs an encoder, which {self.title} does not have; set it to false")
 
     def label_embeddings(self) -> Float[Tensor, "L D"]:
-        """A vector a label, near each other for labels of like meaning, detached.
+        """One vector per label, detached; similar labels have similar vectors.
 
         Raises:
             UserTypeError: the method has none.
@@ -148,7 +148,7 @@ class Method(nn.Module):
 
     @property
     def title(self) -> str:
-        """What messages call the method: its file, as in recipes."""
+        """The method's name in messages: that of its file, as in recipes."""
         return f"method {type(self).__module__.rpartition('.')[2]!r}"
 
     @property
@@ -158,9 +158,9 @@ class Method(nn.Module):
 
     @property
     def has_contributions(self) -> bool:
-        """Whether :meth:`contributions` can tell the image tokens that a logit comes from; False without image or gradients.
+        """Whether :meth:`contributions` can attribute a logit to image tokens; False without image or gradients.
 
-        Also where inner maps are used, which the contributions of tokens would leave out.
+        Also False if inner maps are used, which contributions of tokens would leave out.
         """
         return not self.backbone.maps
 
@@ -174,7 +174,7 @@ class Method(nn.Module):
         return self.predict_labels(Features(torch.zeros_like(features.tokens), features.grid), states)
 
     def contributions(self, features: Features, states: Int[Tensor, "B L"], label: int) -> Float[Tensor, "B P"]:
-        """What each image token adds to the logit of a label: they sum to the logit less that of :meth:`blank_logits`.
+        """What each image token adds to the logit of a label: they sum to the logit minus that of :meth:`blank_logits`.
 
         Exact for a linear layer on averaged tokens; otherwise by integrated gradients
         (:func:`ctran.model.contributions.contributions`), through every path from the tokens to the logit.
@@ -199,7 +199,7 @@ class Method(nn.Module):
 
     @property
     def has_attention(self) -> bool:
-        """Whether :meth:`attention` has an answer."""
+        """Whether :meth:`attention` is available."""
         return False
 
     def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:

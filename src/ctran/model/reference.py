@@ -1,7 +1,7 @@
 r"""C-Tran on one page: the paper's formulas in their order, with PyTorch's own modules.
 
 Lanchantin, Wang, Ordonez, Qi: General Multi-label Image Classification with Transformers, CVPR 2021, Sec. 3. Float32, all
-tokens through all layers, nothing cached; the library imports nothing of this. ``tests/model/test_reference.py`` shows that
+tokens through all layers, nothing cached; the library does not import it. ``tests/model/test_reference.py`` shows that
 :class:`ctran.model.CTran` computes the same logits and gradients, and ``benchmarks/`` how much faster.
 
 Shapes: ``B`` images, ``P`` image tokens, ``L`` labels, ``N = P + L`` tokens, ``D`` token width, ``K`` heads.
@@ -71,7 +71,7 @@ class Reference(nn.Module):
         self.readout = nn.Linear(dim, num_labels)  # w_i^c, b_i
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B P C"]:
-        """Image features Z: one token a place of the backbone's last map (Sec. 3.1)."""
+        """Image features Z: one token per place of the backbone's last map (Sec. 3.1)."""
         return self.backbone(images).flatten(2).transpose(1, 2)
 
     def encode_labels(self, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
@@ -86,11 +86,11 @@ class Reference(nn.Module):
         for layer in self.layers:
             h, alpha = layer(h)
             maps.append(alpha)
-        # Eq. 5: y_i = sigmoid(w_i^c . l'_i + b_i); as in the released code, of L x L values the diagonal
+        # Eq. 5: y_i = sigmoid(w_i^c . l'_i + b_i); as in the released code, the diagonal of L x L values
         return self.readout(h[:, -states.shape[1] :]).diagonal(dim1=1, dim2=2)
 
     def forward(self, images: Float[Tensor, "B 3 H W"], states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-        """All of it."""
+        """Logits from images."""
         return self.predict_labels(self.encode_images(images), states)
 
 

@@ -1,4 +1,4 @@
-"""What a method declares of its training: stages, and what a loss is computed from."""
+"""How a method defines its training: stages, and the inputs of its loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from ctran.model.backbone import Features
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs of training. The next stage goes on from the averaged weights, with a fresh optimizer and schedule.
+    """Consecutive epochs of training. The next stage starts from the averaged weights, with a fresh optimizer and schedule.
 
     Args:
-        epochs: how many; a stage of 0 epochs is left out.
+        epochs: number of epochs; a stage with 0 is skipped.
         name: for the method's loss (:attr:`TrainingStep.stage`).
         learning_rates: part of the model (:attr:`ctran.model.Method.rate_parts`, or an empty string for the rest) -> rate; 0
             freezes it. Parts that are not named, or None, have the recipe's.
-        weight_decays: the same, of those parameters that decay.
+        weight_decays: the same for weight decay.
         hide_images: whether the recipe's ``training.hide_image`` applies.
     """
 
@@ -31,17 +31,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """All that a loss may depend on, of ``B`` pictures.
+    """Inputs of a loss, for ``B`` pictures.
 
     Args:
         features: of the pictures.
         truth: :class:`~ctran.labels.LabelState` codes of the annotation.
-        states: those that are known to the model; the others count in the loss where they are annotated.
+        states: codes of the known labels; the others count in the loss if they are annotated.
         index: row of each picture in the training table.
-        hide_image: pictures whose image is left out; None is no such option.
+        hide_image: pictures whose image is left out; None if the option is off.
         epoch: from 0.
         stage: name of the stage.
-        helper: what the method trains beside the model (:meth:`ctran.methods._base.MethodConfig.helper`).
+        helper: module that the method trains beside the model (:meth:`ctran.methods._base.MethodConfig.helper`).
     """
 
     features: Features

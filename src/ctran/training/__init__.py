@@ -1,1 +1,1 @@
-"""Training: a typed recipe in, a run folder out."""
+"""Training: from a typed recipe to a run folder."""

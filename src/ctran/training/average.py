@@ -10,11 +10,11 @@ from ctran.model import Method
 
 
 def moving_average(model: Method, decay: float) -> AveragedModel:
-    """PyTorch's average of a model's parameters, which starts as they are now; its buffers are always the model's.
+    """PyTorch's average of a model's parameters, which starts from their current values; buffers are the model's.
 
-    After update ``n`` it keeps the share ``min(decay, (1 + n) / (10 + n))`` of what it was, so a young average forgets
-    faster. Lightning's callback for it exchanges the weights after the validation hook of the module, in which the best model
-    is saved; here the averaged module is validated as itself.
+    Update ``n`` uses the decay ``min(decay, (1 + n) / (10 + n))``, so that the first values are soon replaced. Lightning's
+    callback swaps the weights after the validation hook of the module, in which the best model is saved; here the averaged
+    module itself is validated.
     """
 
     @torch.no_grad()
@@ -28,5 +28,5 @@ def moving_average(model: Method, decay: float) -> AveragedModel:
 
 
 def restart(average: AveragedModel) -> None:
-    """The weights that the average holds count as one update: the first of PyTorch's would replace them."""
+    """Count the current average as one update; otherwise PyTorch's first update would replace it."""
     average.n_averaged.fill_(1)

@@ -1,4 +1,4 @@
-"""What the trainer calls beside :class:`~ctran.training.run_folder.RunFolder`: the epoch's number, patience, the bar."""
+"""Callbacks beside :class:`~ctran.training.run_folder.RunFolder`: epoch number, early stopping, progress."""
 
 import math
 import sys
@@ -22,7 +22,7 @@ class Bar(RichProgressBar):
 
 
 class EpochLines(Callback):
-    """How far an epoch is, where no terminal shows a bar."""
+    """Progress of an epoch as lines, if there is no terminal for a bar."""
 
     @rank_zero_only
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -36,7 +36,7 @@ class EpochLines(Callback):
 
 
 class SetEpoch(Callback):
-    """Tells loaders which epoch it is, so that order and augmentation follow from seed and epoch."""
+    """Passes the epoch to the loaders, so that order and augmentation depend on seed and epoch only."""
 
     def __init__(self, parts: Ingredients) -> None:
         self.parts = parts
@@ -53,9 +53,9 @@ class SetEpoch(Callback):
 
 
 class Patience(Callback):
-    """Stops when so many epochs in a row had no better validation score, and says so; scores that are NaN do not count.
+    """Stops after ``patience`` epochs in a row without a better validation score; NaN scores do not count.
 
-    A run that is resumed after it had stopped trains no more.
+    A run that is resumed after it has stopped early does not train further.
     """
 
     def __init__(self, patience: int) -> None:
@@ -70,7 +70,7 @@ class Patience(Callback):
 
     @property
     def reason(self) -> str:
-        """Why training stopped; an empty string where it did not stop for this."""
+        """Why training stopped; an empty string if it did not stop early."""
         if self.waited < self.patience:
             return ""
         return (

@@ -1,4 +1,4 @@
-"""``last.ckpt``, what it takes to resume: written beside the one before, checked before it is used."""
+"""``last.ckpt``, from which a run resumes: written atomically, checked before it is used."""
 
 import os
 import pickle
@@ -25,14 +25,14 @@ BROKEN = (
     AttributeError,
     EOFError,
 )
-"""What zipfile and torch raise of damaged files; not OSError: a file that may not be read is not damaged."""
+"""Errors of zipfile and torch for damaged files; not OSError: a file without read permission is not damaged."""
 
 
 class Checkpoints(TorchCheckpointIO):
-    """Writes ``last.ckpt`` in one step and keeps the one before as ``previous.ckpt``.
+    """Writes ``last.ckpt`` atomically and keeps the previous one as ``previous.ckpt``.
 
-    Lightning writes into the folder for temporary files and moves from there, which on another file system is a copy over
-    the only good checkpoint.
+    Lightning moves it from the folder for temporary files, which between file systems is a copy over the only good
+    checkpoint.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -44,8 +44,8 @@ class Checkpoints(TorchCheckpointIO):
 
 
 def _keep(path: Path, previous: Path) -> None:
-    """Give a file a second name, so that there is no moment without it under the first."""
-    if previous.exists() and previous.samefile(path):  # of a save that was killed; to rename a name to another does nothing
+    """Keep a file under a second name too, by a hard link where possible."""
+    if previous.exists() and previous.samefile(path):  # of a killed save; renaming a link to the same file does nothing
         return
     other = beside(previous)
     try:
@@ -57,10 +57,10 @@ def _keep(path: Path, previous: Path) -> None:
 
 
 def checkpoint_to_resume(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run; None where there is none yet, so that training starts at the first epoch.
+    """The newest intact checkpoint of a run; None if it has none yet, so that training starts at the first epoch.
 
     Raises:
-        RunFolderError: there are checkpoints and all are damaged; the message says what is left.
+        RunFolderError: there are checkpoints and all are damaged; the message names what is left.
     """
     there = [run / name for name in (LAST, PREVIOUS) if (run / name).exists()]
     damaged: list[str] = []
@@ -89,7 +89,7 @@ def epochs_of(path: Path) -> int:
     """Finished epochs of a checkpoint, after a check of all its bytes against their checksums.
 
     Raises:
-        ValueError: bytes that were changed, or contents that are not a checkpoint's; or the errors of zipfile and torch.
+        ValueError: a wrong checksum, or contents that are missing; or the errors of zipfile and torch.
     """
     with zipfile.ZipFile(path) as archive:
         if (bad := archive.testzip()) is not None:

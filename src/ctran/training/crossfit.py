@@ -1,4 +1,4 @@
-"""Cross-fitting: what an anchor says of pictures that it has not seen."""
+"""Cross-fitting: an anchor's logits of pictures that it was not trained on."""
 
 from typing import Any, Literal
 
@@ -12,16 +12,16 @@ from ctran.losses.label_loss import label_loss
 
 
 class CrossFit(nn.Module):
-    """``K`` copies of an anchor, copy ``k`` trained without every ``K``-th picture from ``k`` on.
+    """``K`` copies of an anchor; copy ``k`` is trained without the pictures of index ``k`` modulo ``K``.
 
-    A linear layer on 1,280 features knows a few thousand training pictures nearly by heart, so an encoder trained on top
-    of its answers learns that there is little left to say. Trained on the answers of the copy that has not seen the picture, it
-    meets the doubts that it will meet on new pictures. The copies are thrown away after training.
+    A linear layer on 1,280 features nearly memorises a few thousand training pictures, so an encoder trained on top of its
+    logits learns to change little. With the logits of the copy that was not trained on the picture, it learns from the same
+    uncertainty as on new pictures. The copies are discarded after training.
 
     Source: Wolpert, Stacked generalization, Neural Networks 5 (1992); cross-fitting in Chernozhukov et al. (2018).
 
     Args:
-        anchor: the linear layer of :class:`ctran.model.CTran`, ``C`` features to ``L`` labels; the copies start as it does.
+        anchor: of :class:`ctran.methods.anchored.Anchored`, ``C`` features to ``L`` labels; the copies start from its weights.
         folds: ``K``, at least 2.
         dropout: on the features, in training.
     """
@@ -34,7 +34,7 @@ class CrossFit(nn.Module):
         self.copies.bias.data = anchor.bias.data.repeat(folds)
 
     def logits(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B K L"]:
-        """What every copy says."""
+        """Logits of every copy."""
         return self.copies(pooled).unflatten(1, (self.folds, -1))
 
     def loss(
@@ -46,11 +46,11 @@ class CrossFit(nn.Module):
         reduction: Literal["mean", "sum"] = "mean",
         **options: Any,
     ) -> Float[Tensor, ""]:
-        """Loss over pictures and labels, summed over the copies that may see a picture.
+        """Loss over pictures and labels, summed over the copies that are trained on a picture.
 
         Args:
-            index: row of each picture in the training table; ``index mod K`` is the copy that may not see it.
-            reduction, options: of :func:`ctran.losses.label_loss`; the anchor's own, so that the copies say what it would say.
+            index: row of each picture in the training table; ``index mod K`` is the copy that is not trained on it.
+            reduction, options: of :func:`ctran.losses.label_loss`; the same as for the anchor.
         """
         logits = self.logits(F.dropout(pooled, self.dropout, self.training))
         may_see = torch.arange(self.folds, device=index.device) != (index % self.folds)[:, None]  # (B, K)
@@ -61,5 +61,5 @@ class CrossFit(nn.Module):
 
     @torch.no_grad()
     def held_out(self, pooled: Float[Tensor, "B C"], index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:
-        """Logits of each picture by the copy that has not seen it."""
+        """Logits of each picture by the copy that is not trained on it."""
         return self.logits(pooled)[torch.arange(len(index), device=index.device), index % self.folds]

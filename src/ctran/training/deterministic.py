@@ -18,16 +18,16 @@ from ctran.losses.label_loss import label_loss
 from ctran.model import Method
 
 WORKSPACE = ":4096:8"
-"""Of ``CUBLAS_WORKSPACE_CONFIG``: cuBLAS adds up in a fixed order only with one of two workspace sizes."""
+"""Of ``CUBLAS_WORKSPACE_CONFIG``: cuBLAS is deterministic only with one of two workspace sizes."""
 
 
 @contextmanager
 def deterministic(enabled: bool) -> Iterator[None]:
-    """Within, PyTorch uses deterministic algorithms alone; afterwards its settings are what they were.
+    """Context in which PyTorch uses deterministic algorithms only; afterwards its settings are restored.
 
     cuDNN chooses its convolutions without timing them, and cuBLAS gets its workspace by ``CUBLAS_WORKSPACE_CONFIG``, which is
-    read when CUDA starts. Memory that is not initialised stays so (PyTorch would fill it, which costs time and changes nothing
-    that is computed from).
+    read when CUDA starts. Uninitialised memory is not filled (PyTorch would fill it, which costs time and does not affect
+    results).
 
     Args:
         enabled: False changes nothing.
@@ -51,9 +51,9 @@ def deterministic(enabled: bool) -> Iterator[None]:
 
 
 def try_step(model: Method, batches: DataLoader[Batch], device: torch.device) -> None:
-    """Before a training on a GPU: where a step of this model has no deterministic algorithm there, allow what there is.
+    """Before training on a GPU: if a step of this model has no deterministic algorithm there, allow others.
 
-    A copy of the model makes the step, on two pictures. On CPU every operation of a training has a deterministic algorithm.
+    Tried with a copy of the model, on two pictures. On CPU every operation of training has a deterministic algorithm.
     """
     if device.type == "cpu" or not torch.are_deterministic_algorithms_enabled():
         return
@@ -76,7 +76,7 @@ def lacks_deterministic(step: Callable[[], Tensor]) -> bool:
     """Whether an operation of a training step has no deterministic algorithm on its device; names it on stderr.
 
     Args:
-        step: gives a loss; its backward pass is tried as well.
+        step: returns a loss; its backward pass is tried as well.
     """
     with deterministic(True):
         try:

@@ -1,4 +1,4 @@
-"""The losses of an epoch, and what to say when one of them is not a finite number."""
+"""The losses of an epoch, and the error if one of them is not finite."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,13 +10,13 @@ from ctran.errors import UserError
 from ctran.training.options import Training
 
 CHECK_EVERY = 50
-"""Steps between two checks of the losses where a check waits, for a GPU or for other processes; elsewhere after every step."""
+"""Steps between checks of the losses if a check must wait for a GPU or other processes; otherwise every step is checked."""
 NAMED = 8
 """Pictures of a batch that an error names."""
 
 
 class DivergedError(UserError):
-    """The training loss became NaN or infinite; the message says where, what is kept and what to try."""
+    """The training loss became NaN or infinite; the message names the step, what is kept and what to try."""
 
 
 class Losses:
@@ -35,18 +35,18 @@ class Losses:
         return len(self._shown)
 
     def add(self, shown: Float[Tensor, ""], total: Float[Tensor, ""], rows: Int[Tensor, " B"]) -> None:
-        """Keep one step's.
+        """Add the losses of one step.
 
         Args:
-            shown: what the curves show.
-            total: what the gradient is taken of.
+            shown: for the learning curves.
+            total: the loss that is minimised.
             rows: of the pictures in the table.
         """
         self._shown.append(shown.detach())
         self._unchecked.append((total.detach(), rows))
 
     def due(self, world: int) -> bool:
-        """Whether to look at :attr:`finite` now; the same in all of ``world`` processes."""
+        """Whether to check :attr:`finite` now; the same in all of ``world`` processes."""
         waits = world > 1 or self._shown[-1].device.type != "cpu"
         return len(self._unchecked) >= CHECK_EVERY if waits else True
 
@@ -59,7 +59,7 @@ class Losses:
         return True
 
     def mean(self) -> Float[Tensor, ""]:
-        """Of the losses that the curves show."""
+        """Mean of the losses of the learning curves."""
         return torch.stack(self._shown).mean()
 
     def clear(self) -> None:
@@ -68,7 +68,7 @@ class Losses:
         self._unchecked.clear()
 
     def first_bad(self, epoch: int) -> str:
-        """Of which loss, in which step, of which pictures; ``epoch`` is counted from 1."""
+        """The first loss that is not finite, its step and pictures, in words; ``epoch`` counts from 1."""
         first = len(self) - len(self._unchecked)
         for step, (total, rows) in enumerate(self._unchecked, start=first + 1):
             if torch.isfinite(total):
@@ -81,10 +81,10 @@ class Losses:
 
 
 def explain(what: str, rates: Mapping[str, float], options: Training) -> str:
-    """The whole message.
+    """The message of :class:`DivergedError`.
 
     Args:
-        what: of :meth:`Losses.first_bad`.
+        what: from :meth:`Losses.first_bad`.
         rates: learning rate of each part of the model.
     """
     ways = ["a lower training.learning_rate"]

@@ -1,4 +1,4 @@
-"""More epochs for a run that is resumed: where training 2 epochs and then 2 more is the same as training 4."""
+"""More epochs for a resumed run, if training 2 epochs and then 2 more equals training 4."""
 
 import dataclasses
 import json
@@ -7,26 +7,26 @@ from pathlib import Path
 from ctran.training.recipe import Recipe, RecipeError, read_recipe
 
 FINISHED = "finished.json"
-"""A run that has it is not trained further when it is resumed, unless it is extended."""
+"""A run with this file is not trained further when it is resumed, unless it is extended."""
 
 OF_THE_END = (FINISHED, "metrics.json", "metrics.md", "predictions.png")
 """Files that a training writes after its last epoch."""
 
 
 def recorded_recipe(run: Path) -> Recipe:
-    """``recipe.yaml`` as it was written; files that the source keeps with the run are not put in."""
+    """``recipe.yaml`` as written, without the paths of files that the source keeps with the run."""
     return read_recipe(run / "recipe.yaml")
 
 
 def check_epochs(epochs: int, run: Path) -> bool:
-    """Whether a run is to be trained longer than its ``recipe.yaml`` says.
+    """Whether a run is to be trained for more epochs than its ``recipe.yaml`` has.
 
     Args:
         epochs: ``training.epochs`` of the resumed training; the recorded number changes nothing, so that a command that was
             interrupted can be repeated.
 
     Raises:
-        RecipeError: fewer epochs; or more of a run that, had it been planned with more, would have trained otherwise.
+        RecipeError: fewer epochs; or more, if that would have changed the earlier epochs or the run stopped early.
     """
     training = recorded_recipe(run).training
     if epochs == training.epochs:
@@ -55,10 +55,9 @@ def new_run(run: Path, flag: str, value: str = "VALUE") -> str:
 
 
 def extend(recipe: Recipe, run: Path) -> None:
-    """Where ``recipe`` has more epochs than ``run`` recorded, record its number and delete what the earlier end wrote.
+    """If ``recipe`` has more epochs than ``run`` recorded, delete what the earlier end wrote, then record the new number.
 
-    In this order, so that a run killed between the two is one that was not finished, and not one whose figures are of another
-    model than it holds.
+    In this order, so that a run killed in between counts as unfinished, and its metrics are never those of an older model.
     """
     if not check_epochs(recipe.training.epochs, run):
         return

@@ -44,7 +44,7 @@ from ctran.training.task import LabelTask
 
 
 def quiet() -> None:
-    """Lightning's advice is for people who write trainers; ours is in the README."""
+    """Hide Lightning's messages, which are meant for authors of trainers."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
@@ -56,11 +56,11 @@ def quiet() -> None:
 def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     """Train, keep the best model by ``val``, evaluate it on ``test``; returns that report.
 
-    Everything is written into ``run`` as it becomes known: ``recipe.yaml``, ``versions.json``, ``data.json``, ``labels.json``,
+    Files are written into ``run`` as soon as possible: ``recipe.yaml``, ``versions.json``, ``data.json``, ``labels.json``,
     ``skipped.json``, ``history.json``, ``curves.png``, ``model/``, ``last.ckpt`` and the one before it, ``previous.ckpt``,
-    ``finished.json``, ``metrics.json``, ``metrics.md``, ``predictions.png``. Whatever a killed training did not come to write
-    is written by the one that resumes it. A run resumed with more epochs (``training.epochs``) than it recorded goes on after
-    its end, as :mod:`ctran.training.extend` describes.
+    ``finished.json``, ``metrics.json``, ``metrics.md``, ``predictions.png``. A resumed run writes the files that are still
+    missing. A run resumed with more epochs (``training.epochs``) than it recorded trains further, see
+    :mod:`ctran.training.extend`.
 
     Raises:
         RunFolderError: the folder is in use, its checkpoints are damaged, or the data of the run to be resumed have changed.
@@ -100,7 +100,7 @@ def lead(recipe: Recipe, run: Path, world: int, *, resume: bool) -> Report:
 
 
 def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, world: int, *, resume: bool) -> None:
-    """The epochs, from the newest whole checkpoint on where a run is resumed; one of ``world`` processes."""
+    """Train in one of ``world`` processes; a resumed run starts from its newest intact checkpoint."""
     try:
         check_enough(recipe, tables, world)
         check_unknown_share(recipe.training, tables["train"].labels)
@@ -128,7 +128,7 @@ def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, 
 
 
 def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, LabelTask, RunFolder]:
-    """The trainer of a recipe, what it trains, and who writes the run folder."""
+    """The trainer of a recipe, its module, and the callback that writes the run folder."""
     options = recipe.training
     tables = parts.tables
     task = LabelTask(
@@ -151,7 +151,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
     strategy = options.strategy
     unused = options.apart_epochs or options.hide_image or not parts.tagger.model.uses_image
     if options.devices > 1 and strategy in ("auto", "ddp") and unused:
-        strategy = "ddp_find_unused_parameters_true"  # some steps leave the image's part, or the anchor, without a gradient
+        strategy = "ddp_find_unused_parameters_true"  # some steps leave the backbone or the anchor without a gradient
     try:
         trainer = L.Trainer(
             accelerator=options.accelerator,
@@ -180,12 +180,12 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
 def evaluate_run(
     tagger: Tagger, table: SampleTable, options: Evaluation, *, split: str = "test", batch_size: int = 32, intervals: int = 0
 ) -> Report:
-    """A model on a table of pictures, images read from the table.
+    """Evaluate a model on a table of pictures, with images read from it.
 
     Args:
-        options: what the model is told, how often that is drawn, which published metrics are reported as well.
-        split: what the report calls the table.
-        intervals: replicates of the bootstrap over pictures; 0 gives no intervals.
+        options: known labels of each setting, number of draws, and additional published metrics.
+        split: name of the table in the report.
+        intervals: replicates of the bootstrap over pictures; 0 for no intervals.
     """
     coverage = match_labels(tagger.labels, table.labels)
     truth, answers = predict_table(

@@ -10,10 +10,10 @@ from ctran.errors import UserError, nearest
 def freeze_others(model: nn.Module, prefixes: Sequence[str]) -> None:
     """Freeze all parameters but those whose name is, or starts with, one of ``prefixes``; without prefixes none is frozen.
 
-    A prefix is whole parts of a name: ``layer4`` is not the start of ``layer40.weight``.
+    Prefixes match whole parts of a name: ``layer4`` does not match ``layer40.weight``.
 
     Raises:
-        UserError: a prefix that no parameter has.
+        UserError: no parameter has the prefix.
     """
     if not prefixes:
         return
@@ -32,7 +32,7 @@ def _under(name: str, prefix: str) -> bool:
 
 
 def frozen_parts_to_eval(module: nn.Module) -> None:
-    """Put each module without a parameter that trains into evaluation mode: its batch norms keep their statistics too."""
+    """Put each module whose parameters are all frozen into evaluation mode: batch-norm statistics stay fixed too."""
     parameters = list(module.parameters())
     if parameters and not any(parameter.requires_grad for parameter in parameters):
         module.eval()

@@ -16,19 +16,19 @@ from ctran.files import write_text
 
 LOCK, HOLDER = ".lock", ".lock.json"
 ORPHANS = 15.0
-"""Seconds after which the picture loaders of a killed training, which still hold its lock, have noticed that it is gone."""
+"""Seconds until the data loaders of a killed training, which still hold its lock, have ended."""
 
 
 class RunFolderError(UserError):
-    """A run folder that is in the way or in use, or whose data are others now."""
+    """A run folder that exists already, is in use, or whose data have changed."""
 
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold the lock of a run folder that exists; the system frees it when the process ends, however it ends.
+    """Hold the lock of an existing run folder; the system frees it when the process ends, even if killed.
 
     Raises:
-        RunFolderError: another process holds it; the message says which, where and since when.
+        RunFolderError: another process holds it; the message names it, its host and since when.
     """
     lock = FileLock(run / LOCK)
     try:
@@ -48,7 +48,7 @@ def locked(run: Path) -> Iterator[None]:
 
 
 def _holder(run: Path) -> dict[str, Any]:
-    """Who holds the lock, or held it when it was killed; empty where that is not known."""
+    """The process that holds the lock, or held it when it was killed; empty if not known."""
     try:
         return dict(json.loads((run / HOLDER).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -62,7 +62,7 @@ def _named(holder: dict[str, Any]) -> str:
 
 
 def _is_gone(holder: dict[str, Any]) -> bool:
-    """Whether the process is known to have ended: on this machine, and no longer there."""
+    """Whether the process was on this machine and has ended."""
     if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
         return False
     try:

@@ -1,4 +1,4 @@
-"""What an evaluation must know of a model beyond its logits: which labels the data share with it, and its own decoder."""
+"""Matching a model with the data of an evaluation: shared labels, the fitted decoder, a recipe."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ NOT_IN_DATA = "not in the data"
 
 
 def match_labels(model: LabelSpace, data: LabelSpace) -> Coverage:
-    """Which of a model's target labels the data do not have, and which of theirs it does not, with the nearest names.
+    """Target labels of a model that the data lack, and labels of the data that the model lacks, with the nearest names.
 
     Raises:
         DataError: the data have none of them.
@@ -34,13 +34,13 @@ def match_labels(model: LabelSpace, data: LabelSpace) -> Coverage:
 
 
 def own_decoder(tagger: Tagger) -> Decoder | None:
-    """The temperatures and thresholds that ``ctran calibrate`` fitted; None where nothing is fitted."""
+    """The decoder with temperatures and thresholds fitted by ``ctran calibrate``; None if nothing is fitted."""
     return None if tagger.calibration is None or tagger.calibration.changes_nothing else tagger.decoder
 
 
 def adopt(model: LabelSpace, data: LabelSpace) -> LabelSpace:
-    """The labels of a model that knows their names alone, as a converted checkpoint does, with the extra labels, groups and
-    implications that the data give them; a model that has any of these keeps its own."""
+    """The labels of a model that has only their names, such as a converted checkpoint, with the extra labels, groups and
+    implications of the data; a model that has any of these keeps its own."""
     if model.extra or model.groups or model.implications:
         return model
     names = set(model.names)
@@ -51,7 +51,7 @@ def adopt(model: LabelSpace, data: LabelSpace) -> LabelSpace:
 
 
 def recipe_of_data(folder: Path, tagger: Tagger, flags: Sequence[str]) -> Recipe:
-    """A recipe for the data that a model folder without a run is evaluated on; its model and training play no part.
+    """A recipe for the data that a model folder without a run is evaluated on; its model and training are not used.
 
     Raises:
         RecipeError: the flags name no source.

@@ -7,7 +7,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from ctran.training.options import Training
 
 MOMENTUM = 0.9
-"""Of SGD, where ``training.momentum`` is null."""
+"""Of SGD, if ``training.momentum`` is null."""
 
 
 def optimizer_of(options: Training, groups: list[dict[str, Any]]) -> Optimizer:

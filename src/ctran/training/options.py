@@ -15,7 +15,7 @@ from ctran.masking import EvalSetting, Reveal
 from ctran.metrics import PRESETS
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
-"""Of Lightning, those that are tested here."""
+"""Lightning's strategies that are tested here."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class GroupOptions:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is to be said of the labels beyond their names; adds to what the source says.
+    """Extra labels, groups and implications, added to those of the source.
 
     Args:
-        extra: labels, or whole groups, that may be told but are not asked for (paper, Sec. 2).
+        extra: labels, or whole groups, that may be known but are not evaluated (paper, Sec. 2).
         groups: labels that belong together, by name: {species: {exclusive: true, labels: [...]}}.
-        implications: what else is in every picture with a label: {poodle: [dog, animal]}. Predictions never contradict them.
-            What only stands on the right becomes a label too: it is present where one of its children is.
+        implications: labels that a label implies: {poodle: [dog, animal]}. Predictions never contradict them.
+            A name that is only on the right becomes a label too: it is present where one of its children is.
     """
 
     extra: tuple[str, ...] = ()
@@ -52,10 +52,10 @@ class Labels:
         return tuple(dict.fromkeys(parent for parent in parents if parent not in source.index_of))
 
     def of(self, source: LabelSpace) -> LabelSpace:
-        """The source's label space with these options; :meth:`added` labels stand behind the source's.
+        """The source's label space with these options; :meth:`added` labels follow the source's.
 
         Raises:
-            UserError: a name that is not a label, or labels that contradict each other; it names the key.
+            UserError: a name that is not a label, or labels that contradict each other; the message names the key.
         """
         space = replace(source, names=(*source.names, *self.added(source)))
         groups = [self._group(name, options, space) for name, options in self.groups.items()]
@@ -76,7 +76,7 @@ class Labels:
 
     @staticmethod
     def _group(name: str, options: GroupOptions, space: LabelSpace) -> Group:
-        """One group, of labels that there are."""
+        """One group, after a check that its labels exist."""
         for label in options.labels:
             if label not in space.index_of:
                 raise UserError(f"labels.groups.{name}: no label {label!r}{nearest(label, space.names)}")
@@ -86,7 +86,7 @@ class Labels:
 
 @contextmanager
 def _of_key(key: str) -> Iterator[None]:
-    """Errors start with the key that they are about."""
+    """Prefix errors with the key that they are about."""
     try:
         yield
     except UserError as error:
@@ -95,59 +95,59 @@ def _of_key(key: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Training:
-    """How the model is trained; the defaults are the paper's (Sec. 3.4, 3.5) where it says.
+    """How the model is trained; the defaults are the paper's (Sec. 3.4, 3.5) where it gives them.
 
     Args:
         epochs: passes over the training pictures.
-        batch_size: pictures a step, of each device.
-        optimizer: adam, adamw (weight decay apart from the gradient), or sgd.
+        batch_size: pictures per step on each device.
+        optimizer: adam, adamw (decoupled weight decay), or sgd.
         momentum: of sgd; null is 0.9.
-        nesterov: Nesterov's form of the momentum of sgd.
+        nesterov: Nesterov momentum for sgd.
         learning_rate: of everything but the backbone and the anchor.
         backbone_learning_rate: null is the same; 0 freezes the backbone (its batch-norm statistics too).
-        anchor_learning_rate: of an anchored model's linear layer; null is the same, 0 freezes it (after apart_epochs).
+        anchor_learning_rate: of an anchored model's linear layer; null is the same, 0 freezes it (but see apart_learning_rate).
         weight_decay: on matrices; never on biases, norms and embeddings.
         anchor_weight_decay: of the anchor; null is the same.
         schedule: constant; cosine to zero; steps, down by a factor after each milestone; or onecycle, up from 1/25 over 20 %
             of the steps and down to nearly zero, both along a cosine (apart_epochs have their own).
-        warmup: steps (1 or more), or the share of the steps (below 1), in which the learning rate rises in a line to its full
-            height; null is 5 % for cosine and none for others.
+        warmup: steps (1 or more), or the share of the steps (below 1), in which the learning rate rises linearly to its full
+            value; null is 5 % for cosine and none for others.
         milestones: of schedule steps: epochs after which the learning rate falls.
         factor: of schedule steps: what the learning rate is multiplied by at each milestone; null is 0.1.
-        clip_norm: largest norm of the gradient; 0 is no limit.
+        clip_norm: largest norm of the gradient; 0 for no limit.
         loss: bce (the paper), or asl, the asymmetric loss.
         reduction: mean over the entries that count, or their sum as in the released code (with Adam they differ little: by its
             epsilon, weight decay and clip_norm).
         exclusive: labels of exclusive groups are trained one by one (bce, the paper), or each group by softmax.
         mask_by: label mask training hides labels one by one (the paper), or groups as a whole.
-        mask_over: all labels may be told in training, or only the extra ones (the released code on CUB): targets stay hidden.
+        mask_over: all labels may be known in training, or only the extra ones (the released code on CUB): targets stay hidden.
         unknown_share: label mask training hides a uniform random share of the labels in this range; [1, 1] is training
             without label masks (all labels unknown), as always for a method that does not use known labels.
-        all_unknown: share of the pictures that are told nothing at all, beyond the sampling above.
+        all_unknown: share of the pictures without any known label, beyond the sampling above.
         hide_image: share of the pictures whose image is hidden. Beyond the paper.
         label_smoothing: 0 is none.
         prior_bias: start the classifier's bias at the log-odds of each label's frequency.
-        apart_epochs: so many of the epochs come first, in which the encoder of an anchored model learns from labels alone and
-            its anchor from images alone; the sum of the two is where the other epochs start. Beyond the paper.
-        anchor_folds: so many copies of the anchor, each without its share of the pictures, learn in the apart_epochs; in the
-            others the encoder learns on what the copy says that has not seen the picture. 0 is none. Beyond the paper.
-        apart_learning_rate: in these epochs, of both; null is learning_rate.
+        apart_epochs: number of first epochs in which the encoder of an anchored model learns from labels alone and its anchor
+            from images alone; the other epochs train their sum. Beyond the paper.
+        anchor_folds: number of copies of the anchor, each trained without its share of the pictures in apart_epochs; in the
+            others the encoder learns with the logits of the copy not trained on the picture. 0 is none. Beyond the paper.
+        apart_learning_rate: of encoder and anchor in apart_epochs; null is as in other epochs.
         ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
         augmentation: random transform of the training pictures.
         feature_views: with a frozen backbone: compute image tokens of this many views of each training picture once (the first
             is not augmented) and keep them on disk; 0 runs the backbone in every step.
         patience: stop after this many epochs without a better validation score; 0 never stops early.
-        trainable: the beginnings of the names of the parameters that train, such as backbone.network.layer4; all others are
+        trainable: prefixes of the names of the parameters that train, such as backbone.network.layer4; all others are
             frozen, batch-norm statistics too. Empty trains all.
-        precision: numbers of the arithmetic: 32-true, bf16-mixed or 16-mixed.
-        recompute: do the encoder's layers again in the backward instead of keeping what they made: less memory, more time, the
-            same numbers. For many labels.
+        precision: of computation: 32-true, bf16-mixed or 16-mixed.
+        recompute: activation checkpointing: compute the encoder's layers again in the backward pass instead of storing them:
+            less memory, more time, same result. For many labels.
         devices: how many devices of this machine, one process each; a step takes batch_size pictures from each.
         strategy: auto, or one of Lightning's ddp: every device holds the whole model.
         accelerator: auto, cpu, gpu, ...
         workers: processes that load pictures.
-        deterministic: use deterministic algorithms alone, so that the same recipe and seed give the same weights on the same
-            machine. What it costs on a CPU is within the noise (docs/architecture.md).
+        deterministic: use deterministic algorithms only, so that the same recipe and seed give the same weights on the same
+            machine. On a CPU its cost is within the noise (docs/architecture.md).
         init_from: a model folder to start from; labels with the same name keep their weights.
     """
 
@@ -245,12 +245,12 @@ class Evaluation:
     """How the model is evaluated, in training on ``val`` and afterwards on ``test``.
 
     Args:
-        known_share: shares of the labels that the model is told, one row each.
-        known_groups: numbers of groups of extra labels that it is told, one row each; where given, known_share is not used.
-        reveal: which labels are told first: random ones, positives alone, or positives in the order of the model's confidence.
-            Shares are then of a picture's positives, rounded down: of three positives 25 % is none.
+        known_share: shares of the labels that are known, one row each.
+        known_groups: numbers of groups of extra labels that are known, one row each; if given, known_share is not used.
+        reveal: which labels become known first: random ones, positives alone, or positives in the order of the model's
+            confidence. For positives, shares are of a picture's positives, rounded down: of three positives 25 % is none.
         seed: of the choice of known labels.
-        draws: how often known labels are drawn; reported are mean and spread.
+        draws: how often known labels are drawn; mean and standard deviation are reported.
         presets: published definitions of the metrics to report as well: ctran, mlgcn, voc.
     """
 
@@ -274,7 +274,7 @@ class Evaluation:
         self.settings()
 
     def settings(self) -> list[EvalSetting]:
-        """What the model is told, a setting each."""
+        """One setting per known share, or per number of known groups."""
         if self.known_groups:
             return [EvalSetting(groups=n, reveal=self.reveal) for n in self.known_groups]
         return [EvalSetting(share, reveal=self.reveal) for share in self.known_share]

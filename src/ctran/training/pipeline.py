@@ -38,11 +38,11 @@ from ctran.training.recipe import Recipe, read_run
 from ctran.version import __version__
 
 WORTH_COMPILING = 20_000
-"""Images from which on compiling the backbone is made up for: EfficientNet-lite0 at 224 px on two cores takes 37 s and is then
+"""Images from which compiling the backbone saves time: EfficientNet-lite0 at 224 px on two cores takes 37 s to compile and is
 1.6 times as fast (10.6 -> 6.7 ms an image; five interleaved batches of 64)."""
 
 STORED = "on stored image tokens, which are computed in bfloat16 where that is faster"
-"""The precision of validation in a training with ``feature_views``, in the words of both places where figures are printed."""
+"""How validation is computed with ``feature_views``, for the messages that print its figures."""
 
 MAY_DIFFER = {"weights", "image_size", "fit", "centre", "resample", "resizer", "dropout", "token_dropout", "pooled_dropout"}
 """Model options in which a fine-tuned model may differ from the one it starts from."""
@@ -67,7 +67,7 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
     """The source's tables with the recipe's groups, extra labels and implications; labels that these add are named on stderr.
 
     Raises:
-        DataError: truth that breaks an exclusive group.
+        DataError: truth that violates an exclusive group.
     """
     read = reading.apply(registry.find(sources, recipe.source).build(recipe.data), recipe.data)
     found = read["train"].labels
@@ -87,7 +87,7 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
 
 
 def tables_of_run(run: Path, root: str | None = None) -> dict[str, SampleTable]:
-    """All splits of a run's data; ``root`` where they have moved since training."""
+    """All splits of a run's data; ``root`` if they have moved since training."""
     return build_tables(read_run(run, ["--data.root", root] if root else []))
 
 
@@ -95,8 +95,8 @@ def build_tagger(recipe: Recipe, labels: LabelSpace, unlearnable: Unlearnable | 
     """The recipe's model at the start of training: random or inherited weights, pretrained backbone.
 
     Args:
-        unlearnable: labels of which the training pictures show one kind only; those that the model to start from has learned
-            are not among them any more.
+        unlearnable: labels without positive, or without negative, training pictures; those that the model to start from has
+            learned are removed.
     """
     method = registry.find(methods, recipe.method)
     check_image_size(recipe.model.backbone, recipe.model.image_size)
@@ -145,7 +145,7 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     rows = [(new.labels.index_of[n], old.labels.index_of[n]) for n in new.labels.names if n in old.labels.index_of]
     to, at = torch.tensor([r[0] for r in rows], dtype=torch.long), torch.tensor([r[1] for r in rows], dtype=torch.long)
     for name, mine in ours.items():
-        if name in new.model.statistics:  # of other data, label by label: fit_statistics writes them
+        if name in new.model.statistics:  # they depend on the data: fit_statistics writes them
             continue
         other = theirs[name]
         if name in new.model.label_parameters:
@@ -176,7 +176,7 @@ def training_device(options: Training, rank: int = 0) -> torch.device:
     name = options.accelerator
     if name == "gpu":
         name = "mps" if torch.backends.mps.is_available() else "cuda"
-    device = find_device(name if name in ("auto", "cuda", "mps") else "cpu")  # Lightning knows more, for which this code is not
+    device = find_device(name if name in ("auto", "cuda", "mps") else "cpu")  # Lightning supports more, this code does not
     return find_device(f"cuda:{rank}") if device.type == "cuda" else device
 
 
@@ -191,11 +191,11 @@ def cached_tokens(
     """Image tokens of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
 
     From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first. It computes in
-    bfloat16 where the device is faster in it: a processor without AVX-512 takes twelve times as long as in float32.
+    bfloat16 if that is faster on the device: without AVX-512, a processor takes twelve times as long as in float32.
 
     Args:
         key: what the tokens depend on beside the pictures and their views.
-        device: computes; the model is then moved back to where it was.
+        device: where the tokens are computed; the model is moved back afterwards.
     """
     plain = data.without_augmentation()
     total = views * len(data)
@@ -233,7 +233,7 @@ def cached_tokens(
 
 @contextmanager
 def on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Within, the module is on ``device``; afterwards where it was."""
+    """Context in which the module is on ``device``; it is moved back afterwards."""
     before = next(module.parameters()).device
     try:
         module.to(device)
@@ -252,7 +252,7 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, rank: int = 0, world: int = 1) -> Ingredients:
-    """Model and loaders of a recipe; ``tables`` are its source's, built here where they are not given."""
+    """Model and loaders of a recipe; ``tables`` are its source's, built here if not given."""
     options = recipe.training
     tables = tables or build_tables(recipe)
     labels = tables["train"].labels

@@ -1,4 +1,4 @@
-"""Which of several training processes this one is, whoever started them."""
+"""Rank and number of the training processes, for all launchers."""
 
 import os
 
@@ -12,11 +12,11 @@ from lightning.fabric.plugins.environments import (
 from ctran.errors import UserError
 
 LAUNCHERS = {TorchElasticEnvironment: "torchrun", SLURMEnvironment: "SLURM", LSFEnvironment: "LSF", MPIEnvironment: "MPI"}
-"""In the trainer's own order: it asks the same environments, so rank and world are the same here and there."""
+"""In the order of Lightning's trainer, which checks the same environments, so rank and world are the same."""
 
 
 class ProcessesError(UserError):
-    """Processes that a launcher started do not fit ``training.devices``; the message says what to start."""
+    """Processes that a launcher started do not fit ``training.devices``; the message names what to start."""
 
 
 def processes(devices: int) -> tuple[int, int]:
@@ -28,14 +28,14 @@ def processes(devices: int) -> tuple[int, int]:
         devices: of the recipe; one process each.
 
     Raises:
-        ProcessesError: other numbers of processes, or several nodes.
+        ProcessesError: a wrong number of processes, or several nodes.
     """
     for kind, name in LAUNCHERS.items():
         if not kind.detect():
             continue
         try:
             environment = kind()
-        except RuntimeError as error:  # of the trainer, which would refuse it later
+        except RuntimeError as error:  # of Lightning, which would raise it later
             raise ProcessesError(f"{name}: {error}") from None
         rank, world = environment.global_rank(), environment.world_size()
         if devices == 1 and rank == 0:

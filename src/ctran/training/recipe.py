@@ -1,4 +1,4 @@
-"""Recipes: one typed truth for YAML, flags, help and errors."""
+"""Recipes: one typed definition for YAML, flags, help and errors."""
 
 import dataclasses
 import sys
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PARTS = ("model", "data", "labels", "training", "evaluation")
 
 Keys = dict[str, tuple[Any, Path | None]]
-"""Dotted key -> value, and the file that it stands in (None: a flag)."""
+"""Dotted key -> value, and the file that it comes from (None: a flag)."""
 
 SHORT = {"--absent": "--data.absent", "--root": "--data.root", "--skip-broken": "--data.skip_broken"}
 
@@ -101,8 +101,8 @@ def name_of(path: Path) -> str:
 
 
 def _read_files(path: Path) -> Keys:
-    """Dotted keys, each with its value (text, or lists and mappings of text) and the file that it stands in: the YAML file, or
-    a recipe that its key ``base`` names.
+    """Dotted keys, each with its value (text, or lists and mappings of text) and the file that it comes from: the YAML file,
+    or a recipe that its key ``base`` names.
 
     Raises:
         RecipeError: a file is not YAML, or its base does not exist or leads back to it.
@@ -129,7 +129,7 @@ def _read_files(path: Path) -> Keys:
 
 
 def _dotted(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
-    """``{part: {name: value}}`` -> ``{"part.name": value}``; a value stays whole, whatever it is."""
+    """``{part: {name: value}}`` -> ``{"part.name": value}``; values are not split further."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if key not in PARTS:
@@ -177,7 +177,7 @@ def parts_of(method: str, source: str) -> dict[str, Any]:
 
 
 def hints_of(method: str, source: str) -> dict[str, tuple[Any, Any]]:
-    """Type and default of every key that stands in a part of a recipe; the default is ``MISSING`` where a value is needed."""
+    """Type and default of every key in the parts of a recipe; the default is ``MISSING`` if a value is required."""
     found: dict[str, tuple[Any, Any]] = {}
     for part, cls in parts_of(method, source).items():
         defaults = {
@@ -189,23 +189,23 @@ def hints_of(method: str, source: str) -> dict[str, tuple[Any, Any]]:
 
 
 def read_typed(path: Path) -> dict[str, Any]:
-    """Keys and values of a YAML file and of its bases, of the types of the keys; defaults are not filled in.
+    """Keys and typed values of a YAML file and of its bases; defaults are not filled in.
 
     Raises:
-        RecipeError: as :func:`read_recipe`, but for values that are needed and not given.
+        RecipeError: as :func:`read_recipe`, except for required values that are missing.
     """
     keys = _read(path, ())
     return _typed(keys, *_take_names(keys))
 
 
 def _read(path: Path | None, flags: Sequence[str]) -> Keys:
-    """Keys of a file, and flags over them."""
+    """Keys of a file, overridden by flags."""
     keys = _read_files(path) if path else {}
     return keys | {key: (value, None) for key, value in _read_flags(flags).items()}
 
 
 def _typed(keys: Keys, method: str, source: str) -> dict[str, Any]:
-    """The value of each key, of its type."""
+    """The value of each key, converted to its type."""
     try:
         hints = {key: hint for key, (hint, _) in hints_of(method, source).items()} | {"seed": int}
     except UserError as error:
@@ -220,9 +220,9 @@ def _typed(keys: Keys, method: str, source: str) -> dict[str, Any]:
 
 
 def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
-    """A recipe from a YAML file, then ``--key value`` flags over it.
+    """A recipe from a YAML file, overridden by ``--key value`` flags.
 
-    The text of a value means what the type of its key says: ``yes``, ``12`` or ``null`` in a list of labels are names.
+    The type of a key decides what the text of its value means: ``yes``, ``12`` or ``null`` in a list of labels are names.
 
     Raises:
         RecipeError: no YAML, an unknown key (with the nearest one), or a value of the wrong type.
@@ -238,7 +238,7 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
 
 
 def _take_names(keys: Keys) -> tuple[str, str]:
-    """The method and the source, which are then no keys any more."""
+    """Remove the method and the source from the keys and return them."""
     found: list[str] = []
     for name, default in (("method", "ctran"), ("source", "openclipart")):
         value, file = keys.pop(name, (default, None))
@@ -250,7 +250,7 @@ def _take_names(keys: Keys) -> tuple[str, str]:
 
 
 def _unknown(key: str, hints: dict[str, Any]) -> str:
-    """What is wrong with a key that no part has."""
+    """The error message for an unknown key."""
     for whole, hint in hints.items():
         if key.startswith(f"{whole}.") and is_structured(hint):
             return f"{key}: {whole} is given as a whole: {expected(hint)}"
@@ -260,7 +260,7 @@ def _unknown(key: str, hints: dict[str, Any]) -> str:
 
 
 def _value(value: Any, hint: Any, key: str, *, flag: bool) -> Any:
-    """One key's value of its type."""
+    """One key's value, converted to its type."""
     if flag and value is None:
         if hint is not bool:
             raise RecipeError(f"--{key} needs a value: {expected(hint)}")
@@ -278,7 +278,7 @@ def _value(value: Any, hint: Any, key: str, *, flag: bool) -> Any:
 
 
 def _build(part: str, cls: Any, found: dict[str, Any], source: str) -> Any:
-    """One part of a recipe; what it lacks and what its own checks refuse is said with the key."""
+    """One part of a recipe; errors for missing and invalid values name the key."""
     given = {key.partition(".")[2]: value for key, value in found.items() if key.startswith(f"{part}.")}
     if lacks := missing(cls, given):
         short = {full.removeprefix("--"): flag for flag, full in SHORT.items()}
@@ -293,7 +293,7 @@ def _build(part: str, cls: Any, found: dict[str, Any], source: str) -> Any:
 
 
 def read_run(run: Path, flags: Sequence[str] = ()) -> Recipe:
-    """The recipe that a run folder was made by, with ``--key value`` flags over it.
+    """The recipe of a run folder, overridden by ``--key value`` flags.
 
     Files that the source keeps with the run (its ``FROZEN``: option -> file) are read from there, wherever the folder is now.
     """

@@ -1,4 +1,4 @@
-"""The run folder: what stands in it, and how it stays true."""
+"""The run folder: its files, and how they are kept up to date."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ VERSIONED = ("torch", "torchvision", "timm", "lightning", "datasets", "numpy", "
 
 
 class RunFolder(Callback):
-    """Keeps the run folder true after every epoch: best model, learning curves, what it takes to go on."""
+    """Updates the run folder after every epoch: best model, history and learning curves."""
 
     def __init__(self, run: Path, tagger: Tagger) -> None:
         self.run, self.tagger = run, tagger
@@ -74,24 +74,24 @@ class RunFolder(Callback):
             print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  {found}  {spent:.0f} s", flush=True)
 
     def finish(self, planned: int, stopped_early: str) -> None:
-        """``finished.json``: how many epochs were trained, of how many, and why no more (null: all were)."""
+        """Write ``finished.json``: trained and planned epochs, and why training stopped early (null: it did not)."""
         found = {"epochs": len(self.history), "planned_epochs": planned, "best_val_score": self.best}
         write_json(self.run / FINISHED, found | {"stopped_early": stopped_early or None})
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one step: readers see the old file or the new one, never half of one."""
+    """Write JSON atomically: readers see the old file or the new one, never a partial one."""
     write_text(path, json.dumps(no_nan(content), indent=1, allow_nan=False) + "\n")
 
 
 def versions() -> dict[str, str]:
-    """What made a run: Python, libraries, processor."""
+    """Versions of Python and libraries, and the processor."""
     found = {name: metadata.version(name) for name in VERSIONED}
     return {"python": platform.python_version(), "machine": platform.machine(), "ctran": metadata.version("ctran"), **found}
 
 
 def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
-    """Write what is known before anything is read; the folder is locked. In a run to be resumed, only what is missing."""
+    """Write recipe and versions into the locked folder before data are read; a resumed run keeps its own."""
     run.mkdir(parents=True, exist_ok=True)
     remove_leftovers(run)
     if not resume:
@@ -102,17 +102,17 @@ def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
 
 
 def check_free(run: Path) -> None:
-    """Refuse a folder that holds anything but a lock and what a killed start left behind.
+    """Refuse a folder that holds anything but a lock and temporary files of a killed process.
 
     Raises:
-        RunFolderError: the message says how to go on.
+        RunFolderError: the message explains how to go on.
     """
     if run.exists() and any(p.name not in (LOCK, HOLDER) and not is_leftover(p.name) for p in run.iterdir()):
         raise RunFolderError(f"{run} is there already: go on with --resume {run}, or give another folder with --output")
 
 
 def describe(table: SampleTable) -> dict[str, Any]:
-    """How many pictures, and digests of what they are: tables of one description train and test the same."""
+    """Number of pictures, and digests of ids, label names and truth, by which tables are compared."""
     names = {"ids": table.ids, "labels": table.labels.names}
     digests = {what: hashlib.sha256("\0".join(each).encode()).hexdigest()[:24] for what, each in names.items()}
     return {"pictures": len(table), **digests, "truth": table.truth.fingerprint}
@@ -137,7 +137,7 @@ def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str])
 
 
 def discard(run: Path) -> None:
-    """Take back what :func:`start` wrote: a recipe that cannot be used leaves no folder in the way of its correction."""
+    """Delete what :func:`start` and :func:`freeze` wrote, so that an unusable recipe leaves no folder behind."""
     written = ("recipe.yaml", "versions.json", "data.json", "skipped.json", "labels.json", "vocabulary.txt", seen.FILE)
     for name in (*written, HOLDER, LOCK):
         (run / name).unlink(missing_ok=True)
@@ -148,7 +148,7 @@ def discard(run: Path) -> None:
 def freeze(recipe: Recipe, tables: dict[str, SampleTable], run: Path) -> None:
     """Write ``labels.json``, and what the source wants kept with the run (COCO-1000's vocabulary; see ``read_run``).
 
-    What is there stays: it is what the run began with.
+    Files that exist are kept: the run began with them.
     """
     if not (run / "labels.json").exists():
         tables["train"].labels.save(run / "labels.json")
@@ -160,7 +160,7 @@ def freeze(recipe: Recipe, tables: dict[str, SampleTable], run: Path) -> None:
 
 
 def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:
-    """``skipped.json``: pictures that were left out on request; nothing where none was."""
+    """Write ``skipped.json``: pictures that were left out on request; no file if there are none."""
     skipped = [{"split": s, "row": b.row, "reason": b.reason} for s, t in tables.items() for b in t.broken]
     if skipped:
         write_json(run / "skipped.json", skipped)
@@ -168,6 +168,6 @@ def report_skipped(tables: dict[str, SampleTable], run: Path) -> None:
 
 
 def write_metrics(report: Report, stem: Path) -> None:
-    """``stem.json`` and ``stem.md``."""
+    """Write ``stem.json`` and ``stem.md``."""
     write_json(stem.with_name(stem.name + ".json"), report.as_dict())
     write_text(stem.with_name(stem.name + ".md"), report.markdown() + "\n")

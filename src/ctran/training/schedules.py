@@ -18,18 +18,18 @@ from torch.optim.lr_scheduler import (
 from ctran.training.options import Training
 
 COSINE_WARMUP = 0.05
-"""Share of the steps, where ``training.warmup`` is null."""
+"""Share of the steps, if ``training.warmup`` is null."""
 PEAK = 0.2
 """Share of the steps of one cycle in which the rate rises (Smith and Topin, Super-convergence, 2018, in PyTorch's form)."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Some steps with a schedule over them alone.
+    """Consecutive steps with a separate schedule.
 
     Args:
         steps: at least 1.
-        rates: greatest learning rate of each parameter group.
+        rates: peak learning rate of each parameter group.
     """
 
     steps: int
@@ -58,7 +58,7 @@ def scheduler(optimizer: Optimizer, options: Training, stage: Stage, steps_per_e
 
 
 def warmup_steps(options: Training, steps: int) -> int:
-    """Steps in which the rate rises in a line to its full height; at least 1 where there is a warm-up."""
+    """Steps in which the rate rises linearly to its full value; at least 1 if there is a warm-up."""
     warmup = options.warmup
     if warmup is None:
         warmup = COSINE_WARMUP if options.schedule == "cosine" else 0.0
@@ -68,7 +68,7 @@ def warmup_steps(options: Training, steps: int) -> int:
 class StagedSchedule(LRScheduler):
     """One of PyTorch's schedulers for each stage, with its rates and steps; each starts where the one before it ends.
 
-    PyTorch's ``SequentialLR`` cannot: its stages share their greatest rates and cannot be chained schedulers.
+    PyTorch's ``SequentialLR`` cannot: its stages share their peak rates and cannot be chained schedulers.
 
     Args:
         stages: in order; after the last one its scheduler goes on.
@@ -101,7 +101,7 @@ class StagedSchedule(LRScheduler):
         return {"number": self.number, "taken": self.taken, "inner": self.inner.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave; sets the optimizer's learning rates."""
+        """Restore the result of :meth:`state_dict`; sets the optimizer's learning rates."""
         self._begin(state_dict["number"])
         self.taken = state_dict["taken"]
         self.inner.load_state_dict(dict(state_dict["inner"]))

@@ -11,16 +11,16 @@ from ctran.data.table import DataError, SampleTable
 from ctran.files import atomic
 
 FILE = "trained_on.npy"
-"""Of a run folder: first eight bytes of the digest of each picture, sorted; 0.6 MB for 80,000."""
+"""File of a run folder: first eight bytes of the digest of each picture, sorted; 0.6 MB for 80,000."""
 
 
 def numbers(table: SampleTable) -> UInt64[np.ndarray, " N"]:
-    """What the file holds of each picture of a table, in its order."""
+    """First eight bytes of the digest of each picture, in the order of the table."""
     return np.array([int(digest[:16], 16) for digest in digests(table)], dtype=np.uint64)
 
 
 def read(model: Path) -> UInt64[np.ndarray, " M"] | None:
-    """Of a run folder, or the model folder in one; None where it is not known what the model was trained on.
+    """Contents of the file of a run folder, or of the model folder in one; None if there is no file.
 
     Raises:
         DataError: the file is damaged.
@@ -35,7 +35,7 @@ def read(model: Path) -> UInt64[np.ndarray, " M"] | None:
 
 
 def record(tables: dict[str, SampleTable], run: Path, init_from: Path | None) -> None:
-    """Write the file of a training that starts, with the pictures of the model that it starts from.
+    """Write the file at the start of training, including the pictures of the model that it starts from.
 
     Warns of pictures of val and test that this model was trained on.
     """
@@ -50,7 +50,7 @@ def record(tables: dict[str, SampleTable], run: Path, init_from: Path | None) ->
 
 
 def warn_if_seen(table: SampleTable, split: str, run: Path) -> None:
-    """Warn of pictures of a table that a run's model was trained on; nothing where that is not known."""
+    """Warn of pictures of a table that a run's model was trained on; no warning if these are not known."""
     if split != "train" and (before := read(run)) is not None:
         compare(table, before, split, str(run))
 

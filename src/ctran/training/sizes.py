@@ -1,4 +1,4 @@
-"""Numbers of pictures and labels that cannot be trained with, refused before the first epoch."""
+"""Checks of the numbers of pictures and labels, before the first epoch."""
 
 import copy
 
@@ -19,7 +19,7 @@ class SizesError(UserError):
 
 
 def check_enough(recipe: Recipe, tables: dict[str, SampleTable], world: int) -> None:
-    """Every process needs a picture of ``train`` and one of ``val``: one without would wait for the others for ever."""
+    """Every process needs a picture of ``train`` and one of ``val``; otherwise the processes would wait forever."""
     for split in ("train", "val"):
         if len(tables[split]) < world:
             raise SizesError(
@@ -29,7 +29,7 @@ def check_enough(recipe: Recipe, tables: dict[str, SampleTable], world: int) -> 
 
 
 def check_unknown_share(options: Training, labels: LabelSpace) -> None:
-    """Label mask training must hide something: of few labels a small share is less than one of them."""
+    """Label mask training must hide at least one label: of few labels, a small share is less than one."""
     masked = ~labels.targets if options.mask_over == "extra" else torch.ones_like(labels.targets)
     count = int(masked.sum()) if options.mask_by == "labels" else len(labels.units[masked].unique())
     if not count:
@@ -47,7 +47,7 @@ def check_unknown_share(options: Training, labels: LabelSpace) -> None:
 
 
 def check_batches(recipe: Recipe, model: Method, pictures: int) -> None:
-    """Batch norm needs two values a channel: a last batch of one picture has none where the maps are 1 x 1 pixels.
+    """Batch norm needs two values per channel: a last batch of one picture has one if maps are 1 x 1 pixels.
 
     Args:
         pictures: of ``train``, in each process.
@@ -66,7 +66,7 @@ def check_batches(recipe: Recipe, model: Method, pictures: int) -> None:
 
 
 def _needs_two(recipe: Recipe, model: Method) -> bool:
-    """Whether the backbone refuses one picture in training."""
+    """Whether the backbone cannot train on a single picture."""
     if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.backbone.modules()):
         return False
     side = recipe.model.image_size

@@ -32,16 +32,16 @@ from ctran.training.schedules import Stage, StagedSchedule
 class LabelTask(L.LightningModule):
     """Trains any method of ``ctran.methods``; validates at every known share of the recipe.
 
-    All randomness comes from the recipe's seed, the epoch and the device's rank, and is set anew at the start of each
-    epoch, so that a run that was resumed after an epoch equals one that was not interrupted.
+    All randomness depends on the recipe's seed, the epoch and the process's rank, and is seeded again at the start of each
+    epoch, so that a run resumed after an epoch equals one that was not interrupted.
 
     Args:
         model: any :class:`ctran.model.Method`.
         labels: the label space of the model.
-        recipe: what to do.
+        recipe: options of training and evaluation.
         val_ids: ids of the validation pictures, for the choice of known labels.
         train_ids: ids of the training pictures, for errors.
-        left_out: reason -> labels that no mean counts, as training cannot show them both ways.
+        left_out: reason -> labels left out of all means, as they are never positive, or never negative, in training.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LabelTask(L.LightningModule):
         self.crossfit = self._crossfit() if recipe.training.anchor_folds else None
 
     def _crossfit(self) -> CrossFit | None:
-        """Copies of the anchor; a model without image has none."""
+        """Copies of the anchor; None for a model without image."""
         options = self.recipe.training
         if not options.apart_epochs or options.anchor_learning_rate != 0:
             raise UserError("training.anchor_folds needs apart_epochs, which train the folds, and anchor_learning_rate 0")
@@ -82,30 +82,30 @@ class LabelTask(L.LightningModule):
 
     @property
     def evaluated(self) -> Method:
-        """The weights that are evaluated and saved: the moving average where the recipe asks for one."""
+        """The weights that are evaluated and saved: the moving average if the recipe has one."""
         return self.model if self.average is None else cast(Method, self.average.module)
 
     # ---------------------------------------------------------------- training
 
     @property
     def apart(self) -> bool:
-        """Whether this epoch trains the encoder on labels and the anchor on images, each on its own."""
+        """Whether this epoch trains the encoder on labels and the anchor on images, separately."""
         return self.current_epoch < self.recipe.training.apart_epochs
 
     def on_train_epoch_start(self) -> None:
         seed = seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank)
         self.generator = torch.Generator().manual_seed(seed_of(seed, 2))  # masks
-        self.model.train()  # Lightning leaves a module in the mode in which it finds it, and taggers are in evaluation mode
+        self.model.train()  # Lightning does not change the mode of a module, and taggers are in evaluation mode
         frozen_parts_to_eval(self.model)
         if self.current_epoch == self.recipe.training.apart_epochs > 0:
             self._start_together()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 0:  # not earlier: loaders draw from the same numbers, a resumed run in another order
+        if batch_idx == 0:  # not earlier: loaders draw from the same generator, in another order if resumed
             torch.manual_seed(seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank))  # dropout
 
     def _start_together(self) -> None:
-        """Go on from the averaged weights with a fresh optimizer."""
+        """Continue from the averaged weights with a fresh optimizer."""
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
             restart(self.average)
@@ -142,7 +142,7 @@ class LabelTask(L.LightningModule):
         return total
 
     def _known(self, truth: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
-        """States of a training step; all unknown for a method without use for them, whose loss then has every label."""
+        """States of a training step; all unknown for a method that ignores them, so that its loss has every label."""
         if not self.model.uses_states:
             return torch.zeros_like(truth)
         options = self.recipe.training
@@ -162,9 +162,9 @@ class LabelTask(L.LightningModule):
         return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
     def _share(self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Float[Tensor, ""] | float:
-        """What a loss is multiplied by, so that its mean over processes is the loss of all their pictures as one batch.
+        """The factor of a loss that makes its mean over processes the loss of all their pictures as one batch.
 
-        A sum: by the number of processes. A mean over the entries that count: by this process's share of them, times the
+        For a sum: the number of processes. For a mean over the entries that count: this process's share of them, times the
         number of processes.
         """
         if self._world == 1:
@@ -177,7 +177,7 @@ class LabelTask(L.LightningModule):
         return entries * self._world / everywhere.clamp(min=1)
 
     def _all_finite(self) -> bool:
-        """Whether the losses of all processes are, which all must ask together."""
+        """Whether the losses of all processes are finite; every process must call it."""
         finite = self.losses.finite
         return finite if self._world == 1 else self.trainer.strategy.reduce_boolean_decision(finite, all=True)
 
@@ -188,7 +188,7 @@ class LabelTask(L.LightningModule):
     def _apart_loss(
         self, batch: Batch, features: Features, states: Tensor, loss_options: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
-        """Of the encoder on labels alone; of anchor and cross-fitting on images alone."""
+        """Losses of the encoder on labels alone, and of anchor and cross-fitting on images alone."""
         assert isinstance(self.model, Anchored)
         nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
         loss = label_loss(self.model.predict_labels(features, states, hide_image=nobody), batch.truth, states, **loss_options)
@@ -205,7 +205,7 @@ class LabelTask(L.LightningModule):
             self.average.update_parameters(self.model)
 
     def on_validation_start(self) -> None:
-        """Before anything of this epoch is evaluated or saved: every process must know whether all its losses were finite."""
+        """Check in every process that all losses of the epoch are finite, before anything is evaluated or saved."""
         if not len(self.losses):
             return
         if not self._all_finite():
@@ -231,10 +231,10 @@ class LabelTask(L.LightningModule):
         self._gathered.clear()
         if self.trainer.world_size > 1:
             columns = [torch.as_tensor(self.all_gather(c)).flatten(0, 1) for c in columns]
-        place = first_places(columns[0])  # pictures that were given twice count once
+        place = first_places(columns[0])  # pictures that occur twice count once
         _, truth, *rest = (c[place] for c in columns)
         if self.trainer.training and not all(bool(torch.isfinite(z).all()) for z in rest[1::2]):
-            self._stop_diverged()  # by the last step of the epoch, whose loss was finite
+            self._stop_diverged()  # diverged in the last step of the epoch, whose loss was finite
         settings = self.recipe.evaluation.settings()
         answers = [SettingLogits(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
         self.report = report(truth, answers, self.labels, left_out=self.left_out)
@@ -258,7 +258,7 @@ class LabelTask(L.LightningModule):
         return groups
 
     def _stages(self, groups: Sequence[Mapping[str, Any]], steps_per_epoch: int) -> list[Stage]:
-        """Steps and learning rates of the stages that there are."""
+        """Steps and learning rates of each stage that has epochs."""
         options = self.recipe.training
         rates = [group["lr"] for group in groups]
         first, own = list(rates), options.apart_learning_rate
@@ -277,7 +277,7 @@ class LabelTask(L.LightningModule):
 
 
 def first_places(numbers: Int[Tensor, " N"]) -> Int[Tensor, " U"]:
-    """Where each number stands first, the numbers in ascending order."""
+    """Index of each number's first occurrence, in ascending order of the numbers."""
     order = torch.argsort(numbers, stable=True)
     in_order = numbers[order]
     new = torch.ones_like(in_order, dtype=torch.bool)

@@ -19,7 +19,7 @@ HEAD = """\
 def template(path: Path, file: str) -> str:
     """YAML text with every key of the recipe at ``path``: its meaning as a comment, and its value.
 
-    Keys that the recipe sets stand as they are, all others are commented out with their defaults. Reading the text gives the
+    Keys that the recipe sets have their values, all others are commented out with their defaults. Reading the text gives the
     same recipe.
 
     Args:

@@ -1,6 +1,6 @@
 """Text of a YAML file or flag -> typed values of the options: the type hint of a key decides what its text means.
 
-YAML's own guesses (``yes`` is true, ``12`` a number, ``2020-01-01`` a date, ``~`` nothing) are not taken, because each of these
+YAML's own guesses (``yes`` is true, ``12`` a number, ``2020-01-01`` a date, ``~`` nothing) are not used, because each of these
 can be the name of a label, a column or a file. jsonargparse lists the keys and their help; values are converted here because
 of its messages: they do not name the file, and several are many lines of Python types (``docs/architecture.md``).
 """
@@ -29,11 +29,11 @@ class RecipeError(UserError):
 
 
 class Plain(str):
-    """Text that stood in a YAML file without quotes: the only kind that can mean null."""
+    """Unquoted text of a YAML file: the only kind that can mean null."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Scalars stay text; a key that stands twice in one mapping is an error."""
+    """Scalars stay text; a duplicate key in a mapping is an error."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -85,13 +85,13 @@ _Dumper.add_representer(str, _represent)
 
 
 def write_yaml(content: Any, *, flow: bool = False) -> str:
-    """YAML that :func:`read_yaml` reads as it was; ``flow`` writes one line."""
+    """YAML that :func:`read_yaml` reads back unchanged; ``flow`` writes one line."""
     width = float("inf") if flow else 100
     return yaml.dump(content, None, _Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width)
 
 
 def expected(hint: Any) -> str:
-    """What a message says about the values of a type: ``a whole number``, ``one of bce, asl``."""
+    """Description of the values of a type for messages: ``a whole number``, ``one of bce, asl``."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         some = [expected(each) for each in inner if each is not type(None)]
@@ -117,7 +117,7 @@ def _example(hint: Any) -> str:
 
 
 def option_types(cls: type) -> dict[str, Any]:
-    """Type of each field of a dataclass; class variables are no options."""
+    """Type of each field of a dataclass, without class variables."""
     hints = get_type_hints(cls)
     return {field.name: hints[field.name] for field in fields(cls)}
 
@@ -132,7 +132,7 @@ def shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Built-in text where the loader made its own."""
+    """The value with all text as built-in ``str``."""
     if isinstance(value, dict):
         return {_plain(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -146,7 +146,7 @@ def convert(value: Any, hint: Any, key: str) -> Any:
     Args:
         value: text, or lists and mappings of text, as :func:`read_yaml` gives them.
         hint: a type: bool, int, float, str, Path, Literal, tuple, list, dict, a dataclass, or a union of these.
-        key: what messages call it.
+        key: its name in messages.
 
     Raises:
         RecipeError: the value cannot be of that type; the message names the key, what was expected and what was received.
@@ -183,7 +183,7 @@ def wrong(value: Any, hint: Any, key: str, hint_text: str = "") -> RecipeError:
 
 
 def _scalar(text: str, hint: Any, key: str) -> Any:
-    """One text as one value."""
+    """Convert text to one value."""
     try:
         if hint is str:
             return str(text)
@@ -201,7 +201,7 @@ def _scalar(text: str, hint: Any, key: str) -> Any:
 
 
 def _union(value: Any, inner: tuple[Any, ...], hint: Any, key: str) -> Any:
-    """The first type that takes the value; null where the value is one and may be."""
+    """Convert to the first type that accepts the value; null if the type allows it."""
     if type(None) in inner and (value is None or (isinstance(value, Plain) and value in NULL)):
         return None
     for each in (each for each in inner if each is not type(None)):
@@ -213,7 +213,7 @@ def _union(value: Any, inner: tuple[Any, ...], hint: Any, key: str) -> Any:
 
 
 def _several(value: Any, origin: Any, inner: tuple[Any, ...], hint: Any, key: str) -> Any:
-    """A list as the tuple or list of its type."""
+    """Convert a list to the tuple or list of its type."""
     if not isinstance(value, list):
         raise wrong(value, hint, key)
     kinds = [inner[0]] * len(value) if origin is list or inner[-1] is Ellipsis else list(inner)
@@ -223,7 +223,7 @@ def _several(value: Any, origin: Any, inner: tuple[Any, ...], hint: Any, key: st
 
 
 def _record(value: Any, hint: Any, key: str) -> Any:
-    """A mapping as the dataclass of its type."""
+    """Convert a mapping to the dataclass of its type."""
     hints = option_types(hint)
     if not isinstance(value, dict):
         raise RecipeError(f"{key}: expected {_example(hint)}, got {shown(value)}")

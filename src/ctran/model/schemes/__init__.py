@@ -1,4 +1,4 @@
-"""Attention schemes: which token attends to which. One file each; a new one is one more file and its line here."""
+"""Attention schemes: which token attends to which. One file each; a new one needs a file and a line here."""
 
 from typing import Literal
 

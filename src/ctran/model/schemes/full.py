@@ -14,12 +14,12 @@ from ctran.model.layer import EncoderLayer
 
 class FullEncoder(Encoder):
     """Image and label tokens in one sequence; costs ``(P + L)^2``. The last layer updates label tokens only, as only these
-    are read out.
+    are classified.
     """
 
     def cache_image(self, tokens: Float[Tensor, "B P D"]) -> dict[str, Tensor]:
-        """The normalised image tokens and the first layer's queries, keys and values of them: from there on they depend on the
-        labels' states."""
+        """The normalised image tokens with the first layer's queries, keys and values; all later values depend on the labels'
+        states."""
         h = self.norm(tokens.to(self.norm.weight.dtype))
         q, k, v = self.stack[0].project(h)
         return {"tokens": h, "queries": q, "keys": k, "values": v}
@@ -57,7 +57,7 @@ class FullEncoder(Encoder):
         """Tokens from ``first`` on after one layer.
 
         Args:
-            projected: queries, keys and values of all tokens, where they are known already.
+            projected: queries, keys and values of all tokens, if already computed.
         """
         if projected:
             q, k, v = projected

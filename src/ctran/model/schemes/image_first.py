@@ -1,4 +1,4 @@
-"""Image tokens attend to image tokens only, label tokens to all: nothing of an image depends on the states."""
+"""Image tokens attend to image tokens only, label tokens to all: image tokens do not depend on the states."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,12 +12,12 @@ from ctran.model.encoder import Encoder, Start
 from ctran.model.layer import EncoderLayer
 
 SCORES_AT_ONCE = 2**26
-"""Attention scores that are written out together where rows share an image's keys."""
+"""Attention scores computed together if rows share an image's keys."""
 
 
 class ImageFirstEncoder(Encoder):
-    """Equals :class:`~ctran.model.schemes.full.FullEncoder` with the scores of image tokens towards label tokens masked; for a
-    further question about an image only the label tokens are computed.
+    """Equals :class:`~ctran.model.schemes.full.FullEncoder` with the scores of image tokens towards label tokens masked; for
+    further states of an image only the label tokens are computed.
     """
 
     def cache_image(self, tokens: Float[Tensor, "B P D"]) -> dict[str, Tensor]:
@@ -71,7 +71,7 @@ class ImageFirstEncoder(Encoder):
     def label_source(
         self, layer: EncoderLayer, labels: Source, latents: Float[Tensor, "R M D"] | None
     ) -> tuple[Source, Float[Tensor, "R M D"] | None]:
-        """Through what label tokens attend to each other: here to the label tokens themselves."""
+        """The source by which label tokens attend to each other: here the label tokens themselves."""
         return labels, latents
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class ImageFirstEncoder(Encoder):
             image, labels = Source(kx, vx, image_bias), Source(ky, vy, bias)
             source, further = self.label_source(layer, labels, latents)
             from_labels = weights(qy, [image, source])
-            if latents is not None:  # two steps as one: towards a latent, times that latent's towards a label
+            if latents is not None:  # weights towards latents, times the latents' towards labels
                 towards = weights(layer.project(latents, "q")[0], [labels])
                 places = x.shape[1]
                 from_labels = torch.cat([from_labels[..., :places], from_labels[..., places:] @ towards], dim=3)
@@ -105,5 +105,5 @@ class ImageFirstEncoder(Encoder):
         return self.rows_with_keys(labels, places + labels)
 
     def rows_with_keys(self, labels: int, keys: int) -> int:
-        """Rows that are worth computing together where each label token attends to so many keys."""
+        """Rows to compute together if each label token attends to ``keys`` keys."""
         return max(1, min(self.tokens_at_once // labels, SCORES_AT_ONCE // (self.num_heads * labels * keys)))

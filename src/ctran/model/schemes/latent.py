@@ -12,7 +12,7 @@ from ctran.model.layer import EncoderLayer
 from ctran.model.schemes.image_first import ImageFirstEncoder
 
 MOST_LATENTS = 65_536
-"""More than there are labels in any data set: they are to be few."""
+"""Upper bound of ``num_latents``; they should be few."""
 
 
 class LatentEncoder(ImageFirstEncoder):
