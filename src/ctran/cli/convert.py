@@ -108,13 +108,12 @@ def report(options: argparse.Namespace, tagger: "Tagger", checkpoint: "Checkpoin
     )
 
 
-def card(options: argparse.Namespace, text: str) -> str:
+def card(options: argparse.Namespace, tagger: "Tagger", text: str) -> str:
     """README.md of the model folder."""
+    from ctran.folders.card import front_matter
+
     name = json.dumps(options.checkpoint.name)
-    return f"""---
-library_name: ctran
-tags: [multi-label-classification, image-classification, ctran]
----
+    return f"""{front_matter(tagger)}
 # C-Tran, converted from the authors' released code
 
 Made from {name} by `ctran convert`. Code and training: github.com/QData/C-Tran (Lanchantin et al., CVPR 2021).
@@ -136,6 +135,6 @@ def run(options: argparse.Namespace) -> int:
     output_folder(options.out, "OUT")
     tagger, checkpoint = convert(options)
     text = report(options, tagger, checkpoint)
-    tagger.save(options.out, card=card(options, text))
+    tagger.save(options.out, card=card(options, tagger, text))
     print(f"{text}\nmodel folder: {options.out}")
     return 0
