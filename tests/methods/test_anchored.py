@@ -8,6 +8,7 @@ import torch
 from ctran.labels import LabelState
 from ctran.methods.anchored import Anchored, Layer
 from ctran.model import Backbone, CTran, Features
+from tests.model.test_ctran import check_that_hiding_the_image_equals_the_model_without_image
 
 STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
 
@@ -48,17 +49,7 @@ def test_an_anchored_model_shown_and_told_nothing_says_its_bias(images):
 
 
 def test_hiding_the_image_of_an_anchored_model_equals_the_model_without_image(images):
-    model = small()
-    states = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
-    features = model.encode_images(images)
-    shown = model.predict_labels(features, states)
-    hide = torch.tensor([True, False, True])
-    mixed = model.predict_labels(features, states, hide_image=hide)
-    model.use_image = False
-    hidden = model.predict_labels(features, states)
-    assert torch.allclose(mixed[hide], hidden[hide], atol=1e-6)
-    assert torch.allclose(mixed[~hide], shown[~hide], atol=1e-6)
-    assert not torch.allclose(shown, hidden)
+    check_that_hiding_the_image_equals_the_model_without_image(small(), images)
 
 
 def test_a_soft_state_of_probability_one_is_a_known_positive_label(images):

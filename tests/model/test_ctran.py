@@ -127,6 +127,10 @@ def test_without_image_the_picture_does_not_matter(images):
 
 def test_hiding_the_image_equals_the_model_without_image(images):
     model = CTran(Backbone("test_resnet"), num_labels=7, token_dim=16, num_heads=2).eval()
+    check_that_hiding_the_image_equals_the_model_without_image(model, images)
+
+
+def check_that_hiding_the_image_equals_the_model_without_image(model, images):
     states = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)
     features = model.encode_images(images)
     shown = model.predict_labels(features, states)
