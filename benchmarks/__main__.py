@@ -40,9 +40,9 @@ Made by `python -m benchmarks NAME` from [performance.json](performance.json), w
 PyTorch's own modules in float32, with the weights of the library's model; that logits and gradients are the same is tested.
 **Ratios** state how many times as fast as the literal model something is: both run in turns in one process, so that what
 disturbs the machine disturbs both; a cell has the median over the rounds and, in brackets, the least and the greatest.
-**Memory** is the growth of a fresh process. **The ceiling** is the rate of products of two 2,048 x 2,048 matrices on the same
-threads; a share of it shows how near a model comes to what the processor can do. Weights are random unless a row states
-otherwise; they make no difference to speed.
+**Memory** is the growth of a fresh process. **The ceiling** is the rate of products of two 2,048 x 2,048 matrices (smaller ones
+where a product would take above a second) on the same threads; a share of it shows how near a model comes to what the processor
+can do. Weights are random unless a row states otherwise; they make no difference to speed.
 
 Why no asv or pytest-benchmark: asv times each candidate in a separate process and compares commits, pytest-benchmark finishes
 one candidate before it starts the next; neither gives ratios of calls that took turns.

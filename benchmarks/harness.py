@@ -24,8 +24,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ctran.devices import fast_in_bfloat16
+
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "openvino", "onnxruntime")
 GIB, MIB = 2**30, 2**20
+WITHOUT_BFLOAT16 = (
+    "Rows in bfloat16 are left out: this processor has no instructions for it and takes many times as long as in float32."
+)
 
 
 @dataclass(frozen=True)
@@ -239,15 +244,43 @@ def machine() -> dict[str, Any]:
     }
 
 
-def ceiling(size: int = 2048, repeats: int = 7) -> dict[str, float]:
-    """GFLOP/s of a product of two square matrices, the best of ``repeats``, in float32 and bfloat16."""
+def bfloat16_is_timed(options: Options) -> bool:
+    """Whether candidates in bfloat16 take part: where the processor computes it in software, a round can take hours."""
+    return options.tiny or fast_in_bfloat16(torch.device("cpu"))
+
+
+def ceiling(most: int = 2048, repeats: int = 7, limit_s: float = 1.0) -> dict[str, float]:
+    """GFLOP/s of a product of two square matrices, the best of ``repeats``, in float32 and bfloat16.
+
+    Args:
+        most: side of the matrices; a smaller one where a product would take more than ``limit_s`` (17 s in bfloat16 on a
+            processor without instructions for it).
+        limit_s: seconds.
+    """
+
+    def product_s(side: int, dtype: torch.dtype, times: int) -> float:
+        a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
+        return min(seconds(lambda: torch.mm(a, b)) for _ in range(times))
+
     found = {}
-    for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        a, b = (torch.randn(size, size).to(kind) for _ in range(2))
-        torch.mm(a, b)
-        found[name] = 2 * size**3 / min(seconds(lambda a=a, b=b: torch.mm(a, b)) for _ in range(repeats)) / 1e9
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        side = affordable(lambda side, dtype=dtype: product_s(side, dtype, 2), most, limit_s)
+        found[name] = 2 * side**3 / product_s(side, dtype, repeats + 1) / 1e9
     say(f"  ceiling: {found['float32']:.0f} GFLOP/s float32, {found['bfloat16']:.0f} bfloat16")
     return found
+
+
+def affordable(product_s: Callable[[int], float], most: int, limit_s: float, least: int = 256) -> int:
+    """Side of the largest matrices, ``most`` at most, whose product should take no more than ``limit_s``.
+
+    Args:
+        product_s: side -> seconds of a product. Called for sides that double from ``least`` on; twice the side takes about
+            eight times as long.
+    """
+    side = min(least, most)
+    while side < most and 8 * product_s(side) <= limit_s:
+        side = min(2 * side, most)
+    return side
 
 
 def operations(run: Callable[[], object]) -> int:

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import machine, say
+from benchmarks.harness import Options, bfloat16_is_timed, machine, say
 from ctran.data.sources import openclipart
 from ctran.folders.tagger import Tagger
+from ctran.inference.predictor import Predictor
 
 THREADS = (1, 2)
 PICTURES = 20
@@ -35,8 +36,11 @@ def time_heatmaps(run: Path, pictures: int = PICTURES) -> dict[str, Any]:
     table = openclipart.build(openclipart.Config())["test"]
     opened = [table.picture(row) for row in range(pictures + 2)]
     threads, rows = torch.get_num_threads(), []
+    predictors: dict[str, Predictor] = {"float32": tagger}
+    if bfloat16_is_timed(Options()):
+        predictors["bfloat16"] = tagger.fast()
     try:
-        for name, predictor in {"float32": tagger, "bfloat16": tagger.fast()}.items():
+        for name, predictor in predictors.items():
             for count in THREADS:
                 torch.set_num_threads(count)
                 found: dict[str, list[tuple[float, float]]] = {"session": [], "heat map": []}

@@ -157,7 +157,7 @@ decimals (many ties). Asked for was a ratio of at least 4.
 ## Intervals
 
 {sets} data sets of {images:,} images, {labels} labels with about {positives:.0f} positives each, {replicates} replicates. Held:
-how often the 95 % interval holds what {many:,} images of the same world say.
+how often the 95 % interval holds what {many:,} images of the same world give.
 
 | positives score higher by | column | truth | held | held by quantiles | mean width |
 |---|---|---|---|---|---|

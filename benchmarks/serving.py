@@ -26,8 +26,8 @@ from ctran.training.recipe import read_recipe
 
 TITLE = "The server under load"
 TARGET = (
-    "The demo's model: requests a second, p50 and p99 at 1, 8 and 32 clients; in 5 minutes at 32 clients no answer but success "
-    "and the promised 503, and resident memory within 5 % after the first minute."
+    "The demo's model: requests a second, p50 and p99 at 1, 8 and 32 clients; in 5 minutes at 32 clients no response but "
+    "success and the promised 503, and resident memory within 5 % after the first minute."
 )
 CLIENTS = (1, 8, 32)
 SECONDS, SOAK = 20, 300
@@ -175,7 +175,7 @@ def table(result: dict[str, Any]) -> str:
         [
             *lines,
             "",
-            f"{long['seconds']:g} s at {CLIENTS[-1]} clients: {counts}; other answers: {len(other)} "
+            f"{long['seconds']:g} s at {CLIENTS[-1]} clients: {counts}; other responses: {len(other)} "
             f"({verdict(len(other), most=0)}). Resident memory after the first fifth grows by {100 * grown:.1f} % at most "
             f"({verdict(grown, most=GROWTH)}), {peak:.0f} MiB at its peak. Each client sends a picture and sets {CLICKS} "
             "labels, then the next; the clients run on the same cores.",

@@ -53,6 +53,7 @@ def run(options: Options) -> dict[str, Any]:
                 found = measured([a.format(picture=picture) for a in arguments], options.threads)
                 if number:
                     rounds[name].append(found)
+            say(f"  round {number} of {options.repeats} done{' (warming up)' if not number else ''}")
     for name, found in rounds.items():
         say(f"  {name}: {median(w for w, _ in found):.2f} s, {median(c for _, c in found):.2f} s of processor time")
     return {"rounds": {name: [list(pair) for pair in found] for name, found in rounds.items()}}

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from benchmarks.harness import (
     MIB,
+    WITHOUT_BFLOAT16,
     Options,
     Step,
+    bfloat16_is_timed,
     interleave,
     operations,
     peak_memory,
@@ -83,11 +85,12 @@ CANDIDATES: Mapping[str, dict[str, bool]] = {
 
 
 def run(options: Options) -> dict[str, Any]:
-    steps = {name: build(name, options.tiny).run for name in CANDIDATES}
+    names = [name for name, made in CANDIDATES.items() if bfloat16_is_timed(options) or not made["bf16"]]
+    steps = {name: build(name, options.tiny).run for name in names}
     work = {name: operations(steps[name]) for name in ("literal", "library, float32")}
     times = interleave(steps, options.repeats)
     del steps
-    memory = {name: peak_memory(build, name, options.tiny, options=options) for name in CANDIDATES}
+    memory = {name: peak_memory(build, name, options.tiny, options=options) for name in names}
     return {"times": times, "operations": work, "memory": memory}
 
 
@@ -116,8 +119,8 @@ def table(result: dict[str, Any]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     note = (
-        "The library's steps use channels-last images, the literal one does not; all draw their masks "
-        "anew. Activations: growth of a fresh process during the step, gradients and Adam's state in place before it; of "
+        "The library's steps use channels-last images, the literal one does not; all draw new masks. "
+        "Activations: growth of a fresh process during the step, gradients and Adam's state in place before it; of "
         "these, what was saved for the backward, counted exactly."
     )
-    return "\n".join([*lines, "", note])
+    return "\n".join([*lines, "", note if any("bf16" in name for name in times) else f"{note} {WITHOUT_BFLOAT16}"])

@@ -1,6 +1,7 @@
 """Every benchmark runs at toy sizes, and its table can be read."""
 
 import json
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,19 @@ import pytest
 import torch
 
 from benchmarks import __main__ as program
-from benchmarks import demo_profile, forward, labels, rounding, what_if
-from benchmarks.harness import Options
+from benchmarks import (
+    attention,
+    coco_table,
+    demo_profile,
+    forward,
+    heatmap_page,
+    heatmaps,
+    labels,
+    metrics,
+    rounding,
+    what_if,
+)
+from benchmarks.harness import WITHOUT_BFLOAT16, Options
 from ctran.model import CTran
 from ctran.training.recipe import find_recipe, read_recipe
 from tests.conftest import TOY, draw_folder
@@ -38,6 +50,24 @@ def test_a_benchmark_runs_and_writes_its_table(name: str):
     check_table(text)
     assert "literal" in text
     assert "reached" in text or "missed" in text
+
+
+@pytest.mark.parametrize("name", ["forward", "what_if", "train_step"])
+def test_a_table_without_the_rows_in_bfloat16_states_that_they_are_left_out(name: str):
+    def rounded(row: str) -> bool:
+        return "fast" in row or "bf16" in row
+
+    def without(found: Any) -> Any:
+        if isinstance(found, dict):
+            return {key: without(value) for key, value in found.items() if not rounded(key)}
+        return [without(each) for each in found] if isinstance(found, list) else found
+
+    module = import_module(f"benchmarks.{name}")
+    whole = json.loads((program.DOCS / "performance.json").read_text(encoding="utf-8"))[name]["result"] | {"ceiling": CEILING}
+    assert WITHOUT_BFLOAT16 not in module.table(whole)
+    text = module.table(without(whole))
+    check_table(text)
+    assert WITHOUT_BFLOAT16 in text
 
 
 def test_the_demo_s_phases_are_those_of_the_command(tmp_path: Path):
@@ -99,3 +129,19 @@ def test_start_up_is_measured_in_fresh_processes_against_its_targets():
     check_table(text)
     assert "`ctran --version`" in text and "at most 0.3 s" in text and "predict MODEL" not in text
     assert all(wall > 0 and cpu > 0 for found in result["rounds"].values() for wall, cpu in found)
+
+
+@pytest.mark.parametrize("name", ["attention", "metrics", "coco_table", "heatmaps", "performance"])
+def test_a_page_of_figures_is_what_its_program_writes(name: str):
+    experiments = program.DOCS / "experiments"
+    if name == "performance":
+        assert program.page(program.read(program.DOCS)) == (program.DOCS / "performance.md").read_text(encoding="utf-8")
+        return
+    figures = json.loads((experiments / f"{name.replace('_', '-')}.json").read_text(encoding="utf-8"))
+    made = {
+        "attention": attention.page,
+        "metrics": metrics.document,
+        "coco_table": coco_table.document,
+        "heatmaps": partial(heatmap_page.page, small=heatmaps.SMALL, folder=experiments),
+    }[name](figures)
+    assert made == (experiments / f"{name.replace('_', '-')}.md").read_text(encoding="utf-8")

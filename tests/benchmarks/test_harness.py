@@ -1,6 +1,7 @@
 """The harness measures what it says."""
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from benchmarks import __main__ as program
 from benchmarks.harness import (
     MIB,
     Options,
+    affordable,
+    ceiling,
     interleave,
     operations,
     peak_memory,
@@ -61,6 +64,30 @@ def test_operations_of_stock_attention_are_counted_in_inference_too():
 
 def test_the_share_of_the_ceiling_is_work_over_time():
     assert reached(work=3e9, time_s=0.5, limit=24.0) == "6 GFLOP/s, 25 %"
+
+
+@pytest.mark.parametrize(
+    ("rate", "side"),
+    [(500e9, 2048), (30e9, 2048), (1.2e9, 512), (1e6, 256)],
+    ids=["AVX-512", "float32 of an old processor", "bfloat16 in software", "slower than anything"],
+)
+def test_the_matrices_of_the_ceiling_fit_the_processor_s_speed(rate: float, side: int):
+    tried: list[int] = []
+
+    def product_s(side: int) -> float:
+        tried.append(side)
+        return 2 * side**3 / rate
+
+    assert affordable(product_s, most=2048, limit_s=1.0) == side
+    assert all(2 * each**3 / rate <= 1.0 for each in tried[1:])  # after the first, no product was begun that takes longer
+
+
+def test_the_ceiling_is_measured_within_its_time(capsys: pytest.CaptureFixture[str]):
+    start = time.process_time()
+    found = ceiling(2048, repeats=2, limit_s=0.01)
+    assert time.process_time() - start < 5  # 2,048 in bfloat16 without instructions for it: 17 s a product
+    assert all(rate > 0 for rate in found.values())
+    assert "GFLOP/s float32" in capsys.readouterr().err
 
 
 def test_memory_of_a_step_is_its_own_and_not_what_stood_before():
