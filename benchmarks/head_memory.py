@@ -6,7 +6,8 @@ import torch
 
 from benchmarks.harness import MIB, Options, Step, interleave, peak, peak_memory, ratios, spread, training_tensors, verdict
 from benchmarks.models import Literal, head_model
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.model import Features
 
 TITLE = "Memory of the head with 2,000 labels"
@@ -34,7 +35,7 @@ def build(scheme: str, num_labels: int, dim: int, places: int, batch: int) -> St
     held = training_tensors(model, optimizer)
 
     def step() -> float:
-        loss = label_loss(model.predict_labels(features, states), truth, states)
+        loss = LabelLoss(BCE())(model.predict_labels(features, states), truth, states)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)

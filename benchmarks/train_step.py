@@ -23,7 +23,8 @@ from benchmarks.harness import (
     verdict,
 )
 from benchmarks.models import Literal, paper_model
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.masking import label_mask_training
 
 TITLE = "Label mask training step"
@@ -59,7 +60,7 @@ def build(name: str, tiny: bool) -> Step:
         states = label_mask_training(truth, generator=generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=options["bf16"]):
             logits = model(images, states)
-        loss = label_loss(logits.float(), truth, states, reduction="sum")
+        loss = LabelLoss(BCE(), reduction="sum")(logits, truth, states)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)  # gradients stay in place, so that memory counts activations alone

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctran import methods, registry
+from ctran import losses, methods, registry
 from ctran.bounds import BOUND, Bound
 from ctran.data import sources
 from ctran.errors import UserError
@@ -18,6 +18,7 @@ from ctran.training.recipe import RecipeError, read_recipe
 
 PARTS = {("training", Training), ("evaluation", Evaluation)}
 PARTS |= {("model", registry.find(methods, name).Config) for name in registry.names(methods)}
+PARTS |= {("loss", registry.find(losses, name).Config) for name in registry.names(losses)}
 PARTS |= {("data", registry.find(sources, name).Config) for name in registry.names(sources)}
 
 

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ctran import methods, registry
 from ctran.cli.main import main
 from ctran.labels import LabelSpace
+from ctran.losses import bce
 from ctran.paper.comparison import compare, find_runs
 from ctran.paper.published import tables
 from ctran.training.pipeline import build_tables
@@ -111,7 +112,7 @@ def test_a_recipe_of_the_paper_has_its_values(name):
     assert (options.epochs, options.loss, options.precision) == (100, "bce", "32-true")
     assert options.batch_size == (32 if recipe.source == "voc2007" else 16)
     assert options.reduction == ("mean" if recipe.source == "cub312" else "sum") and model.resample == "bilinear"
-    assert (options.ema, options.clip_norm, options.all_unknown, options.hide_image, options.label_smoothing) == (0, 0, 0, 0, 0)
+    assert (options.ema, options.clip_norm, options.all_unknown, options.hide_image, recipe.loss) == (0, 0, 0, 0, bce.Config())
     assert (recipe.method, model.dropout, model.num_heads) == ("ctran", 0.1, 4)
     assert recipe.evaluation.presets == ("ctran",) and recipe.data.select_on == "val"
     assert options.unknown_share == ((1.0, 1.0) if name.endswith("no-lmt") else (0.25, 1.0))

@@ -16,6 +16,11 @@ def find(package: ModuleType, name: str) -> ModuleType:
     """The module ``name`` of ``package``; UserError with the nearest name where there is none."""
     known = names(package)
     if name not in known:
-        kind = package.__name__.rpartition(".")[2].rstrip("s")
-        raise UserError(f"unknown {kind} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
+        raise UserError(f"unknown {kind(package)} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
     return import_module(f"{package.__name__}.{name}")
+
+
+def kind(package: ModuleType) -> str:
+    """What one module of ``package`` is: ``loss`` of ``losses``, ``method`` of ``methods``."""
+    word = package.__name__.rpartition(".")[2]
+    return word.removesuffix("es") if word.endswith("sses") else word.removesuffix("s")

@@ -5,7 +5,8 @@ import torch
 
 from benchmarks.models import Literal, head_model, reference_weights
 from ctran.labels import LabelState
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.methods.anchored import Anchored
 from ctran.model import Backbone, CTran, Features, reference
 
@@ -28,7 +29,7 @@ def test_gradients_are_those_of_the_library(images: torch.Tensor, states: torch.
     theirs = Literal(ours).train()
     truth = torch.ones_like(states) + (torch.rand(states.shape) < 0.5)
     for model in (ours, theirs):
-        label_loss(model(images, states), truth, states, reduction="sum").backward()
+        LabelLoss(BCE(), reduction="sum")(model(images, states), truth, states).backward()
     for parameter in ours.parameters():
         assert parameter.grad is not None
         parameter.data = parameter.grad  # so that the gradients get the names of the reference
@@ -43,7 +44,7 @@ def test_gradients_are_those_of_the_library(images: torch.Tensor, states: torch.
 
 def test_the_loss_is_that_of_the_library(states: torch.Tensor):
     logits, truth = torch.randn(3, 7), torch.randint(1, 3, (3, 7))
-    torch.testing.assert_close(reference.loss(logits, truth, states), label_loss(logits, truth, states))
+    torch.testing.assert_close(reference.loss(logits, truth, states), LabelLoss(BCE())(logits, truth, states))
 
 
 def test_label_masks_hide_a_quarter_to_all_of_the_labels_and_show_the_truth_of_the_others():

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.training.crossfit import CrossFit
 
 
@@ -37,29 +38,29 @@ def test_the_loss_is_each_copys_own_over_the_pictures_it_may_see(crossfit, batch
         logits = crossfit.logits(pooled)[rows, k][known]
         total += F.binary_cross_entropy_with_logits(logits, (truth[rows] == 2)[known].float(), reduction="sum").item()
         entries += int(known.sum())
-    assert crossfit.loss(pooled, truth, index).item() == pytest.approx(2 * total / entries, rel=1e-5)
+    assert crossfit.loss(pooled, truth, index, LabelLoss(BCE())).item() == pytest.approx(2 * total / entries, rel=1e-5)
 
 
 def test_copies_learn_by_the_anchor_s_loss(crossfit, batch):
     pooled, truth, index = batch
     torch.nn.init.normal_(crossfit.copies.weight)
     truth[:, :3] = torch.tensor([1, 2, 1])  # an exclusive group
-    options = {"groups": [torch.arange(3)], "label_smoothing": 0.2}
     for reduction in ("mean", "sum"):
+        criterion = LabelLoss(BCE(label_smoothing=0.2), groups=[torch.arange(3)], reduction=reduction)
         logits = crossfit.logits(pooled)
         rows = [(b, k) for b in range(8) for k in range(3) if k != int(index[b]) % 3]
         alone = torch.stack([logits[b, k] for b, k in rows])
         of_each = torch.stack([truth[b] for b, _ in rows])
-        expected = label_loss(alone, of_each, torch.zeros_like(of_each), reduction=reduction, **options)
+        expected = criterion(alone, of_each, torch.zeros_like(of_each))
         expected = 2 * expected if reduction == "mean" else expected
-        assert crossfit.loss(pooled, truth, index, reduction=reduction, **options).item() == pytest.approx(expected.item())
-    assert crossfit.loss(pooled, truth, index, **options) != crossfit.loss(pooled, truth, index)
+        assert crossfit.loss(pooled, truth, index, criterion).item() == pytest.approx(expected.item())
+    assert crossfit.loss(pooled, truth, index, criterion) != crossfit.loss(pooled, truth, index, LabelLoss(BCE()))
 
 
 def test_no_copy_learns_from_its_own_pictures(crossfit, batch):
     pooled, truth, index = batch
     own = index % 3 == 1
-    crossfit.loss(pooled[own], truth[own], index[own]).backward()
+    crossfit.loss(pooled[own], truth[own], index[own], LabelLoss(BCE())).backward()
     gradient = crossfit.copies.weight.grad.view(3, 4, 6)
     assert (gradient[1] == 0).all() and (gradient[0] != 0).any() and (gradient[2] != 0).any()
 

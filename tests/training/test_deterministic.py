@@ -7,7 +7,8 @@ import torch
 
 from ctran.evaluation.report import Report
 from ctran.labels import LabelSpace
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.masking import label_mask_training
 from ctran.methods import ctran as ctran_method
 from ctran.model import Features
@@ -39,7 +40,7 @@ def gradients(model, batch):
     tokens, truth, states = batch
     model.zero_grad()
     torch.manual_seed(1)  # dropout
-    label_loss(model.predict_labels(Features(tokens, (7, 7)), states), truth, states).backward()
+    LabelLoss(BCE())(model.predict_labels(Features(tokens, (7, 7)), states), truth, states).backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 

@@ -26,7 +26,7 @@ def test_defaults_are_the_papers():
     options = read_recipe().training
     assert (options.optimizer, options.learning_rate, options.batch_size, options.weight_decay) == ("adam", 1e-5, 16, 0)
     assert options.unknown_share == (0.25, 1.0)
-    assert (options.all_unknown, options.hide_image, options.ema, options.label_smoothing) == (0, 0, 0, 0)
+    assert (options.all_unknown, options.hide_image, options.ema) == (0, 0, 0)
     model = read_recipe().model
     assert (model.backbone, model.image_size) == ("resnet101", 576)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import types
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -10,11 +11,12 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ctran import methods, registry
+from ctran import losses, methods, registry
 from ctran.data import sources
 from ctran.errors import UserError
 from ctran.metrics import PRESETS
 from ctran.training.options import STRATEGIES, Evaluation, GroupOptions, Labels, Training
+from ctran.training.recipe import PARTS as PARTS_OF_A_RECIPE
 from ctran.training.recipe import Recipe, RecipeError, parts_of, read_recipe
 from ctran.training.values import Plain, convert, is_structured, may_be_null, option_types, read_yaml, write_yaml
 
@@ -66,6 +68,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 FIXED: dict[str, Any] = {
     "training.epochs": st.integers(8, 500),
     "training.strategy": st.sampled_from(STRATEGIES),
+    "training.loss": st.sampled_from(registry.names(losses)),
     "training.backbone_learning_rate": st.just(0.0),  # what feature_views needs
     "evaluation.presets": st.lists(st.sampled_from(tuple(PRESETS)), unique=True, min_size=1).map(tuple),
     "evaluation.known_share": st.lists(st.floats(0, 1), unique=True, min_size=1).map(tuple),
@@ -92,19 +95,20 @@ def build(cls: type, chosen: dict[str, Any]) -> Any:
         assume(False)
 
 
-PARTS = {(method, source): parts_of(method, source) for method in registry.names(methods) for source in registry.names(sources)}
+PARTS = {names: parts_of(*names) for names in product(registry.names(methods), registry.names(sources), registry.names(losses))}
 
 
 def drawn(data: st.DataObject) -> Recipe:
-    method, source = data.draw(st.sampled_from(list(PARTS)))
-    built = {part: build(cls, data.draw(options(part, cls))) for part, cls in PARTS[method, source].items()}
+    method, source, loss = data.draw(st.sampled_from(list(PARTS)))
+    built = {part: build(cls, data.draw(options(part, cls))) for part, cls in PARTS[method, source, loss].items()}
+    built["training"] = dataclasses.replace(built["training"], loss=loss)
     return Recipe(method, source, data.draw(st.integers(0, 2**40)), **built)
 
 
 def flags_of(recipe: Recipe) -> list[str]:
     """The recipe as ``--key=value`` flags."""
     flags = [f"--method={recipe.method}", f"--source={recipe.source}", f"--seed={recipe.seed}"]
-    for part in ("model", "data", "labels", "training", "evaluation"):
+    for part in PARTS_OF_A_RECIPE:
         for key, value in dataclasses.asdict(getattr(recipe, part)).items():
             if isinstance(value, tuple | dict):
                 text = write_yaml(plain(value), flow=True)
@@ -221,7 +225,7 @@ def test_any_bytes_are_yaml_or_one_readable_line(content):
         ("training:\n  epochs:\n", "r.yaml: training.epochs: expected a whole number, got nothing"),
         ("training:\n  epochs: [3]\n", r"training.epochs: expected a whole number, got \['?3'?\]"),
         ("training:\n  epochs: 3.5\n", "training.epochs: expected a whole number, got '3.5'"),
-        ("training:\n  loss: acl\n", "training.loss: expected one of bce, asl, got 'acl'; did you mean 'asl'"),
+        ("training:\n  loss: acl\n", "training.loss: unknown loss 'acl'; did you mean 'asl'"),
         (
             "training:\n  unknown_share: 0.5\n",
             r"training.unknown_share: expected a list of 2 values such as \[0.5, 0.5\], got '0.5'",

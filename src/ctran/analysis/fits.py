@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.constraints.exclusive import cross_entropy
-from ctran.losses.label_loss import bce, label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.masking import scored_mask
 
 BINS = 15
@@ -31,11 +32,12 @@ def fit_temperature(
     """
     scale = torch.zeros(1, dtype=torch.double, requires_grad=True)
     exact = logits.double()
+    criterion = LabelLoss(BCE(), groups=groups)
     optimizer = torch.optim.LBFGS([scale], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> float:
         optimizer.zero_grad()
-        value = label_loss(exact * scale.exp(), truth, states, groups=groups)
+        value = criterion(exact * scale.exp(), truth, states)
         value.backward()
         return float(value.detach())
 
@@ -55,7 +57,7 @@ def nats(
     for members in groups:
         alone = alone.index_fill(1, members, False)
         total = total + cross_entropy(logits, truth, states, members)
-    return total + (bce(logits, truth) * alone).sum(dim=1)
+    return total + (BCE()(logits, truth) * alone).sum(dim=1)
 
 
 def fit_thresholds(

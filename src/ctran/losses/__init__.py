@@ -1,1 +1,6 @@
-"""Losses over the entries that count (paper, Eq. 6)."""
+"""Losses of single entries, one file each; the file's name is what ``training.loss`` of a recipe calls it.
+
+Each holds ``SUMMARY`` (one line), ``Config`` (a frozen dataclass: its options, the part ``loss`` of a recipe; a subclass of
+:class:`._base.LossConfig`) and ``build(config) -> EntryLoss``. Which entries count, mean or sum, and exclusive groups are the
+same for all of them: :class:`._base.LabelLoss`.
+"""

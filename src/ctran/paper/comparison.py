@@ -105,7 +105,15 @@ def variant(recipe: Recipe) -> tuple[str, ...]:
 
 
 def departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
-    """Keys in which a recipe differs from the one that makes the published row: ``training.loss asl instead of bce``."""
+    """Keys in which a recipe differs from the one that makes the published row: ``training.loss asl instead of bce``.
+
+    Options of a loss are compared with those of the same loss: its defaults, where the published row has another.
+    """
+    if type(recipe.loss) is not type(published.loss):
+        training = dataclasses.replace(published.training, loss=recipe.training.loss)
+        same_loss = dataclasses.replace(published, training=training, loss=type(recipe.loss)())
+        other = f"training.loss {recipe.training.loss} instead of {published.training.loss}"
+        return other, *departures(recipe, same_loss)
     mine, theirs = (_pictures_a_step(dict(_leaves(dataclasses.asdict(r)))) for r in (recipe, published))
     return tuple(
         f"{key} {_short(mine.get(key))} instead of {_short(theirs.get(key))}"

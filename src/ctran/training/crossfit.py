@@ -1,14 +1,12 @@
 """Cross-fitting: an anchor's logits of pictures that it was not trained on."""
 
-from typing import Any, Literal
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctran.labels import LabelState
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
 
 
 class CrossFit(nn.Module):
@@ -42,22 +40,24 @@ class CrossFit(nn.Module):
         pooled: Float[Tensor, "B C"],
         truth: Int[Tensor, "B L"],
         index: Int[Tensor, " B"],
+        criterion: LabelLoss,
         *,
-        reduction: Literal["mean", "sum"] = "mean",
-        **options: Any,
+        epoch: int = 0,
     ) -> Float[Tensor, ""]:
         """Loss over pictures and labels, summed over the copies that are trained on a picture.
 
         Args:
             index: row of each picture in the training table; ``index mod K`` is the copy that is not trained on it.
-            reduction, options: of :func:`ctran.losses.label_loss`; the same as for the anchor.
+            criterion: the loss; the same as for the anchor.
+            epoch: of the training, from 0.
         """
         logits = self.logits(F.dropout(pooled, self.dropout, self.training))
         may_see = torch.arange(self.folds, device=index.device) != (index % self.folds)[:, None]  # (B, K)
         repeated = truth[:, None].expand(-1, self.folds, -1)[may_see]
         nothing = torch.full_like(repeated, int(LabelState.UNKNOWN))
-        copies = self.folds - 1 if reduction == "mean" else 1
-        return copies * label_loss(logits[may_see], repeated, nothing, reduction=reduction, **options)
+        rows = index[:, None].expand(-1, self.folds)[may_see]
+        copies = self.folds - 1 if criterion.reduction == "mean" else 1
+        return copies * criterion(logits[may_see], repeated, nothing, epoch=epoch, index=rows)
 
     @torch.no_grad()
     def held_out(self, pooled: Float[Tensor, "B C"], index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from ctran.data.loading import Batch
 from ctran.evaluation.evaluate import features_of
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.model import Method
 
 WORKSPACE = ":4096:8"
@@ -63,7 +64,7 @@ def try_step(model: Method, batches: DataLoader[Batch], device: torch.device) ->
 
     def step() -> Tensor:
         nothing = torch.zeros_like(batch.truth)
-        return label_loss(tried.predict_labels(features_of(tried, batch), nothing), batch.truth, nothing)
+        return LabelLoss(BCE())(tried.predict_labels(features_of(tried, batch), nothing), batch.truth, nothing)
 
     if lacks_deterministic(step):
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -10,7 +10,7 @@ from ctran.bounds import check_bounds, within
 from ctran.errors import UserError, nearest
 from ctran.images.transforms import Augmentation
 from ctran.labels import Group, LabelSpace
-from ctran.losses.label_loss import Kind
+from ctran.losses._base import Reduction
 from ctran.masking import EvalSetting, Reveal
 from ctran.metrics import PRESETS
 
@@ -115,7 +115,7 @@ class Training:
         milestones: of schedule steps: epochs after which the learning rate falls.
         factor: of schedule steps: what the learning rate is multiplied by at each milestone; null is 0.1.
         clip_norm: largest norm of the gradient; 0 for no limit.
-        loss: bce (the paper), or asl, the asymmetric loss.
+        loss: name of the loss, bce in the paper; its options are the part loss of a recipe.
         reduction: mean over the entries that count, or their sum as in the released code (with Adam they differ little: by its
             epsilon, weight decay and clip_norm).
         exclusive: labels of exclusive groups are trained one by one (bce, the paper), or each group by softmax.
@@ -125,7 +125,6 @@ class Training:
             without label masks (all labels unknown), as always for a method that does not use known labels.
         all_unknown: share of the pictures without any known label, beyond the sampling above.
         hide_image: share of the pictures whose image is hidden. Beyond the paper.
-        label_smoothing: 0 is none.
         prior_bias: start the classifier's bias at the log-odds of each label's frequency.
         apart_epochs: number of first epochs in which the encoder of an anchored model learns from labels alone and its anchor
             from images alone; the other epochs train their sum. Beyond the paper.
@@ -166,15 +165,14 @@ class Training:
     milestones: tuple[int, ...] = within((), 1)
     factor: float | None = within(None, 0, 1, above=True)
     clip_norm: float = within(0.0, 0)
-    loss: Kind = "bce"
-    reduction: Literal["mean", "sum"] = "mean"
+    loss: str = "bce"
+    reduction: Reduction = "mean"
     exclusive: Literal["bce", "softmax"] = "bce"
     mask_by: Literal["labels", "groups"] = "labels"
     mask_over: Literal["all", "extra"] = "all"
     unknown_share: tuple[float, float] = within((0.25, 1.0), 0, 1)
     all_unknown: float = within(0.0, 0, 1)
     hide_image: float = within(0.0, 0, 1)
-    label_smoothing: float = within(0.0, 0, 1)
     prior_bias: bool = False
     apart_epochs: int = within(0, 0)
     anchor_folds: int = within(0, 0)

@@ -2,15 +2,16 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctran import methods, recipes, registry
+from ctran import losses, methods, recipes, registry
 from ctran.data import sources
 from ctran.errors import UserError, nearest
 from ctran.files import write_text
+from ctran.losses._base import LossConfig
 from ctran.methods._base import MethodConfig
 from ctran.training.options import Evaluation, Labels, Training
 from ctran.training.values import (
@@ -31,7 +32,11 @@ from ctran.training.values import (
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-PARTS = ("model", "data", "labels", "training", "evaluation")
+PARTS = ("model", "data", "labels", "training", "loss", "evaluation")
+
+NAMES = {"method": "ctran", "source": "openclipart", "training.loss": "bce"}
+"""Keys that name a file of a package, whose ``Config`` types a part of the recipe; and their defaults."""
+PACKAGES = {"method": methods, "source": sources, "training.loss": losses}
 
 Keys = dict[str, tuple[Any, Path | None]]
 """Dotted key -> value, and the file that it comes from (None: a flag)."""
@@ -47,6 +52,10 @@ class Recipe:
         method: name of a file in ``ctran/methods``; its ``Config`` types ``model``.
         source: name of a file in ``ctran/data/sources``; its ``Config`` types ``data``.
         seed: of everything random in training.
+        loss: options of the loss that ``training.loss`` names, a file in ``ctran/losses``.
+
+    Raises:
+        UserError: ``loss`` has the options of another one.
     """
 
     method: str
@@ -56,7 +65,12 @@ class Recipe:
     data: Any
     labels: Labels
     training: Training
+    loss: LossConfig
     evaluation: Evaluation
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, registry.find(losses, self.training.loss).Config):
+            raise UserError(f"training.loss is {self.training.loss}, but the options in loss are those of another loss")
 
     def save(self, path: Path) -> None:
         """Write as YAML that :func:`read_recipe` reads; paths become absolute, so that it works from any folder."""
@@ -74,16 +88,17 @@ def as_yaml(value: Any) -> Any:
     return str(value.absolute()) if isinstance(value, Path) else value
 
 
-def recipe_parser(method: str = "ctran", source: str = "openclipart") -> "ArgumentParser":
-    """The parser whose ``--help`` lists every key of a recipe with ``method`` and ``source``."""
+def recipe_parser(method: str = "ctran", source: str = "openclipart", loss: str = "bce") -> "ArgumentParser":
+    """The parser whose ``--help`` lists every key of a recipe with ``method``, ``source`` and ``loss``."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False, add_help=False)
     parser.add_argument("--method", default=method, help=f"one of {', '.join(registry.names(methods))}")
     parser.add_argument("--source", default=source, help=f"one of {', '.join(registry.names(sources))}")
     parser.add_argument("--seed", type=int, default=0, help="of everything random in training")
-    for part, cls in parts_of(method, source).items():
+    for part, cls in parts_of(method, source, loss).items():
         parser.add_class_arguments(cls, part)
+    parser.set_defaults({"training.loss": loss})
     return parser
 
 
@@ -165,21 +180,28 @@ def _read_flags(flags: Sequence[str]) -> dict[str, str | None]:
     return pairs
 
 
-def named(path: Path | None, flags: Sequence[str]) -> tuple[str, str]:
-    """The method and the source of a recipe, whatever else it holds."""
-    return _take_names(_read(path, flags))
+def named(path: Path | None, flags: Sequence[str]) -> tuple[str, str, str]:
+    """The method, the source and the loss of a recipe, whatever else it holds."""
+    return _names_of(_read(path, flags))
 
 
-def parts_of(method: str, source: str) -> dict[str, Any]:
+def parts_of(method: str, source: str, loss: str = "bce") -> dict[str, Any]:
     """The dataclass of each part of a recipe."""
-    configs = {"model": registry.find(methods, method).Config, "data": registry.find(sources, source).Config}
-    return configs | {"labels": Labels, "training": Training, "evaluation": Evaluation}
+    configs = {
+        "model": registry.find(methods, method).Config,
+        "data": registry.find(sources, source).Config,
+        "labels": Labels,
+        "training": Training,
+        "loss": registry.find(losses, loss).Config,
+        "evaluation": Evaluation,
+    }
+    return {part: configs[part] for part in PARTS}
 
 
-def hints_of(method: str, source: str) -> dict[str, tuple[Any, Any]]:
+def hints_of(method: str, source: str, loss: str = "bce") -> dict[str, tuple[Any, Any]]:
     """Type and default of every key in the parts of a recipe; the default is ``MISSING`` if a value is required."""
     found: dict[str, tuple[Any, Any]] = {}
-    for part, cls in parts_of(method, source).items():
+    for part, cls in parts_of(method, source, loss).items():
         defaults = {
             field.name: field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
             for field in dataclasses.fields(cls)
@@ -195,7 +217,7 @@ def read_typed(path: Path) -> dict[str, Any]:
         RecipeError: as :func:`read_recipe`, except for required values that are missing.
     """
     keys = _read(path, ())
-    return _typed(keys, *_take_names(keys))
+    return _typed(keys, _names_of(keys))
 
 
 def _read(path: Path | None, flags: Sequence[str]) -> Keys:
@@ -204,17 +226,23 @@ def _read(path: Path | None, flags: Sequence[str]) -> Keys:
     return keys | {key: (value, None) for key, value in _read_flags(flags).items()}
 
 
-def _typed(keys: Keys, method: str, source: str) -> dict[str, Any]:
-    """The value of each key, converted to its type."""
-    try:
-        hints = {key: hint for key, (hint, _) in hints_of(method, source).items()} | {"seed": int}
-    except UserError as error:
-        raise RecipeError(str(error)) from None
+def _names_of(keys: Keys) -> tuple[str, str, str]:
+    """Method, source and loss."""
+    method, source, loss = (_name_of(keys, name, default) for name, default in NAMES.items())
+    return method, source, loss
+
+
+def _typed(keys: Keys, names: tuple[str, str, str]) -> dict[str, Any]:
+    """The value of each key of the parts, converted to its type; ``names`` are method, source and loss."""
+    hints = {key: hint for key, (hint, _) in hints_of(*names).items()} | {"seed": int}
+    chosen = dict(zip(("model", "data", "loss"), names, strict=True))
     found: dict[str, Any] = {}
     for key, (value, file) in keys.items():
+        if key in ("method", "source"):
+            continue
         where = f"{file}: " if file else ""
         if key not in hints:
-            raise RecipeError(f"{where}{_unknown(key, hints)}")
+            raise RecipeError(f"{where}{_of_another(key, chosen) or _unknown(key, hints)}")
         found[key] = _value(value, hints[key], f"{where}{key}", flag=file is None)
     return found
 
@@ -228,25 +256,39 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
         RecipeError: no YAML, an unknown key (with the nearest one), or a value of the wrong type.
     """
     keys = _read(path, flags)
-    method, source = _take_names(keys)
-    found = _typed(keys, method, source)
+    names = _names_of(keys)
+    found = _typed(keys, names)
     seed = found.pop("seed", 0)
     if seed < 0:
         raise RecipeError(f"seed must be a number from 0 on, got {seed}")
-    built = {part: _build(part, cls, found, source) for part, cls in parts_of(method, source).items()}
+    method, source, _ = names
+    built = {part: _build(part, cls, found, source) for part, cls in parts_of(*names).items()}
     return Recipe(method, source, seed, **built)
 
 
-def _take_names(keys: Keys) -> tuple[str, str]:
-    """Remove the method and the source from the keys and return them."""
-    found: list[str] = []
-    for name, default in (("method", "ctran"), ("source", "openclipart")):
-        value, file = keys.pop(name, (default, None))
-        if not isinstance(value, str):
-            where, what = (f"{file}: ", shown(value)) if file else ("--", "nothing")
-            raise RecipeError(f"{where}{name}: expected a name, got {what}")
-        found.append(str(value))
-    return found[0], found[1]
+def _name_of(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) -> str:
+    """A key that names a method, a source or a loss, and one of that name exists."""
+    value, file = keys.get(name, (default, None))
+    if not isinstance(value, str):
+        raise RecipeError(f"{f'{file}: ' if file else '--'}{name}: expected a name, got {shown(value) if file else 'nothing'}")
+    try:
+        registry.find(PACKAGES[name], str(value))
+    except UserError as error:
+        raise RecipeError(f"{f'{file}: ' if file else ''}{name}: {error}") from None
+    return str(value)
+
+
+def _of_another(key: str, chosen: Mapping[str, str]) -> str:
+    """What is wrong with a key that another method, source or loss has; an empty string where none has it."""
+    part, _, name = key.partition(".")
+    if part not in chosen:
+        return ""
+    package = {"model": methods, "data": sources, "loss": losses}[part]
+    those = [each for each in registry.names(package) if name in option_types(registry.find(package, each).Config)]
+    kind = registry.kind(package)
+    if not those:
+        return ""
+    return f"{key} is a key of {kind} {', '.join(those)}, and this recipe has {kind} {chosen[part]}: leave it out"
 
 
 def _unknown(key: str, hints: dict[str, Any]) -> str:
@@ -305,6 +347,6 @@ def read_run(run: Path, flags: Sequence[str] = ()) -> Recipe:
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **found)) if found else recipe
 
 
-def print_help(method: str, source: str) -> None:
+def print_help(method: str, source: str, loss: str = "bce") -> None:
     """All keys of a recipe, with their types and defaults."""
-    recipe_parser(method, source).print_help(sys.stdout)
+    recipe_parser(method, source, loss).print_help(sys.stdout)

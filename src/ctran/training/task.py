@@ -10,14 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ctran import losses, registry
 from ctran.constraints.implications import propagate_implications
 from ctran.data.loading import Batch, seed_of
 from ctran.errors import UserError
 from ctran.evaluation.evaluate import SettingLogits, ask, features_of, report
 from ctran.evaluation.report import Report
 from ctran.labels import LabelSpace
-from ctran.losses.label_loss import label_loss
-from ctran.masking import label_mask_training, scored_mask
+from ctran.losses._base import LabelLoss
+from ctran.masking import label_mask_training
 from ctran.methods.anchored import Anchored
 from ctran.model import Features, Method
 from ctran.training.average import moving_average, restart
@@ -60,6 +61,12 @@ class LabelTask(L.LightningModule):
         self.report: Report | None = None
         self._gathered: list[tuple[Tensor, ...]] = []
         self.losses = Losses(train_ids)
+        self.criterion = LabelLoss(
+            registry.find(losses, recipe.training.loss).build(recipe.loss),
+            groups=labels.exclusive if recipe.training.exclusive == "softmax" else (),
+            reduction=recipe.training.reduction,
+            across_processes=True,
+        )
         self.train_loss = float("nan")
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
@@ -116,14 +123,8 @@ class LabelTask(L.LightningModule):
         options = self.recipe.training
         states = self._known(batch.truth)
         features = features_of(self.model, batch)
-        loss_options: dict[str, Any] = {
-            "kind": options.loss,
-            "label_smoothing": options.label_smoothing,
-            "groups": self.labels.exclusive if options.exclusive == "softmax" else (),
-            "reduction": options.reduction,
-        }
         if self.apart:
-            loss, others = self._apart_loss(batch, features, states, loss_options)
+            loss, others = self._apart_loss(batch, features, states)
         else:
             hide = None
             if options.hide_image:
@@ -132,10 +133,9 @@ class LabelTask(L.LightningModule):
                 held_out = self.crossfit.held_out(features.tokens.mean(dim=1), batch.index)
                 features = replace(features, memory={"anchor": held_out})
             logits = self.model.predict_labels(features, states, hide_image=hide)
-            loss, others = label_loss(logits, batch.truth, states, **loss_options), None
-        loss = loss * self._share(batch.truth, states)
+            loss, others = self._loss(logits, batch, states), None
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
-        total = loss if others is None else loss + others * self._share(batch.truth, torch.zeros_like(states))
+        total = loss if others is None else loss + others
         self.losses.add(loss, total, batch.index)
         if self.losses.due(self._world) and not self._all_finite():
             self._stop_diverged()
@@ -156,25 +156,14 @@ class LabelTask(L.LightningModule):
         )
         return propagate_implications(states, self.labels.implied)
 
+    def _loss(self, logits: Float[Tensor, "B L"], batch: Batch, states: Int[Tensor, "B L"]) -> Float[Tensor, ""]:
+        """The recipe's loss of one batch."""
+        return self.criterion(logits, batch.truth, states, epoch=self.current_epoch, index=batch.index)
+
     @property
     def _world(self) -> int:
         """Number of training processes."""
         return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-
-    def _share(self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Float[Tensor, ""] | float:
-        """The factor of a loss that makes its mean over processes the loss of all their pictures as one batch.
-
-        For a sum: the number of processes. For a mean over the entries that count: this process's share of them, times the
-        number of processes.
-        """
-        if self._world == 1:
-            return 1.0
-        if self.recipe.training.reduction == "sum":
-            return float(self._world)
-        entries = scored_mask(truth, states).sum().float()
-        everywhere = entries.clone()
-        torch.distributed.all_reduce(everywhere)
-        return entries * self._world / everywhere.clamp(min=1)
 
     def _all_finite(self) -> bool:
         """Whether the losses of all processes are finite; every process must call it."""
@@ -185,19 +174,17 @@ class LabelTask(L.LightningModule):
         rates = {group["part"] or "rest": group["lr"] for group in self.trainer.optimizers[0].param_groups}
         raise DivergedError(explain(self.losses.first_bad(self.current_epoch + 1), rates, self.recipe.training))
 
-    def _apart_loss(
-        self, batch: Batch, features: Features, states: Tensor, loss_options: dict[str, Any]
-    ) -> tuple[Tensor, Tensor | None]:
+    def _apart_loss(self, batch: Batch, features: Features, states: Int[Tensor, "B L"]) -> tuple[Tensor, Tensor | None]:
         """Losses of the encoder on labels alone, and of anchor and cross-fitting on images alone."""
         assert isinstance(self.model, Anchored)
         nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
-        loss = label_loss(self.model.predict_labels(features, states, hide_image=nobody), batch.truth, states, **loss_options)
+        loss = self._loss(self.model.predict_labels(features, states, hide_image=nobody), batch, states)
         if self.model.anchor is None:
             return loss, None
-        anchor = label_loss(self.model.pooled_logits(features), batch.truth, torch.zeros_like(states), **loss_options)
+        anchor = self._loss(self.model.pooled_logits(features), batch, torch.zeros_like(states))
         if self.crossfit is not None:
             pooled = features.tokens.mean(dim=1)
-            anchor = anchor + self.crossfit.loss(pooled, batch.truth, batch.index, **loss_options)
+            anchor = anchor + self.crossfit.loss(pooled, batch.truth, batch.index, self.criterion, epoch=self.current_epoch)
         return loss, anchor
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -29,9 +29,9 @@ def template(path: Path, file: str) -> str:
     Raises:
         RecipeError: the recipe cannot be read.
     """
-    method, source = named(path, ())
-    given, hints = read_typed(path), hints_of(method, source)
-    meanings = {action.dest: action.help or "" for action in recipe_parser(method, source)._actions}
+    method, source, loss = named(path, ())
+    given, hints = read_typed(path), hints_of(method, source, loss)
+    meanings = {action.dest: action.help or "" for action in recipe_parser(method, source, loss)._actions}
     lines = [HEAD.format(name=path.stem, file=file)]
     for name, value in (("method", method), ("source", source), ("seed", given.get("seed", 0))):
         lines += [*_comment(meanings[name], ""), f"{_entry(name, value)}\n"]

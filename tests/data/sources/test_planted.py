@@ -14,7 +14,8 @@ from ctran.data.sources import openclipart, planted
 from ctran.data.table import SampleTable
 from ctran.images.transforms import Preprocessing
 from ctran.labels import LabelState
-from ctran.losses.label_loss import label_loss
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.masking import EvalSetting, known_labels, label_mask_training, reveal
 from ctran.model import Backbone, CTran, Features
 
@@ -209,7 +210,7 @@ def train(model: CTran, look: Callable[[Tensor], Features], truth: Tensor, *, ep
     for _ in range(epochs):
         for rows in torch.randperm(len(truth), generator=generator).split(60):
             states = label_mask_training(truth[rows], all_unknown=0.2, generator=generator)
-            loss = label_loss(model.predict_labels(look(rows), states), truth[rows], states)
+            loss = LabelLoss(BCE())(model.predict_labels(look(rows), states), truth[rows], states)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -1,0 +1,97 @@
+"""What all losses share: options with bounds, the interface, and the reduction over the entries that count (paper, Eq. 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ctran.bounds import check_bounds
+from ctran.constraints import exclusive
+from ctran.masking import scored_mask
+
+Reduction = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Options of a loss, the part ``loss`` of a recipe."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "loss")
+
+
+class EntryLoss(nn.Module):
+    """Loss of each entry, one picture and one label, from its logit and its truth.
+
+    What it has to keep from step to step belongs into buffers: checkpoints then hold it.
+    """
+
+    def forward(
+        self, logits: Float[Tensor, "B L"], truth: Int[Tensor, "B L"], *, epoch: int = 0, index: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B L"]:
+        """Losses, at least 0 and finite.
+
+        Args:
+            logits: of float32 or float64.
+            truth: :class:`~ctran.labels.LabelState` codes; the value where it is ``UNKNOWN`` is not used.
+            epoch: of the training, from 0.
+            index: row of each picture in the training table; None outside of training.
+        """
+        raise NotImplementedError
+
+
+class LabelLoss(nn.Module):
+    """Mean or sum of a loss over the entries that are known in ``truth`` and hidden in ``states``; 0 of none.
+
+    Args:
+        entries: the loss of each entry.
+        groups: indices of the labels of exclusive groups that are trained by softmax: such a group adds its cross-entropy in
+            nats instead of the losses of its entries, which still count in the mean. Without, they are trained one by one
+            (the paper).
+        reduction: ``sum`` is the released code's; under Adam its epsilon, weight decay and clipping make the difference.
+        across_processes: scale the loss so that its mean over the training processes is the loss of all their pictures as
+            one batch; every process must then compute its loss in the same step.
+    """
+
+    def __init__(
+        self,
+        entries: EntryLoss,
+        *,
+        groups: Sequence[Int[Tensor, "..."]] = (),
+        reduction: Reduction = "mean",
+        across_processes: bool = False,
+    ) -> None:
+        super().__init__()
+        self.entries, self.groups, self.reduction = entries, groups, reduction
+        self.across_processes = across_processes
+
+    def forward(
+        self,
+        logits: Float[Tensor, "B L"],
+        truth: Int[Tensor, "B L"],
+        states: Int[Tensor, "B L"],
+        *,
+        epoch: int = 0,
+        index: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """The loss, in float32 at least; ``epoch`` and ``index`` are those of :class:`EntryLoss`."""
+        exact = logits if logits.dtype == torch.double else logits.float()
+        mask = scored_mask(truth, states)
+        one_by_one = mask
+        total = exact.new_zeros(())
+        for members in self.groups:
+            one_by_one = one_by_one.index_fill(1, members.to(logits.device), False)
+            total = total + exclusive.cross_entropy(exact, truth, states, members).sum()
+        each = self.entries(exact, truth, epoch=epoch, index=index)
+        total = total + (each * one_by_one).sum()
+        processes = torch.distributed.get_world_size() if self.across_processes and torch.distributed.is_initialized() else 1
+        if self.reduction == "sum":
+            return total * processes
+        entries = mask.sum()
+        if processes > 1:
+            entries = entries.to(exact.dtype)
+            torch.distributed.all_reduce(entries)
+        return total * processes / entries.clamp(min=1)
