@@ -235,7 +235,7 @@ def _names_of(keys: Keys) -> tuple[str, str, str]:
 def _typed(keys: Keys, names: tuple[str, str, str]) -> dict[str, Any]:
     """The value of each key of the parts, converted to its type; ``names`` are method, source and loss."""
     hints = {key: hint for key, (hint, _) in hints_of(*names).items()} | {"seed": int}
-    chosen = dict(zip(("model", "data", "loss"), names, strict=True))
+    chosen: dict[str, str] = dict(zip(("model", "data", "loss"), names, strict=True))
     found: dict[str, Any] = {}
     for key, (value, file) in keys.items():
         if key in ("method", "source"):
