@@ -9,6 +9,7 @@ from tests.cli.test_output import picture
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchvision", "timm", "lightning", "datasets", "matplotlib", "transformers", "numpy", "pyarrow", "PIL"}
+HEAVY |= {"importlib.metadata"}  # a scan of the installed packages
 HEAVY |= {"jsonargparse", "pandas", "scipy", "sklearn", "onnx", "sympy", "rich", "yaml", "msgspec", "huggingface_hub"}
 NOT_FOR_A_PREDICTION = {"lightning", "datasets", "matplotlib", "transformers", "pyarrow", "jsonargparse", "pandas", "sympy"}
 NOT_FOR_A_PREDICTION |= {"torch._dynamo", "torch._inductor", "torch.distributed.fsdp", "onnx", "onnxruntime", "openvino"}

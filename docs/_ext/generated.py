@@ -50,7 +50,7 @@ class Registered(SphinxDirective):
     def run(self) -> Sequence[nodes.Node]:
         package: Any = {"methods": methods, "sources": sources, "commands": ctran.cli}[self.arguments[0]]
         items = []
-        for name in (name for name in registry.names(package) if name != "main"):
+        for name in (name for name in registry.files(package) if name != "main"):
             module = import_module(f"{package.__name__}.{name}")
             line = getattr(module, "SUMMARY", None) or (module.__doc__ or "").splitlines()[0]
             items.append(nodes.list_item("", nodes.paragraph("", "", nodes.literal(text=name), nodes.Text(f": {line}"))))

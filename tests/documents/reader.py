@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ import httpx
 import ctran
 from ctran.cli.main import main
 from ctran.serving.label_config import LabelConfig
+from ctran.training.recipe import hints_of, named
 from tests.conftest import TOY
 from tests.documents.blocks import ROOT, Block, commands_in
 
@@ -58,7 +60,10 @@ class Reader:
 
     def do(self, block: Block) -> None:
         """What the block says."""
-        if block.language == "sh":
+        if found := re.match(r"# file: (\S+)\n", block.text):
+            Path(found[1]).parent.mkdir(parents=True, exist_ok=True)
+            Path(found[1]).write_text(block.text)
+        elif block.language == "sh":
             for where, command in commands_in(block):
                 self.command(where, command)
         elif block.language == "python":
@@ -92,10 +97,19 @@ class Reader:
             done = subprocess.run(["make", "-n", "-C", str(ROOT), *words[1:]], capture_output=True, text=True)
             assert done.returncode == 0, f"{where}: {done.stderr}"
             return
+        if words[:2] == ["pip", "install"]:
+            self.install(words[-1])
+            return
         assert words[0] == "ctran", f"{where}: {words[0]!r} is a program that this test does not know"
         arguments = words[1:]
         status = self.serve(arguments) if arguments[0] == "serve" else main([*arguments, *self.smaller(arguments)])
         assert status == 0, f"{where}: {command} ended with {status}"
+
+    def install(self, project: str) -> None:
+        """With pip, into a folder of this reader."""
+        plain = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--target", "site"]
+        subprocess.run([sys.executable, "-m", "pip", "install", *plain, project], check=True)
+        sys.path.insert(0, str(Path("site").absolute()))
 
     def smaller(self, arguments: list[str]) -> list[str]:
         """Flags that make a training small."""
@@ -103,6 +117,10 @@ class Reader:
             return []
         if "--resume" in arguments:
             return ["--training.epochs", "3"] if "--training.epochs" in arguments else []
+        if arguments[1].startswith("-"):  # no recipe: only keys that this method has
+            has = hints_of(*named(None, arguments[1:]))
+            pairs = zip(SMALL[::2], SMALL[1::2], strict=True)
+            return [word for key, value in pairs if key.removeprefix("--") in has for word in (key, value)]
         recipe = Path(arguments[1]).stem if "/" not in arguments[1] else arguments[1]
         own = [] if "--source" in arguments else self.small.get(recipe, [])
         return [*SMALL, *([] if "/" in arguments[1] else DEMO), *own]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import torch
 
-from tests.conftest import draw
+from tests.conftest import COLOURS, draw
 from tests.data.miniatures import coco80
 from tests.documents.blocks import ROOT
 from tests.documents.reader import shipped_run
@@ -49,6 +49,16 @@ def incomplete() -> dict[str, list[str]]:
     lines = [f'{row},"{absent}"' for row, absent in zip(rows, negatives, strict=True)]
     path.write_text("\n".join([f"{head},negatives", *lines]) + "\n")
     return found
+
+
+def own_code() -> dict[str, list[str]]:
+    """Pictures whose names list their labels."""
+    Path("pictures").mkdir()
+    for number in range(30):
+        colours = [name for place, name in enumerate(COLOURS) if number % 7 >> place & 1] or ["red"]
+        draw(Path("pictures") / f"{'+'.join(colours)}-{number:02}.jpg", colours, note=str(number))
+    draw(Path("new.jpg"), ["red"])
+    return {}
 
 
 def readme() -> dict[str, list[str]]:
@@ -115,6 +125,7 @@ STAGES: dict[str, Callable[[], dict[str, list[str]]]] = {
     "docs/reproduction.md": reproduction,
     "docs/tutorial.md": own,
     "docs/howto/incomplete-labels.md": incomplete,
+    "docs/howto/own-code.md": own_code,
 }
 """What a page takes for granted, made in the current folder; gives flags that make its trainings small, by recipe."""
 

@@ -13,6 +13,7 @@ from ctran.data import sources
 from ctran.training.recipe import recipe_parser, shipped
 from tests.documents.blocks import PAGES, ROOT, blocks_of, inline_commands
 from tests.documents.reader import Reader
+from tests.plugins import PLUGIN
 
 WITH_COMMANDS = [page for page in PAGES if any(block.language != "text" for block in blocks_of(page))]
 
@@ -43,7 +44,14 @@ def test_a_command_that_fails_is_named_by_its_place(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES)
 def test_a_block_names_its_language(page):
     for block in blocks_of(page):
-        assert block.language in ("sh", "python", "yaml", "csv", "xml", "text"), f"{block.where}: {block.language!r}"
+        assert block.language in ("sh", "python", "yaml", "csv", "xml", "toml", "text"), f"{block.where}: {block.language!r}"
+
+
+def test_the_package_of_the_page_is_the_one_that_is_tested():
+    files = [block.text.partition("\n") for block in blocks_of("docs/howto/own-code.md") if block.text.startswith("# file: ")]
+    assert len(files) == 5
+    for first, _, text in files:
+        assert text == (PLUGIN / first.removeprefix("# file: mine/")).read_text(), first
 
 
 def keys() -> set[str]:

@@ -33,17 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
     """The model of a checkpoint, with its labels and test transform."""
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
     import torch
 
     from ctran.data.readers.names import read_labels
-    from ctran.folders.tagger import FORMAT, Tagger
+    from ctran.folders.tagger import Tagger, config_of
     from ctran.labels import LabelSpace
     from ctran.methods.ctran import Config, build
     from ctran.model.pretrained import WeightsError
     from ctran.paper import checkpoints as authors
-    from ctran.version import __version__
 
     checkpoint = authors.read(options.checkpoint)
     kind, num_labels = checkpoint.kind, checkpoint.num_labels
@@ -69,14 +68,7 @@ def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
         checkpoint.fill(model)
     except WeightsError as error:
         raise WeightsError(f"{options.checkpoint}: {error}") from None
-    config = {
-        "format": FORMAT,
-        "ctran": __version__,
-        "method": "ctran",
-        "model": asdict(model_options),
-        "preprocessing": asdict(prepared),
-    }
-    return Tagger(model, labels, config, prepared), checkpoint
+    return Tagger(model, labels, config_of("ctran", model_options, prepared), prepared), checkpoint
 
 
 def report(options: argparse.Namespace, tagger: "Tagger", checkpoint: "Checkpoint") -> str:

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ctran.cli._arguments import add
@@ -59,10 +60,13 @@ def list_all() -> None:
     from ctran import registry
     from ctran.data import sources
 
-    modules = {name: registry.find(sources, name) for name in registry.names(sources)}
-    table = Table("source", "what it is")
-    for name, module in modules.items():
-        table.add_row(name, module.SUMMARY)
+    table, modules = Table("source", "what it is"), dict[str, ModuleType]()
+    for name, module in registry.each(sources):
+        if isinstance(module, UserError):
+            table.add_row(name, f"not usable: {module}")
+        else:
+            modules[name], package = module, registry.distribution_of(sources, name)
+            table.add_row(name, f"{module.SUMMARY}{f' (package {package})' if package else ''}")
     Console(markup=False).print(table)
     print("Where to get them (by hand: ctran downloads nothing; 'ctran datasets NAME' lists the files that it expects)")
     for name, module in modules.items():

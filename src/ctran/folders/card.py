@@ -29,7 +29,7 @@ def model_card(tagger: Tagger, *, source: str = "", report: Report | None = None
         f"Multi-label image classification when some labels may already be known. Method: {_summary(tagger)}. Backbone: "
         f"{tagger.model.backbone.name}, input {tagger.preprocessing.size} px. Made by ctran {__version__}.",
         f"## Labels\n\n{_labels(tagger)}",
-        "## Use\n\n```python\nimport ctran\n\n"
+        f"## Use\n\n{_install(tagger)}```python\nimport ctran\n\n"
         'tagger = ctran.load("path/of/this/folder")\n'
         f'prediction = tagger.predict("picture.png", known={{"{name}": True}})\n'
         "print(prediction.labels, prediction.top(5))\n```",
@@ -79,6 +79,12 @@ def front_matter(tagger: Tagger, *, source: str = "", report: Report | None = No
 def _summary(tagger: Tagger) -> str:
     """The method in one line."""
     return registry.find(methods, tagger.config["method"]).SUMMARY
+
+
+def _install(tagger: Tagger) -> str:
+    """What to install beside ctran, where the method is of another package."""
+    package = registry.distribution_of(methods, tagger.config["method"])
+    return f"The method is of another package: `pip install ctran {package.name}`.\n\n" if package else ""
 
 
 def _labels(tagger: Tagger) -> str:

@@ -23,10 +23,12 @@ from ctran.images.transforms import Preprocessing
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace
+from ctran.methods._base import MethodConfig
+from ctran.methods._base import build as build_method
 from ctran.model import Method
 from ctran.version import __version__
 
-__all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "tuples"]
+__all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "config_of", "tuples"]
 
 FORMAT = 1
 FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
@@ -219,8 +221,49 @@ def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def build(config: Mapping[str, Any], labels: LabelSpace) -> Method:
     """The module that a model folder's ``config.json`` describes, with random weights."""
+    _check_distribution(config)
     method = registry.find(methods, config["method"])
     known = {f.name for f in dataclasses.fields(method.Config)}
     if unknown := config["model"].keys() - known:
         raise ModelFolderError(f"config.json: method {config['method']} has no option {sorted(unknown)[0]!r}")
-    return method.build(method.Config(**tuples(config["model"])), labels)
+    return build_method(config["method"], method.Config(**tuples(config["model"])), labels)
+
+
+def config_of(method: str, options: MethodConfig, prepared: Preprocessing) -> dict[str, Any]:
+    """``config.json`` of a new model. A method of another package also has ``package``: its name and version."""
+    found = {
+        "format": FORMAT,
+        "ctran": __version__,
+        "method": method,
+        "model": dataclasses.asdict(options),
+        "preprocessing": dataclasses.asdict(prepared),
+    }
+    package = registry.distribution_of(methods, method)
+    return found if package is None else found | {"package": package._asdict()}
+
+
+def _check_distribution(config: Mapping[str, Any]) -> None:
+    """Refuse a model whose method is of a package that is not installed.
+
+    Raises:
+        ModelFolderError: it has what to install.
+    """
+    if "package" not in config:
+        return
+    method, package = config["method"], registry.Distribution(**config["package"])
+    here = registry.distribution_of(methods, method)
+    if here is None and (other := registry.installed(package.name)):
+        raise ModelFolderError(
+            f"the model was saved with package {package}; {other} is installed, which has no method {method!r}: "
+            f"pip install {package.name}=={package.version}"
+        )
+    if here is None:
+        raise ModelFolderError(
+            f"the model's method {method!r} is of package {package.name}, which is not installed: pip install {package.name} "
+            f"(the model was saved with {package})"
+        )
+    if here.name != package.name:
+        raise ModelFolderError(
+            f"the model's method {method!r} is of package {package}; the one that is installed here is of {here}: "
+            f"install {package.name}, and uninstall {here.name}"
+        )

@@ -3,4 +3,8 @@
 Each holds ``SUMMARY`` (one line), ``Config`` (a frozen dataclass: its options, the part ``loss`` of a recipe; a subclass of
 :class:`._base.LossConfig`) and ``build(config) -> EntryLoss``. Which entries count, mean or sum, and exclusive groups are the
 same for all of them: :class:`._base.LabelLoss`.
+
+Other packages add theirs as entry points of the group below.
 """
+
+ENTRY_POINTS = "ctran.losses"

@@ -1,9 +1,13 @@
-"""Options that all methods share."""
+"""What all methods share: options, and how a model is built from the name of its method."""
 
 from dataclasses import dataclass
 
+from ctran import methods, registry
 from ctran.bounds import check_bounds, within
+from ctran.errors import UserTypeError
 from ctran.images.transforms import Fit, Preprocessing, Resample, Resizer
+from ctran.labels import LabelSpace
+from ctran.model import Method
 from ctran.model.backbone import Backbone
 
 MOST_PIXELS = 8192
@@ -40,3 +44,19 @@ def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:
     """The test transform of a model; mean and standard deviation are the backbone's."""
     see = (backbone.mean, backbone.std)
     return Preprocessing(config.image_size, config.fit, *see, config.centre, config.resample, config.resizer)
+
+
+def build(name: str, config: MethodConfig, labels: LabelSpace) -> Method:
+    """The model of the method ``name``, with random weights.
+
+    Raises:
+        UserError: no such method; UserTypeError: its ``build`` returns something else than a method.
+    """
+    model = registry.find(methods, name).build(config, labels)
+    if not isinstance(model, Method):
+        kind = type(model)
+        raise UserTypeError(
+            f"method {name!r}: build must return a ctran.model.Method, got {kind.__module__}.{kind.__qualname__}"
+        )
+    model.name = name
+    return model

@@ -28,6 +28,8 @@ class Method(nn.Module):
         logits = model.predict_labels(features, states)  # R / B rows of states for each
     """
 
+    name: str = ""
+    """In recipes and messages; set where a model is built by that name."""
     backbone: Backbone
     label_parameters: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors with one row per label; fine-tuning with other labels copies them row by row."""
@@ -148,8 +150,8 @@ class Method(nn.Module):
 
     @property
     def title(self) -> str:
-        """The method's name in messages: that of its file, as in recipes."""
-        return f"method {type(self).__module__.rpartition('.')[2]!r}"
+        """The method in messages, by its name in recipes; by that of its file where it was built without one."""
+        return f"method {self.name or type(self).__module__.rpartition('.')[2]!r}"
 
     @property
     def uses_image(self) -> bool:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ctran import methods, registry
+from ctran import registry
 from ctran.data import reading, sources
 from ctran.data.cache_folder import default_root, key_of
 from ctran.data.coverage import Unlearnable
@@ -25,9 +25,10 @@ from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth
 from ctran.devices import fast_in_bfloat16, find_device
 from ctran.errors import UserError, nearest
-from ctran.folders.tagger import FORMAT, Tagger
+from ctran.folders.tagger import Tagger, config_of
 from ctran.images.transforms import augmentation
 from ctran.labels import LabelSpace
+from ctran.methods._base import build as build_method
 from ctran.methods._base import preprocessing
 from ctran.model import Method
 from ctran.model.image_size import at_this_size, check_image_size
@@ -35,7 +36,6 @@ from ctran.model.pretrained import load_weights
 from ctran.progress import bar
 from ctran.training.options import Training
 from ctran.training.recipe import Recipe, read_run
-from ctran.version import __version__
 
 WORTH_COMPILING = 20_000
 """Images from which compiling the backbone saves time: EfficientNet-lite0 at 224 px on two cores takes 37 s to compile and is
@@ -98,21 +98,14 @@ def build_tagger(recipe: Recipe, labels: LabelSpace, unlearnable: Unlearnable | 
         unlearnable: labels without positive, or without negative, training pictures; those that the model to start from has
             learned are removed.
     """
-    method = registry.find(methods, recipe.method)
     check_image_size(recipe.model.backbone, recipe.model.image_size)
     torch.manual_seed(seed_of(recipe.seed, 0))
-    module: Method = method.build(recipe.model, labels)
+    module = build_method(recipe.method, recipe.model, labels)
     old = Tagger.load(recipe.training.init_from, "cpu") if recipe.training.init_from is not None else None
     prepared = preprocessing(recipe.model, module.backbone)
     if old is not None:  # a converted model may expect other values than its backbone's own weights do
         prepared = dataclasses.replace(prepared, mean=old.preprocessing.mean, std=old.preprocessing.std)
-    config = {
-        "format": FORMAT,
-        "ctran": __version__,
-        "method": recipe.method,
-        "model": dataclasses.asdict(recipe.model),
-        "preprocessing": dataclasses.asdict(prepared),
-    }
+    config = config_of(recipe.method, recipe.model, prepared)
     if unlearnable is not None and old is not None:
         unlearnable = unlearnable.without(set(old.labels.names) - old.unlearnable.names)
     if unlearnable is not None and unlearnable.names:

@@ -1,6 +1,7 @@
 """Recipes: one typed definition for YAML, flags, help and errors."""
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ PARTS = ("model", "data", "labels", "training", "loss", "evaluation")
 NAMES = {"method": "ctran", "source": "openclipart", "training.loss": "bce"}
 """Keys that name a file of a package, whose ``Config`` types a part of the recipe; and their defaults."""
 PACKAGES = {"method": methods, "source": sources, "training.loss": losses}
+
+VERSIONS = "versions.json"
+"""File of a run folder: versions of Python and libraries, and of other packages that the recipe names something of."""
 
 Keys = dict[str, tuple[Any, Path | None]]
 """Dotted key -> value, and the file that it comes from (None: a flag)."""
@@ -284,7 +288,8 @@ def _of_another(key: str, chosen: Mapping[str, str]) -> str:
     if part not in chosen:
         return ""
     package = {"model": methods, "data": sources, "loss": losses}[part]
-    those = [each for each in registry.names(package) if name in option_types(registry.find(package, each).Config)]
+    usable = ((each, module) for each, module in registry.each(package) if not isinstance(module, UserError))
+    those = [each for each, module in usable if name in option_types(module.Config)]
     kind = registry.kind(package)
     if not those:
         return ""
@@ -341,10 +346,23 @@ def read_run(run: Path, flags: Sequence[str] = ()) -> Recipe:
     """
     if not (run / "recipe.yaml").is_file():
         raise RecipeError(f"{run} is not a run folder: recipe.yaml not found")
-    recipe = read_recipe(run / "recipe.yaml", flags)
+    try:
+        recipe = read_recipe(run / "recipe.yaml", flags)
+    except RecipeError as error:
+        raise RecipeError(f"{error}{_not_installed(run)}") from None
     kept = getattr(registry.find(sources, recipe.source), "FROZEN", {})
     found = {option: run / file for option, file in kept.items() if (run / file).is_file()}
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **found)) if found else recipe
+
+
+def _not_installed(run: Path) -> str:
+    """What to install of the packages that the run was made with; an empty string where nothing is known to be missing."""
+    try:
+        packages = json.loads((run / VERSIONS).read_text())["packages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    missing = [name for name in packages if registry.installed(name) is None]
+    return f"; the run was made with a package that is not installed: pip install {' '.join(missing)}" if missing else ""
 
 
 def print_help(method: str, source: str, loss: str = "bce") -> None:

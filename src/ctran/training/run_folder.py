@@ -15,7 +15,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
-from ctran import plots, registry
+from ctran import losses, methods, plots, registry
 from ctran.data import sources
 from ctran.data.table import SampleTable
 from ctran.evaluation.report import Report, no_nan
@@ -24,7 +24,7 @@ from ctran.folders.tagger import Tagger
 from ctran.training import seen
 from ctran.training.extend import FINISHED
 from ctran.training.lock import HOLDER, LOCK, RunFolderError
-from ctran.training.recipe import Recipe
+from ctran.training.recipe import VERSIONS, Recipe
 from ctran.training.task import LabelTask
 
 VERSIONED = ("torch", "torchvision", "timm", "lightning", "datasets", "numpy", "pillow")
@@ -90,6 +90,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": platform.machine(), "ctran": metadata.version("ctran"), **found}
 
 
+def packages_of(recipe: Recipe) -> dict[str, str]:
+    """Name and version of the other packages that the recipe's method, source and loss are of."""
+    named = ((methods, recipe.method), (sources, recipe.source), (losses, recipe.training.loss))
+    return dict(found for package, name in named if (found := registry.distribution_of(package, name)) is not None)
+
+
 def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
     """Write recipe and versions into the locked folder before data are read; a resumed run keeps its own."""
     run.mkdir(parents=True, exist_ok=True)
@@ -97,8 +103,9 @@ def start(recipe: Recipe, run: Path, *, resume: bool) -> None:
     if not resume:
         check_free(run)
         recipe.save(run / "recipe.yaml")
-    if not (run / "versions.json").exists():
-        write_json(run / "versions.json", versions() | {"seed": recipe.seed})
+    if not (run / VERSIONS).exists():
+        packages = {"packages": found} if (found := packages_of(recipe)) else {}
+        write_json(run / VERSIONS, versions() | packages | {"seed": recipe.seed})
 
 
 def check_free(run: Path) -> None:
@@ -138,7 +145,7 @@ def check_data(tables: dict[str, SampleTable], run: Path, splits: Sequence[str])
 
 def discard(run: Path) -> None:
     """Delete what :func:`start` and :func:`freeze` wrote, so that an unusable recipe leaves no folder behind."""
-    written = ("recipe.yaml", "versions.json", "data.json", "skipped.json", "labels.json", "vocabulary.txt", seen.FILE)
+    written = ("recipe.yaml", VERSIONS, "data.json", "skipped.json", "labels.json", "vocabulary.txt", seen.FILE)
     for name in (*written, HOLDER, LOCK):
         (run / name).unlink(missing_ok=True)
     if not any(run.iterdir()):

@@ -5,4 +5,8 @@ Each holds ``SUMMARY`` (one line for ``ctran datasets``), ``Config`` (a frozen d
 
 Published data sets have ``ORIGIN`` (where to get them) and ``COUNTS`` (what they are known to hold). A source whose labels
 follow from the data may keep files with a run: ``freeze(tables, folder)`` writes them, ``FROZEN`` names the option of each.
+
+Other packages add theirs as entry points of the group below.
 """
+
+ENTRY_POINTS = "ctran.sources"

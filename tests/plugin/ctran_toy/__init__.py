@@ -1,0 +1,1 @@
+"""A method, a data source and a loss for ctran."""
