@@ -23,15 +23,15 @@ def _is_compile_supported(device_type: str) -> bool:
 
 
 def _disable(fn: Callable[..., Any] | None = None, *args: Any, **options: Any) -> Any:
-    """``torch._dynamo.disable``, imported when the function that it decorates is called."""
+    """``torch.compiler.disable``, whose compiler is imported when the function that it decorates is called."""
     if fn is None:
         return functools.partial(_disable, *args, **options)
 
     @functools.cache
     def disabled() -> Callable[..., Any]:
-        import torch._dynamo
+        import torch._dynamo  # noqa: F401  the compiler itself, not the stand-in
 
-        return torch._dynamo.disable(fn, *args, **options)
+        return torch.compiler.disable(fn, *args, **options)
 
     @functools.wraps(fn)
     def call(*inputs: Any, **named: Any) -> Any:
