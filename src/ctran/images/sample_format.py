@@ -7,6 +7,7 @@ from PIL import Image
 
 from ctran.errors import UserError
 from ctran.images.containers import Container
+from ctran.images.jpeg2000 import Header, read_header
 
 
 class SampleError(UserError):
@@ -25,7 +26,8 @@ class Meaning:
         signed: whole numbers with a sign.
         inverted: the least value is white.
         clear: the sample or the three samples of a colour that is transparent.
-        wraps: Pillow reads the greatest samples as 0 (colours of more than 8 bits in JPEG 2000, whose rounding overflows).
+        scale: Pillow has multiplied the samples by it (grey of 9 to 15 bits in JPEG 2000).
+        shifted: header of a JPEG 2000 file whose colours Pillow reads as 8 bits, the greatest ones as 0.
     """
 
     bits: int = 0
@@ -35,7 +37,8 @@ class Meaning:
     signed: bool = False
     inverted: bool = False
     clear: tuple[int, ...] = ()
-    wraps: bool = False
+    scale: int = 1
+    shifted: Header | None = None
 
 
 TAGS = (258, 259, 262, 281, 339, 340, 341, 530)
@@ -69,8 +72,8 @@ def meaning(container: Container, picture: Image.Image) -> Meaning:
     """
     if container.chunks is not None:
         return _of_png(container.chunks)
-    if picture.format == "JPEG2000" and picture.mode not in ("L", "I;16", "P"):
-        return Meaning(wraps=_bits_of_jpeg2000(container.content) > 8)
+    if picture.format == "JPEG2000":
+        return _of_jpeg2000(read_header(container.content), picture.mode)
     directory = container.directory
     if directory is None and not container.content and (tags := getattr(picture, "tag_v2", None)) is not None:
         return _of_tiff({tag: _numbers(tags.get(tag)) for tag in TAGS})
@@ -79,10 +82,18 @@ def meaning(container: Container, picture: Image.Image) -> Meaning:
     return Meaning()
 
 
-def _bits_of_jpeg2000(content: bytes) -> int:
-    """Bits of the first component, from the size marker at the start of the code stream; 0 where there is none."""
-    start = content.find(b"\xff\x4f\xff\x51")
-    return (content[start + 42] & 0x7F) + 1 if 0 <= start < len(content) - 42 else 0
+def _of_jpeg2000(header: Header | None, mode: str) -> Meaning:
+    if header is None:
+        return Meaning()
+    bits = max(header.depths, default=8)
+    if mode == "I;16" and bits > 16:
+        raise SampleError(f"grey in JPEG 2000 of {bits} bits is not read; convert it to PNG of 16 bits")
+    if mode == "I;16":
+        scale = 1 << (16 - bits)
+        return Meaning(bits, white=None if bits == 16 else ((1 << bits) - 1) * scale, scale=scale)
+    if bits > 8 and header.converted:
+        raise SampleError("JPEG 2000 in YCbCr of more than 8 bits may be read wrongly; convert it to PNG")
+    return Meaning(shifted=header if bits > 8 else None)
 
 
 def _numbers(value: object) -> tuple[float, ...]:

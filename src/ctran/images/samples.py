@@ -13,6 +13,7 @@ from jaxtyping import Bool, UInt8, UInt16
 from PIL import Image
 
 from ctran.images.containers import Container
+from ctran.images.jpeg2000 import Header, restore_white
 from ctran.images.sample_format import Meaning, SampleError, meaning
 
 BLOCK = 1_000_000
@@ -46,8 +47,10 @@ def as_rgb(picture: Image.Image, container: Container, label: str, white: float 
         SampleError: the value of white is unknown, or there are values beyond it.
     """
     means = meaning(container, picture)
-    if means.wraps and not np.asarray(picture.getextrema()).reshape(-1, 2)[:, 0].all():
-        raise SampleError("JPEG 2000 with colours of more than 8 bits, whose white may be read as black; convert it to PNG")
+    if means.shifted is not None:
+        picture = _with_white(picture, container, means.shifted, white)
+    if white is not None:
+        white *= means.scale
     clear = _clear_mask(picture, container, means)
     if picture.mode.startswith(("I", "F")) or means.signed:
         picture = _grey(picture, means, label, white)
@@ -63,6 +66,17 @@ def as_rgb(picture: Image.Image, container: Container, label: str, white: float 
         picture = Image.new("RGBA", rgba.size, "white")
         picture.alpha_composite(rgba)
     return picture.convert("RGB")
+
+
+def _with_white(picture: Image.Image, container: Container, header: Header, white: float | None) -> Image.Image:
+    """Colours of JPEG 2000 of more than 8 bits, of which Pillow holds 8, the greatest as 0."""
+    greatest = (1 << max(header.depths)) - 1
+    if white is not None and white != greatest:
+        raise SampleError(f"the white of colours in JPEG 2000 is {greatest:,}, got {white:,.9g}; convert it to PNG of 16 bits")
+    restored = restore_white(picture, container.content, header)
+    if restored is None:
+        raise SampleError("JPEG 2000 with colours of more than 8 bits, whose white may be read as black; convert it to PNG")
+    return restored
 
 
 def _clear_mask(picture: Image.Image, container: Container, means: Meaning) -> Bool[np.ndarray, "H W"] | None:

@@ -29,7 +29,7 @@ def _disable(fn: Callable[..., Any] | None = None, *args: Any, **options: Any) -
 
     @functools.cache
     def disabled() -> Callable[..., Any]:
-        import torch._dynamo  # noqa: F401  the compiler itself, not the stand-in
+        import torch._dynamo
 
         return torch.compiler.disable(fn, *args, **options)
 
