@@ -34,7 +34,7 @@ from ctran.plots.style import BAD, INK
 from ctran.serving.api import create_app
 from ctran.serving.settings import Settings
 from ctran.training.pipeline import build_tables, build_tagger
-from ctran.training.recipe import read_recipe
+from ctran.training.recipe import hints_of, read_recipe
 from tests.conftest import COLOURS, TOY, draw, stirred
 
 AMOUNTS = ("zero", "one", "many")
@@ -106,7 +106,7 @@ class Asked:
         return {n: bool(truth[0, i] == LabelState.POSITIVE) for i, n in enumerate(self.tagger.labels.names) if shown[i]}
 
 
-def make(folder: Path) -> Asked:
+def make(folder: Path, method: str = "ctran") -> Asked:
     """Pictures of coloured squares, and a model with random weights."""
     pictures, run = folder / "pictures", folder / "run"
     pictures.mkdir()
@@ -119,7 +119,12 @@ def make(folder: Path) -> Asked:
         more = ["warm"] * ("red" in colours) + ["cold"] * ("blue" in colours) + ["full"] * (amount == "many")
         lines.append(f'{number:02}.png,"{",".join([*colours, amount, *more])}"')
     (pictures / "metadata.csv").write_text("\n".join(lines) + "\n")
-    recipe = read_recipe(None, ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", *TOY, *RULES])
+    has = hints_of(method, "imagefolder")
+    small = [
+        word for key, value in zip(TOY[::2], TOY[1::2], strict=True) if key.removeprefix("--") in has for word in (key, value)
+    ]
+    flags = ["--method", method, "--source", "imagefolder", "--root", str(pictures), "--absent", "negative"]
+    recipe = read_recipe(None, [*flags, *small, *RULES])
     recipe.save(run / "recipe.yaml")
     torch.manual_seed(1)
     stirred(build_tagger(recipe, build_tables(recipe)["train"].labels)).save(run / "model")
@@ -135,6 +140,7 @@ def expected(asked: Asked, name: str, known: dict[str, bool]) -> tuple[dict[str,
         square = tagger.preprocessing.pixels(asked.table.pixels(asked.table.ids.index(name)))
         tokens = tagger.model.encode_images(tagger.preprocessing.normalise(square[None]))
         logits = tagger.model.predict_labels(tokens, states)[0].tolist()
+        chosen = tagger.model.decode(tokens, states)
     temperature = np.interp(len(known) / len(labels), CALIBRATION.known_shares, CALIBRATION.temperatures)
     z = {n: logit / temperature for n, logit in zip(labels.names, logits, strict=True)}
     settled = labels.constraints.follow(known)
@@ -143,7 +149,12 @@ def expected(asked: Asked, name: str, known: dict[str, bool]) -> tuple[dict[str,
     p |= {n: float(present) for n, present in settled.items()}
     p |= {parent: max(p[parent], p[child]) for child, parent in labels.implied_names}
     order = [n for n in sorted(p, key=lambda n: -p[n]) if n not in labels.extra and n not in known]
-    decided = labels.constraints.decide({n: p[n] for n in order}, known, lambda n: CALIBRATION.thresholds.get(n, 0.5))
+    if chosen is None:
+        decided = labels.constraints.decide({n: p[n] for n in order}, known, lambda n: CALIBRATION.thresholds.get(n, 0.5))
+    else:  # first what the method chose, the most probable one first
+        inside = dict(zip(labels.names, chosen[0].tolist(), strict=True))
+        rank = {n: 0.5 + p[n] / 2 if inside[n] else 0.499 * p[n] for n in order}
+        decided = labels.constraints.decide(dict(sorted(rank.items(), key=lambda item: -item[1])), known, lambda n: 0.5)
     return p, {**decided, **known}
 
 

@@ -12,7 +12,7 @@ from ctran.folders.tagger import ModelFolderError, Prediction, Tagger
 from ctran.images.transforms import BrokenImageError, Preprocessing, open_pixels
 from ctran.inference.predictor import Predictor
 from ctran.labels import Group, LabelSpace, UnknownLabelError
-from ctran.model import Method
+from ctran.model import Features, Method
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY
@@ -62,8 +62,13 @@ def test_what_is_known_changes_what_is_predicted(tagger, picture):
 
 def test_predictions_are_ranked_and_what_is_told_counts_as_present():
     space = LabelSpace(("d", "c", "b", "e", "a"))
-    predictor = Predictor(Method(), space, Preprocessing(64))
-    prediction = predictor.prediction(torch.tensor([0.2, 0.5, 0.7, 0.0, 1.0]), {"a": True, "e": False})
+
+    class Fixed(Method):
+        def predict_labels(self, features, states, *, hide_image=None):
+            return torch.tensor([[0.2, 0.5, 0.7, 0.5, 0.5]]).logit()
+
+    predictor, features = Predictor(Fixed(), space, Preprocessing(64)), Features(torch.zeros(1, 1, 1), (1, 1))
+    [prediction] = predictor.predictions(features, [{"a": True, "e": False}])
     assert prediction.probabilities == pytest.approx({"b": 0.7, "c": 0.5, "d": 0.2})
     assert prediction.labels == ["a", "b", "c"]
     assert list(prediction.top(2)) == ["b", "c"]

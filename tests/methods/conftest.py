@@ -1,6 +1,8 @@
 """Small methods that use one need of the interface each, registered beside the library's own."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,19 @@ from ctran import methods
 TOYS = Path(__file__).parent / "toys"
 
 
-@pytest.fixture
-def toys(monkeypatch):
-    """The modules of ``tests/methods/toys`` as files of ``ctran.methods``, as another package's would be."""
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(TOYS)])
-    yield
+@contextmanager
+def registered_toys() -> Iterator[None]:
+    """The modules of ``tests/methods/toys`` as files of ``ctran.methods``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(methods, "__path__", [*methods.__path__, str(TOYS)])
+        yield
     for path in TOYS.glob("*.py"):
         sys.modules.pop(f"{methods.__name__}.{path.stem}", None)
         vars(methods).pop(path.stem, None)
+
+
+@pytest.fixture
+def toys():
+    """Within a test, :func:`registered_toys`."""
+    with registered_toys():
+        yield

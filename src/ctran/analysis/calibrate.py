@@ -65,7 +65,8 @@ def answers(
     """Truth, and the model's logits at each share of known labels."""
     settings = [EvalSetting(share) for share in shares]
     truth, found = predict_table(tagger, table, settings, seed=seed, what=f"predicting {name}")
-    return truth.cpu(), [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
+    on_cpu = [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
+    return truth.cpu(), [a if a.chosen is None else replace(a, chosen=a.chosen.cpu()) for a in on_cpu]
 
 
 def fit_calibration(
@@ -99,6 +100,8 @@ def fit_calibration(
         reasons += [f"{name}: temperature 1 is kept, {reason}"] if reason else []
     rule = "greatest F1" if precision is None else f"precision of at least {precision:g}"
     calibration = Calibration(tuple(map(_share, kept)), tuple(temperatures), {}, rule, tuple(reasons))
+    if any(output.chosen is not None for output in kept):
+        return replace(calibration, reasons=(*reasons, "no thresholds: the method chooses label sets by itself"))
     chosen, reason = _thresholds(truth, kept, labels, calibration, precision)
     if reason:
         return replace(calibration, reasons=(*reasons, f"thresholds of one half are kept, {reason}"))
@@ -200,7 +203,7 @@ def qualities(
         temperature = calibration.temperature_at(output.given.double().numpy())
         before, positive, counts = entries(truth, output, Decoder(labels))
         after, *_ = entries(truth, output, decoder)
-        half = metrics.measure(before, positive, counts)
+        half = metrics.measure(before, positive, counts, threshold=output.thresholds(Decoder(labels)))
         fitted = metrics.measure(output.present(decoder).double().numpy(), positive, counts)
         worse, better = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
         scores = (half.CF1, fitted.CF1, half.OF1, fitted.OF1)

@@ -63,7 +63,12 @@ class Decoder:
         return torch.from_numpy(self.calibration.temperature_at(share.double().cpu().numpy()))
 
     def labels(
-        self, probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"], *, threshold: Threshold = None
+        self,
+        probabilities: Float[Tensor, "R L"],
+        states: Int[Tensor, "R L"],
+        *,
+        threshold: Threshold = None,
+        chosen: Bool[Tensor, "R L"] | None = None,
     ) -> Bool[Tensor, "R L"]:
         """Labels that are present: known to be, or following from known labels; outside exclusive groups with a probability of
         at least the threshold; the most probable one of each exclusive group; or implied by one of these.
@@ -78,12 +83,17 @@ class Decoder:
             states: as there.
             threshold: probability from which on a label is present, one for all labels or some by name; labels without one
                 take that of :attr:`calibration`, or else one half.
+            chosen: label sets that the method chose by itself (:meth:`ctran.model.Method.decode`): they decide instead of
+                thresholds, for all labels that ``threshold`` does not name.
 
         Raises:
             UserError: a threshold outside of 0 to 1; :class:`~ctran.labels.UnknownLabelError` for one of a missing label.
         """
         p, states = probabilities.detach().cpu(), states.cpu()
         limits = self.thresholds(threshold)
+        if chosen is not None:
+            p = _as_chosen(p, torch.where(self._named(threshold), p >= limits, chosen.cpu()))
+            limits = torch.full_like(limits, 0.5)
         parts = [self._decided(*part, limits) for part in zip(p.split(ROWS), states.split(ROWS), strict=True)]
         return torch.cat(parts) if parts else torch.zeros_like(states, dtype=torch.bool)
 
@@ -101,6 +111,12 @@ class Decoder:
                 raise UserError(f"threshold of {name!r}: expected a probability from 0 to 1, got {value}")
             found[at] = value
         return found
+
+    def _named(self, threshold: Threshold) -> Bool[Tensor, " L"]:
+        """Labels for which a call gives a threshold."""
+        if threshold is None or isinstance(threshold, Mapping):
+            return torch.tensor([name in (threshold or {}) for name in self.space.names], dtype=torch.bool)
+        return torch.ones(len(self.space), dtype=torch.bool)
 
     def _decided(self, p: Float[Tensor, "R L"], states: Int[Tensor, "R L"], limits: Float[Tensor, " L"]) -> Bool[Tensor, "R L"]:
         """:meth:`labels` of one chunk of rows."""
@@ -149,6 +165,11 @@ class Decoder:
         except ContradictionError:
             return otherwise
         return torch.tensor([found.get(name, False) for name in names])
+
+
+def _as_chosen(p: Float[Tensor, "R L"], chosen: Bool[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+    """Scores of at least one half for chosen labels and below it for the others, in the order of ``p`` among each kind."""
+    return torch.where(chosen, 0.5 + p.double() / 2, 0.499 * p.double())
 
 
 def _best(p: Float[Tensor, "R M"], left: Bool[Tensor, "R M"]) -> Bool[Tensor, "R M"]:

@@ -25,12 +25,14 @@ class SettingLogits:
         logits: of the model, before any calibration.
         shares: share of given labels in each picture, 0 to 1, without what follows from them; it selects temperatures.
             None: that of ``states``.
+        chosen: label sets that the method chose by itself (:meth:`ctran.model.Method.decode`); None where thresholds decide.
     """
 
     setting: EvalSetting
     states: Int[Tensor, "N L"]
     logits: Float[Tensor, "N L"]
     shares: Float[Tensor, " N"] | None = None
+    chosen: Bool[Tensor, "N L"] | None = None
 
     @property
     def given(self) -> Float[Tensor, " N"]:
@@ -43,17 +45,26 @@ class SettingLogits:
 
     def present(self, decoder: Decoder) -> Bool[Tensor, "N L"]:
         """Labels that are predicted to be present, or known to be; on the CPU."""
-        return decoder.labels(self.probabilities(decoder), self.states)
+        return decoder.labels(self.probabilities(decoder), self.states, chosen=self.chosen)
+
+    def thresholds(self, decoder: Decoder) -> metrics.EntryThreshold:
+        """For the metrics: one half, or for each entry what gives :meth:`present` of a method that chose label sets."""
+        return 0.5 if self.chosen is None else _limits(self.present(decoder))
 
 
 @dataclass(frozen=True)
 class Entries:
-    """One output as arrays for the metrics; only target labels count."""
+    """One output as arrays for the metrics; only target labels count.
+
+    ``thresholds``: from which probability on a label is predicted; one half, or where the method chose label sets by itself
+    those of each entry that give these sets.
+    """
 
     probabilities: Float[np.ndarray, "N L"]
     positive: Bool[np.ndarray, "N L"]
     hidden: Bool[np.ndarray, "N L"]
     known: Bool[np.ndarray, "N L"]
+    thresholds: metrics.EntryThreshold = 0.5
 
     @classmethod
     def of(cls, truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> "Entries":
@@ -62,18 +73,24 @@ class Entries:
         states, logits = output.states.to(truth.device), output.logits.double()
         shown = exclusive.probabilities(logits, states, labels.exclusive)  # `everything` counts given entries by the logits
         p = torch.where(states == LabelState.UNKNOWN, Decoder(labels).probabilities(logits, states), shown)
-        return cls._with(p, truth, scored(truth, states, labels), labels)
+        return cls._with(p, truth, scored(truth, states, labels), labels, output.thresholds(Decoder(labels)))
 
     @classmethod
     def published(cls, truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> "Entries":
         """Entries as in published evaluators, which use neither exclusive groups nor implications: a sigmoid a label, and
         ``hidden`` has all that were unknown to the model."""
         states = output.states.to(truth.device)
-        return cls._with(output.logits.double().sigmoid(), truth, scored_mask(truth, states), labels)
+        limits = 0.5 if output.chosen is None else _limits(output.chosen)
+        return cls._with(output.logits.double().sigmoid(), truth, scored_mask(truth, states), labels, limits)
 
     @classmethod
     def _with(
-        cls, p: Float[Tensor, "N L"], truth: Int[Tensor, "N L"], hidden: Bool[Tensor, "N L"], labels: LabelSpace
+        cls,
+        p: Float[Tensor, "N L"],
+        truth: Int[Tensor, "N L"],
+        hidden: Bool[Tensor, "N L"],
+        labels: LabelSpace,
+        thresholds: metrics.EntryThreshold,
     ) -> "Entries":
         targets = labels.targets.numpy()
         return cls(
@@ -81,9 +98,20 @@ class Entries:
             (truth == LabelState.POSITIVE).cpu().numpy(),
             hidden.cpu().numpy() & targets,
             (truth != LabelState.UNKNOWN).cpu().numpy() & targets,
+            thresholds,
         )
 
     def table(self, preset: str) -> Table:
         """Metrics by a published preset."""
         definition = metrics.PRESETS[preset]
-        return metrics.measure(self.probabilities, self.positive, self.hidden, definition=definition, everything=self.known)
+        return metrics.measure(
+            *(self.probabilities, self.positive, self.hidden),
+            threshold=self.thresholds,
+            definition=definition,
+            everything=self.known,
+        )
+
+
+def _limits(present: Bool[Tensor, "N L"]) -> Float[np.ndarray, "N L"]:
+    """A threshold for each entry that every probability of a present label reaches, and none of another."""
+    return np.where(present.cpu().numpy(), 0.0, 2.0)

@@ -1,6 +1,7 @@
 """Settings (which labels are known) x metrics -> one report."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,13 @@ def ask(
     *,
     seed: int = 0,
     draws: int = 1,
+    decode: bool = False,
 ) -> Iterator[SettingLogits]:
-    """Logits of one batch, setting by setting, draw by draw (one where nothing is drawn)."""
+    """Logits of one batch, setting by setting, draw by draw (one where nothing is drawn).
+
+    Args:
+        decode: also let the method choose label sets by itself, if it does; selection by mAP does not need them.
+    """
     scores, features = None, model.prepare(features)
     for setting in settings:
         if setting.reveal == "confident" and scores is None:
@@ -50,7 +56,9 @@ def ask(
             known = known_labels(setting, truth, ids, labels, seed=seed + draw, scores=scores)
             given = reveal(truth, known)
             states = implications.propagate_implications(given, labels.implied)
-            yield SettingLogits(setting, states, model.predict_labels(features, states).float(), known_share_of(given))
+            logits = model.predict_labels(features, states).float()
+            chosen = model.decode(features, states) if decode else None
+            yield SettingLogits(setting, states, logits, known_share_of(given), chosen)
 
 
 @torch.no_grad()
@@ -70,16 +78,17 @@ def predict(
     for batch in batches:
         names = [str(ids[i]) for i in batch.index.tolist()]
         features = features_of(model, batch)
-        outputs = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
+        outputs = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws, decode=True)
         truths.append(batch.truth)
-        found.append([SettingLogits(a.setting, a.states.to(torch.int8), a.logits, a.given) for a in outputs])
+        found.append([replace(a, states=a.states.to(torch.int8)) for a in outputs])
     return torch.cat(truths), [_joined(parts) for parts in zip(*found, strict=True)]
 
 
 def _joined(parts: Sequence[SettingLogits]) -> SettingLogits:
     """Concatenate the batches of one setting."""
     states, logits, shares = (torch.cat(each) for each in zip(*((p.states, p.logits, p.given) for p in parts), strict=True))
-    return SettingLogits(parts[0].setting, states, logits, shares)
+    sets = [part.chosen for part in parts if part.chosen is not None]
+    return SettingLogits(parts[0].setting, states, logits, shares, torch.cat(sets) if sets else None)
 
 
 def mean_table(tables: Sequence[Table]) -> Table:
@@ -120,7 +129,8 @@ def setting_of(
     first: tuple[Entries, list[tuple[float, int]]] | None = None
     for output in outputs:
         entries = Entries.of(truth, output, labels)
-        table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden & kept)
+        limits = entries.thresholds
+        table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden & kept, threshold=limits)
         if not kept.all():  # labels left out of all means keep their rows
             every = metrics.per_label(entries.probabilities, entries.positive, entries.hidden)
             rows = [row if counts else other for row, other, counts in zip(rows, every, kept.tolist(), strict=True)]
@@ -129,8 +139,12 @@ def setting_of(
         first = first or (entries, rows)
         hidden.append(table)
         untold = np.array_equal(entries.hidden, entries.known)
-        everything.append(table if untold else metrics.measure(entries.probabilities, entries.positive, entries.known & kept))
-        if decoder is not None:
+        everything.append(
+            table
+            if untold
+            else metrics.measure(entries.probabilities, entries.positive, entries.known & kept, threshold=limits)
+        )
+        if decoder is not None and output.chosen is None:
             present = output.present(decoder).double().numpy()
             own.append(metrics.measure(present, entries.positive, entries.hidden & kept))
             heat.append(float(decoder.temperatures(output.states, known_share=output.given).mean()))
@@ -152,7 +166,10 @@ def setting_of(
     if intervals:
         with bar(f"intervals, {outputs[0].setting}", intervals) as step:  # a step a replicate
             ends = metrics.bootstrap(
-                entries.probabilities, entries.positive, entries.hidden & kept, replicates=intervals, step=step
+                *(entries.probabilities, entries.positive, entries.hidden & kept),
+                replicates=intervals,
+                threshold=entries.thresholds,
+                step=step,
             )
     return Setting(
         outputs[0].setting,
@@ -198,9 +215,12 @@ def report(
     for members in labels.exclusive:
         in_groups[members] = True
     coverage = coverage_of(truth, settings[0], labels, reasons)
-    calibration = None if decoder is None else decoder.calibration
+    by_method = any(output.chosen is not None for output in outputs)
     return Report(
-        len(truth), tuple(settings), bool(in_groups[labels.targets].all()), coverage=coverage, calibration=calibration
+        *(len(truth), tuple(settings), bool(in_groups[labels.targets].all())),
+        coverage=coverage,
+        calibration=None if decoder is None or by_method else decoder.calibration,
+        by_method=by_method,
     )
 
 

@@ -17,6 +17,7 @@ COLUMNS = tuple(each.name for each in fields(Table) if each.metadata.get("printe
 
 DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")
 """Columns that depend on thresholds."""
+BY_METHOD = "Labels are the sets that the method chooses by itself, without thresholds"
 PLAIN = "Thresholds of one half and temperature 1: the figures use no calibration"
 
 
@@ -90,6 +91,7 @@ class Report:
         seed: of the first draw of known labels.
         coverage: which labels the means are over.
         calibration: the model's temperatures and thresholds, for :attr:`Setting.own`; None where there are none.
+        by_method: :data:`DECIDED` columns are of label sets that the method chose (:meth:`ctran.model.Method.decode`).
     """
 
     pictures: int
@@ -99,6 +101,7 @@ class Report:
     seed: int = 0
     coverage: Coverage = field(default_factory=Coverage)
     calibration: Calibration | None = None
+    by_method: bool = False
 
     @property
     def score(self) -> float:
@@ -129,7 +132,13 @@ class Report:
         """Plain data for JSON; undefined figures (NaN) are null."""
         rows = [s.as_dict() for s in self.settings]
         fitted = None if self.calibration is None else self.calibration.as_dict()
-        decision = {"threshold": 0.5, "temperature": 1.0, "own_thresholds": fitted is not None, "calibration": fitted}
+        decision = {
+            "by_method": self.by_method,
+            "threshold": None if self.by_method else 0.5,
+            "temperature": 1.0,
+            "own_thresholds": fitted is not None,
+            "calibration": fitted,
+        }
         about = {"split": self.split, "pictures": self.pictures, "seed": self.seed}
         return no_nan({**about, "decision": decision, "coverage": self.coverage.as_dict(), "settings": rows})
 
@@ -153,7 +162,7 @@ class Report:
             parts.append(_markdown("known", DECIDED, {str(s.setting): s.own for s in self.settings}))
             parts.append(self._decided_by(self.calibration))
         else:
-            parts.append(f"{PLAIN}.")
+            parts.append(f"{BY_METHOD if self.by_method else PLAIN}.")
         if sentences := self.coverage.sentences():
             parts.append(sentences)
         groups = list(self.settings[0].accuracy)

@@ -43,7 +43,7 @@ def predict_each(
     if errors not in ("raise", "return"):
         raise UserError(f"errors: expected 'raise' or 'return', got {errors!r}")
     known = booleans(known or {})
-    states = predictor.labels.states(known)
+    predictor.labels.states(known)  # refuses wrong ones
     predictor.decoder.thresholds(threshold)  # refuses a wrong one
 
     def batches() -> Iterator[Prediction | BrokenImageError]:
@@ -60,8 +60,7 @@ def predict_each(
             found: Iterator[Prediction] = iter(())
             if squares:
                 features = predictor.encode_images(torch.stack(squares))
-                rows = predictor.marginals(features, states.expand(len(squares), -1))
-                found = iter(predictor.predictions(rows, [known] * len(squares), threshold=threshold))
+                found = iter(predictor.predictions(features, [known] * len(squares), threshold=threshold))
             for place in range(len(some)):
                 yield broken[place] if place in broken else next(found)
 

@@ -283,17 +283,29 @@ class Predictor:
         """Whether the model has :meth:`heatmap`."""
         return self.model.has_contributions
 
-    def prediction(self, row: Float[Tensor, " L"], known: Mapping[str, bool], *, threshold: Threshold = None) -> Prediction:
-        """One row of :meth:`marginals` by name, without probabilities of extra labels."""
-        return self.predictions(row[None], [known], threshold=threshold)[0]
+    @_without_gradients
+    def choose(self, features: Features, states: Int[Tensor, "R L"]) -> Bool[Tensor, "R L"] | None:
+        """Label sets that the method chooses by itself (:meth:`ctran.model.Method.decode`), on the CPU; None where they follow
+        from probabilities. Arguments as of :meth:`marginals`."""
+        told = implications.propagate_implications(states, self.labels.implied).to(self.device)
+        chosen = self.model.decode(features, told)
+        return None if chosen is None else chosen.cpu()
 
     def predictions(
-        self, rows: Float[Tensor, "R L"], known: Sequence[Mapping[str, bool]], *, threshold: Threshold = None
+        self, features: Features, known: Sequence[Mapping[str, bool]], *, threshold: Threshold = None
     ) -> list[Prediction]:
-        """Rows of :meth:`marginals` by name, each with its known labels."""
-        states = [self.labels.states(each) for each in known]
-        states = torch.stack(states) if states else torch.zeros(0, len(self.labels), dtype=torch.long)
-        present = self.decoder.labels(rows, states, threshold=threshold)
+        """Predictions for encoded pictures: the one place where logits, and what a method chooses, become labels.
+
+        Args:
+            features: of ``B`` pictures.
+            known: known labels of each row, ``R / B`` rows for each picture in turn.
+            threshold: as of :meth:`predict`.
+        """
+        if not known:
+            return []
+        states = torch.stack([self.labels.states(each) for each in known])
+        rows, chosen = self.marginals(features, states), self.choose(features, states)
+        present = self.decoder.labels(rows, states, threshold=threshold, chosen=chosen)
         return [self._named(*each) for each in zip(rows, present, known, strict=True)]
 
     def _named(self, row: Float[Tensor, " L"], present: Bool[Tensor, " L"], known: Mapping[str, bool]) -> Prediction:

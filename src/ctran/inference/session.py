@@ -184,7 +184,7 @@ class Session:
             threshold: as in :meth:`~ctran.inference.predictor.Predictor.predict`.
         """
         told = self._with(known or {})
-        return self.predictor.prediction(self.marginals(self.labels.states(told)[None])[0], told, threshold=threshold)
+        return self.predictor.predictions(self.features, [told], threshold=threshold)[0]
 
     def what_if(self, name: str, present: bool | np.bool_) -> dict[str, Change]:
         """Changes of the other labels if this one were known to be present, or absent; the greatest first."""

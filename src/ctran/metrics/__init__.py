@@ -16,11 +16,12 @@ over labels. Published evaluators differ: each is a :class:`Definition` in ``PRE
 from ctran.metrics.bootstrap import Resampling, bootstrap
 from ctran.metrics.counting import top_k
 from ctran.metrics.definition import PRESETS, Definition
-from ctran.metrics.table import Table, auroc, average_precision, group_accuracy, measure, measure_all, per_label
+from ctran.metrics.table import EntryThreshold, Table, auroc, average_precision, group_accuracy, measure, measure_all, per_label
 
 __all__ = [
     "PRESETS",
     "Definition",
+    "EntryThreshold",
     "Resampling",
     "Table",
     "auroc",

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from ctran.metrics.counting import answers
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import Places, area, places, roc_area
-from ctran.metrics.table import sheet, summarise, without_negatives
+from ctran.metrics.table import EntryThreshold, limits, sheet, summarise, without_negatives
 
 AT_ONCE = 25
 """Replicates held in memory together."""
@@ -26,12 +26,12 @@ class Resampling:
         positive: Bool[np.ndarray, "N L"],
         mask: Bool[np.ndarray, "N L"],
         *,
-        threshold: float = 0.5,
+        threshold: EntryThreshold = 0.5,
         definition: Definition = PRESETS["default"],
         everything: Bool[np.ndarray, "N L"] | None = None,
     ) -> None:
         self.sheet, self.definition = sheet(probabilities, positive, mask, everything, definition), definition
-        said = answers(self.sheet.scores, self.sheet.positive, self.sheet.entries, threshold, definition)
+        said = answers(self.sheet.scores, self.sheet.positive, self.sheet.entries, limits(threshold, self.sheet), definition)
         self.examples = said.examples
         self.matrix = np.concatenate(said.matrices(), axis=1).astype(np.float32)  # sums below 2^24 are exact
         self.ranked = [self._rank(*column) for column in self.sheet.columns()]
@@ -68,7 +68,7 @@ def bootstrap(
     *,
     replicates: int = 1000,
     seed: int = 0,
-    threshold: float = 0.5,
+    threshold: EntryThreshold = 0.5,
     definition: Definition = PRESETS["default"],
     everything: Bool[np.ndarray, "N L"] | None = None,
     step: Callable[[int], None] = lambda done: None,

@@ -49,7 +49,7 @@ def answers(
     scores: Float[np.ndarray, "N L"],
     positive: Bool[np.ndarray, "N L"],
     entries: Bool[np.ndarray, "N L"],
-    threshold: float,
+    threshold: float | Float[np.ndarray, "N L"],
     definition: Definition,
 ) -> Answers:
     """Predictions for the counted ``entries``, and what each image adds to the accuracies."""

@@ -11,6 +11,9 @@ from ctran.metrics.counting import Counts, accuracies, answers, mean_ap, mean_ov
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import area, places, roc_area
 
+EntryThreshold = float | Float[np.ndarray, "N L"]
+"""From which probability on a label is predicted: one number, or one for each entry."""
+
 PRINTED = {"printed": True}
 """Metadata of figures that printed tables show; JSON has all."""
 
@@ -138,10 +141,15 @@ def summarise(
     return {name: 100 * values for name, values in columns.items()}
 
 
-def _evaluate(cut: Sheet, threshold: float, definition: Definition) -> tuple[Table, Float[np.ndarray, " l"]]:
+def limits(threshold: EntryThreshold, cut: Sheet) -> float | Float[np.ndarray, "N l"]:
+    """The threshold of the evaluated labels."""
+    return threshold[:, cut.labels] if isinstance(threshold, np.ndarray) else threshold
+
+
+def _evaluate(cut: Sheet, threshold: EntryThreshold, definition: Definition) -> tuple[Table, Float[np.ndarray, " l"]]:
     """The table and the AP (0 to 1) of each evaluated label."""
     aps, aurocs = rank_labels(cut, definition)
-    said = answers(cut.scores, cut.positive, cut.entries, threshold, definition)
+    said = answers(cut.scores, cut.positive, cut.entries, limits(threshold, cut), definition)
     sums = [m.sum(axis=0, keepdims=True) for m in said.matrices()]
     columns = summarise(aps[None], aurocs[None], sums, said.examples.sum(axis=0, keepdims=True), cut, definition)
     return Table(**{name: values.item() for name, values in columns.items()}), aps
@@ -152,7 +160,7 @@ def measure_all(
     positive: Bool[np.ndarray, "N L"],
     mask: Bool[np.ndarray, "N L"],
     *,
-    threshold: float = 0.5,
+    threshold: EntryThreshold = 0.5,
     definition: Definition = PRESETS["default"],
     everything: Bool[np.ndarray, "N L"] | None = None,
 ) -> tuple[Table, list[tuple[float, int]]]:
@@ -167,7 +175,7 @@ def measure(
     positive: Bool[np.ndarray, "N L"],
     mask: Bool[np.ndarray, "N L"],
     *,
-    threshold: float = 0.5,
+    threshold: EntryThreshold = 0.5,
     definition: Definition = PRESETS["default"],
     everything: Bool[np.ndarray, "N L"] | None = None,
 ) -> Table:
@@ -177,7 +185,7 @@ def measure(
         probabilities: 0 to 1, finite.
         positive: the truth.
         mask: entries that count (annotated, unknown to the model, a target label).
-        threshold: a label is predicted where its probability is at least this.
+        threshold: a label is predicted where its probability is at least this; one number, or one for each entry.
         definition: what the columns mean, such as ``PRESETS["ctran"]``.
         everything: annotated entries of target labels, known to the model or not; None: none were known, it is ``mask``.
             Labels without such an entry are not part of the table, whatever the definition.

@@ -93,7 +93,9 @@ class Method(nn.Module):
     @property
     def export_obstacle(self) -> str:
         """Why ``ctran export`` refuses the model; empty where it does not."""
-        return "it computes gradients while it predicts" if self.needs_grad else self.not_exported
+        if self.needs_grad:
+            return "it computes gradients while it predicts"
+        return self.not_exported or ("it chooses label sets by itself" if self.decodes else "")
 
     def without_gradients(self) -> AbstractContextManager[Any]:
         """Context for predictions: inference mode, or ``torch.no_grad()`` where the method :attr:`needs_grad`."""
@@ -121,6 +123,25 @@ class Method(nn.Module):
             hide_image: images to leave out (a training option); methods without such an option ignore it.
         """
         raise TypeError(f"{type(self).__name__} does not say how it predicts labels")
+
+    def decode(self, features: Features, states: Int[Tensor, "R L"]) -> Bool[Tensor, "R L"] | None:
+        """Labels that are present, of a method that chooses whole label sets by itself, such as by beam search.
+
+        ``None``, the default: they follow from the logits, by thresholds and groups
+        (:meth:`ctran.constraints.decode.Decoder.labels`). That decoder also gets what a method chooses here, so that it
+        contradicts neither known labels nor groups and implications; a threshold that a caller gives for a label comes before
+        the method's choice. Such a method is not exported.
+
+        Args:
+            features, states: as of :meth:`predict_labels`. Known positives are the start of a sequence of labels, known
+                negatives are left out of it.
+        """
+        return None
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the method chooses label sets by itself (:meth:`decode`)."""
+        return type(self).decode is not Method.decode
 
     def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
         """Set biases to log-odds of the labels' frequencies (``training.prior_bias``).

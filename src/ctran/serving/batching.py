@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from ctran.inference.predictor import Predictor
 from ctran.model import Features
 
-MOST = {"predict": 64, "encode": 4, "attention": 1, "heatmap": 1}
-"""Rows of states, pictures, attention maps and heat maps in one batch when several requests wait."""
+MOST = {"predict": 64, "choose": 64, "encode": 4, "attention": 1, "heatmap": 1}
+"""Rows of states (for probabilities or label sets), pictures, attention maps and heat maps in one batch when requests wait."""
+PREDICTIONS = ("predict", "choose")
+"""Kinds of calls that are fast, and come before others."""
 TURNS = 4
 """Batches of predictions after which a waiting call of another kind has its turn."""
 
@@ -74,6 +76,13 @@ class BatchedPredictor(Predictor):
         kind = ("predict", features.rows_each(states), features.tokens.shape[1:])
         return self._ask(Job(kind, len(states), (features, states)))
 
+    def choose(self, features: Features, states: Int[Tensor, "R L"]) -> Bool[Tensor, "R L"] | None:
+        """As :meth:`Predictor.choose`, batched with the calls of other threads."""
+        if not self.model.decodes:
+            return None
+        kind = ("choose", features.rows_each(states), features.tokens.shape[1:])
+        return self._ask(Job(kind, len(states), (features, states)))
+
     def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
         """As :meth:`Predictor.encode_images`, batched with the calls of other threads; many pictures in several batches."""
         parts = squares.split(MOST["encode"])
@@ -125,11 +134,11 @@ class BatchedPredictor(Predictor):
 
     def _next(self, waiting: Sequence[Job]) -> list[Job]:
         """The oldest call whose turn it is, and others of its kind that fit the batch."""
-        questions = (job for job in waiting if job.kind[0] == "predict")
-        others = (job for job in waiting if job.kind[0] != "predict")
+        questions = (job for job in waiting if job.kind[0] in PREDICTIONS)
+        others = (job for job in waiting if job.kind[0] not in PREDICTIONS)
         first = next(others, None) if self._turns >= TURNS else next(questions, None)
         first = first or waiting[0]  # nothing else waits
-        self._turns = self._turns + 1 if first.kind[0] == "predict" else 0
+        self._turns = self._turns + 1 if first.kind[0] in PREDICTIONS else 0
         room = MOST[first.kind[0]] - first.size
         chosen = [first]
         for job in waiting:
@@ -141,7 +150,8 @@ class BatchedPredictor(Predictor):
     def _run(self, jobs: Sequence[Job]) -> None:
         self._observe(jobs[0].kind[0], len(jobs))
         try:
-            kinds = {"predict": self._predict, "encode": self._encode, "attention": self._attend, "heatmap": self._point}
+            fast = {"predict": self._predict, "choose": self._choose}
+            kinds = fast | {"encode": self._encode, "attention": self._attend, "heatmap": self._point}
             answers = kinds[jobs[0].kind[0]](jobs)
         except BaseException as error:  # raised in the callers; the thread goes on
             for job in jobs:
@@ -153,6 +163,12 @@ class BatchedPredictor(Predictor):
     def _predict(self, jobs: Sequence[Job]) -> Sequence[Tensor]:
         features = Features.join([job.inputs[0] for job in jobs])
         found = super().marginals(features, torch.cat([job.inputs[1] for job in jobs]))
+        return found.split([job.size for job in jobs])
+
+    def _choose(self, jobs: Sequence[Job]) -> Sequence[Tensor]:
+        features = Features.join([job.inputs[0] for job in jobs])
+        found = super().choose(features, torch.cat([job.inputs[1] for job in jobs]))
+        assert found is not None  # of a method that decodes
         return found.split([job.size for job in jobs])
 
     def _attend(self, jobs: Sequence[Job]) -> list[Tensor]:

@@ -133,20 +133,19 @@ def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answe
     """
     if len(body.images) > state.settings.max_images:
         raise HTTPException(422, f"images: at most {state.settings.max_images} a request, got {len(body.images)}")
-    predictor, squares, rows = state.predictor, list[Tensor](), list[Tensor]()
+    predictor, squares = state.predictor, list[Tensor]()
     errors = dict[int, UserError]()
     for number, image in enumerate(body.images):
         try:
             square = state.square(_decoded(image.data, number), f"images[{number}]")
-            rows.append(predictor.labels.states(image.known))
+            predictor.labels.states(image.known)  # refuses wrong ones
             squares.append(square)
         except UserError as error:
             errors[number] = error
     if not squares:
         raise next(iter(errors.values()))
     known = [image.known for number, image in enumerate(body.images) if number not in errors]
-    marginals = predictor.marginals(predictor.encode_images(torch.stack(squares)), torch.stack(rows))
-    found = iter(predictor.predictions(marginals, known, threshold=body.thresholds))
+    found = iter(predictor.predictions(predictor.encode_images(torch.stack(squares)), known, threshold=body.thresholds))
 
     def one(number: int) -> schemas.Answer | schemas.Failed:
         if number in errors:
