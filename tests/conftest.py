@@ -1,7 +1,12 @@
 """Tiny, offline, one process: a small timm network, a few drawn pictures."""
 
+import io
 import os
 import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,6 +15,7 @@ os.environ["TENSORBOARD_BINARY"] = "0"
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
@@ -114,6 +120,78 @@ TOY = [
     *("--training.accelerator", "cpu"),
 ]
 """Flags that make any recipe small."""
+
+
+@dataclass(frozen=True)
+class ToyRun:
+    """A finished training of two epochs on :func:`draw_folder`.
+
+    Args:
+        printed: the standard output of ``ctran train``.
+    """
+
+    folder: Path
+    pictures: Path
+    printed: str
+
+    def copy(self, target: Path) -> "ToyRun":
+        """The same run in another folder, to be written to; its pictures are the shared ones."""
+        return replace(self, folder=Path(shutil.copytree(self.folder, target)))
+
+    def copy_with_pictures(self, root: Path) -> "ToyRun":
+        """As if it had been trained below ``root``."""
+        copy = replace(self.copy(root / "run"), pictures=Path(shutil.copytree(self.pictures, root / "pictures")))
+        recipe = copy.folder / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace(str(self.pictures), str(copy.pictures)))
+        return copy
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
+    """The one toy run of a session, for fixtures that copy it; tests that only read it take :func:`toy_run`."""
+    from ctran.cli.main import main
+
+    root = tmp_path_factory.mktemp("toy")
+    pictures, folder = draw_folder(root / "pictures"), root / "run"
+    source = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(folder)]
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as errors:
+        assert main(["train", *source, *TOY]) == 0, errors.getvalue()
+    return ToyRun(folder, pictures, printed.getvalue())
+
+
+@pytest.fixture
+def toy_run(finished_run: ToyRun) -> Iterator[ToyRun]:
+    """The toy run of the session, which no test may change."""
+    before = states_of_files(finished_run)
+    yield finished_run
+    assert states_of_files(finished_run) == before, "the test has written into the shared run; let it use a copy"
+
+
+def states_of_files(run: ToyRun) -> dict[Path, tuple[int, int]]:
+    """Size and time of the last change of each file of a run and of its pictures."""
+    found = [(path, path.stat()) for root in (run.folder, run.pictures) for path in root.rglob("*")]
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in found}
+
+
+@contextmanager
+def no_rendering() -> Iterator[None]:
+    """matplotlib writes pictures of one pixel: rendering takes longer than all the rest of a toy training.
+
+    For tests that train and look at no figure. Figures are still made; ``tests/plots`` and the shared run render them.
+    """
+
+    def savefig(self: Figure, target: Path, **options: object) -> None:
+        Image.new("RGB", (1, 1)).save(target, "PNG")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        yield
+
+
+@pytest.fixture
+def unrendered() -> Iterator[None]:
+    with no_rendering():
+        yield
 
 
 @pytest.fixture

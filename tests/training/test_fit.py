@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import ctran
+from ctran.images.transforms import open_image
 from ctran.labels import LabelSpace
 from ctran.methods import anchored
 from ctran.training import fit as fit_module
@@ -42,23 +43,22 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def test_a_run_folder_holds_all_that_is_promised(recipe, tmp_path):
-    report = fit(recipe, tmp_path / "run")
-    names = {p.name for p in (tmp_path / "run").iterdir()}
+def test_a_run_folder_holds_all_that_is_promised(toy_run):
+    run = toy_run.folder
+    names = {p.name for p in run.iterdir()}
     assert names >= {"recipe.yaml", "versions.json", "history.json", "curves.png", "model", "last.ckpt", "tensorboard"}
     assert names >= {"metrics.json", "metrics.md", "predictions.png"} and "skipped.json" not in names
-    assert {p.name for p in (tmp_path / "run" / "model").iterdir()} == {
+    assert {p.name for p in (run / "model").iterdir()} == {
         "config.json",
         "labels.json",
         "model.safetensors",
         "README.md",
     }
-    assert [s.setting.share for s in report.settings] == [0, 0.25, 0.5, 0.75]
-    saved = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert saved["settings"][0]["hidden"]["mAP"] == pytest.approx(report.settings[0].hidden.mAP, nan_ok=True)
-    assert json.loads((tmp_path / "run" / "versions.json").read_text())["seed"] == 0
-    assert not list((tmp_path / "run").rglob("*.part"))
-    assert read_recipe(tmp_path / "run" / "recipe.yaml") == recipe
+    assert all(min(open_image(run / name).size) > 300 for name in ("curves.png", "predictions.png"))
+    assert json.loads((run / "versions.json").read_text())["seed"] == 0
+    assert not list(run.rglob("*.part"))
+    flags = ["--source", "imagefolder", "--root", str(toy_run.pictures), "--absent", "negative"]
+    assert read_recipe(run / "recipe.yaml") == read_recipe(None, [*TOY, *flags])
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -77,16 +77,19 @@ def test_training_is_in_training_mode_and_evaluation_is_not(recipe, tmp_path, mo
 
     monkeypatch.setattr(LabelTask, "training_step", training_step)
     monkeypatch.setattr(LabelTask, "validation_step", validation_step)
-    fit(change(recipe, ema=ema, backbone_learning_rate=0.0 if frozen else None), tmp_path / "run")
+    fit(change(recipe, ema=ema, epochs=1, backbone_learning_rate=0.0 if frozen else None), tmp_path / "run")
     assert set(modes) == {("train", True, not frozen), ("val", False, False)}
 
 
-def test_one_recipe_and_one_seed_give_one_model(recipe, tmp_path):
-    fit(recipe, tmp_path / "a")
-    fit(recipe, tmp_path / "b")
-    fit(dataclasses.replace(recipe, seed=1), tmp_path / "c")
-    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+def test_one_recipe_and_one_seed_give_one_model(toy_run, recipe, tmp_path):
+    report = fit(recipe, tmp_path / "again")
+    assert same(weights(toy_run.folder), weights(tmp_path / "again"))
+    assert [s.setting.share for s in report.settings] == [0, 0.25, 0.5, 0.75]
+    for run in (toy_run.folder, tmp_path / "again"):
+        saved = json.loads((run / "metrics.json").read_text())
+        assert saved["settings"][0]["hidden"]["mAP"] == pytest.approx(report.settings[0].hidden.mAP, nan_ok=True)
+    fit(dataclasses.replace(recipe, seed=1), tmp_path / "other")
+    assert not same(weights(toy_run.folder), weights(tmp_path / "other"))
 
 
 STAGES = {"apart_epochs": 2, "anchor_folds": 3, "anchor_learning_rate": 0.0, "backbone_learning_rate": 0.0}

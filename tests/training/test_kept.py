@@ -19,7 +19,7 @@ from ctran.training.pipeline import build_tables, build_tagger
 from ctran.training.recipe import read_recipe
 from ctran.training.run_folder import RunFolder
 from ctran.training.task import LabelTask
-from tests.conftest import TOY, draw_folder
+from tests.conftest import TOY, draw_folder, no_rendering
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
     base = tmp_path_factory.mktemp("kept")
     flags = [*TOY, "--source", "imagefolder", "--root", str(draw_folder(base / "pictures")), "--absent", "negative"]
     recipe = read_recipe(None, [*flags, "--training.epochs", "1", "--training.ema", "0.9"])
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, no_rendering():
         patch.setenv("CTRAN_CACHE", str(base / "cache"))
         fit(recipe, base / "run")
     return recipe, base / "run"
@@ -79,12 +79,11 @@ def scored(mean_ap):
         ([NAN, NAN, NAN], 3),
     ],
 )
-def test_the_epoch_with_the_best_validation_score_is_kept(folder, tmp_path, monkeypatch, scores, kept):
+def test_the_epoch_with_the_best_validation_score_is_kept(folder, tmp_path, scores, kept):
     recipe = read_recipe(None, [*TOY, "--source", "imagefolder", "--root", str(folder), "--absent", "negative"])
     labels = LabelSpace(("a", "b"))
     tagger = build_tagger(recipe, labels)
     task, run = LabelTask(tagger.model, labels, recipe, []), RunFolder(tmp_path, tagger)
-    monkeypatch.setattr("ctran.plots.learning_curves", lambda *_: None)  # of one number an epoch
     trainer = L.Trainer(accelerator="cpu", max_epochs=3, barebones=True)
     state = {}
     for epoch, score in enumerate(scores):

@@ -19,7 +19,7 @@ from ctran.training.extend import check_epochs
 from ctran.training.fit import fit
 from ctran.training.lock import HOLDER, LOCK, RunFolderError, locked
 from ctran.training.recipe import RecipeError, read_recipe
-from tests.conftest import TOY
+from tests.conftest import TOY, draw_folder, no_rendering
 
 
 class Killed(BaseException):
@@ -241,13 +241,11 @@ def test_epochs_that_cannot_be_added_are_refused_with_the_way_that_goes_on(recip
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
     """A run of two of three epochs, its recipe, and what the whole run gives; copied by each test."""
-    from tests.conftest import draw_folder
-
     base = tmp_path_factory.mktemp("broken")
     flags = [*TOY, "--source", "imagefolder", "--root", str(draw_folder(base / "pictures")), "--absent", "negative"]
     recipe = change(read_recipe(None, flags), epochs=3)
-    fit(recipe, base / "whole")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, no_rendering():
+        fit(recipe, base / "whole")
         break_off(patch, recipe, base / "run", after_checkpoint=2)
     return recipe, base / "run", results(base / "whole")
 
