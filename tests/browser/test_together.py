@@ -18,6 +18,10 @@ def windows(browser, studio):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(studio[0])
         page.wait_for_selector(".row")
+    pages[1].locator("#strip button").first.click()  # the second person begins elsewhere
+    for page in pages:
+        caption(page, "0.png")
+        page.wait_for_selector("#labels[aria-busy=false]")
     yield pages
     for context in contexts:
         context.close()
@@ -37,6 +41,17 @@ def caption(page, name):
 def saved(folder, name="0.png"):
     rows = map(json.loads, (folder / "metadata.jsonl").read_text().splitlines())
     return next((set(each["labels"]), set(each["negatives"])) for each in rows if each["file_name"] == name)
+
+
+def test_two_people_begin_at_different_pictures_and_each_at_the_same_one_again(browser, studio):
+    contexts = [browser.new_context() for _ in range(2)]
+    pages = [context.new_page() for context in contexts]
+    for name, page in zip(("0.png", "1.png"), pages, strict=True):
+        for _ in range(2):
+            page.goto(studio[0])
+            caption(page, name)
+    for context in contexts:
+        context.close()
 
 
 def test_both_keep_what_they_saved_of_one_picture(windows, studio):

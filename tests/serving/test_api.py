@@ -326,6 +326,17 @@ def test_answers_that_were_written_meanwhile_are_told(client, folder):
     assert opened["saved"] and opened["known"] == {"flag": True, "map": False}
 
 
+def test_each_person_begins_at_another_picture(client):
+    def start(person):
+        return client.get("/v1/model", params={"person": person}).json()["start"]
+
+    assert [start(person) for person in ("ann", "bo", "ann", "bo")] == [0, 1, 0, 1]
+    image = client.post("/v1/gallery/1").json()["id"]
+    client.post(f"/v1/images/{image}/save", json={"known": {"flag": True}})
+    assert [start(person) for person in ("ann", "bo")] == [0, 2]
+    assert client.get("/v1/model", params={"person": 65 * "x"}).status_code == 422
+
+
 def test_a_folder_is_labelled_and_can_be_trained_on(client, folder):
     names = client.get("/v1/gallery").json()
     assert [(e["name"], e["saved"]) for e in names] == [("a.png", False), ("b.jpg", False), ("more/c.png", False)]

@@ -214,7 +214,7 @@ class About(BaseModel):
     implications: list[list[str]]
     thresholds: dict[str, float]
     gallery: int
-    start: int = Field(description="number of the first picture of the gallery without an annotation; 0 if all have one")
+    start: int = Field(description="number of the picture to begin with: without an annotation, and another for each person")
     notes: list[str] = Field([], description="about the folder of pictures, for people: files that were left out")
     saves: bool
     saved: int

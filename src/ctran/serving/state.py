@@ -20,6 +20,7 @@ from ctran.serving.batching import BatchedPredictor
 from ctran.serving.budget import Budget
 from ctran.serving.gallery import Gallery
 from ctran.serving.metrics import Metrics
+from ctran.serving.people import People
 from ctran.serving.settings import Settings
 from ctran.serving.store import Look, Store
 from ctran.serving.task_pictures import TaskPictures
@@ -52,6 +53,7 @@ class State:
         self.decoding = Budget(settings.max_pixels)
         self.store = Store(settings.cache_bytes)
         self.metrics = Metrics(self.store)
+        self.people = People()
         self.predictor = BatchedPredictor(predictor, lambda kind, calls: self.metrics.batches.labels(kind).observe(calls))
 
     def close(self) -> None:

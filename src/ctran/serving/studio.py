@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse
 
 from ctran.serving import schemas
@@ -36,8 +36,8 @@ def studio() -> FileResponse:
 
 
 @router.get("/model")
-def about(state: StateOf) -> schemas.About:
-    """Labels, groups, and what this server can do."""
+def about(state: StateOf, person: Annotated[str | None, Query(max_length=64)] = None) -> schemas.About:
+    """Labels, groups, what this server can do, and where ``person`` (any name) begins."""
     labels, calibration = state.predictor.labels, state.predictor.calibration
     plain, saved = labels.as_dict(), _saved(state)
     return schemas.About(
@@ -48,7 +48,7 @@ def about(state: StateOf) -> schemas.About:
         implications=plain["implications"],
         thresholds=dict(calibration.thresholds) if calibration else {},
         gallery=len(state.gallery),
-        start=next((n for n, entry in enumerate(state.gallery.entries) if entry.file_name not in saved), 0),
+        start=state.people.start(person, [entry.file_name for entry in state.gallery.entries], saved),
         notes=list(state.gallery.notes),
         saves=state.annotations is not None,
         saved=len(saved),

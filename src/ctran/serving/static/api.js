@@ -8,6 +8,15 @@ if (location.hash.startsWith('#token=')) {
 }
 let token = sessionStorage.getItem(KEY)
 
+/** A random name for this browser, so that several people begin at different pictures. */
+function person() {
+  const key = 'ctran-person'
+  if (!localStorage.getItem(key)) {
+    localStorage.setItem(key, crypto.getRandomValues(new Uint32Array(4)).join('-'))
+  }
+  return localStorage.getItem(key)
+}
+
 /** Send this token from now on, as long as the window is open. */
 export function authorise(text) {
   token = text
@@ -60,7 +69,7 @@ const post = (path, body, signal) =>
 const url = async (response) => URL.createObjectURL(await (await response).blob())
 const image = (id) => `v1/images/${encodeURIComponent(id)}`
 
-export const about = () => json('v1/model')
+export const about = () => json(`v1/model?person=${person()}`)
 export const gallery = (offset, limit) => json(`v1/gallery?offset=${offset}&limit=${limit}`)
 export const thumbnail = (number) => url(request(`v1/gallery/${number}/thumbnail`))
 export const openGallery = (number, signal) => json(`v1/gallery/${number}`, { method: 'POST', signal })
