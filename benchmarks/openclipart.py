@@ -66,7 +66,7 @@ def train(system: str, seed: int, runs: Path) -> Tagger:
 def tokens_of(tagger: Tagger, table: SampleTable) -> list[Batch]:
     """Image tokens of a split by the backbone that all rows share."""
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=32)
-    return [Batch(tagger.model.encode_images(b.images).tokens, b.truth, b.index) for b in batches]
+    return [Batch(tagger.model.encode_images(b.images), b.truth, b.index) for b in batches]
 
 
 def summed(linear: list[SettingLogits], no_image: list[SettingLogits]) -> list[SettingLogits]:

@@ -23,7 +23,7 @@ from ctran.serving.batching import BatchedPredictor
 from ctran.training import pipeline
 from ctran.training.fit import evaluate_run
 from ctran.training.options import Evaluation, Training
-from ctran.training.pipeline import build_tables, build_tagger, cached_tokens, training_device
+from ctran.training.pipeline import build_tables, build_tagger, cached_features, training_device
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, draw_folder, stirred
 from tests.far import FAR, FarTensor, far_device, watched
@@ -191,11 +191,11 @@ def test_image_tokens_are_made_on_the_device_and_the_backbone_goes_back(tables, 
 
     monkeypatch.setattr(tagger.model.backbone.network, "forward_features", watch)
     with far_device():
-        far = cached_tokens(tagger.model, data, 1, "train", {}, FAR)
+        far = cached_features(tagger.model, data, 1, "train", {}, FAR)
     assert seen == {FAR}
     assert {p.device.type for p in tagger.model.parameters()} == {"cpu"}
-    near = cached_tokens(tagger.model, data, 1, "train", {}, torch.device("cpu"))
-    assert near.folder != far.folder and (near.tokens == far.tokens).all()
+    near = cached_features(tagger.model, data, 1, "train", {}, torch.device("cpu"))
+    assert near.folder != far.folder and (near.arrays["tokens"] == far.arrays["tokens"]).all()
 
 
 def test_the_backbone_goes_back_after_an_error_too(tables):

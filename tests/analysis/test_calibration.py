@@ -243,7 +243,7 @@ def test_temperatures_are_filed_and_looked_up_under_the_share_that_is_really_kno
     truth[:, 2:] = torch.where(torch.rand(500, 2, generator=generator) < 0.5, truth[:, 2:], 0)
     ids = [str(i) for i in range(500)]
     model = Constant(logits)
-    batch = Batch(torch.zeros(500, 4, 4), truth, torch.arange(500))
+    batch = Batch(Features(torch.zeros(500, 4, 4), (2, 2)), truth, torch.arange(500))
     _, found = predict(model, [batch], ids, labels, [EvalSetting(), EvalSetting(0.5)])
     given = (known_labels(EvalSetting(0.5), truth, ids, labels) & (truth != 0)).float().mean(dim=1)
     fitted = fit_calibration(truth, found, labels)

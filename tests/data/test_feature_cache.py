@@ -1,5 +1,6 @@
-"""Image tokens on disk: round trips, interruptions, and folders that hold something else than what is wanted."""
+"""Image features on disk: round trips, interruptions, and folders that hold something else than what is wanted."""
 
+import json
 import os
 import resource
 
@@ -11,8 +12,12 @@ from ctran.data import feature_cache_blocks as cache_blocks
 from ctran.data.cache_folder import key_of
 from ctran.data.feature_cache import CHUNK, FeatureCache, StaleCacheError, is_finished
 from ctran.data.table import _stamp
+from ctran.model import Features
 
-SHAPE = (2, 70, 1, 1)
+ROWS = (2, 70)
+ARRAYS = {"tokens": (1, 1), "maps.inner": (2, 1, 3)}
+FILES = ["done.json", "key.json", "maps.inner.npy", "tokens.npy"]
+GIVEN = (ROWS, ARRAYS, (1, 1))
 PARTS = {
     "weights": "abc",
     "transform": {"size": 224, "mean": (0.5, 0.5)},
@@ -22,14 +27,20 @@ PARTS = {
 }
 
 
-def tokens_of(view, numbers):
-    return torch.tensor([[[100.0 * view + n]] for n in numbers])
+def made_of(view, numbers):
+    """Features whose values name view and picture."""
+    value = torch.tensor([100.0 * view + n for n in numbers])
+    inner = value[:, None, None, None] + torch.arange(6).reshape(2, 1, 3) * 1000
+    return Features(value[:, None, None], (1, 1), maps={"inner": inner})
 
 
 def test_cache_gives_back_what_was_made(tmp_path):
-    cache = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    cache = FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(made_of)
     views, pictures = np.array([0, 1, 1]), np.array([69, 0, 5])
-    assert cache.read(views, pictures).flatten().tolist() == [69, 100, 105]
+    found = cache.read(views, pictures)
+    assert found.tokens.flatten().tolist() == [69, 100, 105] and found.grid == (1, 1) and found.memory is None
+    expected = torch.cat([made_of(int(v), [int(n)]).maps["inner"] for v, n in zip(views, pictures, strict=True)])
+    assert torch.equal(found.maps["inner"], expected.half().float()) and found.tokens.dtype == torch.float32
 
 
 def test_an_interrupted_build_goes_on_makes_nothing_twice_and_ends_with_the_same_bytes(tmp_path):
@@ -40,51 +51,51 @@ def test_an_interrupted_build_goes_on_makes_nothing_twice_and_ends_with_the_same
             broken.append(True)
             raise KeyboardInterrupt
         made.extend((view, n) for n in numbers)
-        return tokens_of(view, numbers)
+        return made_of(view, numbers)
 
     broken: list[bool] = []
     with pytest.raises(KeyboardInterrupt):
-        FeatureCache(tmp_path / "c", SHAPE, PARTS).build(make)
+        FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(make)
     steps: list[int] = []
-    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(make, steps.append)
+    FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(make, steps.append)
     assert len(made) == len(set(made)) == 140 and sum(steps) == 140
-    FeatureCache(tmp_path / "whole", SHAPE, PARTS).build(tokens_of)
-    for name in ("tokens.npy", "key.json", "done.json"):
+    FeatureCache(tmp_path / "whole", *GIVEN, PARTS).build(made_of)
+    for name in FILES:
         assert (tmp_path / "c" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_what_was_interrupted_before_the_first_chunk_starts_anew(tmp_path):
-    whole = FeatureCache(tmp_path / "whole", SHAPE, PARTS).build(tokens_of)
+    whole = FeatureCache(tmp_path / "whole", *GIVEN, PARTS).build(made_of)
     folder = tmp_path / "c"
     folder.mkdir()
     (folder / "tokens.part").write_bytes((whole.folder / "tokens.npy").read_bytes()[:100])
     (folder / "key.json").write_text("{")
-    FeatureCache(folder, SHAPE, PARTS).build(tokens_of)
+    FeatureCache(folder, *GIVEN, PARTS).build(made_of)
     assert (folder / "tokens.npy").read_bytes() == (whole.folder / "tokens.npy").read_bytes()
-    assert sorted(p.name for p in folder.iterdir()) == ["done.json", "key.json", "tokens.npy"]
+    assert sorted(p.name for p in folder.iterdir()) == FILES
 
 
 @pytest.mark.parametrize("mark", ["", "{", "[]", "{}", '{"rows": "64"}', '{"rows": -1}', '{"rows": 141}', '{"rows": null}'])
 def test_where_the_mark_of_progress_is_damaged_all_is_made_anew_and_said_so(tmp_path, mark):
-    first = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    first = FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(made_of)
     np.lib.format.open_memmap(first.folder / "tokens.npy", mode="r+")[:] = 0  # the cache itself is read-only
     (tmp_path / "c" / "done.json").write_text(mark)
-    with pytest.warns(UserWarning, match=r"done.json is damaged; all image tokens are made anew"):
-        cache = FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
-    assert cache.done == 140 and cache.read(np.array([1]), np.array([69])).item() == 169
+    with pytest.warns(UserWarning, match=r"done.json is damaged; all image features are computed again"):
+        cache = FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(made_of)
+    assert cache.done == 140 and cache.read(np.array([1]), np.array([69])).tokens.item() == 169
 
 
 def test_a_finished_cache_makes_nothing(tmp_path):
-    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
-    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(lambda view, numbers: pytest.fail("made again"))
+    FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(made_of)
+    FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(lambda view, numbers: pytest.fail("made again"))
 
 
 def test_a_cache_of_another_shape_is_refused(tmp_path):
-    FeatureCache(tmp_path / "c", (1, 3, 1, 1), PARTS)
+    FeatureCache(tmp_path / "c", (1, 3), {"tokens": (1, 1)}, (1, 1), PARTS)
     with pytest.raises(
         StaleCacheError, match=r"holds float16 of shape \(1, 3, 1, 1\), expected .* \(2, 3, 1, 1\); delete .*/c and"
     ):
-        FeatureCache(tmp_path / "c", (2, 3, 1, 1), PARTS)
+        FeatureCache(tmp_path / "c", (2, 3), {"tokens": (1, 1)}, (1, 1), PARTS)
 
 
 @pytest.mark.parametrize(
@@ -100,19 +111,19 @@ def test_a_cache_of_another_shape_is_refused(tmp_path):
     ],
 )
 def test_a_cache_of_anything_else_is_refused_with_what_differs(tmp_path, other, message):
-    FeatureCache(tmp_path / "c", SHAPE, PARTS).build(tokens_of)
+    FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(made_of)
     with pytest.raises(StaleCacheError, match=message):
-        FeatureCache(tmp_path / "c", SHAPE, PARTS | other)
+        FeatureCache(tmp_path / "c", *GIVEN, PARTS | other)
 
 
 @pytest.mark.parametrize("text", [None, "", "[1]", "{"])
 def test_a_cache_that_does_not_say_what_it_was_made_of_is_refused(tmp_path, text):
-    FeatureCache(tmp_path / "c", SHAPE, PARTS)
+    FeatureCache(tmp_path / "c", *GIVEN, PARTS)
     (tmp_path / "c" / "key.json").unlink()
     if text is not None:
         (tmp_path / "c" / "key.json").write_text(text)
     with pytest.raises(StaleCacheError, match=r"key.json is missing or damaged.*delete"):
-        FeatureCache(tmp_path / "c", SHAPE, PARTS)
+        FeatureCache(tmp_path / "c", *GIVEN, PARTS)
 
 
 def test_keys_differ_when_anything_does():
@@ -121,7 +132,7 @@ def test_keys_differ_when_anything_does():
 
 @pytest.fixture
 def finished(tmp_path):
-    return FeatureCache(tmp_path / "done", SHAPE, PARTS).build(tokens_of).folder
+    return FeatureCache(tmp_path / "done", *GIVEN, PARTS).build(made_of).folder
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, 128, 200, -2, 300])
@@ -134,45 +145,57 @@ def test_a_file_of_another_length_is_refused_by_name_and_stays_as_it_is(finished
         (finished / "done.json").write_text('{"rows": 64}')
     cut = path.read_bytes()
     with pytest.raises(StaleCacheError, match=r"tokens.npy is damaged.*delete .* and run again"):
-        FeatureCache(finished, SHAPE, PARTS)
+        FeatureCache(finished, *GIVEN, PARTS)
     assert path.read_bytes() == cut
 
 
+@pytest.mark.parametrize("name", ["tokens.npy", "maps.inner.npy"])
 @pytest.mark.parametrize("block", [64, 16 * 2**20])
-def test_a_changed_bit_of_a_finished_cache_is_found(tmp_path, monkeypatch, block):
+def test_a_changed_bit_of_a_finished_cache_is_found(tmp_path, monkeypatch, block, name):
     monkeypatch.setattr(cache_blocks, "BLOCK", block)
-    path = FeatureCache(tmp_path / "done", SHAPE, PARTS).build(tokens_of).folder / "tokens.npy"
+    path = FeatureCache(tmp_path / "done", *GIVEN, PARTS).build(made_of).folder / name
     for at in (130, 250, path.stat().st_size - 1):
         content = bytearray(path.read_bytes())
         content[at] ^= 4
         path.write_bytes(content)
-        with pytest.raises(StaleCacheError, match=r"tokens.npy is damaged: bytes .* are not those that were written"):
-            FeatureCache(tmp_path / "done", SHAPE, PARTS)
+        with pytest.raises(StaleCacheError, match=rf"{name} is damaged: bytes .* are not those that were written"):
+            FeatureCache(tmp_path / "done", *GIVEN, PARTS)
         content[at] ^= 4
         path.write_bytes(content)
-    FeatureCache(tmp_path / "done", SHAPE, PARTS)
+    FeatureCache(tmp_path / "done", *GIVEN, PARTS)
 
 
 def test_a_finished_cache_is_read_only_and_opening_it_writes_nothing(finished):
     before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()}
-    cache = FeatureCache(finished, SHAPE, PARTS)
-    assert not cache.tokens.flags.writeable and is_finished(finished, 140) and not is_finished(finished, 141)
+    cache = FeatureCache(finished, *GIVEN, PARTS)
+    assert not any(array.flags.writeable for array in cache.arrays.values())
+    assert is_finished(finished, 140) and not is_finished(finished, 141)
     assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()} == before
 
 
-def test_a_cache_of_a_release_without_checksums_gets_them(finished):
+@pytest.mark.parametrize("files", [None, {}, {"tokens.npy": {}}])
+def test_a_finished_cache_without_the_checksums_of_each_array_is_computed_again(finished, files):
     whole = (finished / "done.json").read_text()
-    (finished / "done.json").write_text('{"rows": 140}')
-    FeatureCache(finished, SHAPE, PARTS)
+    (finished / "done.json").write_text(json.dumps({"rows": 140} | ({} if files is None else {"files": files})))
+    with pytest.warns(UserWarning, match=r"done.json is damaged; all image features are computed again"):
+        FeatureCache(finished, *GIVEN, PARTS).build(made_of)
     assert (finished / "done.json").read_text() == whole
+
+
+def test_a_cache_that_lost_an_array_is_computed_again(finished):
+    before = {name: (finished / name).read_bytes() for name in FILES}
+    (finished / "maps.inner.npy").unlink()
+    assert not is_finished(finished, 140)
+    FeatureCache(finished, *GIVEN, PARTS).build(made_of)
+    assert {name: (finished / name).read_bytes() for name in FILES} == before
 
 
 def test_a_full_disk_is_named_before_any_token_is_made(tmp_path):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, old[1]))
     try:
-        with pytest.raises(OSError, match=r"image tokens need 2,000,128 bytes, [\d,]+ are free .*tokens.npy"):
-            FeatureCache(tmp_path / "c", (1, 100, 100, 100), PARTS)
+        with pytest.raises(OSError, match=r"image features need 2,000,128 bytes, [\d,]+ are free .*tokens.npy"):
+            FeatureCache(tmp_path / "c", (1, 100), {"tokens": (100, 100)}, (10, 10), PARTS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert [p.name for p in (tmp_path / "c").iterdir()] == ["key.json"]

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from ctran.data.feature_cache import FeatureCache
-from ctran.data.loading import EpochOrder, PictureSet, TokenSet, loader
+from ctran.data.loading import EpochOrder, FeatureSet, PictureSet, loader
 from ctran.data.sources import imagefolder
 from ctran.images.transforms import Preprocessing, augmentation
-from tests.data.test_feature_cache import tokens_of
+from tests.data.test_feature_cache import ARRAYS, made_of
 from tests.data.truths import sparse
 
 
@@ -55,26 +55,26 @@ def test_workers_give_the_same_batches(table):
 
 
 def test_every_view_is_met_over_the_epochs(tmp_path):
-    cache = FeatureCache(tmp_path / "c", (3, 5, 1, 1), {}).build(tokens_of)
-    data = TokenSet(cache, sparse([[1, 1]] * 5))
+    cache = FeatureCache(tmp_path / "c", (3, 5), ARRAYS, (1, 1), {}).build(made_of)
+    data = FeatureSet(cache, sparse([[1, 1]] * 5))
     seen = set()
     for epoch in range(12):
         data.epoch.fill_(epoch)
         batch = data.__getitems__([2, 4])
-        assert (batch.inputs.flatten() % 100).tolist() == [2, 4]
-        seen |= {int(v) // 100 for v in batch.inputs.flatten()}
+        assert (batch.inputs.tokens.flatten() % 100).tolist() == [2, 4]
+        seen |= {int(v) // 100 for v in batch.inputs.tokens.flatten()}
     assert seen == {0, 1, 2}
 
 
 def test_views_follow_from_seed_and_epoch_and_not_from_the_order_of_the_batches(tmp_path):
-    cache = FeatureCache(tmp_path / "c", (4, 20, 1, 1), {}).build(tokens_of)
-    one, other = (TokenSet(cache, sparse([[1, 1]] * 20), seed=s) for s in (0, 1))
-    first = one.__getitems__(list(range(20))).inputs
+    cache = FeatureCache(tmp_path / "c", (4, 20), ARRAYS, (1, 1), {}).build(made_of)
+    one, other = (FeatureSet(cache, sparse([[1, 1]] * 20), seed=s) for s in (0, 1))
+    first = one.__getitems__(list(range(20))).inputs.tokens
     one.epoch.fill_(3)
-    assert not torch.equal(one.__getitems__(list(range(20))).inputs, first)
+    assert not torch.equal(one.__getitems__(list(range(20))).inputs.tokens, first)
     one.epoch.fill_(0)
-    assert torch.equal(one.__getitems__([7, 2]).inputs, first[[7, 2]])
-    assert not torch.equal(other.__getitems__(list(range(20))).inputs, first)
+    assert torch.equal(one.__getitems__([7, 2]).inputs.tokens, first[[7, 2]])
+    assert not torch.equal(other.__getitems__(list(range(20))).inputs.tokens, first)
 
 
 def test_an_augmented_picture_leaves_the_generators_of_all_devices_where_they_were(table, monkeypatch):

@@ -1,10 +1,13 @@
 """Methods that use inner maps, take gradients while they predict, or work on the grid: through training, server and export."""
 
+import numpy as np
 import pytest
 import torch
 
 import ctran
+from ctran import methods, registry
 from ctran.cli.main import main
+from ctran.data.loading import PictureSet
 from ctran.errors import UserError
 from ctran.training.fit import fit
 from ctran.training.pipeline import build_tagger, prepare
@@ -14,10 +17,54 @@ from tests.methods.test_statistics import recipe_of
 pytestmark = pytest.mark.usefixtures("toys")
 
 
-def test_inner_maps_cannot_be_cached_and_the_message_says_what_to_set(folder):
-    frozen = ["--training.backbone_learning_rate", "0", "--training.feature_views", "1"]
-    with pytest.raises(UserError, match=r"feature_views keeps image tokens alone; method inner_map .*: set it to 0"):
-        prepare(recipe_of("inner_map", folder, *frozen))
+FROZEN = ("--training.backbone_learning_rate", "0", "--training.feature_views", "2", "--training.augmentation", "flip")
+
+
+def test_inner_maps_are_kept_on_disk_and_train_as_those_from_the_network(folder):
+    parts = prepare(recipe_of("inner_map", folder, *FROZEN))
+    data = parts.train.dataset
+    kept, model = data.__getitems__([0, 3]).inputs, parts.tagger.model
+    pictures = PictureSet(parts.tables["train"], parts.labels, parts.tagger.preprocessing)
+    with torch.no_grad():
+        made = model.encode_images(torch.stack([pictures.image(row, 0) for row in (0, 3)]))
+    cache = data.cache.read(np.zeros(2, dtype=int), np.array([0, 3]))  # view 0 is the test transform
+    assert cache.maps.keys() == made.maps.keys() == kept.maps.keys() and cache.grid == made.grid
+    scale = made.tokens.abs().max()
+    assert all(torch.allclose(cache.arrays[name], made.arrays[name], atol=float(0.01 * scale)) for name in made.arrays)
+    states = torch.zeros(2, 4, dtype=torch.long)
+    assert torch.allclose(model.predict_labels(cache, states), model.predict_labels(made, states), atol=0.05)
+
+
+def test_a_method_with_inner_maps_trains_and_validates_on_stored_features(folder, tmp_path):
+    fit(recipe_of("inner_map", folder, *FROZEN, "--training.epochs", "1"), tmp_path / "run")
+    assert ctran.load(tmp_path / "run", device="cpu").predict(folder / "00.png").probabilities
+
+
+def test_a_method_may_keep_less_than_it_encodes(folder):
+    """The toy trains on averages; they take one value a channel on disk, and give the same logits."""
+    parts = prepare(recipe_of("averages", folder, *FROZEN))
+    kept = parts.train.dataset.__getitems__([0, 3]).inputs
+    assert kept.tokens.shape[1] == 1 and kept.grid == (1, 1)
+    pictures = PictureSet(parts.tables["train"], parts.labels, parts.tagger.preprocessing)
+    model, states = parts.tagger.model, torch.zeros(1, 4, dtype=torch.long)
+    with torch.no_grad():
+        made = model.encode_images(pictures.image(0, 0)[None])
+        cache = parts.train.dataset.cache.read(np.array([0]), np.array([0]))
+        assert torch.allclose(model.predict_labels(cache, states), model.predict_labels(made, states), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"not_cached": "it crops each picture again"}, "it crops each picture again"),
+        ({"encode_images": lambda self, images: self.backbone(images)}, "it encodes images by itself"),
+    ],
+)
+def test_a_method_that_cannot_be_cached_is_refused_by_name(folder, monkeypatch, change, why):
+    for name, value in change.items():
+        monkeypatch.setattr(registry.find(methods, "grid_pool").GridPool, name, value)
+    with pytest.raises(UserError, match=rf"feature_views: method 'grid_pool' cannot keep its .* on disk: {why}.*; set it to 0"):
+        prepare(recipe_of("grid_pool", folder, *FROZEN))
 
 
 def test_a_method_with_gradients_trains_validates_predicts_and_is_not_exported(folder, tmp_path, capsys):

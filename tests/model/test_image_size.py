@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctran.data.loading import Batch
+from ctran.data.feature_cache import FeatureCache
+from ctran.data.loading import FeatureSet
 from ctran.errors import UserError
 from ctran.evaluation.evaluate import features_of
 from ctran.labels import LabelSpace
@@ -15,6 +16,7 @@ from ctran.model.pretrained import WeightsError, load_weights
 from ctran.training.pipeline import build_tagger, inherit
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY
+from tests.data.truths import sparse
 
 ALL = [(timm.list_models("test_*"), side) for side in (8, 50, 64, 96)]
 """timm's smallest network of each kind."""
@@ -39,15 +41,20 @@ def test_every_kind_of_network_works_at_a_size_or_names_the_key_and_one_that_wor
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_convnext", "xcit_nano_12_p16_224", "tiny_vit_5m_224"])
-def test_stored_image_tokens_have_the_grid_of_those_from_the_network(name):
+def test_stored_image_tokens_have_the_grid_of_those_from_the_network(name, tmp_path):
     """Positions follow from the grid: with another one a model would be trained otherwise than it predicts."""
     backbone = Backbone(name, 96).eval()
     with torch.no_grad():
         features = backbone(torch.zeros(2, 3, 96, 96))
-    stored = Batch(features.tokens, torch.zeros(2, 1, dtype=torch.long), torch.arange(2))
-    assert features_of(CTran(backbone, num_labels=1, token_dim=16, num_heads=2), stored).grid == features.grid
+    arrays = {name: tuple(tensor.shape[1:]) for name, tensor in features.arrays.items()}
+    cache = FeatureCache(tmp_path, (1, 2), arrays, features.grid, {}).build(
+        lambda view, numbers: features[torch.tensor(numbers)]
+    )
+    batch = FeatureSet(cache, sparse([[1, 1]] * 2)).__getitems__([0, 1])
+    stored = features_of(CTran(backbone, num_labels=1, token_dim=16, num_heads=2), batch)
     side = features.grid[0]
-    assert features.grid == (side, side) and side > 1
+    assert stored.grid == features.grid == (side, side) and side > 1
+    assert torch.allclose(stored.tokens, features.tokens, atol=0.01)
 
 
 def recipe_of(folder, backbone, side, *flags):

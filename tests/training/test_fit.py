@@ -303,7 +303,7 @@ def test_a_compiled_backbone_gives_the_same_tokens(recipe, monkeypatch):
     monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
     compiled = prepare(frozen).train.dataset.cache
     assert compiled.folder != plain.folder  # other arithmetic, other key
-    assert abs(compiled.tokens.astype(float) - plain.tokens.astype(float)).max() < 0.05
+    assert abs(compiled.arrays["tokens"].astype(float) - plain.arrays["tokens"].astype(float)).max() < 0.05
 
 
 def test_without_a_compiler_nothing_is_compiled(recipe, monkeypatch):

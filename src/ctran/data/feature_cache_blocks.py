@@ -51,7 +51,7 @@ def reserve(path: Path, size: int, name: Path) -> None:
             free = os.statvfs(path.parent)
             raise OSError(
                 error.errno,
-                f"{error.strerror}: image tokens need {size:,} bytes, {free.f_bavail * free.f_frsize:,} are free "
+                f"{error.strerror}: image features need {size:,} bytes, {free.f_bavail * free.f_frsize:,} are free "
                 "(CTRAN_CACHE names another folder; training.feature_views fewer)",
                 str(name),
             ) from None

@@ -1,6 +1,6 @@
-"""Loaders: batches of images, or of cached image tokens, with their truth."""
+"""Loaders: batches of images, or of cached features, with their truth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from ctran.data.table import SampleTable
 from ctran.data.truth import SparseTruth
 from ctran.images.transforms import Preprocessing, as_pixels
 from ctran.labels import LabelSpace
+from ctran.model.backbone import Features
 
 
 @dataclass(frozen=True)
@@ -24,34 +25,35 @@ class Batch:
 
     Args:
         inputs: square pictures as ``uint8``, a quarter of the bytes of what the backbone takes; or normalised images; or cached
-            image tokens (three axes).
+            features.
         truth: :class:`~ctran.labels.LabelState` codes.
         index: row of each picture in its table.
         preprocessing: normalises ``uint8`` inputs; None for others.
     """
 
-    inputs: UInt8[Tensor, "B S S 3"] | Float[Tensor, "B 3 S S"] | Float[Tensor, "B P C"]
+    inputs: UInt8[Tensor, "B S S 3"] | Float[Tensor, "B 3 S S"] | Features
     truth: Int[Tensor, "B L"]
     index: Int[Tensor, " B"]
     preprocessing: Preprocessing | None = None
 
     @property
-    def is_tokens(self) -> bool:
-        return self.inputs.ndim == 3
-
-    @property
     def images(self) -> Float[Tensor, "B 3 S S"]:
         """Input of the backbone: ``uint8`` is normalised only here, on the device that it was moved to."""
+        if isinstance(self.inputs, Features):
+            raise TypeError("the batch holds cached features, no images")
         return self.inputs if self.preprocessing is None else self.preprocessing.normalise(self.inputs)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """The same batch on ``device``."""
-        inputs, truth, index = (p.to(device, non_blocking=non_blocking) for p in (self.inputs, self.truth, self.index))
-        return Batch(inputs, truth, index, self.preprocessing)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """Page-locked copies; called by the loader."""
-        return Batch(self.inputs.pin_memory(), self.truth.pin_memory(), self.index.pin_memory(), self.preprocessing)
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        inputs = self.inputs.each(change) if isinstance(self.inputs, Features) else change(self.inputs)
+        return Batch(inputs, change(self.truth), change(self.index), self.preprocessing)
 
 
 class PictureSet(Dataset[Batch]):
@@ -99,8 +101,8 @@ class PictureSet(Dataset[Batch]):
         return Batch(squares, self.truth.rows(indices).long(), torch.tensor(indices), self.preprocessing)
 
 
-class TokenSet(Dataset[Batch]):
-    """Cached image tokens of a table, each picture in a random one of its views."""
+class FeatureSet(Dataset[Batch]):
+    """Cached features of a table, each picture in a random one of its views."""
 
     def __init__(self, cache: FeatureCache, truth: SparseTruth, seed: int = 0) -> None:
         self.cache, self.truth, self.seed = cache, truth, seed
@@ -108,17 +110,17 @@ class TokenSet(Dataset[Batch]):
         self._drawn: tuple[int, Int[np.ndarray, " N"]] | None = None
 
     def __len__(self) -> int:
-        return self.cache.shape[1]
+        return self.cache.rows[1]
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = np.asarray(indices)
-        tokens = self.cache.read(self._views(int(self.epoch))[rows], rows)
-        return Batch(tokens, self.truth.rows(rows).long(), torch.from_numpy(rows))
+        features = self.cache.read(self._views(int(self.epoch))[rows], rows)
+        return Batch(features, self.truth.rows(rows).long(), torch.from_numpy(rows))
 
     def _views(self, epoch: int) -> Int[np.ndarray, " N"]:
         """The view of each picture in one epoch, drawn once an epoch."""
         if self._drawn is None or self._drawn[0] != epoch:
-            drawn = np.random.default_rng([self.seed, epoch]).integers(self.cache.shape[0], size=len(self))
+            drawn = np.random.default_rng([self.seed, epoch]).integers(self.cache.rows[0], size=len(self))
             self._drawn = epoch, drawn
         return self._drawn[1]
 
@@ -165,7 +167,7 @@ class EpochOrder(torch.utils.data.Sampler[int]):
 
 
 def loader(
-    data: PictureSet | TokenSet, *, batch_size: int, order: EpochOrder | None = None, workers: int = 0
+    data: PictureSet | FeatureSet, *, batch_size: int, order: EpochOrder | None = None, workers: int = 0
 ) -> DataLoader[Batch]:
     """A loader over whole batches; in the table's order without ``order``. Pins memory where there is a GPU."""
     return DataLoader(

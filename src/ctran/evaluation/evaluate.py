@@ -20,15 +20,12 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.masking import EvalSetting, known_labels, reveal
 from ctran.metrics import Table
 from ctran.model import Features, Method
-from ctran.model.backbone import grid_of
 from ctran.progress import bar
 
 
 def features_of(model: Method, batch: Batch) -> Features:
-    """Image tokens of a batch: cached ones as they are, else from the backbone."""
-    if batch.is_tokens:
-        return Features(batch.inputs, grid_of(batch.inputs.shape[1]))
-    return model.encode_images(batch.images)
+    """Image features of a batch: cached ones as they are, else from the backbone."""
+    return batch.inputs if isinstance(batch.inputs, Features) else model.encode_images(batch.images)
 
 
 def ask(

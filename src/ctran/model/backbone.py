@@ -1,6 +1,6 @@
 """Image tokens Z from any timm network (paper, Sec. 3.1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,8 +35,15 @@ class Features:
 
     def __getitem__(self, images: slice | Int[Tensor, "..."]) -> "Features":
         """Features of some of the images."""
-        memory, maps = (None if t is None else {k: v[images] for k, v in t.items()} for t in (self.memory, self.maps))
-        return Features(self.tokens[images], self.grid, memory, maps)
+        return self.each(lambda tensor: tensor[images])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Features":
+        """The features with every tensor changed: moved to a device, copied, indexed."""
+        memory, maps = (
+            None if named is None else {name: change(tensor) for name, tensor in named.items()}
+            for named in (self.memory, self.maps)
+        )
+        return Features(change(self.tokens), self.grid, memory, maps)
 
     @classmethod
     def join(cls, parts: "Sequence[Features]") -> "Features":
@@ -48,13 +55,27 @@ class Features:
 
     def copy(self) -> "Features":
         """A copy that shares no storage."""
-        memory, maps = (None if t is None else {k: v.clone() for k, v in t.items()} for t in (self.memory, self.maps))
-        return Features(self.tokens.clone(), self.grid, memory, maps)
+        return self.each(torch.clone)
+
+    @property
+    def arrays(self) -> dict[str, Tensor]:
+        """All tensors by name: ``tokens``, ``maps.NAME`` and, of an image cache, ``memory.NAME``."""
+        named = {"maps": self.maps or {}, "memory": self.memory or {}}
+        return {"tokens": self.tokens} | {f"{kind}.{name}": t for kind, part in named.items() for name, t in part.items()}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Tensor], grid: tuple[int, int]) -> "Features":
+        """The reverse of :attr:`arrays`."""
+        memory, maps = (
+            {name.removeprefix(f"{kind}."): t for name, t in arrays.items() if name.startswith(f"{kind}.")} or None
+            for kind in ("memory", "maps")
+        )
+        return cls(arrays["tokens"], grid, memory, maps)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all its tensors."""
-        return sum(tensor.nbytes for tensor in (self.tokens, *(self.memory or {}).values(), *(self.maps or {}).values()))
+        return sum(tensor.nbytes for tensor in self.arrays.values())
 
     def rows_each(self, states: Int[Tensor, "R L"]) -> int | torch.SymInt:
         """Rows of states for each image, ``R / B`` (a symbol in an exported graph).
@@ -79,10 +100,7 @@ def _joined(parts: Sequence[Mapping[str, Tensor] | None]) -> dict[str, Tensor] |
 
 
 def grid_of(tokens: int) -> tuple[int, int]:
-    """The grid of a sequence of image tokens: square if their number is a square, otherwise one row.
-
-    Used for tokens from the network and for stored ones, whose grid is not recorded.
-    """
+    """The grid of a sequence of image tokens: square if their number is a square, otherwise one row."""
     side = round(tokens**0.5)
     return (side, side) if side * side == tokens else (1, tokens)
 

@@ -59,6 +59,8 @@ class Method(nn.Module):
     respect to clones; its callers then use ``torch.no_grad()``, as nothing can be differentiated in inference mode."""
     not_exported: ClassVar[str] = ""
     """Why the method cannot be exported as one forward pass; empty if it can."""
+    not_cached: ClassVar[str] = ""
+    """Why training cannot keep image features on disk (``training.feature_views``); empty if it can."""
     rate_parts: ClassVar[tuple[str, ...]] = ("backbone",)
     """Modules with a learning rate (and weight decay) that a recipe can set: ``training.<part>_learning_rate``."""
 
@@ -187,10 +189,21 @@ class Method(nn.Module):
         """
         return not self.backbone.maps
 
+    def stored(self, features: Features) -> Features:
+        """What training keeps of images on disk where the backbone is frozen (``training.feature_views``), of the output of
+        :meth:`encode_images`; by default all of it, image tokens and inner maps.
+
+        A method that needs less, such as averages, returns that; :meth:`predict_labels` then gets it in training, and the
+        output of :meth:`encode_images` elsewhere. It must follow from the images and the backbone alone, not from what trains.
+        Values are rounded to float16.
+        """
+        return features
+
     @property
-    def cacheable(self) -> bool:
-        """Whether training may keep image tokens on disk (``training.feature_views``): not where inner maps are used too."""
-        return not self.backbone.maps
+    def cache_obstacle(self) -> str:
+        """Why ``training.feature_views`` is refused; empty where it is not."""
+        own = type(self).encode_images is not Method.encode_images
+        return self.not_cached or ("it encodes images by itself, beside the frozen backbone" if own else "")
 
     def blank_logits(self, features: Features, states: Int[Tensor, "B L"]) -> Float[Tensor, "B L"]:
         """Logits without a picture: by default those of image tokens that are all zero."""

@@ -133,7 +133,7 @@ class Training:
         apart_learning_rate: of encoder and anchor in apart_epochs; null is as in other epochs.
         ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
         augmentation: random transform of the training pictures.
-        feature_views: with a frozen backbone: compute image tokens of this many views of each training picture once (the first
+        feature_views: with a frozen backbone: compute features of this many views of each training picture once (the first
             is not augmented) and keep them on disk; 0 runs the backbone in every step.
         patience: stop after this many epochs without a better validation score; 0 never stops early.
         trainable: prefixes of the names of the parameters that train, such as backbone.network.layer4; all others are

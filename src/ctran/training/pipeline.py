@@ -20,7 +20,7 @@ from ctran.data.cache_folder import default_root, key_of
 from ctran.data.coverage import Unlearnable
 from ctran.data.doubts import warn_of_tables
 from ctran.data.feature_cache import LAYOUT, FeatureCache, is_finished
-from ctran.data.loading import Batch, EpochOrder, PictureSet, TokenSet, loader, seed_of
+from ctran.data.loading import Batch, EpochOrder, FeatureSet, PictureSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth
 from ctran.devices import fast_in_bfloat16, find_device
@@ -30,7 +30,7 @@ from ctran.images.transforms import augmentation
 from ctran.labels import LabelSpace
 from ctran.methods._base import build as build_method
 from ctran.methods._base import preprocessing
-from ctran.model import Method
+from ctran.model import Features, Method
 from ctran.model.image_size import at_this_size, check_image_size
 from ctran.model.pretrained import load_weights
 from ctran.progress import bar
@@ -178,10 +178,10 @@ def compiler() -> str | None:
     return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
 
 
-def cached_tokens(
+def cached_features(
     model: Method, data: PictureSet, views: int, name: str, key: dict[str, object], device: torch.device
 ) -> FeatureCache:
-    """Image tokens of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
+    """Image features of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
 
     From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first. It computes in
     bfloat16 if that is faster on the device: without AVX-512, a processor takes twelve times as long as in float32.
@@ -197,28 +197,30 @@ def cached_tokens(
     rounded = fast_in_bfloat16(device)
 
     @torch.inference_mode()
-    def make(view: int, numbers: list[int]) -> Tensor:
+    def make(view: int, numbers: list[int]) -> Features:
         source = data if view else plain
         images = torch.stack([source.image(i, view) for i in numbers]).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=rounded):
-            return network(images.contiguous(memory_format=torch.channels_last)).tokens.float()
+            features = network(images.contiguous(memory_format=torch.channels_last))
+        return model.stored(features.each(Tensor.float))
 
     with on_device(model.backbone, device), torch.inference_mode():
-        probe = model.encode_images(plain.image(0, 0)[None].to(device)).tokens
+        probe = model.stored(model.encode_images(plain.image(0, 0)[None].to(device)))
     arithmetic = f"{device.type} {'bf16' if rounded else 'float32'}{' compiled' if worth else ''}"
     key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": arithmetic, "layout": LAYOUT}
     if views > 1:  # the others are augmented
         key["seed"] = data.seed
+    arrays = {name: tuple(tensor.shape[1:]) for name, tensor in probe.arrays.items()}
+    key |= {"arrays": arrays, "grid": probe.grid}
     folder = default_root() / "features" / key_of(key)
-    _, tokens, channels = probe.shape
-    shape = (views, len(data), tokens, channels)
+    given = (folder, (views, len(data)), arrays, probe.grid, key)
     if is_finished(folder, total):  # also one in a shared folder that this user may not write
-        return FeatureCache(folder, shape, key)
+        return FeatureCache(*given)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        cache = FeatureCache(folder, shape, key)
+        cache = FeatureCache(*given)
         if cache.done < total:
-            shown = bar(f"image tokens of {name} ({views} x {len(data)})", total)
+            shown = bar(f"image features of {name} ({views} x {len(data)})", total)
             with on_device(model.backbone, device), shown as advance:
                 cache.build(make, advance)
     return cache
@@ -258,13 +260,12 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
     augment = augmentation(options.augmentation, tagger.preprocessing)
     train = PictureSet(tables["train"], labels, tagger.preprocessing, augment, seed=recipe.seed)
     val = PictureSet(tables["val"], labels, tagger.preprocessing)
-    train_set: PictureSet | TokenSet = train
-    val_set: PictureSet | TokenSet = val
+    train_set: PictureSet | FeatureSet = train
+    val_set: PictureSet | FeatureSet = val
     if options.feature_views:
-        if not tagger.model.cacheable:
+        if why := tagger.model.cache_obstacle:
             raise UserError(
-                f"training.feature_views keeps image tokens alone; method {recipe.method} uses inner maps of the backbone too: "
-                "set it to 0"
+                f"training.feature_views: {tagger.model.title} cannot keep its image features on disk: {why}; set it to 0"
             )
         key: dict[str, object] = {
             "backbone": tagger.model.backbone.name,  # networks that compute different things can have the same tensors
@@ -273,11 +274,11 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
             "augmentation": options.augmentation,
         }
         device = training_device(options, rank)
-        cache = cached_tokens(tagger.model, train, options.feature_views, "train", key, device)
-        train_set = TokenSet(cache, train.truth, recipe.seed)
+        cache = cached_features(tagger.model, train, options.feature_views, "train", key, device)
+        train_set = FeatureSet(cache, train.truth, recipe.seed)
         if rank == 0:
             print(f"val is measured {STORED}; ctran evaluate differs slightly, as it computes them in float32", file=sys.stderr)
-        val_set = TokenSet(cached_tokens(tagger.model, val, 1, "val", key, device), val.truth)
+        val_set = FeatureSet(cached_features(tagger.model, val, 1, "val", key, device), val.truth)
     order = EpochOrder(len(train), recipe.seed, rank, world)
     in_order = EpochOrder(len(val), 0, rank, world, shuffle=False)
     return Ingredients(

@@ -1,4 +1,4 @@
-"""The cache of image tokens that training makes: what its key holds, and that a stale one is refused."""
+"""The cache of image features that training makes: what its key holds, and that a stale one is refused."""
 
 import json
 import shutil
@@ -33,13 +33,18 @@ def test_a_cache_says_what_its_tokens_depend_on_and_changes_its_place_with_it(fo
         "split",
         "arithmetic",
         "layout",
+        "arrays",
+        "grid",
     }
     assert cache_of(folder).folder == cache.folder
-    others = {"augmentation": ["--training.augmentation", "crop"], "transform": ["--model.image_size", "32"]}
-    for part, flags in others.items():
+    others = {
+        ("augmentation",): ["--training.augmentation", "crop"],
+        ("transform", "arrays", "grid"): ["--model.image_size", "32"],
+    }
+    for changed, flags in others.items():
         other = cache_of(folder, *flags)
         found = json.loads((other.folder / "key.json").read_text())
-        assert [name for name in parts if parts[name] != found[name]] == [part] and other.folder != cache.folder
+        assert {name for name in parts if parts[name] != found[name]} == {*changed} and other.folder != cache.folder
 
 
 def test_networks_of_the_same_weights_do_not_share_a_cache(folder, tmp_path):
@@ -55,7 +60,7 @@ def test_a_cache_of_other_pictures_in_the_place_of_the_right_one_is_refused(fold
     shutil.rmtree(right.folder)
     other.folder.rename(right.folder)
     with pytest.raises(
-        StaleCacheError, match=r"tokens of other augmentation \(there: crop, wanted: flip\): delete .* run again"
+        StaleCacheError, match=r"features of other augmentation \(there: crop, wanted: flip\): delete .* run again"
     ):
         cache_of(folder)
 
@@ -68,7 +73,8 @@ def test_views_follow_from_the_seed_of_the_recipe_and_the_test_transform_does_no
     views = [*weights, "--training.feature_views", "2", "--training.augmentation", "crop"]
     one, other = (cache_of(folder, *views, "--seed", seed) for seed in "01")
     assert one.folder != other.folder and json.loads((other.folder / "key.json").read_text())["seed"] == 1
-    assert (one.tokens[0] == other.tokens[0]).all() and not (one.tokens[1] == other.tokens[1]).all()
+    mine, others = one.arrays["tokens"], other.arrays["tokens"]
+    assert (mine[0] == others[0]).all() and not (mine[1] == others[1]).all()
 
 
 def test_augmented_pictures_follow_from_the_seed_of_the_recipe(folder):
