@@ -18,7 +18,7 @@ TARGET = (
 MOST = 0.25
 AGAIN = ", recompute"
 SCHEMES = ("literal", "full", "full" + AGAIN, "image_first", "image_first" + AGAIN, "latent", "latent" + AGAIN)
-"""``recompute``: layers are done again in the backward (``training.recompute``)."""
+"""``recompute``: layers are done again in the backward (``training.activation_checkpointing``)."""
 
 
 def build(scheme: str, num_labels: int, dim: int, places: int, batch: int) -> Step:

@@ -35,7 +35,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75)
 DRAWS = 5
 OUT = Path(__file__).parents[1] / "docs" / "experiments" / "openclipart.json"
 
-TOGETHER = ["--model.soft_states=false", "--training.apart_epochs=0", "--training.anchor_folds=0"]
+TOGETHER = ["--model.soft_states=false", "--model.separate_epochs=0", "--model.anchor_folds=0"]
 PLAIN = [*TOGETHER, "--model.anchor=false", "--training.epochs=20"]
 SYSTEMS: dict[str, tuple[str, list[str]]] = {
     "linear": ("linear", []),
@@ -44,7 +44,7 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
     "no label mask training": ("demo", [*PLAIN, "--model.use_states=false", "--training.unknown_share=[1, 1]"]),
     "C-Tran without anchor": ("demo", PLAIN),
     "C-Tran without soft states": ("demo", ["--model.soft_states=false"]),
-    "C-Tran without cross-fitting": ("demo", ["--training.anchor_folds=0"]),
+    "C-Tran without cross-fitting": ("demo", ["--model.anchor_folds=0"]),
 }
 """Row -> shipped recipe and what differs from it. All use the same frozen features of the same three views."""
 

@@ -33,7 +33,7 @@ SMALL = [
     *("--training.workers", "0"),
     *("--training.precision", "32-true"),
 ]
-DEMO = ["--training.apart_epochs", "1", "--training.anchor_folds", "2", "--training.feature_views", "1"]
+DEMO = ["--model.separate_epochs", "1", "--model.anchor_folds", "2", "--training.feature_views", "1"]
 """For recipes with options of the anchored model."""
 
 ELSEWHERE = {

@@ -52,5 +52,5 @@ def test_what_a_method_does_not_offer_is_refused_by_name():
         label_embeddings(tagger_of(Plain()))
     with pytest.raises(UserTypeError, match=r"training.prior_bias needs a bias .* which method 'test_offers' does not have"):
         prior_bias(Plain(), sparse([[2, 0], [1, 1]]))
-    with pytest.raises(UserTypeError, match=r"training.recompute needs an encoder, which method 'test_offers' does not have"):
+    with pytest.raises(UserTypeError, match="checkpointing needs an encoder, which method 'test_offers' does not have"):
         Plain().checkpoint_activations()

@@ -92,13 +92,15 @@ def test_one_recipe_and_one_seed_give_one_model(toy_run, recipe, tmp_path):
     assert not same(weights(toy_run.folder), weights(tmp_path / "other"))
 
 
-STAGES = {"apart_epochs": 2, "anchor_folds": 3, "anchor_learning_rate": 0.0, "backbone_learning_rate": 0.0}
+STAGES = {"backbone_learning_rate": 0.0}
 
 
-def staged(recipe, **options):
-    """The recipe as the demo trains: apart, then together on cross-fitted anchors."""
-    model = anchored.Config(**dataclasses.asdict(recipe.model), soft_states=True)
-    return dataclasses.replace(change(recipe, **{**STAGES, **options}), method="anchored", model=model)
+def staged(recipe, model=None, **options):
+    """The recipe as the demo trains: separately, then jointly on cross-fitted anchors."""
+    own = {"soft_states": True, "separate_epochs": 2, "anchor_folds": 3, "anchor_learning_rate": 0.0} | (model or {})
+    config = anchored.Config(**dataclasses.asdict(recipe.model), **own)
+    changed = change(recipe, **{**STAGES, **options})
+    return dataclasses.replace(changed, method="anchored", model=config)
 
 
 STEPS = {"optimizer": "sgd", "schedule": "steps", "milestones": (1, 2), "warmup": 0.1, "trainable": ("encoder", "classifier")}
@@ -152,7 +154,7 @@ def task_of(recipe):
     return LabelTask(parts.tagger.model, parts.labels, recipe, parts.tables["val"].ids), parts
 
 
-def test_apart_epochs_train_the_encoder_on_labels_and_the_anchor_on_images(recipe, monkeypatch):
+def test_separate_epochs_train_the_encoder_on_labels_and_the_anchor_on_images(recipe, monkeypatch):
     task, parts = task_of(staged(recipe))
     monkeypatch.setattr(LabelTask, "current_epoch", 0)
     monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
@@ -160,32 +162,32 @@ def test_apart_epochs_train_the_encoder_on_labels_and_the_anchor_on_images(recip
     batch = next(iter(parts.train))
     task.training_step(batch, 0).backward()
     moved = {n.split(".")[0] for n, p in task.model.named_parameters() if p.grad is not None and p.grad.any()}
-    assert moved == {"labels", "encoder", "classifier", "anchor"}  # not narrow: no image token is looked at
-    assert task.crossfit.copies.weight.grad.any()
+    assert moved == {"labels", "encoder", "classifier", "anchor"}  # not narrow: no image token is used
+    assert task.helper.copies.weight.grad.any()
 
 
-def test_together_the_encoder_learns_on_what_was_held_out(recipe, monkeypatch):
-    task, parts = task_of(staged(recipe))
+def test_jointly_the_encoder_learns_on_what_was_held_out(recipe, monkeypatch):
+    task, parts = task_of(staged(recipe, epochs=3))
     monkeypatch.setattr(LabelTask, "current_epoch", 2)
     monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
     batch, seen = next(iter(parts.train)), []
-    torch.nn.init.normal_(task.crossfit.copies.weight)
+    torch.nn.init.normal_(task.helper.copies.weight)
     monkeypatch.setattr(task.model, "pooled_logits", lambda features: seen.append(features))
     task.generator = torch.Generator().manual_seed(0)
     task.training_step(batch, 0).backward()
     assert seen == []
-    assert task.crossfit.copies.weight.grad is None and task.model.anchor.weight.grad is None
+    assert task.helper.copies.weight.grad is None and task.model.anchor.weight.grad is None
     assert task.model.narrow.weight.grad.any()
 
 
 def test_learning_rates_of_the_stages(recipe):
-    stages = staged(recipe, epochs=4, apart_learning_rate=0.3, learning_rate=0.1, schedule="cosine")
-    task, _ = task_of(stages)
-    groups = [{"part": part, "lr": rate} for part, rate in (("", 0.1), ("anchor", 0.0), ("backbone", 0.0))]
-    first, second = task._stages(groups, 10)
+    options = {"epochs": 4, "learning_rate": 0.1, "schedule": "cosine"}
+    task, _ = task_of(staged(recipe, {"separate_learning_rate": 0.3}, **options))
+    groups = [{"part": part, "lr": rate} for part, rate in (("", 0.1), ("anchor", 0.1), ("backbone", 0.0))]
+    first, second = task._schedules(groups, 10)
     assert (first.steps, first.rates) == (20, [0.3, 0.3, 0.0]) and (second.steps, second.rates) == (20, [0.1, 0.0, 0.0])
-    apart, _ = task_of(change(stages, apart_epochs=4))
-    assert [s.steps for s in apart._stages(groups, 10)] == [40]
+    whole, _ = task_of(staged(recipe, {"separate_epochs": 4}, **options))
+    assert [s.steps for s in whole._schedules(groups, 10)] == [40]
 
 
 @pytest.mark.parametrize("method", ["ctran", "linear"])
@@ -204,18 +206,14 @@ def test_matrices_decay_and_rows_of_labels_norms_and_biases_do_not(recipe, folde
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"apart_epochs": 0}, "anchor_folds needs apart_epochs"),
+        ({"separate_epochs": 0}, "anchor_folds needs model.separate_epochs"),
         ({"anchor_learning_rate": None}, "and anchor_learning_rate 0"),
+        ({"anchor": False, "soft_states": False, "anchor_folds": 0}, "needs model.anchor true"),
     ],
 )
-def test_folds_without_stages_are_refused(recipe, options, message):
+def test_stages_and_folds_that_do_not_fit_are_refused(recipe, options, message):
     with pytest.raises(ValueError, match=message):
-        task_of(staged(recipe, **options))
-
-
-def test_a_model_without_anchor_cannot_train_apart(recipe):
-    with pytest.raises(ValueError, match=r"needs method anchored"):
-        task_of(change(recipe, apart_epochs=1))
+        staged(recipe, options)
 
 
 def test_a_folder_that_is_there_is_not_overwritten(recipe, tmp_path):
@@ -233,12 +231,12 @@ def test_a_recipe_that_cannot_start_leaves_no_folder_in_the_way(recipe, folder, 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"apart_epochs": 1}, {"accelerator": "gpu"}, {"accelerator": "abacus"}], ids=["stages", "gpu", "abacus"]
+    "wrong", [{"trainable": ("head",)}, {"accelerator": "gpu"}, {"accelerator": "abacus"}], ids=["names", "gpu", "abacus"]
 )
 def test_training_that_cannot_start_leaves_no_folder_either(recipe, tmp_path, wrong):
     if wrong == {"accelerator": "gpu"} and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(ValueError, match=r"training|anchored|accelerator"):
+    with pytest.raises(ValueError, match=r"training|accelerator"):
         fit(change(recipe, **wrong), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

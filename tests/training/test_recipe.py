@@ -70,8 +70,8 @@ def test_a_recipe_survives_the_disk(tmp_path, folder):
         (["--evaluation.known_share", "[0, 25]"], "evaluation.known_share must be shares between 0 and 1"),
         (["--seed", "-1"], "seed must be a number from 0 on"),
         (["--training.epochs", "@"], "training.epochs: expected a whole number, got '@'"),
-        (["--training.anchor_folds", "1"], "must be 0 or at least 2, got 1"),
-        (["--training.apart_epochs", "200"], "between 0 and training.epochs, got 200"),
+        (["--method", "anchored", "--model.anchor_folds", "1"], "must be 0 or at least 2, got 1"),
+        (["--method", "anchored", "--model.separate_epochs", "200"], "between 0 and training.epochs, got 200"),
         (["--model.dropouts", "0.1"], r"did you mean 'model.dropout'\?"),
     ],
 )

@@ -304,7 +304,7 @@ def test_numbers_and_booleans_are_read_in_yamls_spellings():
 
 
 def test_a_flag_without_a_value_is_true_only_where_the_option_is():
-    assert read_recipe(None, ["--training.recompute", "--seed", "1"]).training.recompute is True
+    assert read_recipe(None, ["--training.activation_checkpointing", "--seed", "1"]).training.activation_checkpointing is True
 
 
 def test_a_recipe_in_utf16_or_with_a_byte_order_mark_is_read(tmp_path):

@@ -33,42 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(options: argparse.Namespace) -> tuple["Tagger", "Checkpoint"]:
     """The model of a checkpoint, with its labels and test transform."""
-    from dataclasses import replace
-
-    import torch
-
     from ctran.data.readers.names import read_labels
-    from ctran.folders.tagger import Tagger, config_of
-    from ctran.labels import LabelSpace
-    from ctran.methods.ctran import Config, build
     from ctran.model.pretrained import WeightsError
     from ctran.paper import checkpoints as authors
+    from ctran.paper.conversion import tagger_of
 
     checkpoint = authors.read(options.checkpoint)
-    kind, num_labels = checkpoint.kind, checkpoint.num_labels
-    labels = read_labels(options.labels, num_labels) if options.labels else LabelSpace(kind.label_names(num_labels))
-    labels = kind.released_order(labels)
-    kind.check_order(labels)
-    prepared = replace(kind.preprocessing, size=options.image_size or kind.preprocessing.size)
-    model_options = Config(
-        backbone=kind.backbone,
-        weights="none",
-        image_size=prepared.size,
-        fit=prepared.fit,
-        centre=prepared.centre,
-        resample=prepared.resample,
-        resizer=prepared.resizer,
-        num_layers=checkpoint.num_layers,
-        num_heads=options.heads,
-        use_states=not options.no_lmt,
-    )
-    with torch.device("meta"):  # names and shapes, no random weights to throw away
-        model = build(model_options, labels)
+    labels = read_labels(options.labels, checkpoint.num_labels) if options.labels else None
+    use_states, heads = not options.no_lmt, options.heads
     try:
-        checkpoint.fill(model)
+        return tagger_of(checkpoint, labels, heads=heads, image_size=options.image_size, use_states=use_states), checkpoint
     except WeightsError as error:
         raise WeightsError(f"{options.checkpoint}: {error}") from None
-    return Tagger(model, labels, config_of("ctran", model_options, prepared), prepared), checkpoint
 
 
 def report(options: argparse.Namespace, tagger: "Tagger", checkpoint: "Checkpoint") -> str:

@@ -8,3 +8,5 @@ Other packages add theirs as entry points of the group below.
 """
 
 ENTRY_POINTS = "ctran.losses"
+DEFAULT = "bce"
+"""The loss of a recipe that names none."""

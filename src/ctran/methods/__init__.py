@@ -7,3 +7,5 @@ Other packages add theirs as entry points of the group below.
 """
 
 ENTRY_POINTS = "ctran.methods"
+DEFAULT = "ctran"
+"""The method of a recipe that names none."""

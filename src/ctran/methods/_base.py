@@ -1,14 +1,17 @@
 """What all methods share: options, and how a model is built from the name of its method."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
 
 from ctran import methods, registry
 from ctran.bounds import check_bounds, within
 from ctran.errors import UserTypeError
 from ctran.images.transforms import Fit, Preprocessing, Resample, Resizer
 from ctran.labels import LabelSpace
-from ctran.model import Method
-from ctran.model.backbone import Backbone
+from ctran.model import Backbone, Method, Stage
 
 MOST_PIXELS = 8192
 """Upper bound of ``image_size``: the activations of a larger picture do not fit into memory."""
@@ -28,6 +31,11 @@ class MethodConfig:
         resizer: library that resizes: pillow, or torch, which is faster and differs by 1 in 255 in some pixels.
     """
 
+    may_differ: ClassVar[frozenset[str]] = frozenset({"weights", "image_size", "fit", "centre", "resample", "resizer"})
+    """Options in which a fine-tuned model may differ from the model that it starts from."""
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Former keys of a recipe -> today's, for the error message."""
+
     backbone: str = "resnet101"
     weights: str = "hub"
     image_size: int = within(576, 1, MOST_PIXELS, unit="pixels")
@@ -38,6 +46,21 @@ class MethodConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, "model")
+
+    def stages(self, epochs: int) -> tuple[Stage, ...]:
+        """Stages of a training of ``epochs`` epochs in total; by default one.
+
+        Raises:
+            UserError: the options do not fit the number of epochs.
+        """
+        return (Stage(epochs),)
+
+    def helper(self, model: Method) -> nn.Module | None:
+        """A module that is trained beside the model and discarded at the end; checkpoints hold it. None by default.
+
+        Its attribute ``part`` names the part of the model whose learning rate and weight decay its parameters have.
+        """
+        return None
 
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,17 @@ from torch import Tensor, nn
 from ctran.bounds import within
 from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
+from ctran.losses._base import LabelLoss
 from ctran.methods import ctran
-from ctran.model import Backbone, CTran, Features
+from ctran.methods._crossfit import CrossFit
+from ctran.model import Backbone, CTran, Features, Method, Stage, TrainingStep
 from ctran.model.attention import repeat_rows
 from ctran.model.encoder import EncoderLayer, Start
+from ctran.model.stages import Losses
 
 SUMMARY = "C-Tran with an anchor: a linear layer reads the image, the encoder what known labels change (beyond the paper)"
+SEPARATE = "separate"
+"""Name of the stage in which encoder and anchor learn each without the other."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,26 @@ class Config(ctran.Config):
         token_dropout: share of the image tokens' channels set to zero in training.
         pooled_dropout: the same for the averaged features of the anchor.
         orthogonal: start the attention's matrices orthogonal.
+        separate_epochs: number of first epochs of training.epochs in which the encoder learns from labels alone and the anchor
+            from images alone; the other epochs train their sum.
+        separate_learning_rate: of encoder and anchor in separate_epochs; null is as in other epochs.
+        anchor_learning_rate: of the anchor; null is training.learning_rate, 0 freezes it (but see separate_learning_rate).
+        anchor_weight_decay: of the anchor; null is training.weight_decay.
+        anchor_folds: number of copies of the anchor, each trained without its share of the pictures in separate_epochs; in the
+            others the encoder learns with the logits of the copy not trained on the picture. 0 is none.
     """
+
+    may_differ = ctran.Config.may_differ | {
+        *("token_dropout", "pooled_dropout", "separate_epochs", "separate_learning_rate"),
+        *("anchor_learning_rate", "anchor_weight_decay", "anchor_folds"),
+    }
+    renamed: ClassVar[Mapping[str, str]] = {
+        "training.apart_epochs": "model.separate_epochs",
+        "training.apart_learning_rate": "model.separate_learning_rate",
+        "training.anchor_learning_rate": "model.anchor_learning_rate",
+        "training.anchor_weight_decay": "model.anchor_weight_decay",
+        "training.anchor_folds": "model.anchor_folds",
+    }
 
     anchor: bool = True
     soft_states: bool = False
@@ -45,11 +69,43 @@ class Config(ctran.Config):
     token_dropout: float = within(0.0, 0, 1, below=True)
     pooled_dropout: float = within(0.0, 0, 1, below=True)
     orthogonal: bool = False
+    separate_epochs: int = within(0, 0)
+    separate_learning_rate: float | None = within(None, 0)
+    anchor_learning_rate: float | None = within(None, 0)
+    anchor_weight_decay: float | None = within(None, 0)
+    anchor_folds: int = within(0, 0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.anchor_folds == 1:
+            raise UserError(f"model.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
+        if self.anchor_folds and (not self.separate_epochs or self.anchor_learning_rate != 0):
+            raise UserError("model.anchor_folds needs model.separate_epochs, which train the folds, and anchor_learning_rate 0")
+        if self.separate_epochs and not self.anchor:
+            raise UserError("model.separate_epochs needs model.anchor true: there are no two parts to train separately")
         if self.soft_states and not self.anchor:
             raise UserError("model.soft_states needs model.anchor: without an anchor there is no probability to be the state")
+
+    def stages(self, epochs: int) -> tuple[Stage, ...]:
+        """Encoder and anchor separately, then jointly; either may have no epochs."""
+        if not self.separate_epochs <= epochs:
+            raise UserError(
+                "model.separate_epochs must lie between 0 and training.epochs, "
+                f"got {self.separate_epochs} of {epochs}: they are the first of the epochs; set both"
+            )
+        own = self.separate_learning_rate
+        separately = {"": own, "anchor": self.anchor_learning_rate if own is None else own}
+        jointly = {"anchor": self.anchor_learning_rate}
+        return (
+            Stage(self.separate_epochs, SEPARATE, separately, hide_images=False),
+            Stage(epochs - self.separate_epochs, "joint", jointly),
+        )
+
+    def helper(self, model: Method) -> CrossFit | None:
+        """Copies of the anchor; None for a model without image."""
+        if not self.anchor_folds or not isinstance(model, Anchored) or model.anchor is None:
+            return None
+        return CrossFit(model.anchor, folds=self.anchor_folds, dropout=model.pooled_dropout)
 
 
 OPTIONS = (
@@ -61,6 +117,7 @@ OPTIONS = (
     "token_dropout",
     "pooled_dropout",
     "orthogonal",
+    "anchor_weight_decay",
 )
 """Options of :class:`Anchored` beside those of C-Tran."""
 
@@ -88,6 +145,7 @@ class Anchored(CTran):
         token_dropout, pooled_dropout: share of the channels set to zero in training, of the image tokens in the encoder
             and of the averaged features in the anchor.
         orthogonal: start the attention's matrices orthogonal.
+        anchor_weight_decay: of the anchor in training; None is the recipe's.
     """
 
     label_parameters = CTran.label_parameters | {"anchor.weight", "anchor.bias"}
@@ -107,6 +165,7 @@ class Anchored(CTran):
         token_dropout: float = 0.0,
         pooled_dropout: float = 0.0,
         orthogonal: bool = False,
+        anchor_weight_decay: float | None = None,
         **options: Any,
     ) -> None:
         layer = partial(Layer, attention_dropout=attention_dropout, orthogonal=orthogonal)
@@ -117,6 +176,7 @@ class Anchored(CTran):
         self.positive_bias, self.image_bias = positive_bias, image_bias
         self.token_dropout, self.pooled_dropout = token_dropout, pooled_dropout
         self.anchor = nn.Linear(backbone.channels, num_labels) if anchor and self.use_image else None
+        self.weight_decays = {} if anchor_weight_decay is None else {"anchor": anchor_weight_decay}
         self.register_buffer("unconditional", None, persistent=False)
 
     def pooled_logits(self, features: Features) -> Float[Tensor, "B L"]:
@@ -193,6 +253,29 @@ class Anchored(CTran):
             return self.unconditional
         nothing = torch.zeros_like(self.classifier.bias, dtype=torch.long)
         return self.encode_labels(None, nothing[None])
+
+    def loss(self, step: TrainingStep, criterion: LabelLoss) -> Losses:
+        """In the separate stage, losses of the encoder on labels alone and of the anchor on images alone; in the joint stage
+        label mask training, with the logits of the anchor's copy that was not trained on the picture, if there are copies."""
+        if step.stage == SEPARATE:
+            return self._separate_losses(step, criterion)
+        if isinstance(step.helper, CrossFit):
+            held_out = step.helper.held_out(step.features.tokens.mean(dim=1), step.index)
+            step = replace(step, features=replace(step.features, memory={"anchor": held_out}))
+        return super().loss(step, criterion)
+
+    def _separate_losses(self, step: TrainingStep, criterion: LabelLoss) -> Losses:
+        features, truth, rows = step.features, step.truth, {"epoch": step.epoch, "index": step.index}
+        hidden = torch.ones(len(truth), dtype=torch.bool, device=truth.device)
+        logits = self.predict_labels(features, step.states, hide_image=hidden)
+        losses = {"labels": criterion(logits, truth, step.states, **rows)}
+        if self.anchor is None:
+            return losses
+        losses["anchor"] = criterion(self.pooled_logits(features), truth, torch.zeros_like(step.states), **rows)
+        if isinstance(step.helper, CrossFit):
+            pooled = features.tokens.mean(dim=1)
+            losses["copies"] = step.helper.loss(pooled, truth, step.index, criterion, epoch=step.epoch)
+        return losses
 
     def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
         super().set_prior(log_odds)

@@ -30,6 +30,8 @@ class Config(MethodConfig):
         num_latents: learned tokens of latent attention, through which label tokens attend to each other.
     """
 
+    may_differ = MethodConfig.may_differ | {"dropout"}
+
     token_dim: int | None = within(None, 1, 65_536)
     num_layers: int = within(3, 1, 256)
     num_heads: int = within(4, 1, 1024)

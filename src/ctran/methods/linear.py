@@ -22,6 +22,8 @@ class Config(MethodConfig):
         dropout: on the pooled features, in training.
     """
 
+    may_differ = MethodConfig.may_differ | {"dropout"}
+
     dropout: float = within(0.0, 0, 1, below=True)
 
 

@@ -3,5 +3,6 @@
 from ctran.model.backbone import Backbone, Features
 from ctran.model.ctran import CTran
 from ctran.model.method import Method
+from ctran.model.stages import Stage, TrainingStep
 
-__all__ = ["Backbone", "CTran", "Features", "Method"]
+__all__ = ["Backbone", "CTran", "Features", "Method", "Stage", "TrainingStep"]

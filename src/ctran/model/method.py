@@ -1,5 +1,6 @@
 """The base class of all models of this library."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,10 +9,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ctran.errors import UserTypeError
+from ctran.losses._base import LabelLoss
 from ctran.model.backbone import Backbone, Features
 from ctran.model.classifier import LabelClassifier
 from ctran.model.contributions import contributions
 from ctran.model.embeddings import LabelTokens
+from ctran.model.stages import Losses, TrainingStep
 
 if TYPE_CHECKING:
     from ctran.data.table import SampleTable
@@ -62,7 +65,10 @@ class Method(nn.Module):
     not_cached: ClassVar[str] = ""
     """Why training cannot keep image features on disk (``training.feature_views``); empty if it can."""
     rate_parts: ClassVar[tuple[str, ...]] = ("backbone",)
-    """Modules with a learning rate (and weight decay) that a recipe can set: ``training.<part>_learning_rate``."""
+    """Modules that can have a separate learning rate: the backbone (``training.backbone_learning_rate``), and those that
+    the stages of the method's options name (:meth:`ctran.methods._base.MethodConfig.stages`)."""
+    weight_decays: Mapping[str, float] = {}
+    """Weight decay of those of :attr:`rate_parts` for which it is not the recipe's."""
 
     def parameter_groups(self, options: "Training") -> list[dict[str, Any]]:
         """The parameters that train, as groups for the optimizer: ``params``, ``lr``, ``weight_decay``; for messages, ``part``.
@@ -78,14 +84,13 @@ class Method(nn.Module):
                 continue
             part = name.partition(".")[0]
             part = part if part in self.rate_parts else ""
-            decay = getattr(options, f"{part}_weight_decay", None) if part else None
-            decay = options.weight_decay if decay is None else decay
+            decay = self.weight_decays.get(part, options.weight_decay)
             groups.setdefault((part, decay if p.ndim > 1 and id(p) not in bare else 0.0), []).append(p)
-        rates = {part: getattr(options, f"{part}_learning_rate") for part in self.rate_parts}
+        own = options.backbone_learning_rate
         return [
             {
                 "params": parameters,
-                "lr": options.learning_rate if rates.get(part) is None else rates[part],
+                "lr": own if part == "backbone" and own is not None else options.learning_rate,
                 "weight_decay": decay,
                 "part": part,
             }
@@ -145,6 +150,19 @@ class Method(nn.Module):
         """Whether the method chooses label sets by itself (:meth:`decode`)."""
         return type(self).decode is not Method.decode
 
+    def loss(self, step: TrainingStep, criterion: LabelLoss) -> Losses:
+        """What a training step minimises: the sum of named terms, of which the training curves show the first.
+
+        By default label mask training (Sec. 3.4): the recipe's loss of the labels that are not known. A method with another
+        loss, or with auxiliary losses, overrides this.
+
+        Args:
+            step: features, truth, known labels, row numbers, epoch, stage and helper module.
+            criterion: the recipe's loss.
+        """
+        logits = self.predict_labels(step.features, step.states, hide_image=step.hide_image)
+        return {"labels": criterion(logits, step.truth, step.states, epoch=step.epoch, index=step.index)}
+
     def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
         """Set biases to log-odds of the labels' frequencies (``training.prior_bias``).
 
@@ -156,12 +174,14 @@ class Method(nn.Module):
         )
 
     def checkpoint_activations(self) -> None:
-        """Compute layers again in the backward pass instead of storing them (``training.recompute``).
+        """Compute layers again in the backward pass instead of storing them (``training.activation_checkpointing``).
 
         Raises:
             UserTypeError: the method does not support it.
         """
-        raise UserTypeError(f"training.recompute needs an encoder, which {self.title} does not have; set it to false")
+        raise UserTypeError(
+            f"training.activation_checkpointing needs an encoder, which {self.title} does not have; set it to false"
+        )
 
     def label_embeddings(self) -> Float[Tensor, "L D"]:
         """One vector per label, detached; similar labels have similar vectors.

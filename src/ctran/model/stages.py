@@ -18,14 +18,12 @@ class Stage:
         name: for the method's loss (:attr:`TrainingStep.stage`).
         learning_rates: part of the model (:attr:`ctran.model.Method.rate_parts`, or an empty string for the rest) -> rate; 0
             freezes it. Parts that are not named, or None, have the recipe's.
-        weight_decays: the same for weight decay.
         hide_images: whether the recipe's ``training.hide_image`` applies.
     """
 
     epochs: int
     name: str = ""
     learning_rates: Mapping[str, float | None] = field(default_factory=dict)
-    weight_decays: Mapping[str, float | None] = field(default_factory=dict)
     hide_images: bool = True
 
 

@@ -1,11 +1,12 @@
 """Options of training, evaluation and labels: the parts of a recipe that every experiment has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+from ctran import losses
 from ctran.bounds import check_bounds, within
 from ctran.errors import UserError, nearest
 from ctran.images.transforms import Augmentation
@@ -103,13 +104,11 @@ class Training:
         optimizer: adam, adamw (decoupled weight decay), or sgd.
         momentum: of sgd; null is 0.9.
         nesterov: Nesterov momentum for sgd.
-        learning_rate: of everything but the backbone and the anchor.
+        learning_rate: of everything but the backbone, and parts for which the method's options set another.
         backbone_learning_rate: null is the same; 0 freezes the backbone (its batch-norm statistics too).
-        anchor_learning_rate: of an anchored model's linear layer; null is the same, 0 freezes it (but see apart_learning_rate).
         weight_decay: on matrices; never on biases, norms and embeddings.
-        anchor_weight_decay: of the anchor; null is the same.
         schedule: constant; cosine to zero; steps, down by a factor after each milestone; or onecycle, up from 1/25 over 20 %
-            of the steps and down to nearly zero, both along a cosine (apart_epochs have their own).
+            of the steps and down to nearly zero, both along a cosine (stages of a method have their own).
         warmup: steps (1 or more), or the share of the steps (below 1), in which the learning rate rises linearly to its full
             value; null is 5 % for cosine and none for others.
         milestones: of schedule steps: epochs after which the learning rate falls.
@@ -126,11 +125,6 @@ class Training:
         all_unknown: share of the pictures without any known label, beyond the sampling above.
         hide_image: share of the pictures whose image is hidden. Beyond the paper.
         prior_bias: start the classifier's bias at the log-odds of each label's frequency.
-        apart_epochs: number of first epochs in which the encoder of an anchored model learns from labels alone and its anchor
-            from images alone; the other epochs train their sum. Beyond the paper.
-        anchor_folds: number of copies of the anchor, each trained without its share of the pictures in apart_epochs; in the
-            others the encoder learns with the logits of the copy not trained on the picture. 0 is none. Beyond the paper.
-        apart_learning_rate: of encoder and anchor in apart_epochs; null is as in other epochs.
         ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
         augmentation: random transform of the training pictures.
         feature_views: with a frozen backbone: compute features of this many views of each training picture once (the first
@@ -139,8 +133,8 @@ class Training:
         trainable: prefixes of the names of the parameters that train, such as backbone.network.layer4; all others are
             frozen, batch-norm statistics too. Empty trains all.
         precision: of computation: 32-true, bf16-mixed or 16-mixed.
-        recompute: activation checkpointing: compute the encoder's layers again in the backward pass instead of storing them:
-            less memory, more time, same result. For many labels.
+        activation_checkpointing: compute the encoder's layers again in the backward pass instead of storing them: less memory,
+            more time, same result. For many labels.
         devices: how many devices of this machine, one process each; a step takes batch_size pictures from each.
         strategy: auto, or one of Lightning's ddp: every device holds the whole model.
         accelerator: auto, cpu, gpu, ...
@@ -150,6 +144,9 @@ class Training:
         init_from: a model folder to start from; labels with the same name keep their weights.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"training.recompute": "training.activation_checkpointing"}
+    """Former keys of a recipe -> today's, for the error message."""
+
     epochs: int = within(100, 1)
     batch_size: int = within(16, 1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -157,15 +154,13 @@ class Training:
     nesterov: bool = False
     learning_rate: float = within(1e-5, 0)
     backbone_learning_rate: float | None = within(None, 0)
-    anchor_learning_rate: float | None = within(None, 0)
     weight_decay: float = within(0.0, 0)
-    anchor_weight_decay: float | None = within(None, 0)
     schedule: Literal["constant", "cosine", "steps", "onecycle"] = "constant"
     warmup: float | None = within(None, 0)
     milestones: tuple[int, ...] = within((), 1)
     factor: float | None = within(None, 0, 1, above=True)
     clip_norm: float = within(0.0, 0)
-    loss: str = "bce"
+    loss: str = losses.DEFAULT
     reduction: Reduction = "mean"
     exclusive: Literal["bce", "softmax"] = "bce"
     mask_by: Literal["labels", "groups"] = "labels"
@@ -174,16 +169,13 @@ class Training:
     all_unknown: float = within(0.0, 0, 1)
     hide_image: float = within(0.0, 0, 1)
     prior_bias: bool = False
-    apart_epochs: int = within(0, 0)
-    anchor_folds: int = within(0, 0)
-    apart_learning_rate: float | None = within(None, 0)
     ema: float = within(0.0, 0, 1)
     augmentation: Augmentation = "ctran576"
     feature_views: int = within(0, 0)
     patience: int = within(0, 0)
     trainable: tuple[str, ...] = ()
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    recompute: bool = False
+    activation_checkpointing: bool = False
     devices: int = within(1, 1)
     strategy: str = "auto"
     accelerator: str = "auto"
@@ -200,13 +192,6 @@ class Training:
                 "training.unknown_share [0, 0] hides no label, so nothing is trained: its second share must be above 0"
             )
         self._check_optimizer()
-        if self.anchor_folds == 1:
-            raise UserError(f"training.anchor_folds must be 0 or at least 2, got {self.anchor_folds}")
-        if not 0 <= self.apart_epochs <= self.epochs:
-            raise UserError(
-                f"training.apart_epochs must lie between 0 and training.epochs, got {self.apart_epochs} of {self.epochs}: "
-                "they are the first of the epochs; set both"
-            )
         if self.feature_views and self.backbone_learning_rate != 0:
             raise UserError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
         if self.strategy not in STRATEGIES:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ctran import registry
+from ctran import methods, registry
 from ctran.data import reading, sources
 from ctran.data.cache_folder import default_root, key_of
 from ctran.data.coverage import Unlearnable
@@ -43,9 +43,6 @@ WORTH_COMPILING = 20_000
 
 STORED = "on stored image tokens, which are computed in bfloat16 where that is faster"
 """How validation is computed with ``feature_views``, for the messages that print its figures."""
-
-MAY_DIFFER = {"weights", "image_size", "fit", "centre", "resample", "resizer", "dropout", "token_dropout", "pooled_dropout"}
-"""Model options in which a fine-tuned model may differ from the one it starts from."""
 
 
 @dataclass
@@ -127,7 +124,8 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     Raises:
         ValueError: the two models differ in more than their labels.
     """
-    options = {k: (v, old.config["model"].get(k)) for k, v in new.config["model"].items() if k not in MAY_DIFFER}
+    may_differ = registry.find(methods, new.config["method"]).Config.may_differ
+    options = {k: (v, old.config["model"].get(k)) for k, v in new.config["model"].items() if k not in may_differ}
     other = [f"{k} {mine!r} here, {theirs!r} there" for k, (mine, theirs) in options.items() if mine != theirs]
     if new.config["method"] != old.config["method"]:
         other.insert(0, f"method {new.config['method']!r} here, {old.config['method']!r} there")

@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
 PARTS = ("model", "data", "labels", "training", "loss", "evaluation")
 
-NAMES = {"method": "ctran", "source": "openclipart", "training.loss": "bce"}
-"""Keys that name a file of a package, whose ``Config`` types a part of the recipe; and their defaults."""
 PACKAGES = {"method": methods, "source": sources, "training.loss": losses}
+"""Keys that name a file of a package, whose ``Config`` types a part of the recipe; the default is the package's ``DEFAULT``."""
 
 VERSIONS = "versions.json"
 """File of a run folder: versions of Python and libraries, and of other packages that the recipe names something of."""
@@ -73,6 +72,7 @@ class Recipe:
     evaluation: Evaluation
 
     def __post_init__(self) -> None:
+        self.model.stages(self.training.epochs)  # refuses stages that do not fit
         if not isinstance(self.loss, registry.find(losses, self.training.loss).Config):
             raise UserError(f"training.loss is {self.training.loss}, but the options in loss are those of another loss")
 
@@ -92,7 +92,7 @@ def as_yaml(value: Any) -> Any:
     return str(value.absolute()) if isinstance(value, Path) else value
 
 
-def recipe_parser(method: str = "ctran", source: str = "openclipart", loss: str = "bce") -> "ArgumentParser":
+def recipe_parser(method: str = methods.DEFAULT, source: str = sources.DEFAULT, loss: str = losses.DEFAULT) -> "ArgumentParser":
     """The parser whose ``--help`` lists every key of a recipe with ``method``, ``source`` and ``loss``."""
     from jsonargparse import ArgumentParser
 
@@ -189,7 +189,7 @@ def named(path: Path | None, flags: Sequence[str]) -> tuple[str, str, str]:
     return _names_of(_read(path, flags))
 
 
-def parts_of(method: str, source: str, loss: str = "bce") -> dict[str, Any]:
+def parts_of(method: str, source: str, loss: str = losses.DEFAULT) -> dict[str, Any]:
     """The dataclass of each part of a recipe."""
     configs = {
         "model": registry.find(methods, method).Config,
@@ -202,7 +202,7 @@ def parts_of(method: str, source: str, loss: str = "bce") -> dict[str, Any]:
     return {part: configs[part] for part in PARTS}
 
 
-def hints_of(method: str, source: str, loss: str = "bce") -> dict[str, tuple[Any, Any]]:
+def hints_of(method: str, source: str, loss: str = losses.DEFAULT) -> dict[str, tuple[Any, Any]]:
     """Type and default of every key in the parts of a recipe; the default is ``MISSING`` if a value is required."""
     found: dict[str, tuple[Any, Any]] = {}
     for part, cls in parts_of(method, source, loss).items():
@@ -232,7 +232,7 @@ def _read(path: Path | None, flags: Sequence[str]) -> Keys:
 
 def _names_of(keys: Keys) -> tuple[str, str, str]:
     """Method, source and loss."""
-    method, source, loss = (_name_of(keys, name, default) for name, default in NAMES.items())
+    method, source, loss = (_name_of(keys, name, package.DEFAULT) for name, package in PACKAGES.items())
     return method, source, loss
 
 
@@ -246,7 +246,7 @@ def _typed(keys: Keys, names: tuple[str, str, str]) -> dict[str, Any]:
             continue
         where = f"{file}: " if file else ""
         if key not in hints:
-            raise RecipeError(f"{where}{_of_another(key, chosen) or _unknown(key, hints)}")
+            raise RecipeError(f"{where}{_renamed(key) or _of_another(key, chosen) or _unknown(key, hints)}")
         found[key] = _value(value, hints[key], f"{where}{key}", flag=file is None)
     return found
 
@@ -280,6 +280,16 @@ def _name_of(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) 
     except UserError as error:
         raise RecipeError(f"{f'{file}: ' if file else ''}{name}: {error}") from None
     return str(value)
+
+
+def _renamed(key: str) -> str:
+    """Today's name of a key that had another one, as an error message; an empty string for other keys."""
+    if key in Training.renamed:
+        return f"{key} is now {Training.renamed[key]}"
+    for name, module in registry.each(methods):
+        if not isinstance(module, UserError) and (new := module.Config.renamed.get(key)):
+            return f"{key} is now {new}, a key of method {name}"
+    return ""
 
 
 def _of_another(key: str, chosen: Mapping[str, str]) -> str:
@@ -365,6 +375,6 @@ def _not_installed(run: Path) -> str:
     return f"; the run was made with a package that is not installed: pip install {' '.join(missing)}" if missing else ""
 
 
-def print_help(method: str, source: str, loss: str = "bce") -> None:
+def print_help(method: str, source: str, loss: str = losses.DEFAULT) -> None:
     """All keys of a recipe, with their types and defaults."""
     recipe_parser(method, source, loss).print_help(sys.stdout)

@@ -1,33 +1,31 @@
 """Label mask training as a Lightning module."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from itertools import accumulate
 from typing import Any, NoReturn, cast
 
 import lightning as L
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from ctran import losses, registry
 from ctran.constraints.implications import propagate_implications
 from ctran.data.loading import Batch, seed_of
-from ctran.errors import UserError
 from ctran.evaluation.evaluate import SettingLogits, ask, features_of, report
 from ctran.evaluation.report import Report
 from ctran.labels import LabelSpace
 from ctran.losses._base import LabelLoss
 from ctran.masking import label_mask_training
-from ctran.methods.anchored import Anchored
-from ctran.model import Features, Method
+from ctran.model import Method, Stage, TrainingStep
+from ctran.training import schedules
 from ctran.training.average import moving_average, restart
-from ctran.training.crossfit import CrossFit
 from ctran.training.divergence import DivergedError, Losses, explain
 from ctran.training.frozen import freeze_others, frozen_parts_to_eval
 from ctran.training.optimizer import optimizer_of
 from ctran.training.recipe import Recipe
-from ctran.training.schedules import Stage, StagedSchedule
 
 
 class LabelTask(L.LightningModule):
@@ -71,21 +69,10 @@ class LabelTask(L.LightningModule):
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
         freeze_others(model, recipe.training.trainable)
-        if recipe.training.apart_epochs and not (isinstance(model, Anchored) and model.anchored):
-            raise UserError("training.apart_epochs needs method anchored: there are no two parts to train apart")
-        if recipe.training.recompute:
+        if recipe.training.activation_checkpointing:
             model.checkpoint_activations()
-        self.crossfit = self._crossfit() if recipe.training.anchor_folds else None
-
-    def _crossfit(self) -> CrossFit | None:
-        """Copies of the anchor; None for a model without image."""
-        options = self.recipe.training
-        if not options.apart_epochs or options.anchor_learning_rate != 0:
-            raise UserError("training.anchor_folds needs apart_epochs, which train the folds, and anchor_learning_rate 0")
-        assert isinstance(self.model, Anchored)
-        if self.model.anchor is None:
-            return None
-        return CrossFit(self.model.anchor, folds=options.anchor_folds, dropout=self.model.pooled_dropout)
+        self.stages = [stage for stage in recipe.model.stages(recipe.training.epochs) if stage.epochs]
+        self.helper = recipe.model.helper(model)
 
     @property
     def evaluated(self) -> Method:
@@ -95,23 +82,24 @@ class LabelTask(L.LightningModule):
     # ---------------------------------------------------------------- training
 
     @property
-    def apart(self) -> bool:
-        """Whether this epoch trains the encoder on labels and the anchor on images, separately."""
-        return self.current_epoch < self.recipe.training.apart_epochs
+    def stage(self) -> Stage:
+        """Stage of the current epoch."""
+        ends = list(accumulate(stage.epochs for stage in self.stages))
+        return self.stages[min(bisect_right(ends, self.current_epoch), len(ends) - 1)]
 
     def on_train_epoch_start(self) -> None:
         seed = seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank)
         self.generator = torch.Generator().manual_seed(seed_of(seed, 2))  # masks
         self.model.train()  # Lightning does not change the mode of a module, and taggers are in evaluation mode
         frozen_parts_to_eval(self.model)
-        if self.current_epoch == self.recipe.training.apart_epochs > 0:
-            self._start_together()
+        if self.current_epoch in accumulate(stage.epochs for stage in self.stages):
+            self._start_stage()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:  # not earlier: loaders draw from the same generator, in another order if resumed
             torch.manual_seed(seed_of(self.recipe.seed, 1, self.current_epoch, self.global_rank))  # dropout
 
-    def _start_together(self) -> None:
+    def _start_stage(self) -> None:
         """Continue from the averaged weights with a fresh optimizer."""
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
@@ -123,19 +111,13 @@ class LabelTask(L.LightningModule):
         options = self.recipe.training
         states = self._known(batch.truth)
         features = features_of(self.model, batch)
-        if self.apart:
-            loss, others = self._apart_loss(batch, features, states)
-        else:
-            hide = None
-            if options.hide_image:
-                hide = (torch.rand(len(states), generator=self.generator) < options.hide_image).to(states.device)
-            if self.crossfit is not None:
-                held_out = self.crossfit.held_out(features.tokens.mean(dim=1), batch.index)
-                features = replace(features, memory={"anchor": held_out})
-            logits = self.model.predict_labels(features, states, hide_image=hide)
-            loss, others = self._loss(logits, batch, states), None
+        hide = None
+        if options.hide_image and self.stage.hide_images:
+            hide = (torch.rand(len(states), generator=self.generator) < options.hide_image).to(states.device)
+        step = TrainingStep(features, batch.truth, states, batch.index, hide, self.current_epoch, self.stage.name, self.helper)
+        loss, *others = self.model.loss(step, self.criterion).values()
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
-        total = loss if others is None else loss + others
+        total = sum(others, loss)
         self.losses.add(loss, total, batch.index)
         if self.losses.due(self._world) and not self._all_finite():
             self._stop_diverged()
@@ -156,10 +138,6 @@ class LabelTask(L.LightningModule):
         )
         return propagate_implications(states, self.labels.implied)
 
-    def _loss(self, logits: Float[Tensor, "B L"], batch: Batch, states: Int[Tensor, "B L"]) -> Float[Tensor, ""]:
-        """The recipe's loss of one batch."""
-        return self.criterion(logits, batch.truth, states, epoch=self.current_epoch, index=batch.index)
-
     @property
     def _world(self) -> int:
         """Number of training processes."""
@@ -173,19 +151,6 @@ class LabelTask(L.LightningModule):
     def _stop_diverged(self) -> NoReturn:
         rates = {group["part"] or "rest": group["lr"] for group in self.trainer.optimizers[0].param_groups}
         raise DivergedError(explain(self.losses.first_bad(self.current_epoch + 1), rates, self.recipe.training))
-
-    def _apart_loss(self, batch: Batch, features: Features, states: Int[Tensor, "B L"]) -> tuple[Tensor, Tensor | None]:
-        """Losses of the encoder on labels alone, and of anchor and cross-fitting on images alone."""
-        assert isinstance(self.model, Anchored)
-        nobody = torch.ones(len(states), dtype=torch.bool, device=states.device)
-        loss = self._loss(self.model.predict_labels(features, states, hide_image=nobody), batch, states)
-        if self.model.anchor is None:
-            return loss, None
-        anchor = self._loss(self.model.pooled_logits(features), batch, torch.zeros_like(states))
-        if self.crossfit is not None:
-            pooled = features.tokens.mean(dim=1)
-            anchor = anchor + self.crossfit.loss(pooled, batch.truth, batch.index, self.criterion, epoch=self.current_epoch)
-        return loss, anchor
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.average is not None:
@@ -232,34 +197,31 @@ class LabelTask(L.LightningModule):
     # --------------------------------------------------------------- optimiser
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameter groups of the model, and of what is trained beside it."""
-        options = self.recipe.training
-        groups = self.model.parameter_groups(options)
-        if self.crossfit is not None:
-            weight, bias = self.crossfit.copies.parameters()
-            decay = options.weight_decay if options.anchor_weight_decay is None else options.anchor_weight_decay
-            rate = options.learning_rate if options.anchor_learning_rate is None else options.anchor_learning_rate
-            shared = {"part": "anchor", "lr": rate}
-            groups += [{**shared, "params": [weight], "weight_decay": decay}]
-            groups += [{**shared, "params": [bias], "weight_decay": 0.0}]
+        """Parameter groups of the model and of its helper module."""
+        groups = self.model.parameter_groups(self.recipe.training)
+        if self.helper is not None:
+            part = str(self.helper.part)
+            decay = self.model.weight_decays.get(part, self.recipe.training.weight_decay)
+            for parameter in self.helper.parameters():
+                own = {"params": [parameter], "weight_decay": decay if parameter.ndim > 1 else 0.0}
+                groups.append({"part": part, "lr": self.recipe.training.learning_rate, **own})
         return groups
 
-    def _stages(self, groups: Sequence[Mapping[str, Any]], steps_per_epoch: int) -> list[Stage]:
-        """Steps and learning rates of each stage that has epochs."""
-        options = self.recipe.training
-        rates = [group["lr"] for group in groups]
-        first, own = list(rates), options.apart_learning_rate
-        if own is not None:
-            first = [rate if group["part"] == "backbone" else own for rate, group in zip(rates, groups, strict=True)]
-        stages = [(options.apart_epochs, first), (options.epochs - options.apart_epochs, rates)]
-        return [Stage(epochs * steps_per_epoch, each) for epochs, each in stages if epochs]
+    def _schedules(self, groups: Sequence[Mapping[str, Any]], steps_per_epoch: int) -> list[schedules.Stage]:
+        """Steps and learning rates of each stage."""
+        found = []
+        for stage in self.stages:
+            own = [stage.learning_rates.get(group["part"]) for group in groups]
+            rates = [group["lr"] if rate is None else rate for group, rate in zip(groups, own, strict=True)]
+            found.append(schedules.Stage(stage.epochs * steps_per_epoch, rates))
+        return found
 
     def configure_optimizers(self) -> Any:
         options = self.recipe.training
         groups = self._groups()
         steps = math.ceil(int(self.trainer.estimated_stepping_batches) / options.epochs)
         optimizer = optimizer_of(options, groups)
-        schedule = StagedSchedule(optimizer, options, self._stages(groups, steps), steps)
+        schedule = schedules.StagedSchedule(optimizer, options, self._schedules(groups, steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -10,3 +10,5 @@ Other packages add theirs as entry points of the group below.
 """
 
 ENTRY_POINTS = "ctran.sources"
+DEFAULT = "openclipart"
+"""The source of a recipe that names none."""

@@ -19,10 +19,13 @@ class CrossFit(nn.Module):
     Source: Wolpert, Stacked generalization, Neural Networks 5 (1992); cross-fitting in Chernozhukov et al. (2018).
 
     Args:
-        anchor: of :class:`ctran.methods.anchored.Anchored`, ``C`` features to ``L`` labels; the copies start from its weights.
+        anchor: ``C`` features to ``L`` labels; the copies start from its weights.
         folds: ``K``, at least 2.
         dropout: on the features, in training.
     """
+
+    part = "anchor"
+    """Part of the model whose learning rate and weight decay the copies have."""
 
     def __init__(self, anchor: nn.Linear, *, folds: int, dropout: float) -> None:
         super().__init__()

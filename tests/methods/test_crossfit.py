@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from ctran.losses._base import LabelLoss
 from ctran.losses.bce import BCE
-from ctran.training.crossfit import CrossFit
+from ctran.methods._crossfit import CrossFit
 
 
 @pytest.fixture
