@@ -2,11 +2,13 @@
 
 import base64
 import posixpath
+import ssl
 import threading
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import cache
 from urllib.parse import quote, unquote_to_bytes
 
 import httpx
@@ -69,6 +71,12 @@ class Account(httpx.Auth):
             ) from None
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    """What httpx trusts, read once a process: it takes longer than all else that makes an application."""
+    return httpx.create_ssl_context()
+
+
 class TaskPictures:
     """Reads the pictures that tasks refer to. Thread-safe.
 
@@ -92,7 +100,8 @@ class TaskPictures:
         self.base = None if label_studio is None else _address(label_studio.rstrip("/"))
         self.others = {_origin(_address(other)) for other in others}
         self.max_bytes, self.seconds = max_bytes, seconds
-        self._client = httpx.Client(timeout=min(SILENCE, seconds), headers={"Accept-Encoding": "identity"})  # no compression
+        headers = {"Accept-Encoding": "identity"}  # no compression
+        self._client = httpx.Client(timeout=min(SILENCE, seconds), headers=headers, verify=_certificates())
         self._account = Account(key, httpx.URL(f"{self.base}/api/token/refresh/")) if key and self.base else None
         self._coming = set[Future[bytes]]()
 
