@@ -197,6 +197,7 @@ RUNS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for 
 
 
 @pytest.mark.parametrize("name", RUNS)
+@pytest.mark.usefixtures("unrendered")
 def test_a_recipe_runs_two_steps_to_its_metrics_and_finds_its_row(name, miniature, tmp_path):
     recipe = read(name)
     flags = [*miniature(recipe.source), *SMALL]

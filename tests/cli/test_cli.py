@@ -11,26 +11,18 @@ import yaml
 from PIL import Image
 
 from ctran.cli.main import COMMANDS, main
-from tests.conftest import TOY, draw_folder
+from tests.conftest import TOY
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A trained run folder and its pictures, made by the command itself."""
-    root = tmp_path_factory.mktemp("cli")
-    pictures = draw_folder(root / "pictures")
-    out = root / "run"
-    flags = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(out)]
-    assert main(["train", *flags, *TOY]) == 0
-    return out, pictures
+def run(finished_run, tmp_path_factory):
+    """A copy of a trained run folder, and its pictures."""
+    return finished_run.copy(tmp_path_factory.mktemp("cli") / "run").folder, finished_run.pictures
 
 
-def test_training_says_where_the_run_folder_is(folder, tmp_path, capsys):
-    flags = ["--source", "imagefolder", "--root", str(folder), "--absent", "negative", "--output", str(tmp_path / "r")]
-    assert main(["train", *flags, *TOY]) == 0
-    out = capsys.readouterr().out
-    assert out.rstrip().endswith(f"run folder: {tmp_path / 'r'}")
-    assert "epoch 2/2" in out and "| 75 % |" in out
+def test_training_says_where_the_run_folder_is(toy_run):
+    assert toy_run.printed.rstrip().endswith(f"run folder: {toy_run.folder}")
+    assert "epoch 2/2" in toy_run.printed and "| 75 % |" in toy_run.printed
 
 
 def test_evaluate_prints_a_row_a_share_and_writes_both_forms(run, capsys, tmp_path):
@@ -195,7 +187,7 @@ def test_keys_lists_the_options_of_a_recipe(capsys):
     assert "--training.unknown_share" in capsys.readouterr().out
 
 
-def test_the_saved_recipe_trains_again(run, tmp_path):
+def test_the_saved_recipe_trains_again(run, tmp_path, unrendered):
     saved = yaml.safe_load((run[0] / "recipe.yaml").read_text())
     assert saved["data"]["root"] == str(run[1])
     assert main(["train", str(run[0] / "recipe.yaml"), "--output", str(tmp_path / "again"), "--training.epochs", "1"]) == 0
@@ -209,21 +201,20 @@ def test_other_settings_leave_the_metrics_of_the_recipe_alone(run, capsys):
     assert [s["setting"] for s in saved["settings"]] == ["50 % of positives"]
 
 
-def test_a_run_whose_data_moved_is_resumed_where_they_are(tmp_path, capsys):
-    pictures = draw_folder(tmp_path / "pictures")
-    flags = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(tmp_path / "r"), *TOY]
-    assert main(["train", *flags]) == 0
+def test_a_run_whose_data_moved_is_resumed_where_they_are(finished_run, tmp_path, capsys, unrendered):
+    copy = finished_run.copy_with_pictures(tmp_path)
+    run, pictures = copy.folder, copy.pictures
     pictures.rename(tmp_path / "moved")
-    assert main(["train", "--resume", str(tmp_path / "r")]) == 1
-    assert main(["train", "--resume", str(tmp_path / "r"), "--root", str(tmp_path / "moved")]) == 0
+    assert main(["train", "--resume", str(run)]) == 1
+    assert main(["train", "--resume", str(run), "--root", str(tmp_path / "moved")]) == 0
     assert "is finished; it is measured again" in capsys.readouterr().err
-    assert main(["train", "--resume", str(tmp_path / "r"), "--seed", "3"]) == 1
+    assert main(["train", "--resume", str(run), "--seed", "3"]) == 1
     assert "only --root, --data keys and --training.epochs can be changed" in capsys.readouterr().err
     more = ["--root", str(tmp_path / "moved"), "--training.epochs", "3"]
-    assert main(["train", "--resume", str(tmp_path / "r"), *more]) == 0
+    assert main(["train", "--resume", str(run), *more]) == 0
     assert "measured again" not in capsys.readouterr().err
-    assert len(json.loads((tmp_path / "r" / "history.json").read_text())) == 3
-    recorded = (tmp_path / "r" / "recipe.yaml").read_text()
+    assert len(json.loads((run / "history.json").read_text())) == 3
+    recorded = (run / "recipe.yaml").read_text()
     assert f"root: {pictures}" in recorded and "epochs: 3" in recorded  # where the data are now is not part of the recipe
 
 

@@ -47,7 +47,7 @@ def test_one_source_says_its_files_and_its_options_and_no_others(capsys):
     assert "--data.difficult" in out and "--training.epochs" not in out
 
 
-def test_labels_are_counted_as_they_were_drawn(root, tmp_path):
+def test_labels_are_counted_as_they_were_drawn(root, tmp_path, unrendered):
     assert show(root, tmp_path / "out") == 0
     drawn, sets = voc2007.objects(), voc2007.sets()
     rows = read(tmp_path / "out" / "labels.csv")
@@ -60,7 +60,7 @@ def test_labels_are_counted_as_they_were_drawn(root, tmp_path):
         assert (row["group"], row["extra"]) == ("", "0")
 
 
-def test_pairs_are_counted_in_the_split_that_was_asked_for(root, tmp_path):
+def test_pairs_are_counted_in_the_split_that_was_asked_for(root, tmp_path, unrendered):
     assert show(root, tmp_path / "out", "--split", "test") == 0
     drawn, pictures = voc2007.objects(), voc2007.sets()["test"]
     table = {row.pop("label"): row for row in read(tmp_path / "out" / "cooccurrence.csv")}
@@ -71,7 +71,7 @@ def test_pairs_are_counted_in_the_split_that_was_asked_for(root, tmp_path):
             assert int(table[a][b]) == both
 
 
-def test_of_many_labels_only_the_most_frequent_are_paired_and_that_is_said(root, tmp_path, capsys, monkeypatch):
+def test_of_many_labels_only_the_most_frequent_are_paired_and_that_is_said(root, tmp_path, capsys, monkeypatch, unrendered):
     monkeypatch.setattr(description, "PAIRED", 3)
     assert show(root, tmp_path / "out") == 0
     rows = read(tmp_path / "out" / "labels.csv")
@@ -98,7 +98,7 @@ def test_the_seed_draws_the_contact_sheet(root, tmp_path):
     assert sheets[0] != sheets[1]
 
 
-def test_groups_and_extra_labels_of_a_recipe_are_shown(root, tmp_path, capsys):
+def test_groups_and_extra_labels_of_a_recipe_are_shown(root, tmp_path, capsys, unrendered):
     groups = "{vehicles: {labels: [bicycle, bus, car]}, pets: {labels: [cat, dog]}}"
     assert show(root, tmp_path / "out", "--labels.groups", groups, "--labels.extra", "[pets, person]") == 0
     rows = {row["label"]: (row["group"], row["extra"]) for row in read(tmp_path / "out" / "labels.csv")}
@@ -107,7 +107,7 @@ def test_groups_and_extra_labels_of_a_recipe_are_shown(root, tmp_path, capsys):
     assert "20 labels, 3 of them extra; 2 groups" in out and "2 of 2" in out and "0 of 3" in out
 
 
-def test_counts_strong_pairs_and_labels_without_a_positive_are_printed(folder, tmp_path, capsys):
+def test_counts_strong_pairs_and_labels_without_a_positive_are_printed(folder, tmp_path, capsys, unrendered):
     rows = (folder / "metadata.csv").read_text().replace("labels", "labels,negatives").replace('"\n', '",never\n')
     (folder / "metadata.csv").write_text(rows)
     flags = ["--root", str(folder), "--absent", "negative", "--output", str(tmp_path / "out")]
@@ -119,7 +119,7 @@ def test_counts_strong_pairs_and_labels_without_a_positive_are_printed(folder, t
     assert sorted(cells[:2]) == ["red", "warm"] and cells[3:5] == ["100", "100"]
 
 
-def test_pictures_that_were_left_out_are_named(folder, tmp_path, capsys):
+def test_pictures_that_were_left_out_are_named(folder, tmp_path, capsys, unrendered):
     (folder / "03.png").write_text("no picture")
     flags = ["--root", str(folder), "--absent", "negative", "--skip-broken", "--output", str(tmp_path / "out")]
     assert main(["datasets", "show", "imagefolder", *flags]) == 0

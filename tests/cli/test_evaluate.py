@@ -10,7 +10,7 @@ from ctran import Tagger
 from ctran.cli.main import main
 from ctran.constraints.calibration import Calibration
 from ctran.labels import Group, LabelSpace
-from tests.conftest import TOY, draw_folder
+from tests.conftest import TOY
 
 
 def train(pictures, out, *flags):
@@ -19,11 +19,9 @@ def train(pictures, out, *flags):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp("evaluate")
-    pictures = draw_folder(root / "pictures")
-    assert train(pictures, root / "run", "--absent", "negative", "--training.epochs", "1") == 0
-    return root / "run", pictures
+def run(finished_run, tmp_path_factory):
+    """A copy of a trained run folder, and its pictures."""
+    return finished_run.copy(tmp_path_factory.mktemp("evaluate") / "run").folder, finished_run.pictures
 
 
 def relabelled(pictures, root, change):
@@ -138,7 +136,7 @@ def test_a_model_that_knows_names_alone_takes_groups_and_extra_labels_of_the_dat
     assert set(saved(tmp_path / "m")["settings"][0]["labels"]) == {"red", "green", "blue"}
 
 
-def test_a_label_that_is_never_absent_in_train_counts_in_no_mean(run, tmp_path, capsys):
+def test_a_label_that_is_never_absent_in_train_counts_in_no_mean(run, tmp_path, capsys, unrendered):
     """What labelling in the studio leaves: the labels that are there, and a `no` for blue alone."""
     loop = relabelled(run[1], tmp_path / "yes", lambda labels: {"labels": ",".join(n for n in labels if n)})
     assert train(loop, tmp_path / "refused", "--absent", "unknown") == 1
@@ -161,7 +159,7 @@ def test_a_label_that_is_never_absent_in_train_counts_in_no_mean(run, tmp_path, 
     assert not any(s["hidden"]["mAP"] == 100 for s in found["settings"])  # blue alone, which the toy cannot rank
 
 
-def test_a_label_that_is_never_positive_in_train_counts_in_no_mean_wherever_it_is_measured(run, tmp_path, capsys):
+def test_a_label_that_is_never_positive_in_train_counts_in_no_mean_wherever_it_is_measured(run, tmp_path, capsys, unrendered):
     names = ["train", "val", "test"]
     rare = relabelled(
         run[1],

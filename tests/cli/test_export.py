@@ -9,19 +9,14 @@ from ctran.cli import export as command
 from ctran.cli.main import main
 from ctran.export import formats
 from ctran.registry import names
-from tests.conftest import TOY, draw_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A trained run and its pictures."""
-    root = tmp_path_factory.mktemp("export")
-    pictures = draw_folder(root / "pictures")
-    flags = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(root / "run")]
-    assert main(["train", *flags, *TOY, "--training.epochs", "1"]) == 0
-    return root / "run", pictures
+def run(finished_run, tmp_path_factory):
+    """A copy of a trained run folder, and its pictures."""
+    return finished_run.copy(tmp_path_factory.mktemp("export") / "run").folder, finished_run.pictures
 
 
 def answers(folder, pictures, capsys):

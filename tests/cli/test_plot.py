@@ -58,7 +58,7 @@ def test_maps_of_two_runs_stand_in_one_picture_and_one_file(run, extra_run, tmp_
     assert out.count("nearest label of the same group") == 2 and str(tmp_path / "map.png") in out
 
 
-def test_the_nearest_label_is_the_models(run):
+def test_the_nearest_label_is_the_models(run, unrendered):
     assert main(["plot", "embeddings", str(run)]) == 0
     tagger = Tagger.load(run)
     vectors = torch.nn.functional.normalize(tagger.model.labels.label.weight)
@@ -66,12 +66,12 @@ def test_the_nearest_label_is_the_models(run):
     assert [r["nearest"] for r in read(run / "embeddings.csv")] == [tagger.labels.names[i] for i in nearest]
 
 
-def test_the_map_of_a_model_folder_stands_beside_it(run):
+def test_the_map_of_a_model_folder_stands_beside_it(run, unrendered):
     assert main(["plot", "embeddings", str(run / "model")]) == 0
     assert (run / "embeddings.csv").is_file() and not list((run / "model").glob("embeddings*"))
 
 
-def test_runs_of_one_name_go_by_their_path(folder, tmp_path):
+def test_runs_of_one_name_go_by_their_path(folder, tmp_path, unrendered):
     runs = []
     for parent in ("a", "b"):
         (tmp_path / parent).mkdir()
@@ -85,7 +85,7 @@ def split_of(run, split="test"):
 
 
 @pytest.mark.parametrize("flags", [[], ["--reveal", "positives", "--seed", "3"], ["--known-share", "0"]])
-def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, flags):
+def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, flags, unrendered):
     assert main(["plot", "examples", str(run), "--count", "3", *flags]) == 0
     tagger, table = Tagger.load(run), split_of(run)
     seed, reveal = (3, "positives") if "--seed" in flags else (0, "random")
@@ -108,7 +108,7 @@ def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, fl
             assert [r["truth"] for r in mine] == [("unknown", "negative", "positive")[c] for c in truth[0].tolist()]
 
 
-def test_examples_of_a_calibrated_model_are_what_it_predicts(run):
+def test_examples_of_a_calibrated_model_are_what_it_predicts(run, unrendered):
     write_calibration(Calibration((0.0, 0.5), (3.0, 0.5)), run)
     assert main(["plot", "examples", str(run), "--count", "2"]) == 0
     tagger, table, rows = Tagger.load(run), split_of(run), read(run / "examples.csv")
@@ -117,7 +117,7 @@ def test_examples_of_a_calibrated_model_are_what_it_predicts(run):
         assert mine == pytest.approx(tagger.predict(table.picture(table.ids.index(name))).probabilities, abs=1e-4)
 
 
-def test_groups_of_extra_labels_are_told_and_never_asked_for(extra_run):
+def test_groups_of_extra_labels_are_told_and_never_asked_for(extra_run, unrendered):
     assert main(["plot", "examples", str(extra_run), "--known-groups", "1", "--count", "2"]) == 0
     rows = read(extra_run / "examples.csv")
     told = [r for r in rows if r["setting"] == "1 groups" and r["told"] != "unknown"]
@@ -125,7 +125,7 @@ def test_groups_of_extra_labels_are_told_and_never_asked_for(extra_run):
     assert all(bool(r["probability"]) == (r["label"] in ("red", "warm")) for r in rows)
 
 
-def test_the_seed_draws_the_pictures_and_ids_name_them(run):
+def test_the_seed_draws_the_pictures_and_ids_name_them(run, unrendered):
     ids = split_of(run).ids[1::-1]
     drawn = []
     for flags in (["--seed", "0", "--count", "3"], ["--seed", "1", "--count", "3"], ["--ids", *ids]):
@@ -143,13 +143,13 @@ def test_a_picture_stands_beside_the_numbers_a_row_an_example(run):
     assert np.asarray(open_image(run / "examples.png")).std() > 5
 
 
-def test_data_that_have_moved_are_found_at_their_new_root(run, folder, capsys):
+def test_data_that_have_moved_are_found_at_their_new_root(run, folder, capsys, unrendered):
     folder.rename(folder.with_name("moved"))
     assert main(["plot", "examples", str(run)]) == 1
     assert main(["plot", "examples", str(run), "--root", str(folder.with_name("moved"))]) == 0
 
 
-def test_other_data_than_the_runs_are_warned_of(run, tmp_path, capsys):
+def test_other_data_than_the_runs_are_warned_of(run, tmp_path, capsys, unrendered):
     assert main(["plot", "examples", str(run)]) == 0
     assert not capsys.readouterr().err
     other = draw_folder(tmp_path / "other")

@@ -1,6 +1,7 @@
 """The released code's models, stated anew from its formulas with stock modules: the oracle of the conversion."""
 
 from collections import OrderedDict
+from functools import cache
 
 import numpy as np
 import torch
@@ -107,9 +108,14 @@ def released(kind, **options):
 
 def flat(kind, **options):
     """A state dict of the right names and shapes that takes no memory."""
+    return {name: torch.zeros((), dtype=t.dtype).expand(t.shape) for name, t in shapes(kind, **options).items()}
+
+
+@cache
+def shapes(kind, **options):
+    """A state dict on the meta device."""
     with torch.device("meta"):
-        shapes = ReleasedModel(kind, **options).state_dict()
-    return {name: torch.zeros((), dtype=t.dtype).expand(t.shape) for name, t in shapes.items()}
+        return ReleasedModel(kind, **options).state_dict()
 
 
 def logged(weights):
