@@ -5,17 +5,22 @@ BIN := $(VENV)/bin
 export CTRAN_CACHE := $(CURDIR)/.cache/ctran
 export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
+export PYTHONDONTWRITEBYTECODE := # where it is set, each process of tests compiles this package anew
 
-.PHONY: demo check docs test test-most test-others test-all test-gpu test-browser studio lock clean
+.PHONY: demo check lint types docs test test-most test-others test-all test-gpu test-browser studio lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
 
-check: $(VENV)/ready docs ## lint, types, import contracts, documentation
+check: lint types docs ## lint, import contracts, types, documentation
+
+lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/ready
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/ready ## the documentation site, in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
@@ -25,9 +30,10 @@ APART := $(addprefix --ignore ,$(EXPORT) tests/documents tests/browser)
 
 # Tests of exports have a separate process, and so do those of the documents: after other runtimes were loaded, starting a
 # program from a long-lived process of tests has crashed.
-SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-most test-others
+# Two jobs at a time, the longest first; the output of each command is printed when it ends.
+SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-most test-others docs types
 
-test: check ## and the tests, in two processes side by side
+test: lint ## lint, types, documentation and the tests, two processes side by side
 	@$(SIDE_BY_SIDE)
 
 test-most:
@@ -38,7 +44,7 @@ test-others:
 	$(BIN)/python -m pytest $(SELECT) $(EXPORT)
 	$(BIN)/python -m pytest $(SELECT) tests/training
 
-test-all: check ## and all tests, slow ones too (every shipped recipe is trained for two steps)
+test-all: lint ## and all tests, slow ones too (every shipped recipe is trained for two steps)
 	@$(SIDE_BY_SIDE) SELECT='-m "not gpu"'
 
 test-gpu: $(VENV)/ready ## training, evaluation, serving and export on CUDA; skipped, with the reason, where there is none
