@@ -5,14 +5,13 @@ Source: the Debian packages ``openclipart-png`` and ``openclipart-svg`` (Open Cl
 
     apt-get install openclipart-png openclipart-svg
     pip install -e '.[demo,build-data]'
-    python scripts/build_openclipart.py --root /usr/share/openclipart
+    python -m scripts.build_openclipart --root /usr/share/openclipart
 
 The same packages give the same pictures, labels and splits: nothing is drawn at random, and every choice between equals
 is made by the SHA-256 of the picture's id. Every rule below is repeated, with its counts, in the datasheet.
 """
 
 import argparse
-import hashlib
 import io
 import json
 import re
@@ -24,15 +23,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import imagehash
 import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, Features, Image, List, Value, disable_progress_bars
 from PIL import Image as PILImage
-from PIL import ImageChops, ImageOps
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from PIL import ImageChops
 
+from benchmarks.suite import near
+from benchmarks.suite.near import CLUSTER, MIN_PICTURES, SPLITS, choose_labels, cut, finish, order, orientations, split
 from ctran.images.transforms import Preprocessing, open_image
 from ctran.model import Backbone
 from ctran.model.pretrained import load_weights
@@ -40,10 +38,7 @@ from ctran.model.pretrained import load_weights
 SIDE = 224  # longest side of a stored picture, in pixels
 MAX_PIXELS = 60_000_000  # some PNG have 100 to 623 megapixels: decompression bombs to Pillow
 PILImage.MAX_IMAGE_PIXELS = None  # the size is checked here, before anything is decoded
-NEAR = 6  # perceptual hashes (64 bits) that differ in at most this many bits belong together
-CLUSTER = 20  # pictures kept of one cluster of near duplicates
-MIN_PICTURES = 20  # a label needs at least this many
-SPLITS = {"train": 0.7, "val": 0.1, "test": 0.2}
+NEAR = near.NEAR["drawings"]
 QUALITY = 85  # WebP
 
 DC = "{http://purl.org/dc/elements/1.1/}"
@@ -200,14 +195,6 @@ def draw(png: Path) -> tuple[PILImage.Image | None, str]:
     return flat, ""
 
 
-def orientations(picture: PILImage.Image) -> np.ndarray:
-    """Perceptual hashes (8 x 64 bits) of the picture on a square, turned and mirrored in all 8 ways."""
-    square = ImageOps.pad(picture, (SIDE, SIDE), color="white")
-    turned = [square.rotate(90 * k) for k in range(4)]
-    both = [view for t in turned for view in (t, ImageOps.mirror(t))]
-    return np.stack([imagehash.phash(view).hash.reshape(-1) for view in both])
-
-
 def prepare(job: tuple[Path, str, set[str]]) -> Picture:
     png, name, keywords = job
     flat, dropped = draw(png)
@@ -216,11 +203,6 @@ def prepare(job: tuple[Path, str, set[str]]) -> Picture:
     out = io.BytesIO()
     flat.save(out, "WEBP", quality=QUALITY, method=6)
     return Picture(name, keywords, out.getvalue(), orientations(flat))
-
-
-def order(name: str) -> str:
-    """A fixed, arbitrary order of ids that does not follow the alphabet."""
-    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def collect(root: Path) -> tuple[list[Picture], Counter[str]]:
@@ -242,67 +224,8 @@ def collect(root: Path) -> tuple[list[Picture], Counter[str]]:
 
 def cluster(pictures: list[Picture]) -> np.ndarray:
     """Number of the near-duplicate cluster of each picture: alike turned or mirrored, or one numbered series."""
-    bits = np.stack([p.hashes for p in pictures]).astype(np.float32) * 2 - 1  # (N, 8, 64) of +-1
-    pairs = [np.argwhere((64 - bits[:, 0] @ bits[:, k].T) / 2 <= NEAR) for k in range(8)]
-    series: dict[str, int] = {}
-    for i, p in enumerate(pictures):
-        stem = "shapes/stars" if p.id.startswith("shapes/stars/") else re.sub(r"\d+", "#", p.id)
-        pairs.append(np.array([[i, series.setdefault(stem, i)]]))
-    edges = np.concatenate(pairs)
-    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(pictures),) * 2)
-    return connected_components(graph, directed=False)[1]
-
-
-def cut(pictures: list[Picture], clusters: np.ndarray) -> list[tuple[Picture, int]]:
-    """At most ``CLUSTER`` pictures a cluster, first in the fixed order."""
-    taken: Counter[int] = Counter()
-    kept = []
-    for picture, number in sorted(zip(pictures, clusters.tolist(), strict=True), key=lambda pc: order(pc[0].id)):
-        taken[number] += 1
-        if taken[number] <= CLUSTER:
-            kept.append((picture, number))
-    return kept
-
-
-def choose_labels(kept: list[tuple[Picture, int]]) -> list[str]:
-    """Labels with enough pictures; of two labels on exactly the same pictures only the first by name."""
-    where: dict[str, set[str]] = {}
-    for picture, _ in kept:
-        for keyword in picture.keywords:
-            where.setdefault(keyword, set()).add(picture.id)
-    seen: set[frozenset[str]] = set()
-    labels = []
-    for name in sorted(where):
-        pictures = frozenset(where[name])
-        if len(pictures) >= MIN_PICTURES and pictures not in seen:
-            seen.add(pictures)
-            labels.append(name)
-    return labels
-
-
-def split(kept: list[tuple[Picture, int]], labels: list[str]) -> dict[str, list[Picture]]:
-    """Iterative stratification (Sechidis et al., 2011) of whole clusters: rarest label first, where it lacks most."""
-    clusters: dict[int, list[Picture]] = {}
-    for picture, number in kept:
-        clusters.setdefault(number, []).append(picture)
-    count = {c: Counter(k for p in ps for k in p.keywords if k in set(labels)) for c, ps in clusters.items()}
-    total = Counter[str]()
-    for c in count.values():
-        total.update(c)
-    want = {s: {k: share * total[k] for k in labels} for s, share in SPLITS.items()}
-    room = {s: share * len(kept) for s, share in SPLITS.items()}
-    sides: dict[str, list[Picture]] = {s: [] for s in SPLITS}
-    left = dict(clusters)
-    for label in sorted(labels, key=lambda k: (total[k], k)):
-        mine = [c for c in left if count[c][label]]
-        for c in sorted(mine, key=lambda c: (-count[c][label], order(left[c][0].id))):
-            side = max(SPLITS, key=lambda s: (want[s][label], room[s]))
-            sides[side] += left[c]
-            room[side] -= len(left[c])
-            for k, n in count[c].items():
-                want[side][k] -= n
-            del left[c]
-    return {s: sorted(ps, key=lambda p: order(p.id)) for s, ps in sides.items()}
+    series = ["shapes/stars" if p.id.startswith("shapes/stars/") else re.sub(r"\d+", "#", p.id) for p in pictures]
+    return near.cluster(np.stack([p.hashes for p in pictures]), series, NEAR)
 
 
 def write(sides: dict[str, list[Picture]], labels: list[str], out: Path) -> None:
@@ -438,13 +361,12 @@ def main() -> None:
     sizes = np.bincount(clusters)
     kept = cut(tagged, clusters)
     counts.update(clusters=len(sizes), clusters_cut=int((sizes > CLUSTER).sum()), cut_away=len(tagged) - len(kept))
-    labels = choose_labels(kept)
+    labels = choose_labels([p for p, _ in kept])
     sides = split([(p, c) for p, c in kept if p.keywords & set(labels)], labels)
-    one_sided = {k for k in labels if not all(any(k in p.keywords for p in ps) for ps in sides.values())}
-    labels = [k for k in labels if k not in one_sided]
-    sides = {s: [p for p in ps if p.keywords & set(labels)] for s, ps in sides.items()}
+    chosen = labels
+    sides, labels = finish(sides, chosen)
     counts["no_label"] = len(kept) - sum(map(len, sides.values()))
-    counts["labels_on_one_side"] = len(one_sided)
+    counts["labels_on_one_side"] = len(chosen) - len(labels)
     write(sides, labels, args.out)
     counts.update({s: len(ps) for s, ps in sides.items()})
     per_label = {k: {s: sum(k in p.keywords for p in ps) for s, ps in sides.items()} for k in labels}
