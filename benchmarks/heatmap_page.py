@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from benchmarks.harness import WITHOUT_BFLOAT16
 from benchmarks.heatmap_games import METHODS, SIDE, Canvases, Mosaics, greatest
 from benchmarks.heatmap_time import time_table
 from ctran.plots.heat import evidence_overlay, overlay
@@ -84,9 +85,10 @@ greatest value.
 SECONDS = """
 ## What a heat map costs
 
+Measured by `python -m benchmarks.heatmaps --parts --seconds`.
 The model `models/openclipart` (recipe `demo`), {pictures} test pictures, the most probable label of each; median and, in
 brackets, least and greatest. `session` is `tagger.look(picture)`, for comparison. Processor seconds count all threads and
-depend little on what else the machine does; wall seconds were taken on a machine that others used at the same time.
+depend little on what else the machine does; wall seconds depend on it.
 {where}
 
 {table}
@@ -159,7 +161,10 @@ def seconds(result: Mapping[str, Any]) -> str:
     """The last section of the page."""
     where = result["machine"]
     versions = ", ".join(f"{library} {where['versions'][library]}" for library in ("python", "torch"))
-    text = f"{where['system']}, {where['vectors']}, {where['cores']} cores; {versions}."
+    busy = f", {result['busy']:.0f} % busy before" if "busy" in result else ""
+    text = f"{where['system']}, {where['vectors']}, {where['cores']} cores{busy}; {versions}."
+    if all(row["precision"] == "float32" for row in result["rows"]):
+        text += f"\n{WITHOUT_BFLOAT16}"
     return SECONDS.format(pictures=len(result["rows"][0]["heat map"]), where=text, table=time_table(dict(result)))
 
 

@@ -81,9 +81,10 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def write_page(options: argparse.Namespace) -> None:
-    """``heatmaps.md``, and a picture of the first tries of each part whose model is there."""
+    """``heatmaps.md``, and a picture of the first tries of each part whose model is there, unless seconds alone are new."""
     results = read(options.folder)
-    for part, entry in results.get("test", {}).items():
+    drawn = results.get("test", {}) if options.parts or not options.seconds else {}
+    for part, entry in drawn.items():
         if part in SIDES or (planted_run(options) / "metrics.json").exists():
             tries = entry["tries"][:SHOWN]
             heatmap_page.draw(game(part, "test", options), tries, heatmap_page.picture(options.folder, part))

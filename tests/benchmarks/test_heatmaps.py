@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks import heatmap_games, heatmap_page, heatmaps
+from benchmarks.harness import WITHOUT_BFLOAT16, machine
 from benchmarks.heatmap_games import Canvases, Mosaics
 from benchmarks.heatmap_time import measured, time_table
 from ctran.data.sources import openclipart
@@ -97,6 +98,15 @@ def test_processor_time_counts_work_and_not_waiting():
     assert len(ended) == 1 and 0 < cpu <= 2 * wall + 0.05
     row = {"precision": "float32", "threads": 1, "session": [(0.1, 0.1)] * 3, "heat map": [(0.5, 0.4), (0.7, 0.4), (0.6, 0.5)]}
     assert time_table({"rows": [row]}).endswith("| 0.10 (0.10 to 0.10) | 0.60 (0.50 to 0.70) | 0.40 (0.40 to 0.50) |")
+
+
+def test_the_section_on_seconds_states_its_command_and_what_was_left_out():
+    row = {"precision": "float32", "threads": 1, "session": [(0.1, 0.1)], "heat map": [(0.5, 0.4)]}
+    found = {"machine": machine(), "busy": 3.2, "rows": [row]}
+    text = heatmap_page.seconds(found)
+    assert "`python -m benchmarks.heatmaps --parts --seconds`" in text and ", 3 % busy before; python" in text
+    assert WITHOUT_BFLOAT16 in text
+    assert WITHOUT_BFLOAT16 not in heatmap_page.seconds(found | {"rows": [row, row | {"precision": "bfloat16"}]})
 
 
 @pytest.mark.slow
