@@ -1,6 +1,7 @@
 """What every method keeps to: each file of ``ctran.methods``, those to come too, and the toys that use one need each."""
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from ctran.data.loading import PictureSet, loader
 from ctran.errors import UserError, UserTypeError
 from ctran.evaluation.evaluate import predict
 from ctran.export.graphs import programs
-from ctran.folders.tagger import Tagger
+from ctran.folders.tagger import Tagger, tuples
 from ctran.labels import LabelSpace
+from ctran.losses._base import LabelLoss
+from ctran.losses.bce import BCE
 from ctran.masking import EvalSetting
-from ctran.model import Features
+from ctran.model import Features, TrainingStep
 from ctran.training.pipeline import build_tagger, inherit
 from ctran.training.recipe import read_recipe
 from tests.conftest import draw_folder, stirred
@@ -116,6 +119,27 @@ def test_logits_follow_a_permutation_of_the_labels(name, table, tagger, squares)
     other = tagger_of(name, table, LabelSpace(tuple(tagger.labels.names[i] for i in order)))
     assert inherit(other, tagger) == []
     assert torch.allclose(other.model(squares, STATES[:, order]), tagger.model(squares, STATES)[:, order], atol=1e-4)
+
+
+def test_every_stage_has_a_loss_that_trains_parameters_and_counts_hidden_labels_only(name, tagger, squares):
+    model, options = tagger.model.train(), tagger.config["model"]
+    config = registry.find(methods, name).Config(**tuples(options))
+    stages, helper = config.stages(4), config.helper(model)
+    assert sum(stage.epochs for stage in stages) == 4
+    truth = torch.tensor([[2, 1, 2, 1], [2, 1, 0, 1], [1, 1, 2, 2]])
+    parts = {part for stage in stages for part in stage.learning_rates} | ({helper.part} if helper is not None else set())
+    assert parts <= {"", *model.rate_parts}
+    for stage in stages:
+        step = TrainingStep(model.encode_images(squares), truth, STATES, torch.arange(3), None, 1, stage.name, helper)
+        terms = model.loss(step, LabelLoss(BCE()))
+        assert terms and all(term.ndim == 0 and term.isfinite() for term in terms.values())
+        model.zero_grad()
+        sum(terms.values()).backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        assert all(g.isfinite().all() for g in gradients) and any(g.any() for g in gradients)
+        first = next(iter(terms.values()))
+        seen = replace(step, states=truth, truth=truth, features=model.encode_images(squares))
+        assert first > 0 == next(iter(model.loss(seen, LabelLoss(BCE())).values()))
 
 
 def test_statistics_are_all_that_the_table_changes(name, table):
