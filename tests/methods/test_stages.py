@@ -14,7 +14,7 @@ from ctran.errors import UserTypeError
 from ctran.labels import LabelSpace
 from ctran.plots.embeddings import label_embeddings
 from ctran.training.fit import fit
-from ctran.training.options import Training
+from ctran.training.options import RENAMED
 from ctran.training.pipeline import build_tagger, prepare, prior_bias
 from ctran.training.recipe import RecipeError, hints_of, read_recipe
 from ctran.training.task import LabelTask
@@ -119,6 +119,6 @@ def test_a_recipe_with_a_former_key_gets_the_name_of_the_new_one(former, new, tm
 
 def test_every_key_named_instead_of_a_former_one_is_a_key():
     for method in registry.names(methods):
-        renamed = Training.renamed | registry.find(methods, method).Config.renamed
+        renamed = RENAMED | registry.find(methods, method).Config.renamed
         assert renamed.keys().isdisjoint(hints_of(method, "openclipart"))
         assert set(renamed.values()) <= hints_of(method, "openclipart").keys()

@@ -1,10 +1,10 @@
 """Options of training, evaluation and labels: the parts of a recipe that every experiment has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ctran import losses
 from ctran.bounds import check_bounds, within
@@ -17,6 +17,8 @@ from ctran.metrics import PRESETS
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 """Lightning's strategies that are tested here."""
+RENAMED = {"training.recompute": "training.activation_checkpointing"}
+"""Former keys of a recipe -> today's, for the error message; beside those of a method (``Config.renamed``)."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,6 @@ class Training:
             machine. On a CPU its cost is within the noise (docs/architecture.md).
         init_from: a model folder to start from; labels with the same name keep their weights.
     """
-
-    renamed: ClassVar[Mapping[str, str]] = {"training.recompute": "training.activation_checkpointing"}
-    """Former keys of a recipe -> today's, for the error message."""
 
     epochs: int = within(100, 1)
     batch_size: int = within(16, 1)

@@ -14,7 +14,7 @@ from ctran.errors import UserError, nearest
 from ctran.files import write_text
 from ctran.losses._base import LossConfig
 from ctran.methods._base import MethodConfig
-from ctran.training.options import Evaluation, Labels, Training
+from ctran.training.options import RENAMED, Evaluation, Labels, Training
 from ctran.training.values import (
     NULL,
     Plain,
@@ -267,7 +267,10 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"seed must be a number from 0 on, got {seed}")
     method, source, _ = names
     built = {part: _build(part, cls, found, source) for part, cls in parts_of(*names).items()}
-    return Recipe(method, source, seed, **built)
+    try:
+        return Recipe(method, source, seed, **built)
+    except UserError as error:  # parts that do not fit each other
+        raise RecipeError(str(error)) from None
 
 
 def _name_of(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) -> str:
@@ -284,8 +287,8 @@ def _name_of(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) 
 
 def _renamed(key: str) -> str:
     """Today's name of a key that had another one, as an error message; an empty string for other keys."""
-    if key in Training.renamed:
-        return f"{key} is now {Training.renamed[key]}"
+    if key in RENAMED:
+        return f"{key} is now {RENAMED[key]}"
     for name, module in registry.each(methods):
         if not isinstance(module, UserError) and (new := module.Config.renamed.get(key)):
             return f"{key} is now {new}, a key of method {name}"
