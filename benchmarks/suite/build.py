@@ -96,16 +96,21 @@ def with_list(name: str, drawings: Sequence[Drawing], listed: Mapping[str, str])
 
 
 def propose(name: str, drawings: Sequence[Drawing]) -> LabelSet:
-    """A set with splits made from its pictures: near duplicates and families together, each label on all sides."""
-    hashes = [_hashes(d) for d in track(drawings, f"{name}: comparing", len(drawings))]
-    kept = near.cut(drawings, near.cluster(np.stack(hashes), [d.family for d in drawings], near.NEAR["icons"]))
+    """A set with splits made from its pictures: near duplicates and families together, each label on all sides.
+
+    Of drawings that give exactly the same picture only the first stays, as their labels may contradict each other.
+    """
+    different: dict[bytes, tuple[Drawing, np.ndarray]] = {}
+    for d in track(drawings, f"{name}: comparing", len(drawings)):
+        content, _ = d.picture()
+        if content not in different:
+            different[content] = (d, near.orientations(Image.open(io.BytesIO(content))))
+    drawings = [d for d, _ in different.values()]
+    hashes = np.stack([own for _, own in different.values()])
+    kept = near.cut(drawings, near.cluster(hashes, [d.family for d in drawings], near.NEAR["icons"]))
     labels = near.choose_labels([d for d, _ in kept])
     sides, labels = near.finish(near.split([(d, c) for d, c in kept if d.keywords & set(labels)], labels), labels)
     return LabelSet(name, [replace(d, split=split) for split, ds in sides.items() for d in ds], labels)
-
-
-def _hashes(drawing: Drawing) -> np.ndarray:
-    return near.orientations(Image.open(io.BytesIO(drawing.picture()[0])))
 
 
 # ------------------------------------------------------------------- files

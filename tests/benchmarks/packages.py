@@ -55,8 +55,10 @@ def names() -> list[str]:
 
 
 def drawn(number: int) -> str:
-    """The drawing of a picture: the last two are of one drawing, under names that do not tell."""
-    return svg(COUNT - 2 if number == COUNT - 1 else number)
+    """The drawing of a picture. The last but one is the same as the one before it, and the last is that turned."""
+    base = svg(min(number, COUNT - 3))
+    turned = base.replace('24 24">', '24 24"><g transform="rotate(90 12 12)">').replace("</svg>", "</g></svg>")
+    return turned if number == COUNT - 1 else base
 
 
 def icons() -> list[tuple[str, list[str], str]]:

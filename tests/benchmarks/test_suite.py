@@ -144,6 +144,12 @@ def test_near_duplicates_and_families_are_in_one_split(name: str, built: dict[st
 
 
 @pytest.mark.parametrize("name", FULL)
+def test_of_exactly_the_same_pictures_one_stays(name: str, built: dict[str, tuple[build.LabelSet, Path]]):
+    label_set, folder = built[name]
+    assert len({path.read_bytes() for path in (folder / "pictures").iterdir()}) == len(label_set.drawings) == packages.COUNT - 1
+
+
+@pytest.mark.parametrize("name", FULL)
 def test_every_label_is_on_all_sides_and_has_enough_pictures(name: str, built: dict[str, tuple[build.LabelSet, Path]]):
     label_set, _ = built[name]
     assert label_set.labels
