@@ -65,9 +65,9 @@ COLOURS = halves((0, 127, 255), (255, 127, 0))
 GREY = halves((0, 0, 0), (255, 255, 255))
 
 
-def near(content: bytes, expected: np.ndarray, within: int = 1, **options: float) -> bool:
+def near(content: bytes, expected: np.ndarray, within: int = 1, white: float | None = None) -> bool:
     """However the file is opened."""
-    found = np.asarray(open_image(content, **options)), open_pixels(content, **options).numpy()
+    found = np.asarray(open_image(content, white=white)), open_pixels(content, white=white).numpy()
     return all(each.shape == expected.shape and abs(each.astype(int) - expected).max() <= within for each in found)
 
 
@@ -106,8 +106,9 @@ def test_every_kind_of_samples_is_read_as_with_8_bits(mode: str, bits: int, cont
 
 def test_the_depth_of_every_component_counts():
     content, shown = deeper("RGBA", 8, "j2k")
-    changed = bytearray(content)
-    changed[read_header(content).start + 42 + 9] = 15  # of alpha alone, whose opaque pixels Pillow makes clear
+    changed, header = bytearray(content), read_header(content)
+    assert header is not None
+    changed[header.start + 42 + 9] = 15  # of alpha alone, whose opaque pixels Pillow makes clear
     assert near(bytes(changed), np.asarray(open_image(shown)).astype(int))
 
 
