@@ -131,6 +131,15 @@ def test_start_up_is_measured_in_fresh_processes_against_its_targets():
     assert all(wall > 0 and cpu > 0 for found in result["rounds"].values() for wall, cpu in found)
 
 
+def test_a_prediction_s_time_is_divided_among_the_libraries():
+    from benchmarks import startup
+
+    rounds = {startup.TORCH: [[9, 2.5]], startup.TIMM: [[9, 3.5]], startup.PREDICT: [[9, 4.0]]}
+    text = startup.table({"rounds": rounds})
+    check_table(text)
+    assert "Of the 4.00 s" in text and "takes 2.50 s" in text and "1.00 s; the rest, 0.50 s" in text
+
+
 @pytest.mark.parametrize("name", ["attention", "metrics", "coco_table", "heatmaps", "performance"])
 def test_a_page_of_figures_is_what_its_program_writes(name: str):
     experiments = program.DOCS / "experiments"

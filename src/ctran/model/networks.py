@@ -1,8 +1,10 @@
 """``timm``, imported without PyTorch's compiler.
 
 timm imports torchvision, and two of the modules that come along import ``torch._dynamo`` (PyTorch's compiler, with sympy and
-much of ``torch.distributed``) for one function each, which takes as long as PyTorch itself: a second or two before the first
-prediction. While timm is imported, stand-ins of these two functions import the compiler when they are first called.
+much of ``torch.distributed``) for one function each, which takes nearly as long as PyTorch itself: about two seconds before the
+first prediction. While timm is imported, stand-ins of these two functions import the compiler when they are first called.
+Neither PyTorch nor torchvision has an option for that, and timm cannot be imported without torchvision: the names are those
+that torchvision 0.29 imports, and ``tests/test_startup.py`` fails when a release needs others.
 """
 
 import functools
