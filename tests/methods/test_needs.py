@@ -9,6 +9,7 @@ from ctran import methods, registry
 from ctran.cli.main import main
 from ctran.data.loading import PictureSet
 from ctran.errors import UserError
+from ctran.methods.linear import Linear
 from ctran.training.fit import fit
 from ctran.training.pipeline import build_tagger, prepare
 from tests.conftest import stirred
@@ -97,3 +98,23 @@ def test_steps_explain_the_known_labels_of_each_picture_by_itself(labels, folder
     states = torch.tensor([[2, 0, 0, 0, 0, 0, 0], [0] * 7, [0, 1, 0, 0, 0, 0, 0]])
     plain, told = model(images, torch.zeros_like(states)), model(images, states)
     assert told[0, 0] > plain[0, 0] and told[2, 1] < plain[2, 1] and torch.equal(told[1], plain[1])
+
+
+def test_known_concepts_take_the_percentiles_that_training_saw(folder, tmp_path):
+    extra = ["--labels.extra", "[red, green, blue]"]  # the concepts; warm follows from them
+    fit(recipe_of("bottleneck", folder, *extra, "--training.epochs", "1"), tmp_path / "run")
+    tagger = stirred(ctran.load(tmp_path / "run", device="cpu"))
+    model, space = tagger.model, tagger.labels
+    low, high = model.percentiles.T
+    assert (low < high).all() and not torch.equal(model.percentiles, torch.tensor([-1.0, 1.0]).repeat(4, 1))
+    session = tagger.look(folder / "00.png")
+    red, warm = space.index("red"), space.index("warm")
+    with torch.no_grad():
+        logits = Linear.predict_labels(model, session.features, torch.zeros(1, 4, dtype=torch.long))[0]
+        expected = []
+        for value in (logits[red], high[red], low[red]):
+            concepts = torch.where(model.concepts, logits, 0.0)
+            concepts[red] = value
+            expected.append(float((logits + concepts @ model.of_concept @ model.of_label.T / 4)[warm].sigmoid()))
+    found = [session.predict(known).probabilities["warm"] for known in ({}, {"red": True}, {"red": False})]
+    assert found == pytest.approx(expected, abs=1e-5) and len(set(found)) == 3

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ctran.data.readers.cub_concepts import CONCEPTS, GROUPS, class_attributes, frequent
 from ctran.data.sources import cub312
 from ctran.data.table import DataError, SampleTable
+from ctran.errors import UserError
 from ctran.labels import LabelState
 from tests.data.miniatures import cub312 as miniature
 
@@ -94,6 +96,20 @@ def test_each_pictures_own_annotation_has_holes_where_the_part_is_not_visible(or
             n = miniature.FILES.index(file)
             said = [(present[n, a], certainty[n, a]) for a in CONCEPTS]
             assert row == [POSITIVE if p else UNKNOWN if c == 1 else NEGATIVE for p, c in said]
+
+
+def test_concepts_that_are_not_visible_in_a_test_picture_are_absent_on_request(original):
+    _, certainty = miniature.votes()
+    plain, changed = (read(original, invisible=value) for value in ("class", "absent"))
+    assert all(torch.equal(plain[split].truth.dense(), changed[split].truth.dense()) for split in ("train", "val"))
+    before, after = plain["test"].truth.dense(), changed["test"].truth.dense()
+    rows = [miniature.FILES.index(file) for file in plain["test"].ids]
+    invisible = torch.from_numpy(certainty[rows][:, list(CONCEPTS)] == 1)
+    assert torch.equal(after[:, :200], before[:, :200])
+    assert torch.equal(after[:, 200:], before[:, 200:].masked_fill(invisible, int(NEGATIVE)))
+    assert (before != after).any()
+    with pytest.raises(UserError, match=r"data\.invisible absent needs data\.attributes class"):
+        cub312.Config(original, attributes="image", invisible="absent")
 
 
 def test_a_tie_is_present_and_absent_of_what_is_not_visible_is_no_vote():

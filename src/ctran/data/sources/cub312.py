@@ -26,6 +26,7 @@ from ctran.data.readers.cub_archive import Archive
 from ctran.data.readers.cub_concepts import CONCEPTS, NOT_VISIBLE, class_attributes, frequent, grouped
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
+from ctran.errors import UserError
 from ctran.labels import Group, LabelSpace, LabelState
 
 SUMMARY = "Caltech-UCSD Birds 200-2011: 11,788 photographs, 200 classes, 112 attributes in 28 groups as extra labels"
@@ -61,6 +62,8 @@ class Config(Reading):
             the sizes that the paper prints) by a hash of their names; the paper's own lists are not published.
         attributes: ``class``: one vector a class, by vote (the paper, Concept Bottleneck Models). ``image``: the annotation
             of each picture; "absent" for a part that is not visible is unknown.
+        invisible: with attributes ``class``, those of parts that are not visible in a test picture. ``class``: as of its class.
+            ``absent``: absent, as in the interventions of Concept Bottleneck Models.
         select_on: ``val``: training pictures held out choose the epoch. ``test``: the test set does.
         val: how many training pictures are held out.
         check_counts: refuse a download whose numbers of pictures and classes are not the published ones.
@@ -69,12 +72,15 @@ class Config(Reading):
     root: Path
     split: Literal["official", "paper"] = "official"
     attributes: Literal["class", "image"] = "class"
+    invisible: Literal["class", "absent"] = "class"
     select_on: held_out.Selection = "val"
     val: int = within(1198, 1)
     check_counts: bool = True
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
+        if self.invisible == "absent" and self.attributes == "image":
+            raise UserError("data.invisible absent needs data.attributes class: the annotation of each picture has its own")
 
 
 Concepts: TypeAlias = Bool[np.ndarray, "N 112"]
@@ -133,6 +139,10 @@ def read(config: Config, base: Path, attributes: Path) -> dict[str, SampleTable]
     if config.split == "paper":
         train, test = map(np.array, held_out.hold_out(archive.files, round(0.2 * len(archive.files))))
     has, has_not = known(config, archive, train)
+    if config.invisible == "absent":
+        invisible = archive.certainty[:, CONCEPTS] == NOT_VISIBLE
+        invisible[train] = False
+        has, has_not = has & ~invisible, has_not | invisible
     species = np.eye(len(archive.class_names), dtype=bool)[archive.classes]
     positive, negative = np.hstack([species, has]), np.hstack([~species, has_not])
 
