@@ -38,7 +38,7 @@ def test_cache_gives_back_what_was_made(tmp_path):
     cache = FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(made_of)
     views, pictures = np.array([0, 1, 1]), np.array([69, 0, 5])
     found = cache.read(views, pictures)
-    assert found.tokens.flatten().tolist() == [69, 100, 105] and found.grid == (1, 1) and found.memory is None
+    assert found.tokens.flatten().tolist() == [69, 100, 105] and found.grid == (1, 1) and found.image_cache is None
     expected = torch.cat([made_of(int(v), [int(n)]).maps["inner"] for v, n in zip(views, pictures, strict=True)])
     assert torch.equal(found.maps["inner"], expected.half().float()) and found.tokens.dtype == torch.float32
 

@@ -19,7 +19,7 @@ def small(**options) -> Anchored:
 
 def with_anchor(features: Features, logits: torch.Tensor) -> Features:
     """Features for which the anchor's logits are given."""
-    return replace(features, memory={"anchor": logits})
+    return replace(features, image_cache={"anchor": logits})
 
 
 def test_without_its_options_it_is_the_papers_model(images):
@@ -34,7 +34,7 @@ def test_without_its_options_it_is_the_papers_model(images):
 def test_an_anchored_model_is_a_linear_layer_and_what_the_encoder_changes(images):
     model = small()
     features, nothing = model.encode_images(images), torch.zeros(1, 7, dtype=torch.long)
-    memory = model.prepare(features).memory
+    memory = model.prepare(features).image_cache
     change = model.encode_labels(memory, STATES) - model.encode_labels(None, nothing)
     expected = model.anchor(features.tokens.mean(1)) + change
     assert torch.allclose(model.predict_labels(features, STATES), expected, atol=1e-5)

@@ -168,7 +168,7 @@ def test_many_states_of_an_image_are_answered_as_one_by_one(images, scheme, opti
 def test_logits_given_for_the_anchor_replace_it_in_parts_too(images, at_once, monkeypatch):
     model = small(anchor=True, soft_states=True)
     states, anchor = torch.randint(0, 3, (3 * 4, 7)), torch.randn(3, 7)
-    given = dataclasses.replace(model.encode_images(images), memory={"anchor": anchor})
+    given = dataclasses.replace(model.encode_images(images), image_cache={"anchor": anchor})
     expected = torch.cat([model.predict_labels(given[i // 4 : i // 4 + 1], states[i : i + 1]) for i in range(12)])
     own = model.predict_labels(model.encode_images(images), states)
     assert not torch.allclose(expected, own, atol=0.1)

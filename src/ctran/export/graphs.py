@@ -54,9 +54,9 @@ def memory_of(features: Features) -> dict[str, Tensor]:
     Raises:
         TypeError: a method that uses inner maps has no image cache.
     """
-    if features.maps and not features.memory:
+    if features.maps and not features.image_cache:
         raise TypeError("a method that uses inner maps keeps what it needs of them in the memory that its prepare makes")
-    return dict(features.memory or {"tokens": features.tokens})
+    return dict(features.image_cache or {"tokens": features.tokens})
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def programs(tagger: Predictor) -> Programs:
     names = tuple(memory)
     states = torch.zeros(2, 3, len(tagger.labels), dtype=torch.long)  # sizes of 2 and more: 0 and 1 would be frozen
     pictures, rows = {0: Dim("B")}, {0: Dim("B"), 1: Dim.DYNAMIC}
-    predict = Predict(model, names, features.grid, prepared=bool(features.memory))
+    predict = Predict(model, names, features.grid, prepared=bool(features.image_cache))
     return Programs(
         _bare(export(Encode(model), (images,), dynamic_shapes={"images": pictures})),
         _bare(

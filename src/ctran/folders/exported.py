@@ -90,9 +90,9 @@ class Graphs(Method):
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
-        assert features.memory is not None
+        assert features.image_cache is not None
         rows = checked(states.numpy(), self.num_labels).reshape(len(features), features.rows_each(states), -1)
-        memory = {name: tensor.numpy() for name, tensor in features.memory.items()}
+        memory = {name: tensor.numpy() for name, tensor in features.image_cache.items()}
         return torch.from_numpy(self.predict({"states": rows, **memory})[0]).flatten(0, 1)
 
 

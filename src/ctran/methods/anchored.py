@@ -230,13 +230,13 @@ class Anchored(CTran):
 
     def prepare(self, features: Features) -> Features:
         """As in C-Tran, with the anchor's logits; if the features hold logits named ``anchor`` already, these are used."""
-        given = dict(features.memory or {})
+        given = dict(features.image_cache or {})
         if not (self.anchored and self.use_image) or given.keys() - {"anchor"}:
             return super().prepare(features)
         image = self.encoder.cache_image(self.image_tokens(features))
         image["unconditional"] = self._unconditional().expand(features.tokens.shape[0], -1)
         image["anchor"] = given["anchor"] if given else self.pooled_logits(features)
-        return replace(features, memory=image)
+        return replace(features, image_cache=image)
 
     def _logits(self, image: Mapping[str, Tensor] | None, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
         if not self.anchored:
@@ -261,7 +261,7 @@ class Anchored(CTran):
             return self._separate_losses(step, criterion)
         if isinstance(step.helper, CrossFit):
             held_out = step.helper.held_out(step.features.tokens.mean(dim=1), step.index)
-            step = replace(step, features=replace(step.features, memory={"anchor": held_out}))
+            step = replace(step, features=replace(step.features, image_cache={"anchor": held_out}))
         return super().loss(step, criterion)
 
     def _separate_losses(self, step: TrainingStep, criterion: LabelLoss) -> Losses:

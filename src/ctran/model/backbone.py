@@ -20,14 +20,14 @@ class Features:
     Args:
         tokens: image tokens, row by row over the grid.
         grid: ``(h, w)`` with ``h * w = P``.
-        memory: the image cache: tensors of ``B`` entries each that :meth:`ctran.model.Method.prepare` computes once for
+        image_cache: tensors of ``B`` entries each that :meth:`ctran.model.Method.prepare` computes once for
             several calls of ``predict_labels``. None without one.
         maps: outputs of inner modules of the backbone by name, ``[B, c, h', w']``; those requested from :class:`Backbone`.
     """
 
     tokens: Float[Tensor, "B P C"]
     grid: tuple[int, int]
-    memory: Mapping[str, Tensor] | None = None
+    image_cache: Mapping[str, Tensor] | None = None
     maps: Mapping[str, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -39,19 +39,19 @@ class Features:
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Features":
         """The features with every tensor changed: moved to a device, copied, indexed."""
-        memory, maps = (
+        image_cache, maps = (
             None if named is None else {name: change(tensor) for name, tensor in named.items()}
-            for named in (self.memory, self.maps)
+            for named in (self.image_cache, self.maps)
         )
-        return Features(change(self.tokens), self.grid, memory, maps)
+        return Features(change(self.tokens), self.grid, image_cache, maps)
 
     @classmethod
     def join(cls, parts: "Sequence[Features]") -> "Features":
         """Concatenate batches of one grid, all with an image cache or none."""
         if len(parts) == 1:
             return parts[0]
-        memory, maps = _joined([part.memory for part in parts]), _joined([part.maps for part in parts])
-        return cls(torch.cat([part.tokens for part in parts]), parts[0].grid, memory, maps)
+        image_cache, maps = _joined([part.image_cache for part in parts]), _joined([part.maps for part in parts])
+        return cls(torch.cat([part.tokens for part in parts]), parts[0].grid, image_cache, maps)
 
     def copy(self) -> "Features":
         """A copy that shares no storage."""
@@ -59,18 +59,18 @@ class Features:
 
     @property
     def arrays(self) -> dict[str, Tensor]:
-        """All tensors by name: ``tokens``, ``maps.NAME`` and, of an image cache, ``memory.NAME``."""
-        named = {"maps": self.maps or {}, "memory": self.memory or {}}
+        """All tensors by name: ``tokens``, ``maps.NAME`` and, of an image cache, ``image_cache.NAME``."""
+        named = {"maps": self.maps or {}, "image_cache": self.image_cache or {}}
         return {"tokens": self.tokens} | {f"{kind}.{name}": t for kind, part in named.items() for name, t in part.items()}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Tensor], grid: tuple[int, int]) -> "Features":
         """The reverse of :attr:`arrays`."""
-        memory, maps = (
+        image_cache, maps = (
             {name.removeprefix(f"{kind}."): t for name, t in arrays.items() if name.startswith(f"{kind}.")} or None
-            for kind in ("memory", "maps")
+            for kind in ("image_cache", "maps")
         )
-        return cls(arrays["tokens"], grid, memory, maps)
+        return cls(arrays["tokens"], grid, image_cache, maps)
 
     @property
     def nbytes(self) -> int:

@@ -98,9 +98,9 @@ class CTran(Method):
 
     def prepare(self, features: Features) -> Features:
         """The features with an image cache, from :meth:`~ctran.model.encoder.Encoder.cache_image`."""
-        if features.memory is not None:
+        if features.image_cache is not None:
             return features
-        return replace(features, memory=self.encoder.cache_image(self.image_tokens(features)) if self.use_image else {})
+        return replace(features, image_cache=self.encoder.cache_image(self.image_tokens(features)) if self.use_image else {})
 
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
@@ -125,7 +125,7 @@ class CTran(Method):
             at_once = self.encoder.rows_at_once(features.tokens.shape[1], states.shape[1])
             if len(states) > at_once:
                 return self._in_parts(features, states, at_once)
-        return self._logits(features.memory, states)
+        return self._logits(features.image_cache, states)
 
     def _logits(self, image: Mapping[str, Tensor] | None, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
         """Logits from the image cache of :meth:`prepare`; without image if it is None."""

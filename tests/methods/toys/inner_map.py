@@ -35,11 +35,11 @@ class InnerMap(Method):
 
     def prepare(self, features):
         """All that depends on the image: spatial work stands here, so it is part of an exported graph."""
-        return replace(features, memory={"pooled": self.pooled(features)})
+        return replace(features, image_cache={"pooled": self.pooled(features)})
 
     def predict_labels(self, features, states, *, hide_image=None):
         """Logits; the same for all states."""
-        memory = features.memory or self.prepare(features).memory
+        memory = features.image_cache or self.prepare(features).image_cache
         logits = self.classifier(memory["pooled"])
         return logits[:, None].expand(-1, features.rows_each(states), -1).flatten(0, 1)
 
