@@ -14,7 +14,8 @@ from ctran.cli.main import main
 from ctran.errors import UserError
 from ctran.folders.model_folder import ModelFolderError
 from ctran.serving.api import create_app
-from ctran.training.pipeline import prepare
+from ctran.training.fit import fit
+from ctran.training.pipeline import build_tables, prepare
 from ctran.training.recipe import read_recipe, read_run
 from tests.conftest import COLOURS, draw
 from tests.plugins import PLUGIN, forget, place, place_project
@@ -92,11 +93,11 @@ def test_a_model_whose_package_is_not_installed_names_it(run, toys, tmp_path, mo
         ctran.load(run, device="cpu")
     with pytest.raises(UserError, match=r"unknown method 'greatest_cell'.* that is not installed: pip install ctran-toy$"):
         read_run(run)
-    monkeypatch.syspath_prepend(place(tmp_path / "newer", "ctran-toy", "3.0", {}, {}))
+    monkeypatch.setattr(sys, "path", [str(place(tmp_path / "newer", "ctran-toy", "3.0", {}, {})), *sys.path])
     with pytest.raises(ModelFolderError, match=r"with package ctran-toy 1.0; ctran-toy 3.0 is installed, which has no"):
         ctran.load(run, device="cpu")
     points = {"ctran.methods": {"greatest_cell": "ctran.methods.linear"}}
-    monkeypatch.syspath_prepend(place(tmp_path / "other", "somebody", "5", points, {}))
+    monkeypatch.setattr(sys, "path", [str(place(tmp_path / "other", "somebody", "5", points, {})), *sys.path])
     with pytest.raises(ModelFolderError, match=r"is of package ctran-toy 1\.0; the one that is installed here is of some"):
         ctran.load(run, device="cpu")
 
@@ -119,3 +120,32 @@ def test_a_package_that_pip_installs_adds_all_three(pictures, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in ("red", "file_names", "(package ctran-toy 1.0)"))
+
+
+WATCHING = """
+from ctran.losses.bce import BCE, Config
+SUMMARY, SEEN = 'bce that remembers its arguments', []
+class Watching(BCE):
+    def forward(self, logits, truth, *, epoch=0, index=None):
+        SEEN.append((epoch, index, truth))
+        return super().forward(logits, truth, epoch=epoch, index=index)
+def build(config):
+    return Watching()
+"""
+
+
+def test_a_loss_gets_the_epoch_and_the_row_of_each_picture(toys, pictures, tmp_path, monkeypatch):
+    points = {"ctran.losses": {"watching": "watching_loss"}}
+    monkeypatch.syspath_prepend(place(tmp_path / "site", "watching", "1", points, {"watching_loss.py": WATCHING}))
+    flags = ["--training.loss", "watching", "--training.epochs", "2", "--root", str(pictures)]
+    kept = [*FLAGS[:4], *FLAGS[8:]]  # without the loss of the other package
+    recipe = read_recipe(None, [*kept, *flags])
+    fit(recipe, tmp_path / "run")
+    truth = build_tables(recipe)["train"].truth.dense().long()
+    seen = sys.modules["watching_loss"].SEEN
+    forget(tmp_path)
+    for epoch in (0, 1):
+        rows = torch.cat([index for at, index, _ in seen if at == epoch])
+        assert rows.sort().values.tolist() == list(range(len(truth)))
+        assert torch.equal(torch.cat([given for at, _, given in seen if at == epoch]), truth[rows])
+    assert {at for at, _, _ in seen} == {0, 1}
