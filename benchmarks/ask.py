@@ -37,7 +37,7 @@ from ctran.inference.acquisition import Policy, candidates, entropy, information
 from ctran.inference.predictor import Predictor
 from ctran.inference.session import Session
 from ctran.labels import LabelState
-from ctran.plots.style import GOOD, GREY, INK, TOLD, plain, save_figure
+from ctran.plots.style import BLUE, GOOD, GREY, INK, plain, save_figure
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, find_recipe, read_recipe
 from ctran.training.run_folder import write_json
@@ -65,7 +65,7 @@ def clipart_run(variant: str, seed: int, runs: Path) -> tuple[Recipe, Tagger, Sa
 
 def looks(predictor: Predictor, table: SampleTable) -> list[Session]:
     """One session a picture."""
-    return [predictor.look(table.picture(row)) for row in range(len(table))]
+    return [predictor.session(table.picture(row)) for row in range(len(table))]
 
 
 # -------------------------------------------------------------- what to ask
@@ -174,7 +174,7 @@ def planted_gains(predictor: Predictor, table: SampleTable, world: World, seed: 
     counts, rng = table.labels.targets, np.random.default_rng(seed)
     rows = []
     for row in range(len(table)):
-        session = predictor.look(table.picture(row))
+        session = predictor.session(table.picture(row))
         for told in (0, 2):
             states = torch.zeros_like(truth[row])
             known = rng.permutation(len(states))[:told]
@@ -396,7 +396,7 @@ def planted_text(found: dict[str, Any] | None) -> str:
 def draw(found: dict[str, Any]) -> None:
     """Curves over the number of answers, a band of one standard deviation."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    colours = dict[str, str](zip(POLICIES, (TOLD, INK, GOOD, GREY), strict=True))
+    colours = dict[str, str](zip(POLICIES, (BLUE, INK, GOOD, GREY), strict=True))
     for axes, (name, title) in zip(
         figure.subplots(1, 2),
         (("mAP", "mAP of unknown labels (%)"), ("right", "pictures whose whole set is right (%)")),

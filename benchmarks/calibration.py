@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.ask import clipart_run, spread
-from ctran.analysis.calibrate import answers, entries, fit_calibration, qualities
+from ctran.analysis.calibrate import entries, fit_calibration, predict_shares, qualities
 from ctran.analysis.fits import binned
 from ctran.constraints.decode import Decoder
 from ctran.labels import LabelState
@@ -34,8 +34,8 @@ def study(seed: int, runs: Path) -> dict[str, Any]:
     """Fit on val, measure on test: figures a share, and how often labels are there by the probability that is said."""
     recipe, tagger, _ = clipart_run("demo", seed, runs)
     tables = build_tables(recipe)
-    fitted = fit_calibration(*answers(tagger, tables["val"], SHARES, 0, "val"), tagger.labels)
-    truth, found = answers(tagger, tables["test"], SHARES, 0, "test")
+    fitted = fit_calibration(*predict_shares(tagger, tables["val"], SHARES, 0, "val"), tagger.labels)
+    truth, found = predict_shares(tagger, tables["test"], SHARES, 0, "test")
     rows = [asdict(row) for row in qualities(truth, found, tagger.labels, fitted)]
     for row, answer in zip(rows, found, strict=True):
         for name, decoder in (("before", Decoder(tagger.labels)), ("after", Decoder(tagger.labels, fitted))):

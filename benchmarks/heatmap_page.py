@@ -87,7 +87,7 @@ SECONDS = """
 
 Measured by `python -m benchmarks.heatmaps --parts --seconds`.
 The model `models/openclipart` (recipe `demo`), {pictures} test pictures, the most probable label of each; median and, in
-brackets, least and greatest. `session` is `tagger.look(picture)`, for comparison. Processor seconds count all threads and
+brackets, least and greatest. `session` is `tagger.session(picture)`, for comparison. Processor seconds count all threads and
 depend little on what else the machine does; wall seconds depend on it.
 {where}
 
@@ -177,7 +177,7 @@ def draw(game: Mosaics | Canvases, tries: Sequence[Mapping[str, Any]], path: Pat
     """A column a try: picture, attention, heat map; with the right place and the greatest value."""
     figure = Figure(figsize=(2.1 * len(tries), 6.6), layout="constrained")
     for column, each in zip(figure.subplots(3, len(tries), squeeze=False).T, tries, strict=True):
-        session = game.tagger.look(game.picture(each["rows"]))
+        session = game.tagger.session(game.picture(each["rows"]))
         square, label = session.square.numpy(), each["label"]
         attention, heatmap = session.attention(label)[-1], session.heatmap(label)
         for axes, shown, title, found in (

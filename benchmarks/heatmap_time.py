@@ -49,7 +49,7 @@ def time_heatmaps(run: Path, pictures: int = PICTURES) -> dict[str, Any]:
                 found: dict[str, list[tuple[float, float]]] = {"session": [], "heat map": []}
                 for picture in opened:
                     found["session"].append(measured(partial(predictor.look, picture)))
-                    session = predictor.look(picture)
+                    session = predictor.session(picture)
                     label = next(iter(session.predict().probabilities))
                     found["heat map"].append(measured(partial(session.heatmap, label)))
                 rows.append({"precision": name, "threads": count} | {what: times[2:] for what, times in found.items()})

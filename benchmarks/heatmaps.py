@@ -61,7 +61,7 @@ def play(part: str, options: argparse.Namespace) -> None:
     for number, each in enumerate(entry["tries"][: options.tries]):
         if str(number) in played:
             continue
-        found = maps_of(played_by.tagger.look(played_by.picture(each["rows"])), each["label"])
+        found = maps_of(played_by.tagger.session(played_by.picture(each["rows"])), each["label"])
         figures = {name: scores(heatmap, each["box"]) for name, heatmap in found.items()}
         played[str(number)] = {name: (hit, round(inside, 4)) for name, (hit, inside) in figures.items()}
         write_json(options.folder / "heatmaps.json", results)

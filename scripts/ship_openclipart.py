@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ctran.analysis.calibrate import answers, fit_calibration, qualities
+from ctran.analysis.calibrate import fit_calibration, predict_shares, qualities
 from ctran.evaluation.evaluate import report
 from ctran.folders.tagger import Tagger
 from ctran.training.pipeline import build_tables
@@ -35,7 +35,7 @@ def main() -> None:
     run = parser.parse_args().run
     tagger, recipe = Tagger.load(run), read_run(run)
     tables = build_tables(recipe)
-    tagger.calibration = fit_calibration(*answers(tagger, tables["val"], SHARES, 0, "val"), tagger.labels)
+    tagger.calibration = fit_calibration(*predict_shares(tagger, tables["val"], SHARES, 0, "val"), tagger.labels)
     part = HOME.with_name(HOME.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -43,7 +43,7 @@ def main() -> None:
     shipped = Tagger.load(part)
     scores, fitted = dict[str, list[float]](), list[dict[str, float]]()
     for name, model in (("float32", tagger), ("float16", shipped)):
-        truth, found = answers(model, tables["test"], SHARES, recipe.evaluation.seed, "test")
+        truth, found = predict_shares(model, tables["test"], SHARES, recipe.evaluation.seed, "test")
         measured = report(truth, found, model.labels)
         scores[name] = [setting.hidden.mAP for setting in measured.settings]
         if name == "float16":

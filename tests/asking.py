@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from fastapi.testclient import TestClient
 
-from ctran.analysis.calibrate import answers, entries, write_calibration
+from ctran.analysis.calibrate import entries, predict_shares, write_calibration
 from ctran.analysis.suspects import left_out
 from ctran.cli.main import main
 from ctran.constraints.calibration import Calibration
@@ -181,8 +181,8 @@ def predict_all(asked):
 
 def session(asked):
     for name, known in asked.cases:
-        yield one(name, known, asked.tagger.look(asked.picture(name)).tell(known).predict())
-        yield one(name, known, asked.tagger.look(asked.picture(name)).predict(known))
+        yield one(name, known, asked.tagger.session(asked.picture(name)).tell(known).predict())
+        yield one(name, known, asked.tagger.session(asked.picture(name)).predict(known))
 
 
 def command(*arguments) -> str:
@@ -267,7 +267,7 @@ def suspects(asked):
 
 
 def evaluation(asked):
-    _, found = answers(asked.tagger, asked.table, (0.0, SHARE), 0, "test")
+    _, found = predict_shares(asked.tagger, asked.table, (0.0, SHARE), 0, "test")
     for answer in found:
         rows = zip(
             asked.table.ids, answer.probabilities(asked.tagger.decoder), answer.present(asked.tagger.decoder), strict=True
@@ -277,7 +277,7 @@ def evaluation(asked):
 
 
 def calibrate(asked):
-    truth, found = answers(asked.tagger, asked.table, (0.0, SHARE), 0, "test")
+    truth, found = predict_shares(asked.tagger, asked.table, (0.0, SHARE), 0, "test")
     for answer in found:
         p, _, counts = entries(truth, answer, asked.tagger.decoder)
         for name, row, kept in zip(asked.table.ids, p, counts, strict=True):

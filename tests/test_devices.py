@@ -7,7 +7,7 @@ import torch
 
 import ctran
 from ctran import devices
-from ctran.analysis.calibrate import answers
+from ctran.analysis.calibrate import predict_shares
 from ctran.analysis.influence import influence
 from ctran.analysis.suspects import suspects
 from ctran.data.loading import Batch, PictureSet
@@ -81,7 +81,7 @@ def test_evaluation_and_calibration_and_plots(taggers, tables):
     with watched(far.model) as seen:
         one, other = (evaluate_run(t, tables["all"], options) for t in (near, far))
         examples = make_examples(far, tables["all"], [0, 2], EvalSetting(0.5, reveal="confident"))
-        truth, found = answers(far, tables["all"], [0.0, 0.5], 0, "test")
+        truth, found = predict_shares(far, tables["all"], [0.0, 0.5], 0, "test")
     assert one.markdown() == other.markdown()
     assert seen == {FAR}
     for tensor in (examples[0].given, truth, found[1].logits):
@@ -98,7 +98,7 @@ def test_prediction_sessions_influence_and_suspects(taggers, tables, generator):
     picture, one, (name, other) = tables["all"].picture(0), tables["all"].select([0]), far.labels.names[:2]
     with watched(far.model) as seen:
         assert far.predict_all([picture] * 2)[1].probabilities == near_to(near.predict(picture))
-        session, reference = (t.look(picture).tell({name: True}) for t in (far, near))
+        session, reference = (t.session(picture).tell({name: True}) for t in (far, near))
         assert session.predict().probabilities == near_to(reference.predict())
         assert session.what_if(other, True).keys() == reference.what_if(other, True).keys()
         assert session.ask(2)[0].score == pytest.approx(reference.ask(2)[0].score, abs=1e-4)
@@ -140,8 +140,8 @@ def test_exclusive_groups_and_implications_follow_the_device(generator):
             features = tagger.encode_images(squares)
             marginals = tagger.marginals(features, states)
             batch = Batch(squares, truth, torch.arange(4), tagger.preprocessing).to(tagger.device)
-            at, answers = predict(tagger.model, [batch], list("abcd"), labels, [EvalSetting(), EvalSetting(0.5)])
-            found.append((marginals, report(at, answers, labels).markdown()))
+            at, predict_shares = predict(tagger.model, [batch], list("abcd"), labels, [EvalSetting(), EvalSetting(0.5)])
+            found.append((marginals, report(at, predict_shares, labels).markdown()))
     assert torch.allclose(found[0][0], found[1][0], atol=1e-5) and found[0][1] == found[1][1]
 
 
@@ -161,8 +161,8 @@ def test_the_server_puts_calls_together_on_the_device(taggers, tables):
         features = predictor.encode_images(squares)
         states = torch.zeros(3, len(far.labels), dtype=torch.long)
         found = predictor.marginals(features, states)
-        session = predictor.look_at(squares[0])
-        assert session.predict().probabilities == near_to(near.look_at(squares[0]).predict())
+        session = predictor.session_of(squares[0])
+        assert session.predict().probabilities == near_to(near.session_of(squares[0]).predict())
     finally:
         predictor.close()
     assert isinstance(features.tokens, FarTensor) and found.device.type == "cpu"

@@ -162,7 +162,7 @@ def test_extra_groups_are_nested_drawn_an_image_and_evenly():
 
 
 def test_more_groups_than_there_are_is_refused():
-    with pytest.raises(ValueError, match="4 groups were to be told, the label space has 3 groups of extra labels"):
+    with pytest.raises(ValueError, match="4 known groups asked for, the label space has 3 groups of extra labels"):
         groups_known(4)
 
 
@@ -198,7 +198,7 @@ def test_an_extra_label_without_a_group_is_told_on_its_own():
 
 def test_groups_go_with_no_share_and_no_other_reveal():
     for options in ({"share": 0.5}, {"reveal": "positives"}):
-        with pytest.raises(ValueError, match="told as a whole and drawn at random"):
+        with pytest.raises(ValueError, match="become known as a whole, drawn at random"):
             EvalSetting(groups=1, **options)
 
 

@@ -30,7 +30,7 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def beside(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
     """A new name in the folder of ``path``, hidden, ending in ``.part``, that no other process uses."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
 
@@ -51,7 +51,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     if target.exists() and not target.is_file() and not target.is_dir():
         yield target
         return
-    part = beside(target)
+    part = temporary_name(target)
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(part))
@@ -83,7 +83,7 @@ def atomic_folder(folder: Path | str) -> Iterator[Path]:
     target = Path(os.path.realpath(folder))
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_old_leftovers(target)
-    part = beside(target)
+    part = temporary_name(target)
     try:
         part.mkdir()
         yield part
@@ -148,7 +148,7 @@ def _into_place(part: Path, target: Path) -> None:
                 raise
         else:
             return
-        old = beside(target)  # a system that cannot exchange: two steps
+        old = temporary_name(target)  # a system that cannot exchange: two steps
         with suppress(FileNotFoundError):  # another process was faster
             target.rename(old)
         shutil.rmtree(old, ignore_errors=True)
@@ -160,8 +160,8 @@ def _exchanged(one: Path, other: Path) -> bool:
         exchange = ctypes.CDLL(None).renameat2
     except (OSError, AttributeError, TypeError):
         return False
-    here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return exchange(here, os.fsencode(one), here, os.fsencode(other), flag) == 0
+    current_folder, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return exchange(current_folder, os.fsencode(one), current_folder, os.fsencode(other), flag) == 0
 
 
 def _remove_old_leftovers(target: Path) -> None:

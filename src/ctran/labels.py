@@ -121,8 +121,8 @@ class LabelSpace:
         if blank := [i for i, n in enumerate(self.names) if not n.strip()]:
             raise UserError(f"label names must not be empty, got an empty one at position {blank[0]}")
         if len(self.index_of) != len(self.names):
-            twice = next(n for i, n in enumerate(self.names) if self.index_of[n] != i)
-            raise UserError(f"label names must be distinct, got {twice!r} twice")
+            duplicate = next(n for i, n in enumerate(self.names) if self.index_of[n] != i)
+            raise UserError(f"label names must be distinct, got {duplicate!r} twice")
         for name in self.extra:
             self.index(name)
         if len(set(self.extra)) == len(self.names):
@@ -169,10 +169,10 @@ class LabelSpace:
         """For each exclusive group: its labels, all that any of them implies, and which implies which."""
         found = []
         for members in self.exclusive:
-            mine = self.implied[torch.isin(self.implied[:, 0], members)]
-            above = mine[:, 1].unique()
+            from_members = self.implied[torch.isin(self.implied[:, 0], members)]
+            above = from_members[:, 1].unique()
             implies = torch.zeros(len(members), len(above), dtype=torch.bool)
-            for child, parent in mine.tolist():
+            for child, parent in from_members.tolist():
                 implies[members == child, above == parent] = True
             found.append((members, above, implies))
         return tuple(found)

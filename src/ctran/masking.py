@@ -49,8 +49,8 @@ def label_mask_training(
         inside = may_tell.nonzero()[:, 0]
         renumbered = None if units is None else units[inside].unique(return_inverse=True)[1]
         options = {"unknown_share": unknown_share, "all_unknown": all_unknown, "units": renumbered, "generator": generator}
-        told = label_mask_training(truth[:, inside], **options)
-        return torch.zeros_like(truth).index_copy(1, inside.to(truth.device), told)
+        masked = label_mask_training(truth[:, inside], **options)
+        return torch.zeros_like(truth).index_copy(1, inside.to(truth.device), masked)
     low, high = unknown_share
     if not 0 <= low <= high <= 1:
         raise UserError(f"unknown_share must satisfy 0 <= low <= high <= 1, got [{low}, {high}]")
@@ -105,7 +105,9 @@ class EvalSetting:
         if self.groups is not None and self.groups < 0:
             raise UserError(f"a number of known groups is at least 0, got {self.groups}")
         if self.groups is not None and (self.share or self.reveal != "random"):
-            raise UserError("groups of extra labels are told as a whole and drawn at random: no share, no other reveal")
+            raise UserError(
+                "groups of extra labels become known as a whole, drawn at random: give no share and no other reveal"
+            )
 
     def __str__(self) -> str:
         if self.groups is not None:
@@ -170,7 +172,7 @@ def _extra_groups(labels: LabelSpace, wanted: int | None) -> list[Int[Tensor, ".
         return []
     found = [((labels.units == unit) & ~labels.targets).nonzero()[:, 0] for unit in labels.units[~labels.targets].unique()]
     if wanted > len(found):
-        raise UserError(f"{wanted} groups were to be told, the label space has {len(found)} groups of extra labels")
+        raise UserError(f"{wanted} known groups asked for, the label space has {len(found)} groups of extra labels")
     return found
 
 

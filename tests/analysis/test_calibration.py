@@ -164,7 +164,7 @@ def test_a_model_folder_keeps_its_calibration_and_predicts_with_it(tagger, pictu
     with pytest.raises(UnknownLabelError, match="unknown label 'horse'"):
         again.predict(picture, threshold={"horse": 0.5})
     with pytest.raises(ValueError, match=f"threshold of '{first}': expected a probability from 0 to 1, got 2"):
-        again.look(picture).predict(threshold={first: 2})
+        again.session(picture).predict(threshold={first: 2})
     again.save(tmp_path / "copy")
     assert ctran.load(tmp_path / "copy").calibration == again.calibration
     remove_calibration(tmp_path / "model")

@@ -27,7 +27,7 @@ def test_each_step_adds_one_answer_of_the_annotation(small, policy, monkeypatch)
     monkeypatch.setattr(ask, "ANSWERS", 3)
     _, tagger, table = small
     (truth, *_) = table.truth.dense().long()
-    said, told = ask.walk(tagger.look(table.picture(0)), truth, policy, torch.Generator().manual_seed(0))
+    said, told = ask.walk(tagger.session(table.picture(0)), truth, policy, torch.Generator().manual_seed(0))
     assert (told != 0).sum(dim=1).tolist() == [0, 1, 2, 3]
     assert torch.equal(told[told != 0], truth.expand(4, -1)[told != 0])
     assert torch.equal(said[told != 0], (truth.expand(4, -1)[told != 0] == 2).float())

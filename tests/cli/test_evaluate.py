@@ -104,7 +104,7 @@ def test_the_report_says_which_thresholds_it_counts_by_and_counts_by_the_models_
     assert own["decision"]["own_thresholds"]
     assert Calibration.from_dict(own["decision"]["calibration"], Tagger.load(run[0]).labels) == fitted
     for row in own["settings"]:
-        assert row["own_temperature"] == pytest.approx(2 + min(1, 2 * row["told"] / 4), abs=0.2)
+        assert row["own_temperature"] == pytest.approx(2 + min(1, 2 * row["num_known"] / 4), abs=0.2)
     for before, after in zip(plain["settings"], own["settings"], strict=True):
         assert after["hidden"] == before["hidden"] and not before["own_thresholds"]
     row = own["settings"][0]  # nothing is known: three labels are called in every picture, warm in none

@@ -103,7 +103,7 @@ def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, fl
             assert {r["setting"] for r in mine} == {setting}
             said = tagger.predict(table.picture(at), facts).probabilities
             assert {r["label"]: float(r["probability"]) for r in mine if r["probability"]} == pytest.approx(said, abs=1e-4)
-            states = {r["label"]: r["told"] for r in mine if r["told"] != "unknown"}
+            states = {r["label"]: r["state"] for r in mine if r["state"] != "unknown"}
             assert states == {label: "positive" if yes else "negative" for label, yes in facts.items()}
             assert [r["truth"] for r in mine] == [("unknown", "negative", "positive")[c] for c in truth[0].tolist()]
 
@@ -120,8 +120,8 @@ def test_examples_of_a_calibrated_model_are_what_it_predicts(run, unrendered):
 def test_groups_of_extra_labels_are_told_and_never_asked_for(extra_run, unrendered):
     assert main(["plot", "examples", str(extra_run), "--known-groups", "1", "--count", "2"]) == 0
     rows = read(extra_run / "examples.csv")
-    told = [r for r in rows if r["setting"] == "1 groups" and r["told"] != "unknown"]
-    assert {r["label"] for r in told} == {"blue", "green"} and all(r["told"] == r["truth"] for r in told)
+    known = [r for r in rows if r["setting"] == "1 groups" and r["state"] != "unknown"]
+    assert {r["label"] for r in known} == {"blue", "green"} and all(r["state"] == r["truth"] for r in known)
     assert all(bool(r["probability"]) == (r["label"] in ("red", "warm")) for r in rows)
 
 
@@ -164,7 +164,7 @@ def test_other_data_than_the_runs_are_warned_of(run, tmp_path, capsys, unrendere
         (["examples", "{run}", "--ids", "00.pgn"], "test has no picture '00.pgn'"),
         (
             ["examples", "{run}", "--known-groups", "9"],
-            "9 groups were to be told, the label space has 0 groups of extra labels",
+            "9 known groups asked for, the label space has 0 groups of extra labels",
         ),
         (["examples", "/no/where"], "/no/where is not a run folder"),
         (["examples", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
@@ -204,7 +204,7 @@ def test_a_method_without_label_embeddings_is_refused(folder, tmp_path, capsys):
 def test_influence_is_a_map_and_a_table_of_all_pairs(run, tmp_path, capsys):
     assert main(["plot", "influence", str(run), "--count", "2", "--output", str(tmp_path / "i")]) == 0
     rows = read(tmp_path / "i.csv")
-    assert len(rows) == 4 * 3 and {r["told"] for r in rows} == {"blue", "green", "red", "warm"}
+    assert len(rows) == 4 * 3 and {r["known"] for r in rows} == {"blue", "green", "red", "warm"}
     assert any(abs(float(r["change of log-odds"])) > 1e-4 for r in rows)
     assert "2 pictures; association, not cause" in capsys.readouterr().out
     assert open_image(tmp_path / "i.png").size[0] > 200
@@ -215,7 +215,7 @@ def test_a_heat_map_is_a_sheet_and_a_table_of_cells(run, folder, tmp_path, capsy
     command = ["plot", "heatmap", str(run), str(picture), "red", "warm", "--output", str(tmp_path / "h")]
     assert main([*command, "--known", "blue=yes"]) == 0
     rows = read(tmp_path / "h.csv")
-    session = Tagger.load(run).look(picture).tell({"blue": True})
+    session = Tagger.load(run).session(picture).tell({"blue": True})
     for name in ("red", "warm"):
         cells = [float(r["log-odds"]) for r in rows if r["label"] == name]
         np.testing.assert_allclose(cells, session.heatmap(name).ravel(), atol=1e-5)
@@ -229,7 +229,7 @@ def test_attention_is_a_sheet_and_a_table_of_cells(run, folder, tmp_path, capsys
     command = ["plot", "attention", str(run), str(picture), "red", "warm", "--output", str(tmp_path / "a")]
     assert main([*command, "--known", "blue=yes"]) == 0
     rows = read(tmp_path / "a.csv")
-    session = Tagger.load(run).look(picture).tell({"blue": True})
+    session = Tagger.load(run).session(picture).tell({"blue": True})
     for name in ("red", "warm"):
         cells = [float(r["attention"]) for r in rows if r["label"] == name]
         np.testing.assert_allclose(cells, session.attention(name).ravel(), atol=1e-5)

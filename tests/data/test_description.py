@@ -42,10 +42,10 @@ def test_pairs_are_what_counting_gives(rng, shares):
     rows = codes.tolist()
     for a in range(6):
         for b in range(6):
-            looked = [r for r in rows if U not in (r[a], r[b])]
-            given = [r for r in looked if r[a] == P]
+            annotated = [r for r in rows if U not in (r[a], r[b])]
+            given = [r for r in annotated if r[a] == P]
             both = [r for r in given if r[b] == P]
-            assert [int(n[a, b]) for n in (pairs.both, pairs.given, pairs.looked)] == [len(both), len(given), len(looked)]
+            assert [int(n[a, b]) for n in (pairs.both, pairs.given, pairs.annotated)] == [len(both), len(given), len(annotated)]
             if given:
                 assert pairs.conditional[a, b] == pytest.approx(len(both) / len(given))
             else:
@@ -55,7 +55,7 @@ def test_pairs_are_what_counting_gives(rng, shares):
 def test_pairs_of_some_labels_are_those_of_all_at_their_places(codes):
     every, some = description.count_pairs(sparse(codes)), torch.tensor([4, 1, 3])
     few = description.count_pairs(sparse(codes), some)
-    for name in ("both", "given", "looked"):
+    for name in ("both", "given", "annotated"):
         assert torch.equal(getattr(few, name), getattr(every, name)[some][:, some])
 
 
@@ -83,7 +83,7 @@ def test_counts_are_whole_over_many_blocks(rng):
     codes = rng.choice([U, N, P], size=(2 * MOST_ROWS + 77, 2))
     pairs = description.count_pairs(sparse(codes))
     assert pairs.both[0, 1] == ((codes[:, 0] == P) & (codes[:, 1] == P)).sum()
-    assert pairs.looked[0, 1] == ((codes[:, 0] != U) & (codes[:, 1] != U)).sum()
+    assert pairs.annotated[0, 1] == ((codes[:, 0] != U) & (codes[:, 1] != U)).sum()
 
 
 def scene(rng, pictures=2000):

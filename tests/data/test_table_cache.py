@@ -19,7 +19,7 @@ def test_notices_of_reading_are_printed_again_from_the_cache(tmp_path, capsys):
     labels = LabelSpace(("x",))
 
     def make():
-        notices.say("3 pictures are left out")
+        notices.notice("3 pictures are left out")
         table = file_table.make_table([tmp_path / "a", tmp_path / "b"], ["a", "b"], [[0], []], labels)
         return held_out.with_selection(table, table, select_on="val", val=1)
 
@@ -56,7 +56,7 @@ def test_the_cache_knows_options_files_and_its_format(tmp_path, monkeypatch):
 
 def test_tables_are_found_by_other_options_that_give_the_same_with_the_notices(tmp_path, capsys):
     def make():
-        notices.say("3 pictures are left out")
+        notices.notice("3 pictures are left out")
         table = file_table.make_table([tmp_path / "a", tmp_path / "b"], ["a", "b"], [[0], []], LabelSpace(("x",)))
         return held_out.with_selection(table, table, select_on="val", val=1)
 

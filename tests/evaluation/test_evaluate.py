@@ -165,7 +165,7 @@ def test_extra_labels_are_told_and_targets_are_measured(model, batches):
     truth, answers = predict(model, batches, IDS, GROUPED, [EvalSetting(groups=n) for n in (0, 1, 2)])
     found = report(truth, answers, GROUPED)
     assert [str(s.setting) for s in found.settings] == ["0 groups", "1 groups", "2 groups"]
-    assert [s.told for s in found.settings][::2] == [0, 3] and 1 <= found.settings[1].told <= 2
+    assert [s.num_known for s in found.settings][::2] == [0, 3] and 1 <= found.settings[1].num_known <= 2
     assert set(found.settings[0].labels) == {"cat", "dog", "star", "tree"}
     counted = sum(n for _, n in found.settings[2].labels.values())
     assert counted == int((truth[:, GROUPED.targets] == LabelState.POSITIVE).sum())

@@ -84,7 +84,7 @@ def test_an_open_file_an_array_and_a_tensor_are_the_same_picture(tagger, picture
     pixels = open_pixels(picture)
     expected = tagger.predict(picture)
     for source in (io.BytesIO(picture.read_bytes()), bytearray(picture.read_bytes()), pixels.numpy(), pixels):
-        assert tagger.predict(source) == tagger.look(source).predict() == expected, type(source)
+        assert tagger.predict(source) == tagger.session(source).predict() == expected, type(source)
     with pytest.raises(BrokenImageError, match="is an address: download"):
         tagger.predict("https://example.org/cat.jpg")
 
@@ -92,8 +92,8 @@ def test_an_open_file_an_array_and_a_tensor_are_the_same_picture(tagger, picture
 def test_booleans_of_numpy_are_known_labels(tagger, picture):
     expected = tagger.predict(picture, {"map": True, "flag": False})
     rows = {"map": np.True_, "flag": np.bool_(False)}
-    assert tagger.predict(picture, rows) == tagger.look(picture).predict(rows) == expected
-    assert tagger.look(picture).tell(rows).known == {"map": True, "flag": False}
+    assert tagger.predict(picture, rows) == tagger.session(picture).predict(rows) == expected
+    assert tagger.session(picture).tell(rows).known == {"map": True, "flag": False}
     assert expected.known == {"map": True, "flag": False}
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 import ctran
-from ctran.analysis.calibrate import answers
+from ctran.analysis.calibrate import predict_shares
 from ctran.data.sources import imagefolder
 from ctran.export.pictures import Pictures
 from ctran.export.write import write
@@ -73,11 +73,11 @@ def test_the_gpu_predicts_and_evaluates_as_the_cpu_does(run, table):
     near, far = (ctran.load(run, device=name) for name in ("cpu", "cuda"))
     assert far.device == torch.device("cuda:0") == ctran.load(run).device
     options = Evaluation(known_share=(0.0, 0.5))
-    (_, one), (_, other) = (answers(t, table, [0.0, 0.5], 0, "test") for t in (near, far))
+    (_, one), (_, other) = (predict_shares(t, table, [0.0, 0.5], 0, "test") for t in (near, far))
     for a, b in zip(one, other, strict=True):
         assert torch.allclose(a.logits, b.logits, atol=2e-2)  # convolutions of a GPU keep ten bits (TF32)
     assert evaluate_run(far, table, options).pictures == len(table)
-    session = far.look(table.picture(0)).tell({far.labels.names[0]: True})
+    session = far.session(table.picture(0)).tell({far.labels.names[0]: True})
     assert session.ask(2) and session.what_if(far.labels.names[1], True) and session.attention(far.labels.names[0]).any()
     quick = far.fast().predict(table.picture(0)).probabilities
     assert quick == pytest.approx(far.predict(table.picture(0)).probabilities, abs=0.05)

@@ -125,7 +125,7 @@ def test_an_exclusive_group_is_one_question_until_it_is_settled():
     assert [q.name for q in candidates(TYPED, states)] == ["kind", "animal", "sea"]
     states[0] = NEGATIVE
     (kind, *_) = candidates(TYPED, states)
-    assert kind.members == [1, 2] and kind.answers.tolist() == [[POSITIVE, NEGATIVE], [NEGATIVE, POSITIVE]]
+    assert kind.members == [1, 2] and kind.outcomes.tolist() == [[POSITIVE, NEGATIVE], [NEGATIVE, POSITIVE]]
     assert [q.name for q in candidates(TYPED, states, ["dog", "sea"])] == ["kind", "sea"]
     states[1] = POSITIVE
     assert [q.name for q in candidates(TYPED, states)] == ["animal", "sea"]

@@ -46,13 +46,13 @@ def picture():
 
 @pytest.fixture
 def session(tagger, picture):
-    return tagger.look(picture)
+    return tagger.session(picture)
 
 
 def test_the_backbone_runs_once_whatever_is_asked(tagger, picture, generator):
     seen = []
     tagger.model.backbone.register_forward_hook(lambda *_: seen.append(1))
-    session = tagger.look(picture)
+    session = tagger.session(picture)
     session.tell({"flag": True}).what_if("map", True)
     session.ask()
     session.sample(2, generator=generator)
@@ -128,7 +128,7 @@ def test_no_child_is_more_probable_than_its_parent(tagger, session, generator):
 def test_a_session_goes_to_json_and_back(tagger, picture, session):
     session.tell({"flag": True}).tell({"map": False})
     content = json.loads(json.dumps(session.as_dict()))
-    again = tagger.look(picture, resume=content)
+    again = tagger.session(picture, resume=content)
     assert again.known == session.known and again.predict() == session.predict()
     assert again.undo().known == {"flag": True}
     assert again.as_dict() != content
@@ -137,15 +137,15 @@ def test_a_session_goes_to_json_and_back(tagger, picture, session):
 def test_a_session_of_another_picture_or_model_is_refused(tagger, picture, session):
     content = session.as_dict()
     with pytest.raises(ValueError, match="about another picture"):
-        tagger.look(Image.new("RGB", (40, 30)), resume=content)
+        tagger.session(Image.new("RGB", (40, 30)), resume=content)
     with pytest.raises(ValueError, match="about another labels"):
-        tagger.look(picture, resume=content | {"labels": "x"})
+        tagger.session(picture, resume=content | {"labels": "x"})
     with pytest.raises(ValueError, match="format 9"):
-        tagger.look(picture, resume=content | {"format": 9})
+        tagger.session(picture, resume=content | {"format": 9})
     with pytest.raises(UnknownLabelError):
-        tagger.look(picture, resume=content | {"known": {"nothing": True}})
+        tagger.session(picture, resume=content | {"known": {"nothing": True}})
     with pytest.raises(BrokenImageError):
-        tagger.look(b"no picture")
+        tagger.session(b"no picture")
 
 
 def test_what_if_is_the_difference_of_two_predictions(session):
@@ -175,7 +175,7 @@ def test_contributions_sum_to_the_log_odds_less_those_of_no_picture(picture):
     """At the size of the prediction itself, given what is known, after calibration, in a loaded and in a fast model."""
     tagger = build("--model.num_layers", "2")
     tagger.calibration = Calibration((0.0, 1.0), (1.5, 3.0), {}, "")
-    session = tagger.look(picture).tell({"map": True, "dog": False})
+    session = tagger.session(picture).tell({"map": True, "dog": False})
     states = session.states
     for name in ("flag", "animal"):
         label = SPACE.index(name)
@@ -187,7 +187,7 @@ def test_contributions_sum_to_the_log_odds_less_those_of_no_picture(picture):
             logit = tagger.model.predict_labels(session.features, states[None])[0, label]
         temperature = tagger.calibration.temperature_of(states[None])[0]
         assert float(found.sum()) == pytest.approx(float((logit - blank) / temperature), abs=1e-4)
-        rounded = tagger.fast().look(picture).tell({"map": True, "dog": False})
+        rounded = tagger.fast().session(picture).tell({"map": True, "dog": False})
         np.testing.assert_allclose(rounded.heatmap(name), session.heatmap(name), atol=0.15 * np.abs(found).max())
 
 
@@ -217,16 +217,16 @@ def test_a_coarse_heat_map_is_of_the_picture_at_twice_the_size(tagger, tmp_path)
         assert expected[y, x] == pytest.approx(whole[y, x] * float(weight), abs=1e-5)
     sources = {"path": path, "text": str(path), "bytes": path.read_bytes(), "picture": as_image(large), "array": large.numpy()}
     for name, source in sources.items():
-        session = tagger.look(source)
+        session = tagger.session(source)
         found = session.given({}).heatmap("flag")
         assert found.shape == (4, 4) and session.features.grid == (2, 2)
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
     with path.open("rb") as file, Image.open(path) as lazy:
-        closed = [tagger.look(file), tagger.look(lazy)]
+        closed = [tagger.session(file), tagger.session(lazy)]
     for session in closed:
         np.testing.assert_allclose(session.heatmap("flag"), expected, atol=1e-5)
-    session = tagger.look(path)
-    assert tagger.look_at(session.square).heatmap("flag").shape == (4, 4)  # without the picture's detail
+    session = tagger.session(path)
+    assert tagger.session_of(session.square).heatmap("flag").shape == (4, 4)  # without the picture's detail
     as_image(255 - large).save(path)
     with pytest.raises(ValueError, match="has changed since it was opened"):
         session.heatmap("flag")
@@ -241,7 +241,7 @@ def test_a_heat_map_covers_what_the_model_takes_in(fit):
     tagger = build("--model.fit", fit)
     pixels = torch.full((100, 150, 3), 255, dtype=torch.uint8)
     pixels[40:60, 60:90] = 0
-    session = tagger.look(as_image(pixels))
+    session = tagger.session(as_image(pixels))
     small, large = ((side.float().mean(dim=2) < 128).float() for side in (session.square, session._enlarged()))
     assert large.shape == (128, 128)
     centres = [
@@ -253,7 +253,7 @@ def test_a_heat_map_covers_what_the_model_takes_in(fit):
 
 def test_backbones_of_one_size_and_fine_grids_are_not_enlarged(tagger, picture):
     assert enlargement(tagger.model, (11, 20)) == 2 and enlargement(tagger.model, (12, 12)) == 1
-    session = build("--model.backbone", "test_vit", "--model.image_size", "160").look(picture)
+    session = build("--model.backbone", "test_vit", "--model.image_size", "160").session(picture)
     assert session.heatmap("flag").shape == session.features.grid == (10, 10)
 
 
@@ -261,7 +261,7 @@ def test_backbones_of_one_size_and_fine_grids_are_not_enlarged(tagger, picture):
 def test_what_has_no_heat_map_refuses_it(method, flags, picture):
     toy = TOY if method == "ctran" else TOY[:8]
     tagger = stirred(build_tagger(read_recipe(None, [*toy, "--method", method, *flags]), SPACE))
-    session = tagger.look(picture)
+    session = tagger.session(picture)
     assert tagger.shows_heatmap == (method == "linear") and not tagger.shows_attention
     with pytest.raises(ValueError, match="'star' is an extra label" if method == "linear" else "no heat map"):
         session.heatmap("star")
@@ -275,7 +275,7 @@ def test_what_has_no_heat_map_refuses_it(method, flags, picture):
 def test_models_without_attention_say_so(flags, picture):
     linear = ["--method", "linear"] if not flags else []
     toy = TOY[:8] if linear else TOY
-    session = build_tagger(read_recipe(None, [*toy, *linear, *flags]), SPACE).look(picture)
+    session = build_tagger(read_recipe(None, [*toy, *linear, *flags]), SPACE).session(picture)
     with pytest.raises(TypeError, match="no attention to the picture"):
         session.attention("flag")
 
@@ -295,7 +295,7 @@ def test_sets_are_complete_and_consistent(session, generator):
 
 def test_likelihoods_of_all_sets_sum_to_one(picture):
     """Of one order; the mean over orders of the logarithm is below the logarithm of the mean."""
-    session = build().look(picture)
+    session = build().session(picture)
     total = 0.0
     for number in range(2**3):
         rest = [n for i, n in enumerate(("flag", "map", "star")) if number >> i & 1]
@@ -354,7 +354,7 @@ def test_influence_is_the_mean_of_what_ifs(tagger):
     matrix = influence(tagger, table, [0, 1])
     odds = []
     for number in (0, 1):
-        session = tagger.look(table.picture(number))
+        session = tagger.session(table.picture(number))
         p = [session.predict({"map": said}).probabilities["flag"] for said in (True, False)]
         odds.append(np.log(p[0] / (1 - p[0])) - np.log(p[1] / (1 - p[1])))
     assert float(matrix[SPACE.index("map"), SPACE.index("flag")]) == pytest.approx(np.mean(odds), abs=1e-4)
@@ -363,7 +363,7 @@ def test_influence_is_the_mean_of_what_ifs(tagger):
 
 @pytest.mark.parametrize("known", [{}, {"cat": True}, {"dog": False}, {"cat": False, "dog": False}, {"animal": False}])
 def test_attention_is_computed_with_the_states_of_the_prediction(known, picture, monkeypatch):
-    session, seen = build().look(picture), []
+    session, seen = build().session(picture), []
     model = session.predictor.model
     for name in ("attention", "predict_labels"):
         inner = getattr(model, name)

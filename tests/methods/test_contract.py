@@ -160,7 +160,7 @@ def test_a_saved_model_predicts_and_is_evaluated_with_known_labels(tagger, table
     picture = Path(table.rows[0]["image"]["path"])
     prediction = loaded.predict(picture, {"red": True})
     assert prediction.probabilities.keys() == {"blue", "green", "warm"} and "red" in prediction.labels
-    session = loaded.look(picture).tell({"red": True})
+    session = loaded.session(picture).tell({"red": True})
     assert session.predict().probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
 
 

@@ -71,7 +71,7 @@ def test_a_method_that_cannot_be_cached_is_refused_by_name(folder, monkeypatch, 
 def test_a_method_with_gradients_trains_validates_predicts_and_is_not_exported(folder, tmp_path, capsys):
     fit(recipe_of("feedback", folder, "--training.epochs", "1"), tmp_path / "run")
     tagger = stirred(ctran.load(tmp_path / "run", device="cpu"))
-    session = tagger.look(folder / "00.png")
+    session = tagger.session(folder / "00.png")
     before, after = session.predict().probabilities, session.tell({"red": True}).predict().probabilities
     assert any(abs(after[name] - before[name]) > 1e-6 for name in after)
     assert after == pytest.approx(tagger.predict(folder / "00.png", {"red": True}).probabilities, abs=1e-5)

@@ -19,7 +19,7 @@ few_scores = arrays(np.float64, SHAPE, elements=st.sampled_from([0.25, 0.5, 0.75
 distinct_scores = st.permutations(range(1, 46)).map(lambda p: np.array(p).reshape(SHAPE) / 46)
 booleans = arrays(np.bool_, SHAPE)
 definitions = st.builds(
-    Definition, ap=..., absent=..., absent_once_told=..., never_predicted=..., cf1=..., topk=..., entries=...
+    Definition, ap=..., absent=..., absent_with_known=..., never_predicted=..., cf1=..., topk=..., entries=...
 )
 
 

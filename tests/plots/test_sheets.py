@@ -12,7 +12,7 @@ from ctran.data.description import Pairs, count_pairs, frequencies
 from ctran.images.transforms import open_image
 from ctran.labels import LabelSpace, LabelState
 from ctran.plots import data, sheets
-from ctran.plots.style import BAD, GOOD, GREY, INK, judged
+from ctran.plots.style import BAD, GOOD, GREY, INK, prediction_colour
 from tests.data.truths import sparse
 
 U, N, P = (int(s) for s in LabelState)
@@ -64,10 +64,10 @@ def test_a_name_longer_than_a_line_is_cut():
     assert sheets.wrapped(["x" * 99], 1) == ["x" * (sheets.LINE - 2) + "…"]
 
 
-def test_predictions_are_judged_by_what_is_known():
-    assert [judged(LabelState.POSITIVE, present) for present in (False, True)] == [GOOD, GOOD]
-    assert [judged(LabelState.NEGATIVE, present) for present in (False, True)] == [INK, BAD]
-    assert judged(LabelState.UNKNOWN, True) == GREY
+def test_predictions_are_prediction_colour_by_what_is_known():
+    assert [prediction_colour(LabelState.POSITIVE, present) for present in (False, True)] == [GOOD, GOOD]
+    assert [prediction_colour(LabelState.NEGATIVE, present) for present in (False, True)] == [INK, BAD]
+    assert prediction_colour(LabelState.UNKNOWN, True) == GREY
 
 
 def test_pictures_of_data_bear_odd_names_many_labels_and_labels_without_a_positive(rng, tmp_path):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ctran.data.sources import imagefolder
-from ctran.serving.store import Look, Store
+from ctran.serving.store import CachedPicture, Store
 from tests.serving.conftest import SPACE, encoded
 
 
@@ -47,7 +47,7 @@ def test_what_is_known_changes_the_answer_and_the_server_remembers_none_of_it(cl
 
 
 def test_questions_what_ifs_and_sets_are_those_of_a_session(client, image, tagger):
-    session = tagger.look(encoded()).tell({"flag": True})
+    session = tagger.session(encoded()).tell({"flag": True})
     body = {"known": {"flag": True}}
     asked = client.post(f"/v1/images/{image}/ask", json=body | {"k": 3}).json()
     expected = session.ask(3)
@@ -296,9 +296,9 @@ def test_pictures_are_forgotten_when_there_is_no_room_those_used_longest_ago_fir
 
 def test_the_latest_picture_stays_whatever_its_size(tagger):
     store = Store(10)
-    name = store.add(Look(tagger.look(encoded()), b"", "x"))
+    name = store.add(CachedPicture(tagger.session(encoded()), b"", "x"))
     assert store[name].name == "x" and store.nbytes > 10
-    other = store.add(Look(tagger.look(encoded()), b"", "y"))
+    other = store.add(CachedPicture(tagger.session(encoded()), b"", "y"))
     assert len(store) == 1 and store[other].name == "y"
 
 

@@ -24,7 +24,7 @@ def batched(tagger, batches):
 
 def test_answers_are_those_of_calls_alone(tagger, batched):
     files = [encoded(seed=n) for n in range(6)]
-    alone = [tagger.look(f) for f in files]
+    alone = [tagger.session(f) for f in files]
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(batched.look, files))
         known = [{}, {"flag": True}, {"map": False}, {"cat": True}, {"ship": False}, {"flag": False, "map": True}]
@@ -39,7 +39,7 @@ def busy(batched, batches, held_up):
 
     @contextmanager
     def hold():
-        session = batched.look(encoded())
+        session = batched.session(encoded())
         entered, leave = held_up()
         batches.clear()
         with ThreadPoolExecutor(16) as pool:
@@ -91,7 +91,7 @@ def test_many_pictures_of_one_call_are_looked_at_a_few_at_a_time(tagger, batched
 
 
 def test_an_error_reaches_the_one_who_asked_and_the_others_are_served(batched):
-    session = batched.look(encoded())
+    session = batched.session(encoded())
     with pytest.raises(ValueError, match="expected states of 8 labels, got 3"):
         batched.marginals(session.features, torch.zeros(1, 3, dtype=torch.long))
     assert session.predict().probabilities
@@ -99,7 +99,7 @@ def test_an_error_reaches_the_one_who_asked_and_the_others_are_served(batched):
 
 def test_after_the_end_nothing_is_asked(tagger):
     predictor = BatchedPredictor(tagger)
-    session = predictor.look(encoded())
+    session = predictor.session(encoded())
     predictor.close()
     with pytest.raises(StoppingError, match="stopping"):
         session.predict()

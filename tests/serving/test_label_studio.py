@@ -448,7 +448,7 @@ def test_a_picture_that_is_too_large_and_keys_that_are_wrong(reader, sites):
         reader("wrong").read("/data/upload/1/a b.png")
     with pytest.raises(TaskPictureError, match=r"refuses the personal access token \(401\)"):
         reader("not.that.one").read("/data/upload/1/a b.png")
-    with pytest.raises(TaskPictureError, match="does not answer as Label Studio does"):
+    with pytest.raises(TaskPictureError, match="does not respond as Label Studio does"):
         reader("an.odd.answer").read("/data/upload/1/a b.png")
     sites[0].shutdown()
     sites[0].server_close()

@@ -170,7 +170,7 @@ def test_extra_labels_can_be_given_as_a_flag():
         (["--evaluation.presets", "[ctrn]"], "unknown preset 'ctrn'"),
         (["--evaluation.draws", "0"], "evaluation.draws must be at least 1"),
         (["--evaluation.known_groups", "[-1]"], r"evaluation.known_groups: each must not be negative or infinite, got \[-1\]"),
-        (["--evaluation.known_groups", "[1]", "--evaluation.reveal", "positives"], "told as a whole and drawn at random"),
+        (["--evaluation.known_groups", "[1]", "--evaluation.reveal", "positives"], "become known as a whole, drawn at random"),
         (["--training.loss", "asymmetric"], "training.loss"),
         (["--model.centre", "0"], "model.centre must lie above 0"),
         (["--labels.groups", "{kind: {labels: [a], exclusiv: true}}"], "exclusiv"),

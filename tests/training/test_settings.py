@@ -50,7 +50,7 @@ def read(root, *flags):
 def test_a_recipe_with_groups_trains_predicts_and_reports_accuracy(squares, tmp_path):
     report = fit(read(squares, "--training.epochs", "12"), tmp_path / "run")
     nothing, wall = report.settings
-    assert report.multi_class and (nothing.told, wall.told) == (0, 2)
+    assert report.multi_class and (nothing.num_known, wall.num_known) == (0, 2)
     assert nothing.accuracy["colour"] > 60 and set(nothing.labels) == {"red", "green", "blue"}
     tagger = ctran.load(tmp_path / "run")
     prediction = tagger.predict(squares / "00.png", {"red": False, "bright": False})
@@ -77,7 +77,7 @@ def test_evaluate_takes_settings_and_other_folders_beside_the_recipes(squares, t
     assert "50 % of positives" in out and "as `voc` counts" in out and "95 % interval" in out
     assert "warning" not in err  # ids and truth are what they were
     assert main(["evaluate", run, *moved, "--known-groups", "2"]) == 1
-    assert "2 groups were to be told, the label space has 1 groups of extra labels" in capsys.readouterr().err
+    assert "2 known groups asked for, the label space has 1 groups of extra labels" in capsys.readouterr().err
     for key in ("--labels.extra", "--training.epochs", "--model.dropout"):
         assert main(["evaluate", run, *moved, key, "1"]) == 1
         assert f"{key}: of a trained model only --data and --evaluation keys" in capsys.readouterr().err

@@ -59,7 +59,7 @@ class Quality:
     OF1_own: float
 
 
-def answers(
+def predict_shares(
     tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
     """Truth, and the model's logits at each share of known labels."""
@@ -161,29 +161,29 @@ def _thresholds(
     if reason := _too_few(truth, counts):
         return {}, reason
     parts = (entries(truth, a, Decoder(labels, calibration)) for a in found)
-    p, hits, here = (np.concatenate(part) for part in zip(*parts, strict=True))
+    p, hits, counted = (np.concatenate(part) for part in zip(*parts, strict=True))
     one_of = {name for group in labels.groups if group.exclusive for name in group.labels}
     alone = np.array([name not in one_of for name in labels.names])
-    fitted = fit_thresholds(p, hits, here, precision=precision)
+    fitted = fit_thresholds(p, hits, counted, precision=precision)
     chosen = {n: t for n, t in zip(labels.names, fitted, strict=True) if t is not None and n not in one_of}
     if precision is not None or not chosen:
         return chosen, ""
-    called = np.zeros_like(hits)
+    predicted = np.zeros_like(hits)
     fold = np.tile(np.arange(len(truth)) % FOLDS, len(found))
     for number in range(FOLDS):
         out = fold == number
-        limits = [0.5 if t is None else t for t in fit_thresholds(p[~out], hits[~out], here[~out])]
-        called[out] = p[out] >= np.array(limits)
-    own, half = (_mean_f1(said[:, alone], hits[:, alone], here[:, alone]) for said in (called, p >= 0.5))
+        limits = [0.5 if t is None else t for t in fit_thresholds(p[~out], hits[~out], counted[~out])]
+        predicted[out] = p[out] >= np.array(limits)
+    own, half = (_mean_f1(each[:, alone], hits[:, alone], counted[:, alone]) for each in (predicted, p >= 0.5))
     if not own > half:
         return {}, f"the fitted ones have no greater F1 on pictures left out of their fit ({own:.1f} %, one half {half:.1f} %)"
     return chosen, ""
 
 
-def _mean_f1(called: Bool[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"], counts: Bool[np.ndarray, "N L"]) -> float:
+def _mean_f1(predicted: Bool[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"], counts: Bool[np.ndarray, "N L"]) -> float:
     """F1 in percent, mean over the labels with positive entries."""
-    hits, said, there = ((each & counts).sum(axis=0) for each in (called & positive, called, positive))
-    return float(100 * (2 * hits / np.maximum(said + there, 1))[there > 0].mean())
+    hits, num_predicted, num_positive = ((each & counts).sum(axis=0) for each in (predicted & positive, predicted, positive))
+    return float(100 * (2 * hits / np.maximum(num_predicted + num_positive, 1))[num_positive > 0].mean())
 
 
 def entries(

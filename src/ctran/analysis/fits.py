@@ -82,8 +82,8 @@ def fit_thresholds(
         None for labels without a positive entry; 1 where the wanted precision is never reached.
     """
     found = list[float | None]()
-    for p, true, here in zip(probabilities.T, positive.T, counted.T, strict=True):
-        found.append(_threshold(p[here].astype(float), true[here], precision, prior))
+    for p, true, mask in zip(probabilities.T, positive.T, counted.T, strict=True):
+        found.append(_threshold(p[mask].astype(float), true[mask], precision, prior))
     return found
 
 
@@ -121,5 +121,5 @@ def expected_calibration_error(
     equal width (Guo et al., ICML 2017, Eq. 3). NaN without entries."""
     if not len(probabilities):
         return float("nan")
-    _, said, there = binned(probabilities, positive, bins=bins).T
-    return float(np.abs(said - there).sum() / len(probabilities))
+    _, predicted, observed = binned(probabilities, positive, bins=bins).T
+    return float(np.abs(predicted - observed).sum() / len(probabilities))

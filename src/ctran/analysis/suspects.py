@@ -38,17 +38,17 @@ class Suspect:
 
 
 def left_out(
-    truth: Int[Tensor, " L"], asked: list[int], groups: list[list[int]], implied: Int[Tensor, "I 2"] | None = None
+    truth: Int[Tensor, " L"], annotated: list[int], groups: list[list[int]], implied: Int[Tensor, "I 2"] | None = None
 ) -> Int[Tensor, "A L"]:
-    """A row of states for each label of ``asked``: the truth without it, without the other labels of its exclusive group, and
+    """A row of states for each label of ``annotated``: the truth without it, without the others of its exclusive group, and
     without labels tied to it by implications, which would reveal it."""
-    together = {i: members for members in groups for i in members}
-    rows = truth.repeat(len(asked), 1)
-    for row, label in zip(rows, asked, strict=True):
-        row[together.get(label, [label])] = int(LabelState.UNKNOWN)
+    group_of = {i: members for members in groups for i in members}
+    rows = truth.repeat(len(annotated), 1)
+    for row, label in zip(rows, annotated, strict=True):
+        row[group_of.get(label, [label])] = int(LabelState.UNKNOWN)
         if implied is not None:
-            here, there = (0, 1) if truth[label] == LabelState.POSITIVE else (1, 0)
-            row[implied[implied[:, here] == label, there]] = int(LabelState.UNKNOWN)
+            column, other = (0, 1) if truth[label] == LabelState.POSITIVE else (1, 0)
+            row[implied[implied[:, column] == label, other]] = int(LabelState.UNKNOWN)
     return rows
 
 
@@ -68,17 +68,17 @@ def suspects(predictor: Predictor, table: SampleTable, *, most: int = 1000) -> l
 def _of(predictor: Predictor, table: SampleTable, row: int) -> Iterator[Suspect]:
     labels = predictor.labels
     truth = table.truth_for(labels).rows([row])[0].long()
-    asked = ((truth != LabelState.UNKNOWN) & labels.targets).nonzero()[:, 0].tolist()
-    if not asked:
+    annotated = ((truth != LabelState.UNKNOWN) & labels.targets).nonzero()[:, 0].tolist()
+    if not annotated:
         return
     square = predictor.preprocessing.pixels(table.pixels(row))
-    states = left_out(truth, asked, [members.tolist() for members in labels.exclusive], labels.implied)
+    states = left_out(truth, annotated, [members.tolist() for members in labels.exclusive], labels.implied)
     p = predictor.marginals(predictor.encode_images(square[None]), states)
     follows = propagate(states, labels) != LabelState.UNKNOWN
-    for number, label in enumerate(asked):
+    for number, label in enumerate(annotated):
         if follows[number, label]:
             continue
         present = bool(truth[label] == LabelState.POSITIVE)
-        chance = float(p[number, label])
-        surprise = -float(torch.tensor(chance if present else 1 - chance).clamp(min=LEAST).log())
-        yield Suspect(row, table.ids[row], labels.names[label], present, chance, surprise)
+        probability = float(p[number, label])
+        surprise = -float(torch.tensor(probability if present else 1 - probability).clamp(min=LEAST).log())
+        yield Suspect(row, table.ids[row], labels.names[label], present, probability, surprise)

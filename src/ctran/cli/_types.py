@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ctran.errors import UserError
 
-ANSWERS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
 def _whole(text: str) -> int:
@@ -71,8 +71,8 @@ def port(text: str) -> int:
 
 def is_known(word: str) -> bool:
     """Whether a word reads ``LABEL=yes`` or ``LABEL=no``."""
-    _, equals, answer = word.rpartition("=")
-    return bool(equals) and answer.strip().lower() in ANSWERS
+    _, equals, value = word.rpartition("=")
+    return bool(equals) and value.strip().lower() in BOOLEANS
 
 
 def after_known(arguments: Sequence[str]) -> list[str]:

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ctran.analysis.calibrate import answers, fit_calibration, qualities, remove_calibration, write_calibration
+    from ctran.analysis.calibrate import fit_calibration, predict_shares, qualities, remove_calibration, write_calibration
     from ctran.folders.tagger import Tagger
     from ctran.metrics.legend import legend
     from ctran.training.pipeline import tables_of_run
@@ -51,11 +51,11 @@ def run(options: argparse.Namespace) -> int:
         print(f"{path} is removed: logits as they are, thresholds of one half")
         return 0
     tables = tables_of_run(options.run, options.root)
-    told = [s / 100 for s in shares]
+    known_shares = [s / 100 for s in shares]
     calibration = fit_calibration(
-        *answers(tagger, tables["val"], told, options.seed, "val"), tagger.labels, precision=options.precision
+        *predict_shares(tagger, tables["val"], known_shares, options.seed, "val"), tagger.labels, precision=options.precision
     )
-    rows = qualities(*answers(tagger, tables["test"], told, options.seed, "test"), tagger.labels, calibration)
+    rows = qualities(*predict_shares(tagger, tables["test"], known_shares, options.seed, "test"), tagger.labels, calibration)
     path = write_calibration(calibration, options.run)
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))

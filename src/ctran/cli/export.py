@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> int:
     tagger = Tagger.load(options.run, options.device)
     kind = f"{options.format}-int8" if options.int8 else options.format
     folder = options.run if options.run.name not in ("", "..") else options.run.resolve()
-    beside = folder.with_name(f"{folder.name}-{kind}")
-    out = options.output or (options.run / kind if (options.run / "recipe.yaml").is_file() else beside)
+    sibling = folder.with_name(f"{folder.name}-{kind}")
+    out = options.output or (options.run / kind if (options.run / "recipe.yaml").is_file() else sibling)
     output_folder(out)
     pictures = pictures_for(options, tagger)
     calibrate = min(options.calibrate or CALIBRATE, len(pictures))

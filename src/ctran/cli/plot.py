@@ -136,7 +136,7 @@ def examples(options: argparse.Namespace) -> int:
         setting = EvalSetting(groups=options.known_groups)
     found = make_examples(tagger, table, rows, setting, seed=seed)
     example_sheet(found, tagger.labels, setting, png)
-    header = ("picture", "setting", "label", "probability", "present", "told", "truth")
+    header = ("picture", "setting", "label", "probability", "present", "state", "truth")
     save_rows(header, example_rows(found, tagger.labels, setting), csv)
     print(f"{png} and {csv.name}")
     return 0
@@ -159,7 +159,7 @@ def influence(options: argparse.Namespace) -> int:
     matrix, names = measure(tagger, table, rows).numpy(), tagger.labels.names
     influence_map(matrix, names, png, most=options.labels)
     pairs = ((names[i], names[j], f"{matrix[i, j]:.5f}") for i in range(len(names)) for j in range(len(names)) if i != j)
-    save_rows(("told", "label", "change of log-odds"), pairs, csv)
+    save_rows(("known", "label", "change of log-odds"), pairs, csv)
     print(f"{png} and {csv.name}: {len(rows)} pictures; association, not cause")
     return 0
 
@@ -174,7 +174,7 @@ def heatmap(options: argparse.Namespace) -> int:
     from ctran.plots.style import save_rows
 
     png, csv = files(options.output or Path("heatmap"))
-    session = Tagger.load(options.run, options.device).look(options.picture).tell(parse_known(options.known))
+    session = Tagger.load(options.run, options.device).session(options.picture).tell(parse_known(options.known))
     maps = {name: session.heatmap(name) for name in options.labels}
     heatmap_sheet(session.square.numpy(), maps, png)
     header = ("label", "row", "column", "log-odds")
@@ -194,7 +194,7 @@ def attention(options: argparse.Namespace) -> int:
     from ctran.plots.style import save_rows
 
     png, csv = files(options.output or Path("attention"))
-    session = Tagger.load(options.run, options.device).look(options.picture).tell(parse_known(options.known))
+    session = Tagger.load(options.run, options.device).session(options.picture).tell(parse_known(options.known))
     maps = {name: session.attention(name) for name in options.labels}
     attention_sheet(session.square.numpy(), maps, png)
     cells = (

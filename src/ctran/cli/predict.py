@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ctran.cli._arguments import add, add_run
 from ctran.cli._output import print_json, reader_gone
-from ctran.cli._types import ANSWERS, above_zero, count, share
+from ctran.cli._types import BOOLEANS, above_zero, count, share
 from ctran.errors import UserError
 
 
@@ -40,10 +40,10 @@ def parse_known(pairs: Iterable[str], names: Container[str] = ()) -> dict[str, b
     """``["flag=yes", "map = no"] -> {"flag": True, "map": False}``; blanks around one of ``names`` are kept."""
     known = {}
     for pair in pairs:
-        name, equals, answer = pair.rpartition("=")
-        if not equals or answer.strip().lower() not in ANSWERS:
+        name, equals, value = pair.rpartition("=")
+        if not equals or value.strip().lower() not in BOOLEANS:
             raise UserError(f"--known takes LABEL=yes or LABEL=no, got {pair!r}")
-        name, present = name if name in names else name.strip(), ANSWERS[answer.strip().lower()]
+        name, present = name if name in names else name.strip(), BOOLEANS[value.strip().lower()]
         if known.setdefault(name, present) != present:
             raise UserError(f"--known says both yes and no of {name!r}")
     return known

@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY") or None,
         pictures_from=tuple(options.pictures_from),
     )
-    annotations = Annotations(options.pictures or options.save or beside(options.run), predictor.labels.names)
+    annotations = Annotations(options.pictures or options.save or annotations_folder(options.run), predictor.labels.names)
     gallery = gallery_of(options, annotations)
     if gallery.notes:
         print(f"{options.pictures}: {'. '.join(gallery.notes)}", file=sys.stderr)
@@ -150,13 +150,13 @@ def listening(host: str, port: int) -> "Socket":
 
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, protocol)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
     except (OSError, OverflowError) as error:
         raise UserError(f"--host {host} --port {port}: cannot listen there ({error}); --port 0 takes any free one") from None
-    made.listen(2048)
-    return made
+    listener.listen(2048)
+    return listener
 
 
 def token_of(options: argparse.Namespace) -> str | None:
@@ -172,7 +172,7 @@ def token_of(options: argparse.Namespace) -> str | None:
     return token
 
 
-def beside(run: Path) -> Path:
+def annotations_folder(run: Path) -> Path:
     """Where annotations go by default: into a run folder; beside a model folder, which holds a model and nothing else.
 
     Annotations that lie in a model folder already are continued where they are.
@@ -219,8 +219,8 @@ def address_of(host: str, port: int) -> str:
     """What a browser on this machine opens."""
     from ctran.serving.guard import bracketed
 
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://{bracketed(here)}:{port}"
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{bracketed(reachable)}:{port}"
 
 
 def faster(predictor: "Predictor") -> "Predictor":

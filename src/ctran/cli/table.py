@@ -84,16 +84,16 @@ def lines_of(found: "Comparison", notes: Notes) -> list[Line]:
         lines.append(Line(row.system, "published", row.values, marks, of_row))
         for part in ours:
             means, spreads = tuple(map(part.mean, columns)), tuple(map(part.spread, columns))
-            lines.append(Line(row.system, "ours", means, blank, notes.mark([said_of(part)])))
+            lines.append(Line(row.system, "ours", means, blank, notes.mark([runs_note(part)])))
             if any(spread is not None for spread in spreads):
                 lines.append(Line(row.system, "spread", spreads, blank))
             pairs = zip(means, row.values, strict=True)
-            apart = tuple(None if None in (a, b) else a - b for a, b in pairs)  # pyright: ignore[reportOperatorIssue]
-            lines.append(Line(row.system, "difference", apart, blank))
+            differences = tuple(None if None in (a, b) else a - b for a, b in pairs)  # pyright: ignore[reportOperatorIssue]
+            lines.append(Line(row.system, "difference", differences, blank))
     return lines
 
 
-def said_of(ours: "Ours") -> str:
+def runs_note(ours: "Ours") -> str:
     """Which runs of which data sets, and how they differ from the row's recipe."""
     sources: dict[str, list[str]] = {}
     for run in ours.runs:

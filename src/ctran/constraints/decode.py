@@ -156,9 +156,9 @@ class Decoder:
         self, p: Float[Tensor, " L"], states: Int[Tensor, " L"], limits: Float[Tensor, " L"], *, otherwise: Bool[Tensor, " L"]
     ) -> Bool[Tensor, " L"]:
         """One row, choice after choice; ``otherwise`` where known labels contradict each other."""
-        names, asked = self.space.names, (states == LabelState.UNKNOWN) & self.space.targets
+        names, unknown = self.space.names, (states == LabelState.UNKNOWN) & self.space.targets
         known = {names[i]: bool(states[i] == LabelState.POSITIVE) for i in (states != LabelState.UNKNOWN).nonzero()[:, 0]}
-        order = [i for i in p.argsort(descending=True, stable=True).tolist() if asked[i]]
+        order = [i for i in p.argsort(descending=True, stable=True).tolist() if unknown[i]]
         least = dict(zip(names, limits.tolist(), strict=True))
         try:
             found = self.space.constraints.decide({names[i]: float(p[i]) for i in order}, known, least.__getitem__)

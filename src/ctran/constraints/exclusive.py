@@ -54,9 +54,9 @@ def cross_entropy(
     """
     at = members.to(logits.device)
     z = logits[:, at].float()
-    true, told = possible(truth[:, at]), possible(states[:, at])
+    true, allowed = possible(truth[:, at]), possible(states[:, at])
     lowest = float("-inf")
-    return z.masked_fill(~told, lowest).logsumexp(dim=1) - z.masked_fill(~true, lowest).logsumexp(dim=1)
+    return z.masked_fill(~allowed, lowest).logsumexp(dim=1) - z.masked_fill(~true, lowest).logsumexp(dim=1)
 
 
 class ExclusiveError(UserError):

@@ -22,9 +22,9 @@ def propagate_implications(states: Int[Tensor, "R L"], pairs: Int[Tensor, "I 2"]
     child, parent = pairs.to(states.device).T
     none = torch.zeros_like(states, dtype=torch.int32)  # counts, which int8 states could not hold
     present = none.index_add(1, parent, (states[:, child] == LabelState.POSITIVE).int())
-    told = torch.where(present > 0, int(LabelState.POSITIVE), states)
-    absent = none.index_add(1, child, (told[:, parent] == LabelState.NEGATIVE).int())
-    return torch.where(absent > 0, int(LabelState.NEGATIVE), told)
+    filled = torch.where(present > 0, int(LabelState.POSITIVE), states)
+    absent = none.index_add(1, child, (filled[:, parent] == LabelState.NEGATIVE).int())
+    return torch.where(absent > 0, int(LabelState.NEGATIVE), filled)
 
 
 def enforce_implications(probabilities: Float[Tensor, "R L"], labels: LabelSpace) -> Float[Tensor, "R L"]:
@@ -36,8 +36,8 @@ def enforce_implications(probabilities: Float[Tensor, "R L"], labels: LabelSpace
     child, parent = labels.implied.to(probabilities.device).T
     found = probabilities.scatter_reduce(1, parent.expand(len(probabilities), -1), probabilities[:, child], "amax")
     for members, above, implies in ([part.to(probabilities.device) for part in group] for group in labels.implied_by_groups):
-        together = probabilities[:, members] @ implies.to(probabilities)
-        found[:, above] = found[:, above].maximum(together.clamp(max=1))
+        total = probabilities[:, members] @ implies.to(probabilities)
+        found[:, above] = found[:, above].maximum(total.clamp(max=1))
     return found
 
 
@@ -46,8 +46,8 @@ def clamp_known(probabilities: Float[Tensor, "R L"], states: Int[Tensor, "R L"],
 
     A model's output for a known label means nothing, so it must not affect the label's parents either.
     """
-    told = torch.where(states == LabelState.UNKNOWN, probabilities, (states == LabelState.POSITIVE).to(probabilities))
-    return enforce_implications(told, labels)
+    clamped = torch.where(states == LabelState.UNKNOWN, probabilities, (states == LabelState.POSITIVE).to(probabilities))
+    return enforce_implications(clamped, labels)
 
 
 def propagate(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R L"]:
@@ -60,19 +60,19 @@ def propagate(states: Int[Tensor, "R L"], labels: LabelSpace) -> Int[Tensor, "R 
         return states
     groups = [[each.to(states.device) for each in group] for group in labels.implied_by_groups]
     while True:
-        told = propagate_implications(states, labels.implied).clone()
+        filled = propagate_implications(states, labels.implied).clone()
         for members, above, implies in groups:
-            mine = told[:, members]
-            open_ = mine == LabelState.UNKNOWN
-            decided = (mine == LabelState.POSITIVE).any(dim=1, keepdim=True)
+            in_group = filled[:, members]
+            open_ = in_group == LabelState.UNKNOWN
+            decided = (in_group == LabelState.POSITIVE).any(dim=1, keepdim=True)
             last = ~decided & (open_.sum(dim=1, keepdim=True) == 1)
-            mine = torch.where(decided & open_, int(LabelState.NEGATIVE), mine)
-            told[:, members] = mine = torch.where(last & open_, int(LabelState.POSITIVE), mine)
-            possible = (mine != LabelState.NEGATIVE)[:, :, None]
+            in_group = torch.where(decided & open_, int(LabelState.NEGATIVE), in_group)
+            filled[:, members] = in_group = torch.where(last & open_, int(LabelState.POSITIVE), in_group)
+            possible = (in_group != LabelState.NEGATIVE)[:, :, None]
             sure = (~possible | implies).all(dim=1) & possible.any(dim=1)
-            told[:, above] = torch.where(
-                sure & (told[:, above] == LabelState.UNKNOWN), int(LabelState.POSITIVE), told[:, above]
+            filled[:, above] = torch.where(
+                sure & (filled[:, above] == LabelState.UNKNOWN), int(LabelState.POSITIVE), filled[:, above]
             )
-        if torch.equal(told, states):
-            return told
-        states = told
+        if torch.equal(filled, states):
+            return filled
+        states = filled

@@ -106,8 +106,8 @@ class Constraints:
             threshold: of a label, by name.
         """
         state = self.follow(known)
-        asked = [[name for name in probabilities if name in set(group)] for group in self.groups]
-        by_best = sorted((names for names in asked if names), key=lambda names: -probabilities[names[0]])
+        by_group = [[name for name in probabilities if name in set(group)] for group in self.groups]
+        by_best = sorted((names for names in by_group if names), key=lambda names: -probabilities[names[0]])
         state = self._choose(by_best, state) or state
         for name, p in probabilities.items():
             if name not in state and p >= threshold(name):

@@ -137,11 +137,13 @@ def _store() -> Iterator[sqlite3.Connection]:
     """The table of checked files, in the cache folder; created where it is missing, deleted where it is damaged."""
     path = default_root() / f"checked-{FORMAT}-pillow-{PIL.__version__}.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = "CREATE TABLE IF NOT EXISTS checked (path BLOB PRIMARY KEY, stamp TEXT, digest TEXT, decoded INTEGER) WITHOUT ROWID"
+    statement = (
+        "CREATE TABLE IF NOT EXISTS checked (path BLOB PRIMARY KEY, stamp TEXT, digest TEXT, decoded INTEGER) WITHOUT ROWID"
+    )
     with closing(sqlite3.connect(path, timeout=30)) as connection:
         try:
             with connection:
-                connection.execute(made)
+                connection.execute(statement)
             yield connection
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):  # locked, or the disk is full or read-only: the file is good

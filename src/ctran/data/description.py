@@ -64,12 +64,12 @@ class Pairs:
     Args:
         both: pictures in which the row's and the column's label are positive; the diagonal counts one label's positives.
         given: pictures in which the row's label is positive.
-        looked: pictures in which the truth of both is known.
+        annotated: pictures in which the truth of both is known.
     """
 
     both: Int[Tensor, "L L"]
     given: Int[Tensor, "L L"]
-    looked: Int[Tensor, "L L"]
+    annotated: Int[Tensor, "L L"]
 
     @cached_property
     def conditional(self) -> Float[Tensor, "L L"]:
@@ -79,21 +79,21 @@ class Pairs:
     @cached_property
     def lift(self) -> Float[Tensor, "L L"]:
         """P(column | row) / P(column); above 1 if more often together than by chance. Symmetric; NaN without a positive."""
-        return self.both.double() * self.looked / (self.given.double() * self.given.T)
+        return self.both.double() * self.annotated / (self.given.double() * self.given.T)
 
     @cached_property
     def information(self) -> Float[Tensor, "L L"]:
         r"""Mutual information, :math:`\sum_{xy} p(x,y) \log p(x,y) / p(x)\,p(y)`, in nats per picture; 0 without data."""
-        given, other, looked = self.given.double(), self.given.T.double(), self.looked.double()
+        given, other, annotated = self.given.double(), self.given.T.double(), self.annotated.double()
         both = self.both.double()
         cells = (
             (both, given, other),
-            (given - both, given, looked - other),
-            (other - both, looked - given, other),
-            (looked - given - other + both, looked - given, looked - other),
+            (given - both, given, annotated - other),
+            (other - both, annotated - given, other),
+            (annotated - given - other + both, annotated - given, annotated - other),
         )
-        terms = [torch.xlogy(n, n * looked) - torch.xlogy(n, row) - torch.xlogy(n, column) for n, row, column in cells]
-        return (torch.stack(terms).sum(dim=0) / looked).nan_to_num(0).clamp(min=0)
+        terms = [torch.xlogy(n, n * annotated) - torch.xlogy(n, row) - torch.xlogy(n, column) for n, row, column in cells]
+        return (torch.stack(terms).sum(dim=0) / annotated).nan_to_num(0).clamp(min=0)
 
 
 def most_frequent(truth: SparseTruth) -> Int[Tensor, " M"]:
@@ -105,21 +105,21 @@ def most_frequent(truth: SparseTruth) -> Int[Tensor, " M"]:
 def count_pairs(truth: SparseTruth, labels: Int[Tensor, " M"] | None = None) -> Pairs:
     """Counts for all pairs of labels, or of the given ones; memory grows with their number squared."""
     size = truth.num_labels if labels is None else len(labels)
-    both, given, looked = (torch.zeros(size, size, dtype=torch.long) for _ in range(3))
+    both, given, annotated = (torch.zeros(size, size, dtype=torch.long) for _ in range(3))
     for whole in truth.blocks():
         block = whole if labels is None else whole[:, labels]
         positive, known = (block == LabelState.POSITIVE).float(), block != LabelState.UNKNOWN
-        both += _together(positive, positive)
+        both += _count_both(positive, positive)
         if known.all():
             given += positive.sum(dim=0).long()[:, None]
-            looked += len(block)
+            annotated += len(block)
         else:
-            given += _together(positive, known.float())
-            looked += _together(known.float(), known.float())
-    return Pairs(both, given, looked)
+            given += _count_both(positive, known.float())
+            annotated += _count_both(known.float(), known.float())
+    return Pairs(both, given, annotated)
 
 
-def _together(ones: Float[Tensor, "B L"], others: Float[Tensor, "B L"]) -> Int[Tensor, "L L"]:
+def _count_both(ones: Float[Tensor, "B L"], others: Float[Tensor, "B L"]) -> Int[Tensor, "L L"]:
     """Pictures in which a label of ``ones`` and one of ``others`` are both 1; a sparse product if ones are few."""
     few = ones.count_nonzero() * DENSE < ones.numel()
     return (torch.sparse.mm(ones.to_sparse().T, others) if few else ones.T @ others).long()
@@ -137,8 +137,8 @@ def strongest(pairs: Pairs, *, count: int = 15, least: int = 5) -> list[tuple[in
     Args:
         least: pictures that must have both labels; with fewer, pairs arise by chance.
     """
-    together = (pairs.lift > 1) & (pairs.both >= least)
-    gain = torch.where(together, pairs.information, 0).triu(diagonal=1)
+    above_chance = (pairs.lift > 1) & (pairs.both >= least)
+    gain = torch.where(above_chance, pairs.information, 0).triu(diagonal=1)
     values, order = gain.flatten().sort(descending=True, stable=True)
     found = [divmod(int(at), len(gain)) for value, at in zip(values[:count], order[:count], strict=True) if value > 0]
     return [(a, b) if pairs.conditional[a, b] >= pairs.conditional[b, a] else (b, a) for a, b in found]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctran.data.lists import among
-from ctran.data.notices import SHOWN, few, say, warn
+from ctran.data.notices import SHOWN, few, notice, warn
 from ctran.data.table import SampleTable
 from ctran.labels import LabelState
 
@@ -32,7 +32,7 @@ def warn_of_tables(tables: Mapping[str, SampleTable]) -> None:
         if one.contrary:
             warn(f"{line}, not as absent. Is the implication true of these data?")
         else:
-            say(line)
+            notice(line)
 
 
 def lacking(tables: Mapping[str, SampleTable]) -> dict[str, list[str]]:

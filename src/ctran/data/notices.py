@@ -5,24 +5,24 @@ import sys
 from collections.abc import Iterable
 from contextvars import ContextVar
 
-said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 """Collects all lines where a reader stores them with its tables."""
 SHOWN = 5
 """Names that a message shows of a long list."""
 
 
-def say(message: str) -> None:
+def notice(message: str) -> None:
     """Print a line about the data on stderr; in training, only the first process prints it."""
     message = message.encode(errors="backslashreplace").decode()  # names that are not UTF-8
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(message, file=sys.stderr)
-    if (kept := said.get()) is not None:
+    if (kept := collected.get()) is not None:
         kept.append(message)
 
 
 def warn(message: str) -> None:
-    """:func:`say` a warning."""
-    say(f"warning: {message}")
+    """A :func:`notice` that begins with "warning"."""
+    notice(f"warning: {message}")
 
 
 class Doubts:

@@ -56,8 +56,8 @@ def require_pictures(folder: Path, files: Iterable[str], name: str, origin: Orig
         by_folder.setdefault(parent, []).append(last)
     for parent, names in by_folder.items():
         with os.scandir(require(folder / parent, name, origin)) as entries:
-            there = {entry.name for entry in entries}
-        if missing := [file for file in names if file not in there]:
+            present = {entry.name for entry in entries}
+        if missing := [file for file in names if file not in present]:
             raise DataError(
                 f"{name}: {len(missing):,} of {len(names):,} pictures are not in {folder / parent} (first: {missing[0]}).\n"
                 f"{origin}"

@@ -49,19 +49,19 @@ def warn_of_same(
         unknown: the digest of files that cannot be read, which are not compared.
     """
     first: dict[str, int] = {}
-    again = [(first.setdefault(digest, i), i) for i, digest in enumerate(digests) if digest != unknown]
-    again = [(a, b) for a, b in again if a != b]
-    if not again:
+    repeats = [(first.setdefault(digest, i), i) for i, digest in enumerate(digests) if digest != unknown]
+    repeats = [(a, b) for a, b in repeats if a != b]
+    if not repeats:
         return
-    other = [(a, b) for a, b in again if labels[a] != labels[b]]
-    across = [(a, b) for a, b in again if splits[a] != splits[b]]
-    a, b = again[0]
-    warn(f"{len(again):,} pictures have the same content as another (first: {names[a]!r} and {names[b]!r})")
-    if other:
-        a, b = other[0]
+    relabelled = [(a, b) for a, b in repeats if labels[a] != labels[b]]
+    across = [(a, b) for a, b in repeats if splits[a] != splits[b]]
+    a, b = repeats[0]
+    warn(f"{len(repeats):,} pictures have the same content as another (first: {names[a]!r} and {names[b]!r})")
+    if relabelled:
+        a, b = relabelled[0]
         warn(
-            f"{len(other):,} of them have other labels than the first of that content (first: {names[a]!r} and {names[b]!r}); "
-            "one of each pair is wrong"
+            f"{len(relabelled):,} of them have other labels than the first of that content (first: {names[a]!r} and "
+            f"{names[b]!r}); one of each pair is wrong"
         )
     if across:
         a, b = across[0]

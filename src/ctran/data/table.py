@@ -79,8 +79,8 @@ class SampleTable:
             raise DataError("no picture to work with: the table is empty")
         if len(set(self.ids)) != len(self.ids):
             seen: set[str] = set()
-            twice = next(i for i in self.ids if i in seen or seen.add(i))
-            raise DataError(f"picture ids must be distinct, got {twice!r} twice")
+            duplicate = next(i for i in self.ids if i in seen or seen.add(i))
+            raise DataError(f"picture ids must be distinct, got {duplicate!r} twice")
 
     def check_learnable(self) -> "SampleTable":
         """Refuse a table from which no label can be learned, as none has both known positives and known negatives.
@@ -116,7 +116,11 @@ class SampleTable:
         names = self.labels.names
         return Unlearnable(
             tuple(name for name, count in zip(names, positive, strict=True) if not count),
-            tuple(n for n, here, gone in zip(names, positive, negative, strict=True) if here and not gone),
+            tuple(
+                n
+                for n, some_positive, some_negative in zip(names, positive, negative, strict=True)
+                if some_positive and not some_negative
+            ),
         )
 
     def __len__(self) -> int:

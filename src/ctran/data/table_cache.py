@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from ctran.data.cache_folder import default_root, key_of
 from ctran.data.file_table import FEATURES
-from ctran.data.notices import said, say
+from ctran.data.notices import collected, notice
 from ctran.data.reading import OPTIONS
 from ctran.data.table import SampleTable
 from ctran.files import atomic_folder
@@ -43,7 +43,7 @@ def cached(
         make: reads, checks and builds.
         same: from the tables, other options and inputs that give the same tables, which are stored for those too.
     """
-    said.set([])
+    collected.set([])
     folder = _folder(name, config, inputs)
     with _lock(folder):  # only one of several processes builds
         if not folder.is_dir():
@@ -56,7 +56,7 @@ def cached(
                         _store(tables, other)
             return tables
     for message in json.loads((folder / "notices.json").read_text()):
-        say(message)
+        notice(message)
     return _load(folder)
 
 
@@ -86,7 +86,7 @@ def _write_tables(tables: dict[str, SampleTable], part: Path) -> None:
             table.labels.save(part / "labels.json")
         splits[split] = {"file": f"{same or split}.parquet", "absent": int(table.absent)}
     (part / "splits.json").write_text(json.dumps(splits))
-    (part / "notices.json").write_text(json.dumps(said.get()))
+    (part / "notices.json").write_text(json.dumps(collected.get()))
 
 
 def _load(folder: Path) -> dict[str, SampleTable]:

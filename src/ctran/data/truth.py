@@ -56,10 +56,10 @@ class SparseTruth:
             yes, no = completed(self.positives, self.negatives, self.implied.numpy(), self.num_labels)
             object.__setattr__(self, "positives", yes)
             object.__setattr__(self, "negatives", no)
-        told = (self.absent == LabelState.UNKNOWN)[self.negatives.labels]  # elsewhere negatives are redundant
-        keys = self.negatives.keys(self.num_labels)[told]
+        needed = (self.absent == LabelState.UNKNOWN)[self.negatives.labels]  # elsewhere negatives are redundant
+        keys = self.negatives.keys(self.num_labels)[needed]
         keys = keys[~among(keys, self.positives.keys(self.num_labels))]
-        if len(keys) < len(told):
+        if len(keys) < len(needed):
             object.__setattr__(self, "negatives", Lists.from_keys(keys, len(self), self.num_labels))
         holes = self.absent == LabelState.UNKNOWN
         object.__setattr__(self, "_open", [m.numpy() for m in self.exclusive if holes[m.numpy()].any()])
@@ -89,10 +89,10 @@ class SparseTruth:
         dense = np.repeat(self.absent[None], len(at), axis=0)
         places, labels = self.positives.take(at)
         if self._open:
-            answered = np.zeros((len(at), len(self._open) + 1), dtype=bool)
-            answered[places, self._group[labels]] = True
-            answered[:, -1] = False  # labels without a group
-            dense[answered[:, self._group]] = LabelState.NEGATIVE
+            decided = np.zeros((len(at), len(self._open) + 1), dtype=bool)
+            decided[places, self._group[labels]] = True
+            decided[:, -1] = False  # labels without a group
+            dense[decided[:, self._group]] = LabelState.NEGATIVE
         dense[self.negatives.take(at)] = LabelState.NEGATIVE
         dense[places, labels] = LabelState.POSITIVE
         return torch.from_numpy(dense)
@@ -137,11 +137,11 @@ class SparseTruth:
         listed, implied = self.negatives.labels, np.zeros(labels, dtype=np.int64)
         if self._open:
             group = self._group
-            answered = np.sort(_pairs(self.positives, group, size))  # pictures in which a label of the group is positive
-            times = np.bincount(answered // size, minlength=len(self._open))
+            decided = np.sort(_pairs(self.positives, group, size))  # pictures in which a label of the group is positive
+            times = np.bincount(decided // size, minlength=len(self._open))
             implied = np.where(group >= 0, times[group] - positive, 0)
-            twice = (group[listed] >= 0) & among(group[listed] * size + self.negatives.rows, answered)  # listed and implied
-            listed = listed[~twice]
+            duplicate = (group[listed] >= 0) & among(group[listed] * size + self.negatives.rows, decided)  # listed and implied
+            listed = listed[~duplicate]
         negative = np.bincount(listed, minlength=labels) + implied
         negative = np.where(self.absent == LabelState.NEGATIVE, size - positive, negative)
         return torch.from_numpy(np.stack([size - negative - positive, negative, positive]))
@@ -167,15 +167,15 @@ class SparseTruth:
         """Refuse rows in which two labels of a group are positive, or all are negative, without making them dense."""
         size, exclusive = len(self), [m.numpy() for m in self.exclusive]
         group = _numbered(exclusive, self.num_labels)
-        there, times = np.unique(_pairs(self.positives, group, size), return_counts=True)
+        found, times = np.unique(_pairs(self.positives, group, size), return_counts=True)
         refused, of = np.unique(_pairs(self.negatives, group, size), return_counts=True)
         members = np.array([len(m) for m in exclusive])
         silent = np.array([int((self.absent[m] == LabelState.NEGATIVE).sum()) for m in exclusive])
         wrong = np.zeros(len(members), dtype=bool)
-        wrong[there[times > 1] // size] = True
-        wrong |= (silent == members) & (np.bincount(there // size, minlength=len(members)) < size)
+        wrong[found[times > 1] // size] = True
+        wrong |= (silent == members) & (np.bincount(found // size, minlength=len(members)) < size)
         full = refused[(silent[refused // size] + of) == members[refused // size]]
-        wrong[full[~among(full, there)] // size] = True
+        wrong[full[~among(full, found)] // size] = True
         if not wrong.any():
             return
         first = int(wrong.argmax())

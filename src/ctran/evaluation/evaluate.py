@@ -118,8 +118,8 @@ def setting_of(
 ) -> Setting:
     """One row of a report, from all draws of one setting. Arguments as in :func:`report`."""
     kept = np.array([name not in left_out for name in labels.names])
-    own, heat = list[Table](), list[float]()
-    hidden, everything, told = list[Table](), list[Table](), list[float]()
+    own, temperatures = list[Table](), list[float]()
+    hidden, everything, num_known = list[Table](), list[Table](), list[float]()
     published: dict[str, list[Table]] = {p: [] for p in presets}
     targets = [g for g in labels.groups if g.exclusive and not set(g.labels) & set(labels.extra)]
     accuracy: dict[str, list[float]] = {g.name: [] for g in targets}
@@ -135,17 +135,17 @@ def setting_of(
         rows = [(ap if both else float("nan"), n) for (ap, n), both in zip(rows, ranked, strict=True)]
         first = first or (entries, rows)
         hidden.append(table)
-        untold = np.array_equal(entries.hidden, entries.known)
+        none_known = np.array_equal(entries.hidden, entries.known)
         everything.append(
             table
-            if untold
+            if none_known
             else metrics.measure(entries.probabilities, entries.positive, entries.known & kept, threshold=limits)
         )
         if decoder is not None and output.chosen is None:
             present = output.present(decoder).double().numpy()
             own.append(metrics.measure(present, entries.positive, entries.hidden & kept))
-            heat.append(float(decoder.temperatures(output.states, known_share=output.given).mean()))
-        told.append(float((output.states != LabelState.UNKNOWN).sum() / len(truth)))
+            temperatures.append(float(decoder.temperatures(output.states, known_share=output.given).mean()))
+        num_known.append(float((output.states != LabelState.UNKNOWN).sum() / len(truth)))
         as_published = Entries.published(truth, output, labels) if presets else entries
         for preset in presets:
             published[preset].append(as_published.table(preset))
@@ -173,14 +173,14 @@ def setting_of(
         mean_table(hidden),
         mean_table(everything),
         {n: r for n, r, t in zip(labels.names, per_label, labels.targets.tolist(), strict=True) if t},
-        float(np.mean(told)),
+        float(np.mean(num_known)),
         {name: mean_known(values) for name, values in accuracy.items()},
         {name: mean_table(tables) for name, tables in published.items()},
         len(outputs),
         spread,
         ends,
         {name: value for name, value in mean_table(own).as_dict().items() if name in DECIDED} if own else {},
-        float(np.mean(heat)) if heat else 1.0,
+        float(np.mean(temperatures)) if temperatures else 1.0,
     )
 
 
@@ -228,7 +228,7 @@ def coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace,
         reasons: of labels left out of all means, by name.
     """
     measured, left_out = 0, {reason: list[str]() for reason in dict.fromkeys(reasons.values())}
-    here, gone = ((truth == code).any(dim=0).tolist() for code in (LabelState.POSITIVE, LabelState.NEGATIVE))
+    has_positive, has_negative = ((truth == code).any(dim=0).tolist() for code in (LabelState.POSITIVE, LabelState.NEGATIVE))
     for i, name in enumerate(labels.names):
         if not labels.targets[i]:
             continue
@@ -237,8 +237,12 @@ def coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace,
         elif not np.isnan(setting.labels[name][0]):
             measured += 1
         else:
-            what = "never present" if gone[i] else "never absent" if here[i] else "not annotated"
-            what = "both kinds are known in no picture that counts" if here[i] and gone[i] else f"{what} in these pictures"
+            what = "never present" if has_negative[i] else "never absent" if has_positive[i] else "not annotated"
+            what = (
+                "both kinds are known in no picture that counts"
+                if has_positive[i] and has_negative[i]
+                else f"{what} in these pictures"
+            )
             left_out.setdefault(what, []).append(name)
     found = {reason: tuple(names) for reason, names in left_out.items() if names}
     return Coverage(int(labels.targets.sum()), measured, found)

@@ -30,7 +30,7 @@ class Setting:
         hidden: metrics over target labels that were unknown.
         everything: metrics over all target labels, known ones included (as the released code counts precision and recall).
         labels: AP in percent and number of counted positives a label, over the entries of ``hidden`` (of the first draw).
-        told: number of known labels (with implied ones), mean over the pictures.
+        num_known: number of known labels (with implied ones), mean over the pictures.
         accuracy: multi-class accuracy in percent of each exclusive group of targets.
         published: metrics by the definitions of published code, a preset of :data:`ctran.metrics.PRESETS` each.
         draws: how often known labels were drawn.
@@ -44,7 +44,7 @@ class Setting:
     hidden: Table
     everything: Table
     labels: dict[str, tuple[float, int]]
-    told: float
+    num_known: float
     accuracy: dict[str, float] = field(default_factory=dict)
     published: dict[str, Table] = field(default_factory=dict)
     draws: int = 1
@@ -65,7 +65,7 @@ class Setting:
             "known_share": self.setting.share,
             "known_groups": self.setting.groups,
             "reveal": self.setting.reveal,
-            "told": self.told,
+            "num_known": self.num_known,
             "draws": self.draws,
             "hidden": self.hidden.as_dict(),
             "everything": self.everything.as_dict(),
@@ -144,13 +144,13 @@ class Report:
 
     def _decided_by(self, calibration: Calibration) -> str:
         """Sentences on the temperatures and thresholds behind :attr:`Setting.own`."""
-        heat = _listed([f"{s.temperature:.3g} at {s.setting} known" for s in self.settings])
+        temperatures = _listed([f"{s.temperature:.3g} at {s.setting} known" for s in self.settings])
         limits, count = sorted(calibration.thresholds.values()), len(self.settings[0].labels)
         own = f"{limits[0]:.2g} to {limits[-1]:.2g} for {len(limits)} labels (by {calibration.rule})" if limits else ""
         half = "one half for all labels" if not limits else "one half for the others" if len(limits) < count else ""
         return (
-            f"Temperatures: {heat}. Thresholds: {_listed(list(filter(None, (own, half))))}; of an exclusive group the most "
-            "probable label."
+            f"Temperatures: {temperatures}. Thresholds: {_listed(list(filter(None, (own, half))))}; of an exclusive group the "
+            "most probable label."
         )
 
     def markdown(self, *, everything: bool = False) -> str:

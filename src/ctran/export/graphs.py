@@ -43,8 +43,8 @@ class Predict(nn.Module):
         """Logits, before any sigmoid."""
         pictures, rows = states.shape[:2]
         tokens = memory[0].flatten(1)[:, None] if self.prepared else memory[0]  # a stand-in: only its length is read
-        made = dict(zip(self.names, memory, strict=True)) if self.prepared else None
-        logits = self.model.predict_labels(Features(tokens, self.grid, made), states.flatten(0, 1))
+        named = dict(zip(self.names, memory, strict=True)) if self.prepared else None
+        logits = self.model.predict_labels(Features(tokens, self.grid, named), states.flatten(0, 1))
         return logits.unflatten(0, (pictures, rows))
 
 

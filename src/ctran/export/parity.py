@@ -16,7 +16,7 @@ from ctran.model import Features
 
 SHARES = (0.0, 0.25, 0.75)
 """Shares of the labels that are known: none, some, most."""
-TOGETHER = 3
+BATCH = 3
 """Pictures in one batch."""
 
 
@@ -45,12 +45,12 @@ class Parity:
 @torch.inference_mode()
 def likely_states(tagger: Predictor, features: Features, seed: int) -> Int[Tensor, "B S L"]:
     """Likely states, on the CPU: :data:`SHARES` of the labels are known, as the model itself predicts them."""
-    told_nothing = torch.zeros(len(features), len(tagger.labels), dtype=torch.long, device=tagger.device)
-    present = tagger.model.predict_labels(features, told_nothing).cpu() > 0
-    believed = torch.where(present, int(LabelState.POSITIVE), int(LabelState.NEGATIVE))
-    order = torch.rand(believed.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=1).argsort(dim=1)
-    count = believed.shape[1]
-    return torch.stack([torch.where(order < round(share * count), believed, 0) for share in SHARES], dim=1)
+    nothing_known = torch.zeros(len(features), len(tagger.labels), dtype=torch.long, device=tagger.device)
+    present = tagger.model.predict_labels(features, nothing_known).cpu() > 0
+    predicted = torch.where(present, int(LabelState.POSITIVE), int(LabelState.NEGATIVE))
+    order = torch.rand(predicted.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=1).argsort(dim=1)
+    count = predicted.shape[1]
+    return torch.stack([torch.where(order < round(share * count), predicted, 0) for share in SHARES], dim=1)
 
 
 @torch.inference_mode()
@@ -58,13 +58,13 @@ def measure(tagger: Predictor, exported: Exported, pictures: Pictures, count: in
     """Compare on ``count`` pictures, in both kinds of batch: several pictures, and several states of one picture."""
     largest, changed, decided = 0.0, 0, 0
     chosen = pictures.some(count)
-    for exact, found, states in _answers(tagger, exported, pictures, chosen):
+    for exact, found, states in _logits(tagger, exported, pictures, chosen):
         difference = (found - exact).abs().max()
         largest = max(largest, float(difference)) if difference.isfinite() else float("inf")
         before, after = (_present(tagger.decoder, logits, states) for logits in (exact, found))
-        asked = (states == LabelState.UNKNOWN) & tagger.labels.targets
-        changed += int(((before != after) & asked).sum())
-        decided += int(asked.sum())
+        unknown = (states == LabelState.UNKNOWN) & tagger.labels.targets
+        changed += int(((before != after) & unknown).sum())
+        decided += int(unknown.sum())
     return Parity(len(chosen), largest, changed / max(1, decided))
 
 
@@ -72,20 +72,20 @@ def _present(decoder: Decoder, logits: Float[Tensor, "R L"], states: Int[Tensor,
     return decoder.labels(decoder.probabilities(logits, states), states)
 
 
-def _answers(
+def _logits(
     tagger: Predictor, exported: Exported, pictures: Pictures, chosen: list[int]
 ) -> Iterator[tuple[Tensor, Tensor, Int[Tensor, "R L"]]]:
     """Logits of the model, of the exported folder, and the states."""
-    for start in range(0, len(chosen), TOGETHER):
-        images = pictures.batch(chosen[start : start + TOGETHER])
+    for start in range(0, len(chosen), BATCH):
+        images = pictures.batch(chosen[start : start + BATCH])
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # its rounding would be taken for a difference
             features = tagger.model.prepare(tagger.model.encode_images(images.to(tagger.device)))
         states = likely_states(tagger, features, seed=start)
         exact = tagger.model.predict_labels(features, states.flatten(0, 1).to(tagger.device)).cpu()
         exact = exact.unflatten(0, states.shape[:2])
-        together = exported.model.encode_images(images)
+        in_batch = exported.model.encode_images(images)
         for number in range(len(SHARES)):  # B pictures, one state each
-            yield exact[:, number], exported.model.predict_labels(together, states[:, number]), states[:, number]
+            yield exact[:, number], exported.model.predict_labels(in_batch, states[:, number]), states[:, number]
         for number in range(len(images)):  # one picture, S states
             alone = exported.model.encode_images(images[number : number + 1])
             yield exact[number], exported.model.predict_labels(alone, states[number]), states[number]

@@ -67,11 +67,11 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         can = [name for name in registry.names(formats) if registry.find(formats, name).INT8]
         raise UserError(f"int8 is made for {' and '.join(can)}; {form} stays in float32")
     refuse_foreign(folder, own)  # before the work, not after it
-    made = programs(tagger)
-    graphs = {name: module.convert(getattr(made, name), *made.ports(name)) for name in ("encode", "predict")}
-    about = _about(tagger, made)
+    traced = programs(tagger)
+    graphs = {name: module.convert(getattr(traced, name), *traced.ports(name)) for name in ("encode", "predict")}
+    about = _about(tagger, traced)
     if int8:
-        samples = _samples(tagger, made, pictures, calibrate)
+        samples = _samples(tagger, traced, pictures, calibrate)
         graphs = {name: module.quantise(graph, getattr(samples, name)) for name, graph in graphs.items()}
         about = replace(about, int8={"encode": len(samples.encode), "predict": len(samples.predict)})
     with replacing(folder, own) as part:
@@ -85,10 +85,10 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
     return found
 
 
-def _about(tagger: Tagger, made: Programs) -> About:
+def _about(tagger: Tagger, traced: Programs) -> About:
     return About(
         "",
-        made.memory,
+        traced.memory,
         tagger.labels.as_dict(),
         asdict(tagger.preprocessing),
         tagger.config["method"],
@@ -105,17 +105,17 @@ def _save(module: Any, graphs: Mapping[str, Any], about: About, part: Path) -> N
 
 
 @torch.inference_mode()
-def _samples(tagger: Tagger, made: Programs, pictures: Pictures, count: int) -> Samples:
+def _samples(tagger: Tagger, traced: Programs, pictures: Pictures, count: int) -> Samples:
     """One picture, and one row of states for it, at a time."""
     chosen = pictures.some(count)
-    asked = set(chosen[:: -(-len(chosen) // QUESTIONS)])
+    question_rows = set(chosen[:: -(-len(chosen) // QUESTIONS)])
     encode, predict = list[Arrays](), list[Arrays]()
     for number, index in enumerate(chosen):
         image = pictures.batch([index])
         encode.append({"images": image.numpy()})
-        if index in asked:
+        if index in question_rows:
             features = tagger.model.prepare(tagger.model.encode_images(image.to(tagger.device)))
             memory = memory_of(features)
             states = likely_states(tagger, features, seed=number)[:, [len(predict) % 3]]
-            predict.append({"states": states.numpy(), **{name: memory[name].cpu().numpy() for name in made.memory}})
+            predict.append({"states": states.numpy(), **{name: memory[name].cpu().numpy() for name in traced.memory}})
     return Samples(encode, predict)

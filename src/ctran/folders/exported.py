@@ -81,8 +81,8 @@ class Graphs(Method):
         return False
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
-        made = self.encode({"images": images.contiguous().numpy()})
-        memory = {name: torch.from_numpy(array) for name, array in zip(self.memory, made, strict=True)}
+        outputs = self.encode({"images": images.contiguous().numpy()})
+        memory = {name: torch.from_numpy(array) for name, array in zip(self.memory, outputs, strict=True)}
         first = memory[self.memory[0]]
         tokens = memory["tokens"] if "tokens" in memory else first.flatten(1)[:, None]  # stand-ins: predict reads the memory
         return Features(tokens, (1, tokens.shape[1]), memory)
@@ -129,13 +129,13 @@ class Exported(Predictor):
         name = format_of(folder)
         if name is None:
             endings = ", ".join(f"encode{ending}" for ending, _ in READERS.values())
-            raise ModelFolderError(f"{folder} is no exported folder: none of {endings} found")
-        (encode, told), (predict, also) = (_read(folder, name, part) for part in ("encode", "predict"))
-        if replace(told, graph="") != replace(also, graph=""):  # models of one kind differ in the measured parity
+            raise ModelFolderError(f"{folder} is not an exported folder: none of {endings} found")
+        (encode, about), (predict, about_predict) = (_read(folder, name, part) for part in ("encode", "predict"))
+        if replace(about, graph="") != replace(about_predict, graph=""):  # models of one kind differ in the measured parity
             raise ModelFolderError(f"{folder}: encode and predict are not of one export; export the model again")
         check_digests(folder)
-        labels, prepared = LabelSpace.from_dict(told.labels), Preprocessing(**tuples(told.preprocessing))
-        exported = cls(Graphs(encode, predict, told.memory, len(labels)), labels, prepared, told)
+        labels, prepared = LabelSpace.from_dict(about.labels), Preprocessing(**tuples(about.preprocessing))
+        exported = cls(Graphs(encode, predict, about.memory, len(labels)), labels, prepared, about)
         exported.folder = folder
         return exported
 

@@ -85,8 +85,8 @@ def read_openvino(path: Path) -> Graph:
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        answer = own.request.infer({name: np.ascontiguousarray(inputs[name]) for name in wanted}, share_inputs=True)
-        return [answer[port] for port in compiled.outputs]  # copies
+        outputs = own.request.infer({name: np.ascontiguousarray(inputs[name]) for name in wanted}, share_inputs=True)
+        return [outputs[port] for port in compiled.outputs]  # copies
 
     return Graph(run, metadata)
 
@@ -108,8 +108,8 @@ def read_torch(path: Path) -> Graph:
 
     @torch.inference_mode()
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        answer = module(*(torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in wanted))
-        return [tensor.numpy() for tensor in ((answer,) if isinstance(answer, torch.Tensor) else answer)]
+        outputs = module(*(torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in wanted))
+        return [tensor.numpy() for tensor in ((outputs,) if isinstance(outputs, torch.Tensor) else outputs)]
 
     return Graph(run, extra[METADATA])
 

@@ -197,15 +197,15 @@ def _lacking(config: Mapping[str, Any]) -> str:
     return next((f"preprocessing.{name}" for name in PREPROCESSING if name not in config["preprocessing"]), "")
 
 
-def _other_tensors(wanted: Mapping[str, torch.Tensor], there: Mapping[str, torch.Tensor]) -> str:
+def _other_tensors(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
     """What is wrong with the tensors of a file; an empty string where they are those of the model."""
-    for what, names in (("lacks", wanted.keys() - there.keys()), ("has, beyond the model,", there.keys() - wanted.keys())):
+    for what, names in (("lacks", expected.keys() - found.keys()), ("has, beyond the model,", found.keys() - expected.keys())):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             return f"it {what} the tensor {min(names)!r}{more}"
-    for name, tensor in wanted.items():
-        if tensor.shape != there[name].shape:
-            return f"{name!r} has shape {tuple(there[name].shape)}, config.json describes {tuple(tensor.shape)}"
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape:
+            return f"{name!r} has shape {tuple(found[name].shape)}, config.json describes {tuple(tensor.shape)}"
     return ""
 
 

@@ -166,5 +166,5 @@ def _tiff(content: bytes, directory: Directory) -> Container:
     head = content[:8] if directory.big else content[:4]
     parts = [head, struct.pack(f"{directory.order}{offset}", where), content[16 if directory.big else 8 :]]
     parts += [b"\0" * (where - len(content)), struct.pack(f"{directory.order}{count}", len(entries)), *entries, b"\0" * 8]
-    turned = next((int(v[0]) for v in directory.each(ORIENTATION) if v[0] in range(1, 9)), 1)
-    return Container(b"".join(parts), turned, directory)
+    orientation = next((int(v[0]) for v in directory.each(ORIENTATION) if v[0] in range(1, 9)), 1)
+    return Container(b"".join(parts), orientation, directory)

@@ -51,8 +51,8 @@ class Directory:
         except (struct.error, OverflowError):  # beyond the end
             return None
         first, size = start + (8 if big else 2), 20 if big else 12
-        there = max(0, (len(data) - first) // size)
-        places = range(first, first + size * min(count, there), size)
+        available = max(0, (len(data) - first) // size)
+        places = range(first, first + size * min(count, available), size)
         return cls(data, order, big, tuple(data[at : at + size] for at in places))
 
     def tag(self, entry: bytes) -> int:

@@ -103,8 +103,8 @@ def _file_of(picture: Image.Image) -> bytes | None:
         file.seek(0)
         content = file.read()
         file.seek(place)
-        with Image.open(io.BytesIO(content), formats=formats()) as again:
-            return content if (again.size, again.mode) == (picture.size, picture.mode) else None  # else a draft of it
+        with Image.open(io.BytesIO(content), formats=formats()) as copied:
+            return content if (copied.size, copied.mode) == (picture.size, picture.mode) else None  # else a draft of it
     except Exception:  # closed, or of a format that only the caller opens: then the picture itself is used
         return None
 

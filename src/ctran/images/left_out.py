@@ -74,17 +74,17 @@ def left_out(folder: Path, taken: Iterable[Path] | None = None, *, deep: bool = 
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
-        judged = [(name, LINK) for name in links]
+        classified = [(name, LINK) for name in links]
         for name in files:
             path = os.path.join(parent, name)  # noqa: PTH118
             if name.startswith("."):
                 continue
             kind = None if os.path.normpath(path) in known else _kind(Path(path))
             if shown(name) != name and (kind or os.path.normpath(path) in known):
-                judged.append((name, NAME))
+                classified.append((name, NAME))
             elif kind:
-                judged.append((name, kind))
-        for name, kind in judged:
+                classified.append((name, kind))
+        for name, kind in classified:
             kinds.setdefault(kind, []).append(Path(parent, name).relative_to(folder).as_posix())
     return LeftOut({kind: tuple(sorted(kinds[kind])) for kind in HELP if kind in kinds})
 

@@ -198,13 +198,13 @@ def _rgb(opened: _Opened, truncated: Truncated, white: float | None) -> Image.Im
     tiles = getattr(opened.picture, "tile", None) if opened.picture.format == "GIF" else None
     frame = tiles[0][1] if tiles else None
     picture = decode(opened.picture, opened.container.content, truncated)
-    turn = _orientation(opened)
+    orientation = _orientation(opened)
     picture = as_rgb(picture, opened.container, opened.label, white)
     if frame is not None and frame != (0, 0, *picture.size):  # the first frame leaves some of the canvas clear
         canvas = Image.new("RGB", picture.size, "white")
         canvas.paste(picture.crop(frame), frame)
         picture = canvas
-    return picture.transpose(TURNS[turn]) if turn in TURNS else picture
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
 
 
 def _orientation(opened: _Opened) -> int:

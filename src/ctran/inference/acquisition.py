@@ -45,11 +45,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question by label indices: its labels, and their states for each possible answer."""
+    """A question by label indices: its labels, and their states for each possible outcome."""
 
     name: str
     members: list[int]
-    answers: Int[Tensor, "A M"]
+    outcomes: Int[Tensor, "A M"]
 
 
 def at_least(least: int, **numbers: int) -> None:
@@ -83,8 +83,8 @@ def candidates(labels: LabelSpace, states: Int[Tensor, " L"], within: Sequence[s
         left = [i for i in every if unknown[i]]
         settled = any(states[i] == LabelState.POSITIVE for i in every)
         if len(left) > 1 and not settled and (wanted is None or wanted & set(left)):
-            answers = torch.full((len(left), len(left)), int(LabelState.NEGATIVE)).fill_diagonal_(int(LabelState.POSITIVE))
-            found.append(Candidate(group.name, left, answers))
+            outcomes = torch.full((len(left), len(left)), int(LabelState.NEGATIVE)).fill_diagonal_(int(LabelState.POSITIVE))
+            found.append(Candidate(group.name, left, outcomes))
     both = torch.tensor([[int(LabelState.NEGATIVE)], [int(LabelState.POSITIVE)]])
     for i, name in enumerate(labels.names):
         if unknown[i] and i not in grouped and (wanted is None or i in wanted):
@@ -101,7 +101,7 @@ def information(
     marginals: Marginals,
     states: Int[Tensor, " L"],
     before: Float[Tensor, " L"],
-    asked: Sequence[Candidate],
+    questions: Sequence[Candidate],
     counts: Bool[Tensor, " L"],
     *,
     itself: bool = False,
@@ -120,22 +120,22 @@ def information(
     """
     before = before.double()
     counts = counts & (states == LabelState.UNKNOWN)
-    rows = torch.cat([_answered(states, question) for question in asked])
+    rows = torch.cat([_rows_of(states, question) for question in questions])
     after = torch.cat([entropy(marginals(part)) for part in rows.split(ROWS)])
     gains, first = list[float](), 0
-    for question in asked:
+    for question in questions:
         others = counts.clone()
         others[question.members] &= itself
-        chance = chances(before[question.members])
-        expected = chance @ after[first : first + len(chance)][:, others].sum(dim=1)
+        probabilities = chances(before[question.members])
+        expected = probabilities @ after[first : first + len(probabilities)][:, others].sum(dim=1)
         gains.append(float(entropy(before[others]).sum() - expected))
-        first += len(chance)
+        first += len(probabilities)
     return gains
 
 
-def _answered(states: Int[Tensor, " L"], question: Candidate) -> Int[Tensor, "A L"]:
-    rows = states.repeat(len(question.answers), 1)
-    rows[:, question.members] = question.answers
+def _rows_of(states: Int[Tensor, " L"], question: Candidate) -> Int[Tensor, "A L"]:
+    rows = states.repeat(len(question.outcomes), 1)
+    rows[:, question.members] = question.outcomes
     return rows
 
 
@@ -146,8 +146,8 @@ def chances(p: Float[Tensor, " M"]) -> Float[Tensor, " A"]:
 
 def uncertainty(before: Float[Tensor, " L"], question: Candidate) -> float:
     """Entropy of the question's outcomes, in nats."""
-    chance = chances(before[question.members].double())
-    return float(-torch.xlogy(chance, chance).sum())
+    probabilities = chances(before[question.members].double())
+    return float(-torch.xlogy(probabilities, probabilities).sum())
 
 
 def ask(

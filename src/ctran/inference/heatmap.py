@@ -60,9 +60,9 @@ def states_for(states: Int[Tensor, " L"], label: int, labels: LabelSpace) -> Int
         raise UserError(
             f"{labels.names[label]!r} is an extra label: the model does not predict it, so there is nothing to show"
         )
-    beside = states.clone()
-    beside[label] = LabelState.UNKNOWN
-    known = implications.propagate_implications(beside[None], labels.implied).clone()
+    others = states.clone()
+    others[label] = LabelState.UNKNOWN
+    known = implications.propagate_implications(others[None], labels.implied).clone()
     known[:, label] = LabelState.UNKNOWN
     return known
 

@@ -164,7 +164,7 @@ class Predictor:
         """
         return predict_each(self, images, known, threshold, batch_size, errors, truncated, white)
 
-    def look(self, image: Source, *, resume: Mapping[str, Any] | None = None) -> Session:
+    def session(self, image: Source, *, resume: Mapping[str, Any] | None = None) -> Session:
         """A session about one picture: it is encoded once, then each query costs one ``predict_labels``.
 
         Args:
@@ -176,12 +176,12 @@ class Predictor:
             ValueError: ``resume`` is of another picture, or of another format.
         """
         name, image = label_of(image, None), held(image)
-        return self.look_at(self.square(image, name=name), picture=partial(open_pixels, image, name=name), resume=resume)
+        return self.session_of(self.square(image, name=name), picture=partial(open_pixels, image, name=name), resume=resume)
 
-    def look_at(
+    def session_of(
         self, square: UInt8[Tensor, "S S 3"], *, picture: Picture | None = None, resume: Mapping[str, Any] | None = None
     ) -> Session:
-        """:meth:`look` for the output of :meth:`square`; ``picture`` opens the picture again, for detail in heat maps."""
+        """:meth:`session` for the output of :meth:`square`; ``picture`` opens the picture again, for detail in heat maps."""
         return Session(self, self.encode_images(square[None]), square, picture=picture, resume=resume)
 
     def square(
@@ -219,8 +219,8 @@ class Predictor:
         """
         if states.shape[1] != len(self.labels):
             raise UserError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
-        told = implications.propagate_implications(states, self.labels.implied).to(self.device)
-        logits = self.model.predict_labels(features, told).float()
+        filled = implications.propagate_implications(states, self.labels.implied).to(self.device)
+        logits = self.model.predict_labels(features, filled).float()
         return self.decoder.probabilities(logits, states.to(self.device)).cpu()
 
     @_without_gradients
@@ -232,8 +232,8 @@ class Predictor:
         """
         if not self.shows_attention:
             raise UserTypeError("this model has no attention to the picture: train with method ctran, and not without image")
-        told = implications.propagate_implications(states[None], self.labels.implied).to(self.device)  # as in prediction
-        return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, told)]).float().cpu()
+        filled = implications.propagate_implications(states[None], self.labels.implied).to(self.device)  # as in prediction
+        return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, filled)]).float().cpu()
 
     @property
     def shows_attention(self) -> bool:
@@ -269,9 +269,9 @@ class Predictor:
                 "this model has no heat map: it was trained without image, or it is an export, which holds no gradients; "
                 "take the model folder that the export was made of"
             )
-        beside = heatmap.states_for(states, label, self.labels)
+        others = heatmap.states_for(states, label, self.labels)
         images = self.preprocessing.normalise(square[None].to(self.device))
-        found = heatmap.heatmap(self.model, images, beside.to(self.device), label, window)
+        found = heatmap.heatmap(self.model, images, others.to(self.device), label, window)
         if self.calibration is None:
             return found
         known = states.clone()
@@ -310,7 +310,7 @@ class Predictor:
 
     def _named(self, row: Float[Tensor, " L"], present: Bool[Tensor, " L"], known: Mapping[str, bool]) -> Prediction:
         order = [i for i in row.argsort(descending=True, stable=True).tolist() if self.labels.targets[i]]
-        chance, here, names = row.tolist(), present.tolist(), self.labels.names
-        asked = [i for i in order if names[i] not in known]
-        labels = [name for name, given in known.items() if given] + [names[i] for i in asked if here[i]]
-        return Prediction({names[i]: chance[i] for i in asked}, dict(known), labels)
+        probabilities, is_present, names = row.tolist(), present.tolist(), self.labels.names
+        unknown = [i for i in order if names[i] not in known]
+        labels = [name for name, given in known.items() if given] + [names[i] for i in unknown if is_present[i]]
+        return Prediction({names[i]: probabilities[i] for i in unknown}, dict(known), labels)

@@ -56,9 +56,9 @@ class LabelSet:
 
 
 class Session:
-    """An encoded picture and its known labels; made by :meth:`~ctran.inference.predictor.Predictor.look`.
+    """An encoded picture and its known labels; made by :meth:`~ctran.inference.predictor.Predictor.session`.
 
-    The picture is encoded once. A query costs ``predict_labels``, with one row of states or, where several answers are
+    The picture is encoded once. A query costs ``predict_labels``, with one row of states or, where several outcomes are
     compared, one row for each.
 
     Args:
@@ -116,7 +116,7 @@ class Session:
         """Make labels unknown again; all of them without a name. Labels that are not known are ignored."""
         for name in names:
             self.labels.index(name)
-        return self._become({name: said for name, said in self._known.items() if names and name not in names})
+        return self._become({name: present for name, present in self._known.items() if names and name not in names})
 
     def undo(self) -> "Session":
         """Undo the last :meth:`tell` or :meth:`forget`; does nothing where none is left."""
@@ -141,7 +141,7 @@ class Session:
             for other in group.labels
             if self._known.get(other) and other != name
         }
-        return {name: said for name, said in self._known.items() if name not in rivals} | dict(known)
+        return {name: present for name, present in self._known.items() if name not in rivals} | dict(known)
 
     def _become(self, known: dict[str, bool]) -> "Session":
         self.labels.states(known)
@@ -183,15 +183,15 @@ class Session:
         Args:
             threshold: as in :meth:`~ctran.inference.predictor.Predictor.predict`.
         """
-        told = self._with(known or {})
-        return self.predictor.predictions(self.features, [told], threshold=threshold)[0]
+        merged = self._with(known or {})
+        return self.predictor.predictions(self.features, [merged], threshold=threshold)[0]
 
     def what_if(self, name: str, present: bool | np.bool_) -> dict[str, Change]:
         """Changes of the other labels if this one were known to be present, or absent; the greatest first."""
         now, then = self._with({}), self._with({name: present})
         before, after = self.marginals(torch.stack([self.labels.states(now), self.labels.states(then)]))
-        asked = [(n, i) for i, n in enumerate(self.labels.names) if self.labels.targets[i] and n not in then]
-        changes = {n: Change(float(before[i]), float(after[i])) for n, i in asked}
+        targets = [(n, i) for i, n in enumerate(self.labels.names) if self.labels.targets[i] and n not in then]
+        changes = {n: Change(float(before[i]), float(after[i])) for n, i in targets}
         return dict(sorted(changes.items(), key=lambda item: -abs(item[1].difference)))
 
     def ask(
@@ -243,7 +243,7 @@ class Session:
 
     def _set(self, full: Int[Tensor, " L"], log: float) -> LabelSet:
         present = (full == LabelState.POSITIVE).tolist()
-        return LabelSet(tuple(name for name, here in zip(self.labels.names, present, strict=True) if here), log)
+        return LabelSet(tuple(name for name, is_present in zip(self.labels.names, present, strict=True) if is_present), log)
 
     # ------------------------------------------------------------ which places matter
 

@@ -53,18 +53,18 @@ def sample(
     """
     at_least(1, count=count, at_once=at_once)
     parts = units(labels)
-    told = propagate(states.repeat(count, 1), labels)
-    turn = torch.rand(count, len(parts), generator=generator)
+    revealed = propagate(states.repeat(count, 1), labels)
+    order = torch.rand(count, len(parts), generator=generator)
     log = torch.zeros(count, dtype=torch.double)
-    while (left := open_units(told, parts)).any():
-        found = marginals(told).double()
-        nearest = turn.masked_fill(~left, 2.0).argsort(dim=1)[:, :at_once]
+    while (left := open_units(revealed, parts)).any():
+        found = marginals(revealed).double()
+        nearest = order.masked_fill(~left, 2.0).argsort(dim=1)[:, :at_once]
         for row, chosen in enumerate(nearest.tolist()):
             for unit in (parts[u] for u in chosen):
-                if open_units(told[row : row + 1], [unit])[0, 0]:
-                    log[row] += _draw(told[row], found[row], unit, generator)
-                    told[row] = propagate(told[row : row + 1], labels)[0]
-    return told, log
+                if open_units(revealed[row : row + 1], [unit])[0, 0]:
+                    log[row] += _draw(revealed[row], found[row], unit, generator)
+                    revealed[row] = propagate(revealed[row : row + 1], labels)[0]
+    return revealed, log
 
 
 def _draw(states: Int[Tensor, " L"], found: Float[Tensor, " L"], unit: list[int], generator: torch.Generator) -> float:
@@ -85,9 +85,9 @@ def _reveal(states: Int[Tensor, " L"], unit: list[int], outcome: int) -> None:
         states[unit[outcome if len(unit) > 1 else 0]] = LabelState.POSITIVE
 
 
-def _log(chance: Float[Tensor, ""]) -> float:
+def _log(probabilities: Float[Tensor, ""]) -> float:
     """Logarithm in nats."""
-    return float(chance.clamp(min=LEAST).log())
+    return float(probabilities.clamp(min=LEAST).log())
 
 
 def most_likely(marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " L"]) -> tuple[Int[Tensor, " L"], float]:
@@ -96,16 +96,20 @@ def most_likely(marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " 
     Greedy, so there may be a likelier set. Returns also its log-likelihood in that order, nats.
     """
     parts = units(labels)
-    told, log = propagate(states[None], labels), 0.0
-    while (left := open_units(told, parts)).any():
-        found = marginals(told)[0].double()
+    revealed, log = propagate(states[None], labels), 0.0
+    while (left := open_units(revealed, parts)).any():
+        found = marginals(revealed)[0].double()
         outcomes = {u: chances(found[parts[u]]) for u in left[0].nonzero()[:, 0].tolist()}
         unit = max(outcomes, key=lambda u: (float(outcomes[u].max()), u))
-        chance = outcomes[unit]
-        _reveal(told[0], parts[unit], int(chance[1] >= chance[0]) if len(parts[unit]) == 1 else int(chance.argmax()))
-        log += _log(chance.max())
-        told = propagate(told, labels)
-    return told[0], log
+        probabilities = outcomes[unit]
+        _reveal(
+            revealed[0],
+            parts[unit],
+            int(probabilities[1] >= probabilities[0]) if len(parts[unit]) == 1 else int(probabilities.argmax()),
+        )
+        log += _log(probabilities.max())
+        revealed = propagate(revealed, labels)
+    return revealed[0], log
 
 
 def contradicts(labels: LabelSpace, full: Int[Tensor, " L"]) -> bool:
@@ -134,25 +138,25 @@ def log_likelihood(
         ValueError: ``orders`` below 1.
     """
     at_least(1, orders=orders)
-    told = states != LabelState.UNKNOWN
-    if contradicts(labels, full) or (full[told] != states[told]).any():
+    known = states != LabelState.UNKNOWN
+    if contradicts(labels, full) or (full[known] != states[known]).any():
         return float("-inf")
     parts, logs = units(labels), list[float]()
     for _ in range(orders):
-        now, rows, asked = propagate(states[None], labels), list[Tensor](), list[list[int]]()
-        turn = torch.rand(len(parts), generator=generator)
-        for unit in (parts[u] for u in turn.argsort().tolist()):
+        now, rows, revealed_units = propagate(states[None], labels), list[Tensor](), list[list[int]]()
+        order = torch.rand(len(parts), generator=generator)
+        for unit in (parts[u] for u in order.argsort().tolist()):
             if not open_units(now, [unit])[0, 0]:
                 continue
             rows.append(now[0])
-            asked.append(unit)
+            revealed_units.append(unit)
             now = now.clone()
             now[:, unit] = full[unit]
             now = propagate(now, labels)
         if not rows:
             return 0.0
         found = torch.cat([marginals(part) for part in torch.stack(rows).split(ROWS)]).double()
-        logs.append(sum(_log(_chance_of(full, unit, row)) for row, unit in zip(found, asked, strict=True)))
+        logs.append(sum(_log(_chance_of(full, unit, row)) for row, unit in zip(found, revealed_units, strict=True)))
     return sum(logs) / len(logs)
 
 

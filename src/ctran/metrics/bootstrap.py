@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ctran.metrics.counting import answers
+from ctran.metrics.counting import predictions
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import Places, area, places, roc_area
 from ctran.metrics.table import EntryThreshold, limits, sheet, summarise, without_negatives
@@ -31,9 +31,9 @@ class Resampling:
         everything: Bool[np.ndarray, "N L"] | None = None,
     ) -> None:
         self.sheet, self.definition = sheet(probabilities, positive, mask, everything, definition), definition
-        said = answers(self.sheet.scores, self.sheet.positive, self.sheet.entries, limits(threshold, self.sheet), definition)
-        self.examples = said.examples
-        self.matrix = np.concatenate(said.matrices(), axis=1).astype(np.float32)  # sums below 2^24 are exact
+        found = predictions(self.sheet.scores, self.sheet.positive, self.sheet.entries, limits(threshold, self.sheet), definition)
+        self.examples = found.examples
+        self.matrix = np.concatenate(found.matrices(), axis=1).astype(np.float32)  # sums below 2^24 are exact
         self.ranked = [self._rank(*column) for column in self.sheet.columns()]
 
     def _rank(
@@ -47,8 +47,8 @@ class Resampling:
     def figures(self, weights: Int[np.ndarray, "R N"]) -> dict[str, Float[np.ndarray, " R"]]:
         """Every column of :class:`~ctran.metrics.Table` when image ``n`` occurs ``weights[r, n]`` times."""
         aps, aurocs = np.full((2, len(weights), len(self.ranked)), np.nan)
-        for label, (images, positive, stand) in enumerate(self.ranked):
-            moved = stand.under(weights.take(images, axis=1), positive)
+        for label, (images, positive, ranking) in enumerate(self.ranked):
+            moved = ranking.under(weights.take(images, axis=1), positive)
             aps[:, label], aurocs[:, label] = area(moved, self.definition.ap), roc_area(moved)
         aps = without_negatives(aps, aurocs, self.definition)
         sums = np.split((weights.astype(np.float32) @ self.matrix).astype(float), 5, axis=1)

@@ -20,51 +20,51 @@ def top_k(
     if not exact:
         return (open_scores >= last) & mask
     above, tied = open_scores > last, (open_scores == last) & mask
-    room = k - above.sum(axis=1, keepdims=True)
-    return above | (tied & (tied.cumsum(axis=1) <= room))
+    remaining = k - above.sum(axis=1, keepdims=True)
+    return above | (tied & (tied.cumsum(axis=1) <= remaining))
 
 
 class Counts(NamedTuple):
     """Number of images by label: positive, predicted, both; ``R``: resamples, or 1."""
 
-    there: Num[np.ndarray, "R L"]
-    said: Num[np.ndarray, "R L"]
+    positive: Num[np.ndarray, "R L"]
+    predicted: Num[np.ndarray, "R L"]
     hits: Num[np.ndarray, "R L"]
 
 
-class Answers(NamedTuple):
+class Predictions(NamedTuple):
     """Binary predictions within the entries that count."""
 
-    there: Bool[np.ndarray, "N L"]
-    said: Bool[np.ndarray, "N L"]
+    positive: Bool[np.ndarray, "N L"]
+    predicted: Bool[np.ndarray, "N L"]
     top3: Bool[np.ndarray, "N L"]
     examples: Float[np.ndarray, "N 6"]
 
     def matrices(self) -> list[Bool[np.ndarray, "N L"]]:
         """What is summed over images into :class:`Counts`: truth, then predictions and hits of all and of the top three."""
-        return [self.there, self.said, self.said & self.there, self.top3, self.top3 & self.there]
+        return [self.positive, self.predicted, self.predicted & self.positive, self.top3, self.top3 & self.positive]
 
 
-def answers(
+def predictions(
     scores: Float[np.ndarray, "N L"],
     positive: Bool[np.ndarray, "N L"],
     entries: Bool[np.ndarray, "N L"],
     threshold: float | Float[np.ndarray, "N L"],
     definition: Definition,
-) -> Answers:
+) -> Predictions:
     """Predictions for the counted ``entries``, and what each image adds to the accuracies."""
-    there, said = positive & entries, (scores >= threshold) & entries
+    positive, predicted = positive & entries, (scores >= threshold) & entries
     best = top_k(scores, entries, exact=definition.topk != "ctran")
-    top3 = best if definition.topk == "exact_no_threshold" else best & said
-    return Answers(there, said, top3, _examples(there, said, entries))
+    top3 = best if definition.topk == "exact_no_threshold" else best & predicted
+    return Predictions(positive, predicted, top3, _examples(positive, predicted, entries))
 
 
 def _examples(
-    there: Bool[np.ndarray, "N L"], said: Bool[np.ndarray, "N L"], entries: Bool[np.ndarray, "N L"]
+    positive: Bool[np.ndarray, "N L"], predicted: Bool[np.ndarray, "N L"], entries: Bool[np.ndarray, "N L"]
 ) -> Float[np.ndarray, "N 6"]:
     """By image, value and count of subset accuracy, Hamming accuracy and F1; both 0 where an image has none."""
-    wrong, size = (there != said).sum(axis=1), entries.sum(axis=1)
-    both, either = (there & said).sum(axis=1), there.sum(axis=1) + said.sum(axis=1)
+    wrong, size = (positive != predicted).sum(axis=1), entries.sum(axis=1)
+    both, either = (positive & predicted).sum(axis=1), positive.sum(axis=1) + predicted.sum(axis=1)
     f1 = 2 * both / np.maximum(either, 1)
     return np.stack([(wrong == 0) & (size > 0), size > 0, size - wrong, size, f1, either > 0], axis=1).astype(float)
 
@@ -103,20 +103,20 @@ def harmonic(a: Float[np.ndarray, " R"], b: Float[np.ndarray, " R"]) -> Float[np
 
 def precision_recall(counts: Counts, definition: Definition, prefix: str = "") -> dict[str, Float[np.ndarray, " R"]]:
     """CP, CR, CF1, OP, OR, OF1, 0 to 1."""
-    there, said, hits = counts
-    present, predicted = there > 0, said > 0
+    num_positive, num_predicted, hits = counts
+    present, predicted = num_positive > 0, num_predicted > 0
     averaged = present if definition.absent == "skip" else np.ones_like(present)
     if definition.never_predicted == "skip":
         averaged = averaged & predicted
-    cp = mean_over_labels(share(hits, said, 0.0), averaged, "skip")
-    cr = mean_over_labels(share(hits, there, 0.0), present, definition.absent)
+    cp = mean_over_labels(share(hits, num_predicted, 0.0), averaged, "skip")
+    cr = mean_over_labels(share(hits, num_positive, 0.0), present, definition.absent)
     cf1 = harmonic(cp, cr)
     if definition.cf1 == "mean_of_f1":
-        cf1 = mean_over_labels(share(2 * hits, said + there, 0.0), present, definition.absent)
-    answered = said.sum(axis=-1)
+        cf1 = mean_over_labels(share(2 * hits, num_predicted + num_positive, 0.0), present, definition.absent)
+    all_predicted = num_predicted.sum(axis=-1)
     if definition.never_predicted == "mlgcn":
-        answered = answered + (~predicted).sum(axis=-1)
-    op = share(hits.sum(axis=-1), answered, np.nan if definition.never_predicted == "skip" else 0.0)
-    recall = share(hits.sum(axis=-1), there.sum(axis=-1), 0.0 if definition.absent == "zero" else np.nan)
+        all_predicted = all_predicted + (~predicted).sum(axis=-1)
+    op = share(hits.sum(axis=-1), all_predicted, np.nan if definition.never_predicted == "skip" else 0.0)
+    recall = share(hits.sum(axis=-1), num_positive.sum(axis=-1), 0.0 if definition.absent == "zero" else np.nan)
     values = (cp, cr, cf1, op, recall, harmonic(op, recall))
     return {prefix + name: v for name, v in zip(("CP", "CR", "CF1", "OP", "OR", "OF1"), values, strict=True)}

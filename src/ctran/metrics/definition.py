@@ -17,7 +17,7 @@ class Definition:
             whole numbers, without rounding). All but ``sklearn`` take tied scores in the order in which images are stored.
         absent: what becomes of a label without a counted positive. ``skip``: it is left out of mAP, CP and CR. ``zero``: its
             AP and recall are 0 and count. ``nan``: mAP, CR and CF1 are NaN. CP averages over it unless it is skipped.
-        absent_once_told: the same, of mAP only, where some entries were known to the model; ``same``: as ``absent``.
+        absent_with_known: the same, of mAP only, where some entries were known to the model; ``same``: as ``absent``.
         never_absent: what becomes of a label without a counted negative, whose AP is 1 whatever its scores. ``skip``: it is
             left out of mAP. ``count``: it counts, as in published evaluators.
         never_predicted: what becomes of a label that is never predicted. ``zero``: its precision is 0. ``skip``: it is left
@@ -33,7 +33,7 @@ class Definition:
 
     ap: Literal["sklearn", "rank", "voc_interp", "voc11"] = "sklearn"
     absent: Literal["skip", "zero", "nan"] = "skip"
-    absent_once_told: Literal["same", "skip", "zero", "nan"] = "same"
+    absent_with_known: Literal["same", "skip", "zero", "nan"] = "same"
     never_absent: Literal["skip", "count"] = "skip"
     never_predicted: Literal["zero", "skip", "mlgcn"] = "zero"
     cf1: Literal["harmonic", "mean_of_f1"] = "harmonic"
@@ -48,7 +48,7 @@ class Definition:
 
 PRESETS: dict[str, Definition] = {
     "default": Definition(),
-    "ctran": Definition(absent="zero", absent_once_told="skip", never_absent="count", entries="known"),
+    "ctran": Definition(absent="zero", absent_with_known="skip", never_absent="count", entries="known"),
     "mlgcn": Definition(ap="rank", absent="nan", never_absent="count", never_predicted="mlgcn", topk="exact", entries="all"),
     "voc": Definition(ap="voc_interp", never_absent="count"),
 }

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from ctran.errors import UserError
-from ctran.metrics.counting import Counts, accuracies, answers, mean_ap, mean_over_labels, precision_recall
+from ctran.metrics.counting import Counts, accuracies, mean_ap, mean_over_labels, precision_recall, predictions
 from ctran.metrics.definition import PRESETS, Definition
 from ctran.metrics.ranking import area, places, roc_area
 
@@ -93,8 +93,8 @@ def sheet(
         raise ValueError(f"everything must contain mask, but lacks {(mask & ~everything).sum()} of its entries")
     labels = np.flatnonzero(known.any(axis=0))
     entries = {"hidden": mask, "known": known, "all": np.ones_like(mask)}[definition.entries]
-    told = everything is not None and not np.array_equal(mask, everything)
-    absent = definition.absent_once_told if told and definition.absent_once_told != "same" else definition.absent
+    some_known = everything is not None and not np.array_equal(mask, everything)
+    absent = definition.absent_with_known if some_known and definition.absent_with_known != "same" else definition.absent
     take = slice(None) if len(labels) == mask.shape[1] else labels
     return Sheet(labels, probabilities[:, take], (positive & known)[:, take], mask[:, take], entries[:, take], absent)
 
@@ -107,8 +107,8 @@ def rank_labels(sheet: Sheet, definition: Definition) -> tuple[Float[np.ndarray,
         if not whole:
             scores, positive = scores[hidden], positive[hidden]
         if positive.any():
-            stand = places(scores, positive, grouped=definition.ap == "sklearn")
-            found[:, number] = area(stand, definition.ap), roc_area(stand)
+            ranking = places(scores, positive, grouped=definition.ap == "sklearn")
+            found[:, number] = area(ranking, definition.ap), roc_area(ranking)
     return without_negatives(found[0], found[1], definition), found[1]
 
 
@@ -130,11 +130,11 @@ def summarise(
     definition: Definition,
 ) -> dict[str, Float[np.ndarray, " R"]]:
     """Every column of :class:`Table` in percent, from sums over images; ``R``: resamples, or 1."""
-    there, said, hits, top_said, top_hits = sums
+    positive, predicted, hits, top3, top3_hits = sums
     columns = {
         "mAP": mean_ap(aps, sheet.absent),
-        **precision_recall(Counts(there, said, hits), definition),
-        **precision_recall(Counts(there, top_said, top_hits), definition, "top3_"),
+        **precision_recall(Counts(positive, predicted, hits), definition),
+        **precision_recall(Counts(positive, top3, top3_hits), definition, "top3_"),
         "macro_AUROC": mean_over_labels(aurocs, ~np.isnan(aurocs), "skip"),
         **accuracies(examples),
     }
@@ -149,9 +149,9 @@ def limits(threshold: EntryThreshold, cut: Sheet) -> float | Float[np.ndarray, "
 def _evaluate(cut: Sheet, threshold: EntryThreshold, definition: Definition) -> tuple[Table, Float[np.ndarray, " l"]]:
     """The table and the AP (0 to 1) of each evaluated label."""
     aps, aurocs = rank_labels(cut, definition)
-    said = answers(cut.scores, cut.positive, cut.entries, limits(threshold, cut), definition)
-    sums = [m.sum(axis=0, keepdims=True) for m in said.matrices()]
-    columns = summarise(aps[None], aurocs[None], sums, said.examples.sum(axis=0, keepdims=True), cut, definition)
+    found = predictions(cut.scores, cut.positive, cut.entries, limits(threshold, cut), definition)
+    sums = [m.sum(axis=0, keepdims=True) for m in found.matrices()]
+    columns = summarise(aps[None], aurocs[None], sums, found.examples.sum(axis=0, keepdims=True), cut, definition)
     return Table(**{name: values.item() for name, values in columns.items()}), aps
 
 

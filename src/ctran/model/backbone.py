@@ -95,8 +95,8 @@ TRIED_SIDE = 128
 
 def _joined(parts: Sequence[Mapping[str, Tensor] | None]) -> dict[str, Tensor] | None:
     """Concatenate the named tensors of several batches."""
-    there = [part for part in parts if part is not None]
-    return {name: torch.cat([part[name] for part in there]) for name in there[0]} if there else None
+    present = [part for part in parts if part is not None]
+    return {name: torch.cat([part[name] for part in present]) for name in present[0]} if present else None
 
 
 def grid_of(tokens: int) -> tuple[int, int]:

@@ -53,20 +53,20 @@ def fold(backbone: Backbone, images: Float[Tensor, "B 3 H W"]) -> Backbone:
 
 def followed(backbone: Backbone, images: Float[Tensor, "B 3 H W"]) -> list[tuple[nn.Conv2d, str]]:
     """Each convolution whose output goes into a batch norm, and that norm's name."""
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holds the outputs too, so that no two have the same id
+    producers: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holds the outputs too, so that no two have the same id
     pairs: list[tuple[nn.Conv2d, str]] = []
 
     def keep(conv: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(conv, nn.Conv2d)
-        made[id(output)] = conv, output
+        producers[id(output)] = conv, output
 
     hooks = [m.register_forward_hook(keep) for m in backbone.modules() if isinstance(m, nn.Conv2d)]
     for name, norm in backbone.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
 
             def pair(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
-                if id(inputs[0]) in made:
-                    pairs.append((made.pop(id(inputs[0]))[0], name))
+                if id(inputs[0]) in producers:
+                    pairs.append((producers.pop(id(inputs[0]))[0], name))
 
             hooks.append(norm.register_forward_pre_hook(pair))
     backbone(images)

@@ -77,7 +77,7 @@ class Method(nn.Module):
         have no weight decay. A method whose parts need other rates overrides this.
         """
         rows = nn.LayerNorm | LabelTokens | LabelClassifier
-        bare = {id(p) for m in self.modules() if isinstance(m, rows) for p in m.parameters()}
+        undecayed = {id(p) for m in self.modules() if isinstance(m, rows) for p in m.parameters()}
         groups: dict[tuple[str, float], list[nn.Parameter]] = {}
         for name, p in self.named_parameters():
             if not p.requires_grad:
@@ -85,7 +85,7 @@ class Method(nn.Module):
             part = name.partition(".")[0]
             part = part if part in self.rate_parts else ""
             decay = self.weight_decays.get(part, options.weight_decay)
-            groups.setdefault((part, decay if p.ndim > 1 and id(p) not in bare else 0.0), []).append(p)
+            groups.setdefault((part, decay if p.ndim > 1 and id(p) not in undecayed else 0.0), []).append(p)
         own = options.backbone_learning_rate
         return [
             {

@@ -26,13 +26,13 @@ def piece(network: nn.Module, after: str | None, until: str | None) -> Any:
 def _cut(module: nn.Module, path: list[str], keeps_later: bool) -> nn.Module:
     """A shallow copy with identities for the module at ``path`` and all before it (``keeps_later``), or for all after it."""
     shallow = copy.copy(module)
-    children, met = dict[str, nn.Module | None](), False
+    children, reached = dict[str, nn.Module | None](), False
     for name, child in module._modules.items():
         if name == path[0]:
-            met = True
+            reached = True
             whole = nn.Identity() if keeps_later else child
             children[name] = whole if len(path) == 1 or child is None else _cut(child, path[1:], keeps_later)
-        elif child is None or met == keeps_later:
+        elif child is None or reached == keeps_later:
             children[name] = child
         else:
             children[name] = nn.Identity()

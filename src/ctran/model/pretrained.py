@@ -63,13 +63,13 @@ def fit_by_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
     Counters of batches (``num_batches_tracked``) are left out on both sides.
     """
     ours = [(k, v) for k, v in wanted.items() if not k.endswith("num_batches_tracked")]
-    theirs = [(k, v) for k, v in weights.items() if not k.endswith("num_batches_tracked")]
-    if len(ours) != len(theirs):
-        raise WeightsError(f"expected {len(ours)} tensors, the file has {len(theirs)}")
-    for (name, mine), (other, value) in zip(ours, theirs, strict=True):
-        if mine.shape != value.shape:
-            raise WeightsError(f"{name} expects shape {tuple(mine.shape)}, {other} has {tuple(value.shape)}")
-    return {name: value for (name, _), (_, value) in zip(ours, theirs, strict=True)}
+    released = [(k, v) for k, v in weights.items() if not k.endswith("num_batches_tracked")]
+    if len(ours) != len(released):
+        raise WeightsError(f"expected {len(ours)} tensors, the file has {len(released)}")
+    for (name, tensor), (other, value) in zip(ours, released, strict=True):
+        if tensor.shape != value.shape:
+            raise WeightsError(f"{name} expects shape {tuple(tensor.shape)}, {other} has {tuple(value.shape)}")
+    return {name: value for (name, _), (_, value) in zip(ours, released, strict=True)}
 
 
 def _into(backbone: Backbone, weights: dict[str, Tensor], source: str) -> None:
@@ -80,10 +80,10 @@ def _into(backbone: Backbone, weights: dict[str, Tensor], source: str) -> None:
     weights = at_this_size(backbone.network, weights)
     try:
         own = weights if target.keys() <= weights.keys() else fit_by_order(weights, full)
-        for name, mine in target.items():
-            if name in own and own[name].shape != mine.shape:
+        for name, tensor in target.items():
+            if name in own and own[name].shape != tensor.shape:
                 sized = f"; it is built for {side} px (model.image_size)" if side else ""
-                raise WeightsError(f"{name} expects shape {tuple(mine.shape)}, got {tuple(own[name].shape)}{sized}")
+                raise WeightsError(f"{name} expects shape {tuple(tensor.shape)}, got {tuple(own[name].shape)}{sized}")
     except WeightsError as error:
         raise WeightsError(f"the weights of {source} do not fit {backbone.name}: {error}") from None
     target.update({k: v for k, v in own.items() if k in target})

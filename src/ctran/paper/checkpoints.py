@@ -184,13 +184,13 @@ class Checkpoint:
             WeightsError: missing, unexpected or misshapen tensors, or values that are not finite; ``model`` is unchanged.
         """
         wanted = model.state_dict()
-        shapes = {released_name(name): tuple(mine.shape) for name, mine in wanted.items() if name not in ROWS}
+        shapes = {released_name(name): tuple(tensor.shape) for name, tensor in wanted.items() if name not in ROWS}
         width = wanted["labels.unknown"].shape[1]
         self._check({**shapes, STATES: (3, width), **self.kind.unused})
         filled: dict[str, Tensor] = {}
-        for name, mine in wanted.items():
+        for name, tensor in wanted.items():
             value = self.weights[released_name(name)]
-            filled[name] = value[ROWS[name]].to(mine.dtype).clone() if name in ROWS else value.to(mine.dtype)
+            filled[name] = value[ROWS[name]].to(tensor.dtype).clone() if name in ROWS else value.to(tensor.dtype)
         if not model.use_states:
             filled["labels.unknown"] = torch.zeros_like(filled["labels.unknown"])
         model.load_state_dict(filled, assign=True)

@@ -114,14 +114,14 @@ def departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
         same_loss = dataclasses.replace(published, training=training, loss=type(recipe.loss)())
         other = f"training.loss {recipe.training.loss} instead of {published.training.loss}"
         return other, *departures(recipe, same_loss)
-    mine, theirs = (_pictures_a_step(dict(_leaves(dataclasses.asdict(r)))) for r in (recipe, published))
+    ours, printed = (_pictures_a_step(dict(_leaves(dataclasses.asdict(r)))) for r in (recipe, published))
     return tuple(
-        f"{key} {_short(mine.get(key))} instead of {_short(theirs.get(key))}"
-        for key in dict.fromkeys([*mine, *theirs])
-        if mine.get(key) != theirs.get(key)
+        f"{key} {_short(ours.get(key))} instead of {_short(printed.get(key))}"
+        for key in dict.fromkeys([*ours, *printed])
+        if ours.get(key) != printed.get(key)
         and key not in NO_DIFFERENCE
         and not key.startswith("evaluation.")  # the columns show what was measured
-        and not (key.startswith("data.") and isinstance(mine.get(key) or theirs.get(key), Path))  # where the data are
+        and not (key.startswith("data.") and isinstance(ours.get(key) or printed.get(key), Path))  # where the data are
     )
 
 

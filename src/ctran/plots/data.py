@@ -60,7 +60,7 @@ def pair_map(labels: LabelSpace, pairs: Pairs, path: Path, *, what: str) -> None
     """
     positives = pairs.both.diagonal()
     chosen = positives.argsort(descending=True, stable=True)[:MOST]
-    chosen = chosen[kindred_order(Pairs(*(n[chosen][:, chosen] for n in (pairs.both, pairs.given, pairs.looked))))]
+    chosen = chosen[kindred_order(Pairs(*(n[chosen][:, chosen] for n in (pairs.both, pairs.given, pairs.annotated))))]
     values = pairs.conditional[chosen][:, chosen].clone()
     values.fill_diagonal_(float("nan"))
     names = [labels.names[i] for i in chosen.tolist()]

@@ -102,8 +102,8 @@ def tsne(vectors: Float[Tensor, "L D"], *, seed: int = 0) -> Float[Tensor, "L 2"
     if len(vectors) < LEAST:
         raise UserError(f"a map needs at least {LEAST} labels, the model has {len(vectors)}")
     perplexity = min(30.0, (len(vectors) - 1) / 3)
-    made = TSNE(perplexity=perplexity, metric="cosine", init="pca", method="exact", random_state=seed)
-    return torch.from_numpy(made.fit_transform(vectors.double().numpy())).float()
+    tsne_map = TSNE(perplexity=perplexity, metric="cosine", init="pca", method="exact", random_state=seed)
+    return torch.from_numpy(tsne_map.fit_transform(vectors.double().numpy())).float()
 
 
 def neighbours(vectors: Float[Tensor, "L D"], groups: Int[Tensor, " L"], *, seed: int = 0) -> Neighbours:

@@ -13,7 +13,7 @@ from PIL import ImageOps
 from ctran.data.table import SampleTable
 from ctran.inference.prediction import Prediction
 from ctran.labels import LabelSpace, LabelState
-from ctran.plots.style import GREY, INK, judged, save_figure, write
+from ctran.plots.style import GREY, INK, prediction_colour, save_figure, write
 
 if TYPE_CHECKING:
     from ctran.folders.tagger import Tagger
@@ -63,7 +63,7 @@ def predicted_lines(prediction: Prediction, labels: LabelSpace, codes: list[int]
     """
     present = set(prediction.labels)
     return [
-        (f"{name} {100 * p:.0f}", judged(LabelState(codes[labels.index(name)]), name in present))
+        (f"{name} {100 * p:.0f}", prediction_colour(LabelState(codes[labels.index(name)]), name in present))
         for name, p in prediction.top(count).items()
     ]
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ctran.files import atomic
 from ctran.labels import LabelState
 
-INK, GOOD, BAD, GREY, TOLD = "#22272e", "#1a7f4b", "#b3372f", "#8a8f98", "#2a5db0"
+INK, GOOD, BAD, GREY, BLUE = "#22272e", "#1a7f4b", "#b3372f", "#8a8f98", "#2a5db0"
 HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#bfe0cd", GOOD, INK])
 """White for the least, then greens, then ink for the most."""
 
@@ -40,7 +40,7 @@ def write(axes: Axes, line: int, text: str, colour: str) -> None:
     axes.text(0, -0.05 - 0.1 * line, text, transform=axes.transAxes, fontsize=8, color=colour, va="top", parse_math=False)
 
 
-def judged(state: LabelState, present: bool) -> str:
+def prediction_colour(state: LabelState, present: bool) -> str:
     """Colour of a prediction: green if annotated, else red where it is present and ink where not; grey where not annotated."""
     if state == LabelState.NEGATIVE:
         return BAD if present else INK

@@ -38,15 +38,15 @@ b {{ display: block; margin-top: .4rem }} small {{ opacity: .75; overflow-wrap: 
 </html>
 """
 ABOUT = (
-    "Each label was left out and asked for, all other annotations being told. The first disagree most with the model; it may "
-    "be the model that errs."
+    "Each label was left out and asked for, given all other annotations. The first disagree most with the model; the "
+    "model may be the one that is wrong."
 )
 
 
 def sentence(suspect: "Suspect") -> str:
     """The annotation and the model's probability."""
-    said = "present" if suspect.annotated else "absent"
-    return f"{suspect.label}: annotated {said}, {100 * suspect.probability:.1f} % likely"
+    annotation = "present" if suspect.annotated else "absent"
+    return f"{suspect.label}: annotated {annotation}, {100 * suspect.probability:.1f} % likely"
 
 
 def suspect_sheet(suspects: Sequence["Suspect"], table: SampleTable, path: Path) -> None:

@@ -106,9 +106,9 @@ class Annotations:
             return self._known(self._fresh().get(file_name, {}))
 
     def _known(self, row: Mapping[str, Any]) -> dict[str, bool]:
-        said = dict.fromkeys(self._listed(row, "labels"), True)
-        said |= {name: False for name in self._listed(row, "negatives") if name not in said}
-        return {name: present for name, present in said.items() if self.names is None or name in self.names}
+        known = dict.fromkeys(self._listed(row, "labels"), True)
+        known |= {name: False for name in self._listed(row, "negatives") if name not in known}
+        return {name: present for name, present in known.items() if self.names is None or name in self.names}
 
     def _listed(self, row: Mapping[str, Any], column: str) -> tuple[str, ...]:
         """Names in a cell, parsed as in training."""

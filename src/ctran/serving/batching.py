@@ -34,13 +34,13 @@ class Job:
         kind: calls of one kind can share a batch.
         size: rows of states, or pictures.
         inputs: arguments of the call.
-        answer: future on which the caller waits.
+        future: on which the caller waits.
     """
 
     kind: tuple[Any, ...]
     size: int
     inputs: tuple[Any, ...]
-    answer: "Future[Any]" = field(default_factory=Future)
+    future: "Future[Any]" = field(default_factory=Future)
 
 
 class BatchedPredictor(Predictor):
@@ -108,7 +108,7 @@ class BatchedPredictor(Predictor):
             if self._closed:
                 raise StoppingError("the server is stopping")
             self._jobs.put(job)
-        return job.answer.result()
+        return job.future.result()
 
     def _work(self) -> None:
         waiting, running = list[Job](), True
@@ -116,10 +116,10 @@ class BatchedPredictor(Predictor):
             if running:
                 running = self._collect(waiting)
             if waiting:
-                together = self._next(waiting)
-                for job in together:
+                batch = self._next(waiting)
+                for job in batch:
                     waiting.remove(job)
-                self._run(together)
+                self._run(batch)
 
     def _collect(self, waiting: list[Job]) -> bool:
         """Add the calls that have come in; blocks only while ``waiting`` is empty. False after :meth:`close`."""
@@ -134,31 +134,31 @@ class BatchedPredictor(Predictor):
 
     def _next(self, waiting: Sequence[Job]) -> list[Job]:
         """The oldest call whose turn it is, and others of its kind that fit the batch."""
-        questions = (job for job in waiting if job.kind[0] in PREDICTIONS)
+        predictions = (job for job in waiting if job.kind[0] in PREDICTIONS)
         others = (job for job in waiting if job.kind[0] not in PREDICTIONS)
-        first = next(others, None) if self._turns >= TURNS else next(questions, None)
+        first = next(others, None) if self._turns >= TURNS else next(predictions, None)
         first = first or waiting[0]  # nothing else waits
         self._turns = self._turns + 1 if first.kind[0] in PREDICTIONS else 0
-        room = MOST[first.kind[0]] - first.size
+        free = MOST[first.kind[0]] - first.size
         chosen = [first]
         for job in waiting:
-            if job is not first and job.kind == first.kind and job.size <= room:
+            if job is not first and job.kind == first.kind and job.size <= free:
                 chosen.append(job)
-                room -= job.size
+                free -= job.size
         return chosen
 
     def _run(self, jobs: Sequence[Job]) -> None:
         self._observe(jobs[0].kind[0], len(jobs))
         try:
             fast = {"predict": self._predict, "choose": self._choose}
-            kinds = fast | {"encode": self._encode, "attention": self._attend, "heatmap": self._point}
-            answers = kinds[jobs[0].kind[0]](jobs)
+            kinds = fast | {"encode": self._encode, "attention": self._attention_maps, "heatmap": self._heatmaps}
+            results = kinds[jobs[0].kind[0]](jobs)
         except BaseException as error:  # raised in the callers; the thread goes on
             for job in jobs:
-                job.answer.set_exception(error)
+                job.future.set_exception(error)
         else:
-            for job, answer in zip(jobs, answers, strict=True):
-                job.answer.set_result(answer)
+            for job, result in zip(jobs, results, strict=True):
+                job.future.set_result(result)
 
     def _predict(self, jobs: Sequence[Job]) -> Sequence[Tensor]:
         features = Features.join([job.inputs[0] for job in jobs])
@@ -171,10 +171,10 @@ class BatchedPredictor(Predictor):
         assert found is not None  # of a method that decodes
         return found.split([job.size for job in jobs])
 
-    def _attend(self, jobs: Sequence[Job]) -> list[Tensor]:
+    def _attention_maps(self, jobs: Sequence[Job]) -> list[Tensor]:
         return [super(BatchedPredictor, self).attention(*job.inputs) for job in jobs]
 
-    def _point(self, jobs: Sequence[Job]) -> list[Tensor]:
+    def _heatmaps(self, jobs: Sequence[Job]) -> list[Tensor]:
         found = list[Tensor]()
         for square, states, label, window in (job.inputs for job in jobs):
             found.append(super().heatmap(square, states, label, window=window))

@@ -23,10 +23,10 @@ class Budget:
     @contextmanager
     def take(self, amount: int) -> Iterator[None]:
         """Wait until ``amount`` is free, and hold it until the block ends."""
-        amount, turn = min(amount, self.limit), object()
+        amount, ticket = min(amount, self.limit), object()
         with self._changed:
-            self._waiting.append(turn)
-            self._changed.wait_for(lambda: self._waiting[0] is turn and self.taken + amount <= self.limit)
+            self._waiting.append(ticket)
+            self._changed.wait_for(lambda: self._waiting[0] is ticket and self.taken + amount <= self.limit)
             self._waiting.popleft()
             self.taken += amount
             self._changed.notify_all()

@@ -41,7 +41,7 @@ class Limits:
     stop_body: float = 2
 
 
-def room() -> int:
+def max_connections() -> int:
     """Connections for which this process has file descriptors left, beside its files and those accepted at once."""
     try:
         import resource
@@ -71,7 +71,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
         self._follow(head=True)
-        self._make_room()
+        self._close_excess()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -147,7 +147,7 @@ class Connection(H11Protocol):
 
         self._unread = self.loop.call_later(self.limits.unread, check)
 
-    def _make_room(self) -> None:
+    def _close_excess(self) -> None:
         """Above the limit, close the connection that has waited longest; this one if all others are in use."""
         if len(self.connections) <= self.limits.connections:
             return

@@ -14,7 +14,7 @@ from ctran.images.reading import as_image
 from ctran.inference.session import LabelSet
 from ctran.plots.heat import evidence_overlay, overlay
 from ctran.serving import schemas
-from ctran.serving.state import PICTURE, LookOf, StateOf, annotation, answer, jpeg, png
+from ctran.serving.state import PICTURE, Cached, StateOf, annotation_json, jpeg, png, prediction_json
 from ctran.serving.task_pictures import brief
 
 router = APIRouter(prefix="/v1", tags=["v1"])
@@ -45,39 +45,39 @@ async def sent(request: Request) -> tuple[bytes, str]:
 @router.post("/images", status_code=201, responses=schemas.NO_PICTURE, openapi_extra=UPLOAD)
 def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> schemas.Image:
     """Encode a picture: the body of the request, or the file of a form. The id is valid until the picture is dropped."""
-    name, look = state.keep(*picture)
-    return schemas.Image(id=name, name=picture[1], **annotation(look.base), **answer(look.session.predict()))
+    name, cached = state.keep(*picture)
+    return schemas.Image(id=name, name=picture[1], **annotation_json(cached.base), **prediction_json(cached.session.predict()))
 
 
 @router.post("/images/{image}/predict", responses=schemas.NO_IMAGE)
-def predict(body: schemas.PredictBody, look: LookOf) -> schemas.Answer:
+def predict(body: schemas.PredictBody, cached: Cached) -> schemas.Prediction:
     """Predict the labels of the picture, given the known ones."""
-    return schemas.Answer(**answer(look.session.given(body.known).predict(threshold=body.thresholds)))
+    return schemas.Prediction(**prediction_json(cached.session.given(body.known).predict(threshold=body.thresholds)))
 
 
 @router.post("/images/{image}/ask", responses=schemas.NO_IMAGE)
-def ask(body: schemas.AskBody, look: LookOf) -> list[schemas.AskedQuestion]:
+def ask(body: schemas.AskBody, cached: Cached) -> list[schemas.AskedQuestion]:
     """Which labels to verify next."""
     generator = torch.Generator().manual_seed(body.seed)
-    found = look.session.given(body.known).ask(
+    found = cached.session.given(body.known).ask(
         body.k, policy=body.policy, costs=body.costs, within=body.within, generator=generator
     )
     return [schemas.AskedQuestion(name=q.name, labels=list(q.labels), score=q.score, cost=q.cost) for q in found]
 
 
 @router.post("/images/{image}/what-if", responses=schemas.NO_IMAGE)
-def what_if(body: schemas.WhatIfBody, look: LookOf) -> dict[str, schemas.Moved]:
+def what_if(body: schemas.WhatIfBody, cached: Cached) -> dict[str, schemas.ProbabilityChange]:
     """How the other probabilities change if a label becomes known, the greatest change first."""
-    changes = look.session.given(body.known).what_if(body.label, body.present)
-    return {name: schemas.Moved(before=c.before, after=c.after) for name, c in changes.items()}
+    changes = cached.session.given(body.known).what_if(body.label, body.present)
+    return {name: schemas.ProbabilityChange(before=c.before, after=c.after) for name, c in changes.items()}
 
 
 @router.post("/images/{image}/sets", responses=schemas.NO_IMAGE)
-def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
+def sets(body: schemas.SetsBody, cached: Cached, state: StateOf) -> schemas.Sets:
     """Whole label sets: the most likely one (greedily), and random samples."""
     if body.count > state.settings.max_sets:
         raise HTTPException(422, f"count: at most {state.settings.max_sets} sets a request, got {body.count}")
-    session, generator = look.session.given(body.known), torch.Generator().manual_seed(body.seed)
+    session, generator = cached.session.given(body.known), torch.Generator().manual_seed(body.seed)
     drawn = session.sample(body.count, generator=generator, at_once=body.at_once) if body.count else []
 
     def plain(found: LabelSet) -> schemas.DrawnSet:
@@ -87,46 +87,48 @@ def sets(body: schemas.SetsBody, look: LookOf, state: StateOf) -> schemas.Sets:
 
 
 @router.get("/images/{image}/picture", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
-def picture(look: LookOf, state: StateOf, side: Annotated[int | None, Query(ge=1, le=4096)] = None) -> Response:
+def picture(cached: Cached, state: StateOf, side: Annotated[int | None, Query(ge=1, le=4096)] = None) -> Response:
     """The model's input as PNG; with ``side`` the upright picture as JPEG, its longer side at most so long."""
-    return png(as_image(look.session.square)) if side is None else jpeg(state.original(look.content, look.name, side))
+    return png(as_image(cached.session.square)) if side is None else jpeg(state.original(cached.content, cached.name, side))
 
 
 @router.post("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
-def heatmap_given(label: str, body: schemas.Told, look: LookOf) -> Response:
+def heatmap_given(label: str, body: schemas.KnownLabels, cached: Cached) -> Response:
     """Evidence for a label, given the known ones: the picture, amber where it supports the label; PNG."""
-    session = look.session.given(body.known)
+    session = cached.session.given(body.known)
     return png(evidence_overlay(session.square.numpy(), session.heatmap(label)))
 
 
 @router.get("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
-def heatmap(label: str, look: LookOf) -> Response:
+def heatmap(label: str, cached: Cached) -> Response:
     """Evidence for a label when no label is known."""
-    return heatmap_given(label, schemas.Told(), look)
+    return heatmap_given(label, schemas.KnownLabels(), cached)
 
 
 @router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
-def attention_given(label: str, body: schemas.Told, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
+def attention_given(
+    label: str, body: schemas.KnownLabels, cached: Cached, state: StateOf, layer: int | None = None
+) -> Response:
     """Attention of a label to the picture, given the known labels: an overlay; PNG. For research, not evidence.
 
     Mean over the layers, or one of them, counted from 0.
     """
     if not state.predictor.shows_attention:
         raise HTTPException(422, "this model has no attention to the picture")
-    maps = look.session.given(body.known).attention(label)
+    maps = cached.session.given(body.known).attention(label)
     if layer is not None and not 0 <= layer < len(maps):
         raise HTTPException(422, f"layer: expected 0 to {len(maps) - 1}, got {layer}")
-    return png(overlay(look.session.square.numpy(), maps.mean(axis=0) if layer is None else maps[layer]))
+    return png(overlay(cached.session.square.numpy(), maps.mean(axis=0) if layer is None else maps[layer]))
 
 
 @router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
-def attention(label: str, look: LookOf, state: StateOf, layer: int | None = None) -> Response:
+def attention(label: str, cached: Cached, state: StateOf, layer: int | None = None) -> Response:
     """Attention of a label to the picture when no label is known."""
-    return attention_given(label, schemas.Told(), look, state, layer)
+    return attention_given(label, schemas.KnownLabels(), cached, state, layer)
 
 
 @router.post("/predict", responses=schemas.NO_PICTURE)
-def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answer | schemas.Failed]:
+def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Prediction | schemas.Failed]:
     """Several pictures at once, in base64, each with its known labels; nothing is kept.
 
     A picture that fails has an `error` in its place, the others have predictions; if all fail, the request is refused.
@@ -147,11 +149,11 @@ def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Answe
     known = [image.known for number, image in enumerate(body.images) if number not in errors]
     found = iter(predictor.predictions(predictor.encode_images(torch.stack(squares)), known, threshold=body.thresholds))
 
-    def one(number: int) -> schemas.Answer | schemas.Failed:
+    def one(number: int) -> schemas.Prediction | schemas.Failed:
         if number in errors:
             text = str(errors[number])
             return schemas.Failed(error=brief(text if text.startswith("images[") else f"images[{number}]: {text}", 500))
-        return schemas.Answer(**answer(next(found)))
+        return schemas.Prediction(**prediction_json(next(found)))
 
     return [one(number) for number in range(len(body.images))]
 

@@ -55,25 +55,25 @@ class Choices:
         found = [choice for choice, labels in self.labels.items() if choice in by_people or not present.isdisjoint(labels)]
         if self.multiple:
             return found
-        return sorted(found, key=lambda choice: (choice not in by_people, -chance(prediction, self.labels[choice])))[:1]
+        return sorted(found, key=lambda choice: (choice not in by_people, -probability_of(prediction, self.labels[choice])))[:1]
 
     def sureness(self, prediction: Prediction, ticked: Sequence[str], by_people: Collection[str] = ()) -> list[float]:
         """Probability that the decision on each choice is right; 1 where people made it. Choices whose labels are neither
         predicted nor known are left out."""
         if self.absent:
             return [1.0] * len(ticked)
-        asked = prediction.known | prediction.probabilities
+        predictable = prediction.known | prediction.probabilities
         found = list[float]()
         for choice, labels in self.labels.items():
             if choice in by_people:
                 found.append(1.0)
-            elif any(label in asked for label in labels):
-                p = chance(prediction, labels)
+            elif any(label in predictable for label in labels):
+                p = probability_of(prediction, labels)
                 found.append(p if choice in ticked else 1 - p)
         return found
 
 
-def chance(prediction: Prediction, labels: Sequence[str]) -> float:
+def probability_of(prediction: Prediction, labels: Sequence[str]) -> float:
     """Probability that any of these labels is present: that of the most probable one, as they may mean the same thing.
 
     Known labels count as 0 or 1, labels that are never predicted as 0.
@@ -135,8 +135,8 @@ class LabelConfig:
             if known:
                 multiple, absent = tag.get("choice") == "multiple", tag.get("model_state") == "absent"
                 found.append(Choices(tag.get("name", ""), tag.get("toName", ""), known, multiple, absent))
-        asked = {label for c in found if not c.absent for names in c.labels.values() for label in names}
-        if not any(labels.targets[labels.index(label)] for label in asked):
+        predictable = {label for c in found if not c.absent for names in c.labels.values() for label in names}
+        if not any(labels.targets[labels.index(label)] for label in predictable):
             kinds = "only crosses, or labels that are never asked for" if found else "no <Choices> at all"
             raise LabelConfigError(
                 "expected <Choices> about an <Image>, with a <Choice> of the name of a label of the model "
@@ -153,15 +153,15 @@ class LabelConfig:
         Raises:
             UserError: a label is ticked and crossed.
         """
-        said: dict[str, dict[str, bool]] = {image: {} for image in self.images}
+        known: dict[str, dict[str, bool]] = {image: {} for image in self.images}
         for choices, choice in self._ticks(results):
             labels = choices.labels[choice]
             if len(labels) > 1 and not choices.absent:
                 continue
             for label in labels:
-                if said[choices.image].setdefault(label, not choices.absent) == choices.absent:
+                if known[choices.image].setdefault(label, not choices.absent) == choices.absent:
                     raise UserError(f"{label!r} is ticked as present and as absent")
-        return said
+        return known
 
     def by_people(self, results: Iterable[Result]) -> dict[str, set[str]]:
         """Name of a ``<Choices>`` -> what is ticked there in an annotation."""
@@ -183,7 +183,7 @@ class LabelConfig:
                 if choice in choices.labels:
                     yield choices, choice
 
-    def answer(self, predictions: Mapping[str, Prediction], by_people: Mapping[str, Collection[str]] = {}) -> dict[str, Any]:
+    def result_of(self, predictions: Mapping[str, Prediction], by_people: Mapping[str, Collection[str]] = {}) -> dict[str, Any]:
         """Results and scores in Label Studio's format, from the prediction for each image.
 
         A score is the expected share of choices that are decided rightly.
@@ -195,12 +195,12 @@ class LabelConfig:
         for choices in self.choices:
             prediction, people = predictions[choices.image], by_people.get(choices.name, ())
             ticked = choices.ticked(prediction, people)
-            sure = choices.sureness(prediction, ticked, people)
+            certainties = choices.sureness(prediction, ticked, people)
             if not choices.absent:
-                sureness += sure
+                sureness += certainties
             if ticked:
                 one = {"id": f"{choices.image}-{choices.name}", "from_name": choices.name, "to_name": choices.image}
-                results.append({**one, "type": "choices", "value": {"choices": ticked}, "score": fmean(sure)})
+                results.append({**one, "type": "choices", "value": {"choices": ticked}, "score": fmean(certainties)})
         return {"result": results, "score": fmean(sureness)}
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["Label Studio"])
 
 
-class Said(BaseModel):
+class Submission(BaseModel):
     """An annotation or a draft."""
 
     result: Annotated[list[Result], Field(fail_fast=True)] | None = None
@@ -40,19 +40,19 @@ class Task(BaseModel):
 
     id: int | None = None
     data: dict[str, Any]
-    annotations: Annotated[list[Said], Field(fail_fast=True)] | None = None
-    drafts: Annotated[list[Said], Field(fail_fast=True)] | None = None
+    annotations: Annotated[list[Submission], Field(fail_fast=True)] | None = None
+    drafts: Annotated[list[Submission], Field(fail_fast=True)] | None = None
 
-    def said(self) -> list[Result]:
+    def latest_results(self) -> list[Result]:
         """Results of the annotation or draft that was changed last."""
         found = [each for each in (*(self.annotations or ()), *(self.drafts or ())) if not each.was_cancelled]
-        return max(found, key=lambda each: each.updated_at or "", default=Said()).result or []
+        return max(found, key=lambda each: each.updated_at or "", default=Submission()).result or []
 
 
 class Params(BaseModel):
     """Parameters of a request; ``context`` holds the ticks of a person who is annotating now."""
 
-    context: Said | None = None
+    context: Submission | None = None
 
 
 class PredictRequest(BaseModel):
@@ -107,7 +107,7 @@ def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
             return [], f"task {_number(raw)}: not begun within {state.settings.task_seconds:g} s; retrieve predictions again"
         try:
             task = Task.model_validate(raw)
-            return _predicted(task, task.said() if context is None else context, config, state), None
+            return _predicted(task, task.latest_results() if context is None else context, config, state), None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return [], f"task {_number(raw)}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -140,9 +140,9 @@ def _predicted(task: Task, results: Sequence[Result], config: LabelConfig, state
         if not isinstance(source, str):
             raise UserError(f"data[{config.images[image]!r}] is {shorten(repr(source), 80)}, expected the address of a picture")
         content = state.pictures.read(source, task.id)
-        session = state.predictor.look_at(state.square(content, brief(source, 100)))
+        session = state.predictor.session_of(state.square(content, brief(source, 100)))
         predictions[image] = session.tell(known[image]).predict()
-    return config.answer(predictions, config.by_people(results)) | {"model_version": state.version}
+    return config.result_of(predictions, config.by_people(results)) | {"model_version": state.version}
 
 
 @router.post("/webhook", responses=schemas.problems(_501="this server does not train"))

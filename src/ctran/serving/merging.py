@@ -73,10 +73,10 @@ def _changes(base: Known, now: Known) -> dict[str, bool | None]:
 def _contradictions(mine: Change, theirs: Change, contradicts: Callable[[Known], bool]) -> list[Conflict]:
     """Pairs of contradicting labels; all labels of both where no pair alone contradicts."""
     pairs = [
-        Conflict({name: present}, {other: said})
+        Conflict({name: present}, {other: theirs_present})
         for name, present in mine.items()
-        for other, said in theirs.items()
-        if present is not None and said is not None and contradicts({name: present, other: said})
+        for other, theirs_present in theirs.items()
+        if present is not None and theirs_present is not None and contradicts({name: present, other: theirs_present})
     ]
     return pairs or [Conflict(mine, theirs)]
 

@@ -158,7 +158,7 @@ class Gate:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async def answer(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal working
             if working:  # the work is done: a client that reads slowly blocks nobody
                 working = False
@@ -166,7 +166,7 @@ class Gate:
             await send(message)
 
         try:
-            await self.app(scope, replay, answer)
+            await self.app(scope, replay, send_counted)
         finally:
             if working:
                 self._count(-1)
@@ -177,9 +177,9 @@ class Gate:
 
 
 def _with_safe(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    there = {name.lower() for name, _ in headers}
+    sent = {name.lower() for name, _ in headers}
     more = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
-    return [*headers, *(pair for pair in more if pair[0] not in there)]
+    return [*headers, *(pair for pair in more if pair[0] not in sent)]
 
 
 async def refuse(send: Send, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:

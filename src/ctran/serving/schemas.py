@@ -60,13 +60,13 @@ class Body(BaseModel):
         return {key: each for key, each in value.items() if key in cls.model_fields or key in unknown}
 
 
-class Told(Body):
+class KnownLabels(Body):
     """The known labels of a picture."""
 
     known: Known = {}
 
 
-class SaveBody(Told):
+class SaveBody(KnownLabels):
     """An annotation to save."""
 
     base: Known | None = Field(
@@ -76,13 +76,13 @@ class SaveBody(Told):
     )
 
 
-class PredictBody(Told):
+class PredictBody(KnownLabels):
     """What one picture is predicted with."""
 
     thresholds: Thresholds = None
 
 
-class AskBody(Told):
+class AskBody(KnownLabels):
     """How to choose the labels to verify next."""
 
     k: int = Field(5, ge=1, le=100, strict=True)
@@ -92,14 +92,14 @@ class AskBody(Told):
     seed: Seed = 0
 
 
-class WhatIfBody(Told):
+class WhatIfBody(KnownLabels):
     """A label that is assumed to be present or absent."""
 
     label: str
     present: StrictBool
 
 
-class SetsBody(Told):
+class SetsBody(KnownLabels):
     """Which whole label sets to return."""
 
     count: int = Field(5, ge=0, strict=True, description="sets that are drawn, beside the most likely one")
@@ -123,11 +123,11 @@ class BatchBody(Body):
     thresholds: Thresholds = None
 
 
-class Answer(BaseModel):
+class Prediction(BaseModel):
     """A prediction."""
 
-    labels: list[str] = Field(description="present: told so, probable enough, or implied")
-    probabilities: dict[str, float] = Field(description="of labels that were not told, most probable first")
+    labels: list[str] = Field(description="present: known, probable enough, or implied")
+    probabilities: dict[str, float] = Field(description="of unknown labels, most probable first")
     known: dict[str, bool]
 
 
@@ -137,7 +137,7 @@ class Failed(BaseModel):
     error: str
 
 
-class Image(Answer):
+class Image(Prediction):
     """An encoded picture and its prediction."""
 
     id: str
@@ -155,7 +155,7 @@ class AskedQuestion(BaseModel):
     cost: float
 
 
-class Moved(BaseModel):
+class ProbabilityChange(BaseModel):
     """A probability before and after."""
 
     before: float
@@ -182,7 +182,7 @@ class Saved(BaseModel):
     file_name: str
     count: int
     merged: dict[str, bool] | None = Field(
-        None, description="what is saved now, where that is more than was sent: somebody else saved meanwhile"
+        None, description="what is saved now, where that is more than was sent: another user saved meanwhile"
     )
 
 
@@ -218,7 +218,7 @@ class About(BaseModel):
     notes: list[str] = Field([], description="about the folder of pictures, for people: files that were left out")
     saves: bool
     saved: int
-    heatmap: bool = Field(description="whether it shows which places of a picture speak for a label")
+    heatmap: bool = Field(description="whether it shows which places of a picture are evidence for a label")
     attention: bool
 
 
@@ -252,6 +252,6 @@ ERRORS = problems(
     _503="busy or stopping: retry after the seconds in Retry-After",
 )
 """Error responses that every route may give."""
-NO_IMAGE = problems(_404="no picture of this id, or it was dropped to make room: send it again")
+NO_IMAGE = problems(_404="no picture of this id, or it was dropped from the cache: send it again")
 NO_ENTRY = problems(_404="the gallery has no such number")
 NO_PICTURE = problems(_415="not a picture of a format that can be read")

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from ctran.serving.connections import BACKLOG, Limits, limited, room
+from ctran.serving.connections import BACKLOG, Limits, limited, max_connections
 
 GRACE = 2.0
 """Seconds after :attr:`Limits.stop` in which the process itself has to end."""
@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: Any, limits: Limits | None = None, *, ends_process: bool = False) -> None:
-        self.limits = replace(Limits(), connections=room()) if limits is None else limits
+        self.limits = replace(Limits(), connections=max_connections()) if limits is None else limits
         super().__init__(
             uvicorn.Config(
                 app,

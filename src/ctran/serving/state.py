@@ -22,7 +22,7 @@ from ctran.serving.gallery import Gallery
 from ctran.serving.metrics import Metrics
 from ctran.serving.people import People
 from ctran.serving.settings import Settings
-from ctran.serving.store import Look, Store
+from ctran.serving.store import CachedPicture, Store
 from ctran.serving.task_pictures import TaskPictures
 
 LOCAL = {"Cache-Control": "no-store"}
@@ -61,18 +61,18 @@ class State:
         self.pictures.close()
         self.predictor.close()
 
-    def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Look]:
+    def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, CachedPicture]:
         """Encode a picture and cache its features; ``file_name`` where the picture is in the folder of annotations."""
-        session = self.predictor.look_at(self.square(content, name), picture=partial(self.pixels, content, name))
-        look = Look(session, content, name, file_name)
-        look = replace(look, base=self.annotated(look))
-        return self.store.add(look), look
+        session = self.predictor.session_of(self.square(content, name), picture=partial(self.pixels, content, name))
+        cached = CachedPicture(session, content, name, file_name)
+        cached = replace(cached, base=self.annotated(cached))
+        return self.store.add(cached), cached
 
-    def annotated(self, look: Look) -> Mapping[str, bool] | None:
+    def annotated(self, cached: CachedPicture) -> Mapping[str, bool] | None:
         """The annotation of a picture as saved now; None where there is none."""
         if self.annotations is None or not (saved := self.annotations.saved()):
             return None
-        name = look.file_name or self.annotations.name_of(look.name, look.content)
+        name = cached.file_name or self.annotations.name_of(cached.name, cached.content)
         return self.annotations.known(name) if name in saved else None
 
     def contradicts(self, known: Mapping[str, bool]) -> bool:
@@ -108,20 +108,20 @@ def state_of(request: Request) -> State:
 StateOf = Annotated[State, Depends(state_of)]
 
 
-def look_of(image: str, state: StateOf) -> Look:
+def cached_picture(image: str, state: StateOf) -> CachedPicture:
     """The encoded picture of the id in the path."""
     return state.store[image]
 
 
-LookOf = Annotated[Look, Depends(look_of)]
+Cached = Annotated[CachedPicture, Depends(cached_picture)]
 
 
-def answer(prediction: Prediction) -> dict[str, Any]:
+def prediction_json(prediction: Prediction) -> dict[str, Any]:
     """A prediction as JSON."""
     return {"labels": prediction.labels, "probabilities": prediction.probabilities, "known": prediction.known}
 
 
-def annotation(saved: Mapping[str, bool] | None) -> dict[str, Any]:
+def annotation_json(saved: Mapping[str, bool] | None) -> dict[str, Any]:
     """The annotation of a picture, as JSON."""
     return {"saved": saved is not None, "annotation": dict(saved or {})}
 

@@ -10,14 +10,14 @@ from ctran.inference.session import Session
 
 
 class ForgottenError(KeyError):
-    """No picture of this id: never sent, or dropped to make room."""
+    """No picture of this id: never sent, or dropped from the cache."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 @dataclass(frozen=True)
-class Look:
+class CachedPicture:
     """One encoded picture.
 
     Args:
@@ -49,37 +49,37 @@ class Store:
 
     def __init__(self, budget: int) -> None:
         self.budget, self.nbytes = budget, 0
-        self._looks: OrderedDict[str, Look] = OrderedDict()
+        self._pictures: OrderedDict[str, CachedPicture] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._looks)
+        return len(self._pictures)
 
-    def add(self, look: Look) -> str:
+    def add(self, cached: CachedPicture) -> str:
         """Keep an encoded picture; returns an id that cannot be guessed (128 random bits)."""
         name = secrets.token_urlsafe(16)
         with self._lock:
-            self._looks[name] = look
-            self.nbytes += look.nbytes
-            while self.nbytes > self.budget and len(self._looks) > 1:
-                _, old = self._looks.popitem(last=False)
+            self._pictures[name] = cached
+            self.nbytes += cached.nbytes
+            while self.nbytes > self.budget and len(self._pictures) > 1:
+                _, old = self._pictures.popitem(last=False)
                 self.nbytes -= old.nbytes
         return name
 
     def rebase(self, name: str, base: Mapping[str, bool]) -> None:
         """Make this client's later changes relative to ``base``; no effect where the picture was dropped meanwhile."""
         with self._lock:
-            if name in self._looks:
-                self._looks[name] = replace(self._looks[name], base=base)
+            if name in self._pictures:
+                self._pictures[name] = replace(self._pictures[name], base=base)
 
-    def __getitem__(self, name: str) -> Look:
+    def __getitem__(self, name: str) -> CachedPicture:
         """The picture of this id; it is now the one used last.
 
         Raises:
             ForgottenError: there is none.
         """
         with self._lock:
-            if name not in self._looks:
-                raise ForgottenError(f"no picture {name!r}: never sent, or forgotten to make room; send it again")
-            self._looks.move_to_end(name)
-            return self._looks[name]
+            if name not in self._pictures:
+                raise ForgottenError(f"no picture {name!r}: never sent, or removed from the cache; send it again")
+            self._pictures.move_to_end(name)
+            return self._pictures[name]

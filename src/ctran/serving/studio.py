@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 
 from ctran.serving import schemas
 from ctran.serving.gallery import Entry
-from ctran.serving.state import PICTURE, LookOf, State, StateOf, annotation, answer
+from ctran.serving.state import PICTURE, Cached, State, StateOf, annotation_json, prediction_json
 from ctran.version import __version__
 
 STATIC = Path(__file__).parent / "static"
@@ -58,20 +58,22 @@ def about(state: StateOf, person: Annotated[str | None, Query(max_length=64)] = 
 
 
 @router.post("/images/{image}/save", response_model_exclude_none=True, responses=SAVE)
-def save(image: str, body: schemas.SaveBody, look: LookOf, state: StateOf) -> schemas.Saved:
+def save(image: str, body: schemas.SaveBody, cached: Cached, state: StateOf) -> schemas.Saved:
     """Save the known labels of the picture in the server's folder: the changes since this id was opened or last saved.
 
     What others saved meanwhile is kept. Where it contradicts these changes nothing is written: 409 shows both.
     """
     if state.annotations is None:
         raise HTTPException(409, "this server saves nothing: start it with --save FOLDER")
-    look.session.given(body.known)  # refuses unknown names and contradictions
-    base = (look.base or {}) if body.base is None else body.base
+    cached.session.given(body.known)  # refuses unknown names and contradictions
+    base = (cached.base or {}) if body.base is None else body.base
     for name in base:
         state.predictor.labels.index(name)
-    new = look.content if look.file_name is None else None
+    new = cached.content if cached.file_name is None else None
     try:
-        name = state.annotations.save(look.file_name or look.name, body.known, new, base=base, contradicts=state.contradicts)
+        name = state.annotations.save(
+            cached.file_name or cached.name, body.known, new, base=base, contradicts=state.contradicts
+        )
     except OSError as error:
         raise HTTPException(
             507, f"{state.annotations.folder} cannot be written to ({error.strerror}); nothing is saved"
@@ -103,9 +105,9 @@ def thumbnail(number: int, state: StateOf) -> Response:
 def open_gallery(number: int, state: StateOf) -> schemas.Image:
     """Encode a picture of the gallery; its saved annotation is given as known labels."""
     entry = _entry(state, number)
-    name, look = state.keep(entry.content(), entry.name, entry.file_name)
-    found = look.session.given(look.base or {}).predict()
-    return schemas.Image(id=name, name=entry.name, **annotation(look.base), **answer(found))
+    name, cached = state.keep(entry.content(), entry.name, entry.file_name)
+    found = cached.session.given(cached.base or {}).predict()
+    return schemas.Image(id=name, name=entry.name, **annotation_json(cached.base), **prediction_json(found))
 
 
 def _saved(state: State) -> Collection[str | None]:

@@ -67,7 +67,7 @@ class Account(httpx.Auth):
             self._access = str(response.json()["access"])
         except (ValueError, KeyError, TypeError):
             raise TaskPictureError(
-                f"{self.refresh} does not answer as Label Studio does; is --label-studio its address?"
+                f"{self.refresh} does not respond as Label Studio does; is --label-studio its address?"
             ) from None
 
 
@@ -158,7 +158,7 @@ class TaskPictures:
 
     def _in_time(self, url: httpx.URL, own: bool) -> bytes:
         """Fetch in a thread that is abandoned when the time is up: a server may drip headers, or its name not resolve."""
-        answer = Future[bytes]()
+        download = Future[bytes]()
         end = time.monotonic() + self.seconds
 
         def fetch() -> None:
@@ -166,19 +166,19 @@ class TaskPictures:
                 found = self._fetch(url, own, end)
             except BaseException as error:
                 with suppress(InvalidStateError):
-                    answer.set_exception(error)
+                    download.set_exception(error)
             else:
                 with suppress(InvalidStateError):
-                    answer.set_result(found)
+                    download.set_result(found)
 
-        self._coming.add(answer)
+        self._coming.add(download)
         try:
             threading.Thread(target=fetch, name="picture of a task", daemon=True).start()
-            return answer.result(self.seconds)
+            return download.result(self.seconds)
         except TimeoutError:
             raise self._late(url) from None
         finally:
-            self._coming.discard(answer)
+            self._coming.discard(download)
 
     def _late(self, url: httpx.URL) -> TaskPictureError:
         return TaskPictureError(f"{_shown(url)}: did not arrive within {self.seconds:g} s")

@@ -59,8 +59,8 @@ class Pictures:
                 except (OSError, ValueError):  # a name that no file can have
                     return None
         for name in names:
-            if len(alike := self._by_name.get(unicodedata.normalize("NFC", name), [])) == 1:
-                return alike[0]
+            if len(similar := self._by_name.get(unicodedata.normalize("NFC", name), [])) == 1:
+                return similar[0]
         return None
 
 

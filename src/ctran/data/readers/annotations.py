@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctran.data.checked import Checked, check
 from ctran.data.file_table import make_table
-from ctran.data.notices import few, say, warn
+from ctran.data.notices import few, notice, warn
 from ctran.data.readers.cells import near_names
 from ctran.data.readers.found import exists, hint, listing, other_form
 from ctran.data.reading import Reading
@@ -159,17 +159,17 @@ def _check_rows(rows: Sequence[Row]) -> None:
 
 def _found(rows: Sequence[Row]) -> list[Row]:
     """The rows, with paths in the Unicode form on disk; ``where`` of a missing file names a similar one, if any."""
-    found, turned = [], 0
+    found, renamed = [], 0
     for row in rows:
         if exists(row.path):
             found.append(row)
         elif (path := other_form(row.path)) is not None:
             found.append(replace(row, path=path))
-            turned += 1
+            renamed += 1
         else:
             found.append(replace(row, where=f"{row.where}{hint(row.path)}"))
-    if turned:
-        say(f"{turned:,} file names are written in another Unicode form (NFC / NFD) than on disk; the files are found")
+    if renamed:
+        notice(f"{renamed:,} file names are written in another Unicode form (NFC / NFD) than on disk; the files are found")
     return found
 
 
@@ -182,7 +182,7 @@ def _warn_of_names(rows: Sequence[Row], names: Sequence[str]) -> None:
     counts = Counter(name for row in rows for name in (*row.positives, *row.negatives)) if pairs else Counter[str]()
     for a, b in pairs[:PAIRS]:
         warn(
-            f"labels {_told_apart(a, b)} ({counts[a]:,} and {counts[b]:,} rows) differ only by case, blanks or Unicode form; "
+            f"labels {_both_names(a, b)} ({counts[a]:,} and {counts[b]:,} rows) differ only by case, blanks or Unicode form; "
             "probably they are one: write them alike"
         )
     if len(pairs) > PAIRS:
@@ -192,10 +192,10 @@ def _warn_of_names(rows: Sequence[Row], names: Sequence[str]) -> None:
         warn(f"the labels are called {few(list(names))}; of a table with a column a label: --source csv")
     if files := near_names(row.id for row in rows):
         a, b = files[0]
-        warn(f"{len(files):,} file names differ from another only by case, blanks or Unicode form (first: {_told_apart(a, b)})")
+        warn(f"{len(files):,} file names differ from another only by case, blanks or Unicode form (first: {_both_names(a, b)})")
 
 
-def _told_apart(a: str, b: str) -> str:
+def _both_names(a: str, b: str) -> str:
     """Both names quoted; with ASCII escapes where they look the same."""
     same = unicodedata.normalize("NFC", a) == unicodedata.normalize("NFC", b) or a.split() == b.split()
     return f"{a!a} and {b!a}" if same else f"{a!r} and {b!r}"

@@ -60,8 +60,8 @@ def names_of(cell: Any, delimiter: str, where: str, doubts: Doubts | None = None
         doubts.add("an empty entry between or after labels is ignored", where)
     names = [name for name in names if name]
     if len(set(names)) < len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        doubts.add("a label is listed twice in one row", f"{where} ({twice!r})")
+        duplicate = next(n for n in names if names.count(n) > 1)
+        doubts.add("a label is listed twice in one row", f"{where} ({duplicate!r})")
     return tuple(dict.fromkeys(names))
 
 

@@ -91,9 +91,11 @@ def rows_of(path: Path, pictures: Sequence[Picture], annotations: Sequence[OfPic
     """
     row = {picture.id: i for i, picture in enumerate(pictures)}
     if len(row) != len(pictures):
-        twice = next(i for i, picture in enumerate(pictures) if row[picture.id] != i)
-        later = row[pictures[twice].id]
-        raise DataError(f"{path}: images[{twice}] and images[{later}] both have id {pictures[twice].id}; ids must be distinct")
+        duplicate = next(i for i, picture in enumerate(pictures) if row[picture.id] != i)
+        later = row[pictures[duplicate].id]
+        raise DataError(
+            f"{path}: images[{duplicate}] and images[{later}] both have id {pictures[duplicate].id}; ids must be distinct"
+        )
     try:
         return [row[annotation.image_id] for annotation in annotations]
     except KeyError:

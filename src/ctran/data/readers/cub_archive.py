@@ -15,7 +15,7 @@ from ctran.textfile import read_text
 NUM_ATTRIBUTES = 312
 VOTES = "attributes/image_attribute_labels.txt"
 FIELDS = ("picture", "attribute", "present", "certainty")
-AGAIN = "unpack the archive again"
+_UNPACK_AGAIN = "unpack the archive again"
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def read_column(path: Path, count: int | None = None) -> list[str]:
     for number, line in enumerate(read_text(path, DataError).splitlines(), start=1):
         cells = line.split()
         if len(cells) != 2 or cells[0] != str(number):
-            raise DataError(f"{path}, line {number}: expected '{number} <word>', got {line!r}; {AGAIN}")
+            raise DataError(f"{path}, line {number}: expected '{number} <word>', got {line!r}; {_UNPACK_AGAIN}")
         words.append(cells[1])
     if not words or len(words) != (count or len(words)):
-        raise DataError(f"{path}: expected {count or 'some'} lines, found {len(words)}; {AGAIN}")
+        raise DataError(f"{path}: expected {count or 'some'} lines, found {len(words)}; {_UNPACK_AGAIN}")
     return words
 
 
@@ -79,7 +79,7 @@ def read_names(path: Path, count: int | None = None) -> list[str]:
     names = read_column(path, count)
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise DataError(f"{path}: {name} is listed {times} times; {AGAIN}")
+        raise DataError(f"{path}: {name} is listed {times} times; {_UNPACK_AGAIN}")
     return names
 
 
@@ -89,7 +89,9 @@ def read_codes(path: Path, count: int, codes: range) -> Int[np.ndarray, " N"]:
     words = read_column(path, count)
     for number, word in enumerate(words, start=1):
         if word not in known:
-            raise DataError(f"{path}, line {number}: expected a number from {codes[0]} to {codes[-1]}, got {word!r}; {AGAIN}")
+            raise DataError(
+                f"{path}, line {number}: expected a number from {codes[0]} to {codes[-1]}, got {word!r}; {_UNPACK_AGAIN}"
+            )
     return np.array([known[word] for word in words])
 
 
@@ -100,10 +102,10 @@ def read_votes(path: Path, count: int) -> tuple[Bool[np.ndarray, "N 312"], Int[n
     more; the first four are what counts, as in the code of Concept Bottleneck Models.
     """
     read_text(path, DataError)  # Arrow cannot name a line that is not text
-    odd: list[pacsv.InvalidRow] = []
+    invalid: list[pacsv.InvalidRow] = []
 
     def keep(row: pacsv.InvalidRow) -> str:
-        odd.append(row)
+        invalid.append(row)
         return "skip"
 
     try:
@@ -114,10 +116,10 @@ def read_votes(path: Path, count: int) -> tuple[Bool[np.ndarray, "N 312"], Int[n
             pacsv.ConvertOptions(column_types=dict.fromkeys(FIELDS, pa.int32()), include_columns=FIELDS, null_values=[]),
         )
     except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: {error}; {AGAIN}") from None
+        raise DataError(f"{path}: {error}; {_UNPACK_AGAIN}") from None
     lines = np.stack([table[field].to_numpy() for field in FIELDS], axis=1)
     return place(
-        np.concatenate([lines, np.array([first_four(row, path) for row in odd], np.int32).reshape(-1, 4)]), count, path
+        np.concatenate([lines, np.array([first_four(row, path) for row in invalid], np.int32).reshape(-1, 4)]), count, path
     )
 
 
@@ -125,7 +127,7 @@ def first_four(row: pacsv.InvalidRow, path: Path) -> list[int]:
     """The first four fields of a line that does not have five."""
     cells = row.text.split()[:4]
     if len(cells) < 4 or not all(cell.isdecimal() for cell in cells):
-        raise DataError(f"{path}, line {row.number}: expected four numbers and a time, got {row.text!r}; {AGAIN}")
+        raise DataError(f"{path}, line {row.number}: expected four numbers and a time, got {row.text!r}; {_UNPACK_AGAIN}")
     return [int(cell) for cell in cells]
 
 
@@ -134,14 +136,14 @@ def place(lines: Int[np.ndarray, "M 4"], count: int, path: Path) -> tuple[Bool[n
     least, most = np.array([1, 1, 0, 1]), np.array([count, NUM_ATTRIBUTES, 1, 4])
     if (wrong := ((lines < least) | (lines > most)).any(axis=1)).any():
         first = lines[np.argmax(wrong)].tolist()
-        raise DataError(f"{path}: expected {', '.join(FIELDS)} from {least} to {most}, got {first}; {AGAIN}")
+        raise DataError(f"{path}: expected {', '.join(FIELDS)} from {least} to {most}, got {first}; {_UNPACK_AGAIN}")
     cells = (lines[:, 0].astype(np.int64) - 1) * NUM_ATTRIBUTES + lines[:, 1] - 1
     times = np.bincount(cells, minlength=count * NUM_ATTRIBUTES)
     if (times != 1).any():
         cell = int(np.argmax(times != 1))
         picture, attribute = divmod(cell, NUM_ATTRIBUTES)
         raise DataError(
-            f"{path}: picture {picture + 1}, attribute {attribute + 1}: expected one line, found {times[cell]}; {AGAIN}"
+            f"{path}: picture {picture + 1}, attribute {attribute + 1}: expected one line, found {times[cell]}; {_UNPACK_AGAIN}"
         )
     matrices = np.empty((2, count * NUM_ATTRIBUTES), dtype=np.int8)
     matrices[:, cells] = lines[:, 2:].T

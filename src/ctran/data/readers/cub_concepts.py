@@ -92,9 +92,9 @@ def grouped(names: Sequence[str], where: Path) -> dict[str, tuple[str, ...]]:
         groups.setdefault(names[index].partition("::")[0].removeprefix("has_"), []).append(names[index])
     sizes = {group: len(members) for group, members in groups.items()}
     if list(sizes.items()) != list(GROUPS.items()):
-        odd = next((g for g in (*GROUPS, *sizes) if GROUPS.get(g) != sizes.get(g)), "order")
+        unexpected = next((g for g in (*GROUPS, *sizes) if GROUPS.get(g) != sizes.get(g)), "order")
         raise DataError(
-            f"{where}: attributes of group {odd!r} at the 112 published places: expected {GROUPS.get(odd, 0)}, "
-            f"found {sizes.get(odd, 0)}; use the attributes.txt of the official archive"
+            f"{where}: attributes of group {unexpected!r} at the 112 published places: expected {GROUPS.get(unexpected, 0)}, "
+            f"found {sizes.get(unexpected, 0)}; use the attributes.txt of the official archive"
         )
     return {group: tuple(members) for group, members in groups.items()}

@@ -30,7 +30,7 @@ class Names:
         return _grouped(self.names, lambda name: unicodedata.normalize("NFC", name))
 
     @cached_property
-    def alike(self) -> dict[str, list[str]]:
+    def similar(self) -> dict[str, list[str]]:
         """By name without case and extra blanks."""
         return _grouped(self.names, plain)
 
@@ -63,14 +63,14 @@ def other_form(path: Path) -> Path | None:
     parent = path.parent if exists(path.parent) else other_form(path.parent)
     if parent is None:
         return None
-    alike = listing(parent).forms.get(unicodedata.normalize("NFC", path.name), [])
-    return parent / alike[0] if len(alike) == 1 else None
+    similar = listing(parent).forms.get(unicodedata.normalize("NFC", path.name), [])
+    return parent / similar[0] if len(similar) == 1 else None
 
 
 def hint(path: Path) -> str:
     """``" (there is 'A.PNG')"``: a file that a missing one may mean: by case, blanks, ending, or / for a backslash."""
     folder = listing(path.parent)
-    alike = folder.alike.get(plain(path.name)) or folder.stems.get(path.name)
-    if not alike and "\\" in path.name and exists(path.parent / path.name.replace("\\", "/")):
-        alike = [path.name.replace("\\", "/")]
-    return f" (there is {alike[0]!r})" if alike else ""
+    similar = folder.similar.get(plain(path.name)) or folder.stems.get(path.name)
+    if not similar and "\\" in path.name and exists(path.parent / path.name.replace("\\", "/")):
+        similar = [path.name.replace("\\", "/")]
+    return f" (there is {similar[0]!r})" if similar else ""

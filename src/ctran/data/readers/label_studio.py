@@ -121,11 +121,11 @@ class Export:
     def _task(self, raw: dict[str, Any], number: int) -> Task:
         """A task of the JSON format."""
         where = f"{self.path}, task {raw.get('id', number)}"
-        said = raw.get("annotations", raw.get("completions"))
-        if not isinstance(raw.get("data"), dict) or not isinstance(said, list):
+        annotations = raw.get("annotations", raw.get("completions"))
+        if not isinstance(raw.get("data"), dict) or not isinstance(annotations, list):
             raise DataError(f"{where}: expected data and annotations, as Label Studio's JSON export has them")
         task = Task(where, raw["data"])
-        for one in said:
+        for one in annotations:
             if not isinstance(one, dict) or not isinstance(one.get("result") or [], list):
                 raise DataError(f"{where}: an annotation without a list of results")
             if one.get("was_cancelled") or one.get("skipped"):

@@ -106,7 +106,7 @@ def read_verified(path: Path, pictures: list[str], labels: list[str]) -> Verifie
     at_hand = pc.SetLookupOptions(pa.array(pictures, pa.string()))
     codes = pc.SetLookupOptions(pa.array(labels, pa.string()))
     keys, yes = [np.empty(0, np.int64)], [np.empty(0, bool)]
-    here = np.zeros(len(pictures), dtype=bool)
+    seen = np.zeros(len(pictures), dtype=bool)
     annotated, last = 0, None
     for rows in read_rows(path):
         ids = rows["ImageID"]
@@ -119,7 +119,7 @@ def read_verified(path: Path, pictures: list[str], labels: list[str]) -> Verifie
             code = kept["LabelName"].filter(label.is_null())[0]
             raise DataError(f"{path}: label {code} has no description; use descriptions and labels of one release")
         picture = found.drop_null().to_numpy().astype(np.int64)
-        here[picture] = True
+        seen[picture] = True
         keys.append(picture * len(labels) + label.to_numpy())
         yes.append(kept["Confidence"].to_numpy() == 1)
     key, is_there = np.concatenate(keys), np.concatenate(yes)
@@ -129,5 +129,5 @@ def read_verified(path: Path, pictures: list[str], labels: list[str]) -> Verifie
         np.setdiff1d(positives, both, assume_unique=True),
         np.setdiff1d(negatives, both, assume_unique=True),
         len(both),
-        annotated - int(here.sum()),
+        annotated - int(seen.sum()),
     )

@@ -62,8 +62,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
             raise DataError(f"{path}: the file is empty; expected a header and rows")
         if "" in names:
             raise DataError(f"{path}: column {names.index('') + 1} has no name; name it or leave it out")
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise DataError(f"{path}: two columns are called {twice[0]!r}")
+        if duplicate := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}: two columns are called {duplicate[0]!r}")
         rows: list[dict[str, str]] = []
         for cells in lines:
             if not cells:

@@ -196,8 +196,8 @@ def read_all(
         stop = set(read_text(stop_words, DataError).split()) if stop_words else set[str]()
         vocabulary = captions.most_frequent(chain.from_iterable(lemmas[: len(train.ids)]), config.words, stop)
     rest = iter(lemmas)
-    made = [table(source, rows, [next(rest) for _ in rows], vocabulary, config) for source, rows in chosen]
-    return {"train": made[0], "val": made[1] if config.select_on == "val" else made[2], "test": made[2]}
+    tables = [table(source, rows, [next(rest) for _ in rows], vocabulary, config) for source, rows in chosen]
+    return {"train": tables[0], "val": tables[1] if config.select_on == "val" else tables[2], "test": tables[2]}
 
 
 def by_words(config: Config, words: Sequence[str]) -> Config:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ctran.data.notices import say
+from ctran.data.notices import notice
 from ctran.data.readers.annotations import Row, to_tables
 from ctran.data.readers.cells import value_of
 from ctran.data.readers.tabular import column_of, read_csv
@@ -57,16 +57,16 @@ def build(config: Config) -> dict[str, SampleTable]:
         name = cells[config.image_column].strip()
         if not name:
             raise DataError(f"{where}: {config.image_column} is empty")
-        said: dict[str, list[str]] = {"positive": [], "negative": [], "unknown": []}
+        by_state: dict[str, list[str]] = {"positive": [], "negative": [], "unknown": []}
         for label, value in values.items():
             if value is not None:
-                said[("negative", "positive", config.uncertain)[value]].append(label)
+                by_state[("negative", "positive", config.uncertain)[value]].append(label)
         unsure += list(values.values()).count(-1)
         split = cells[config.split_column] if config.split_column else None
-        positives, negatives, unknown = (tuple(said[kind]) for kind in ("positive", "negative", "unknown"))
+        positives, negatives, unknown = (tuple(by_state[kind]) for kind in ("positive", "negative", "unknown"))
         rows.append(Row(where, config.root.parent / name, name, positives, negatives, split or None, unknown))
     if unsure:
-        say(
+        notice(
             f"{config.root}: {unsure:,} cells are -1 (uncertain) and count as {config.uncertain}; --data.uncertain changes that"
         )
     return to_tables(rows, absent=config.absent, reading=config)

@@ -94,12 +94,12 @@ def label_space(archive: Archive, attributes: Path) -> LabelSpace:
     return LabelSpace((*archive.class_names, *concepts), extra=concepts, groups=(species, *groups))
 
 
-def say_other_list(selected: Sequence[int], names: Sequence[str]) -> None:
+def note_other_list(selected: Sequence[int], names: Sequence[str]) -> None:
     """Warn on stderr if the votes do not select the published list."""
     more = [f"+{names[i]}" for i in sorted({*selected} - {*CONCEPTS})]
     less = [f"-{names[i]}" for i in sorted({*CONCEPTS} - {*selected})]
     if more or less:
-        notices.say(
+        notices.notice(
             f"warning: {NAME}: votes over these training pictures select {len(selected)} attributes, not the published 112 "
             f"({', '.join(more + less)}); the published list is used"
         )
@@ -115,7 +115,7 @@ def voted(archive: Archive, training: Int[np.ndarray, " M"]) -> Concepts:
         )
     present, certainty = archive.present[training], archive.certainty[training]
     values = class_attributes(present, certainty, classes, len(archive.class_names))
-    say_other_list(frequent(values), archive.attribute_names)
+    note_other_list(frequent(values), archive.attribute_names)
     return values[:, CONCEPTS][archive.classes]
 
 

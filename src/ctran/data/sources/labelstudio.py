@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from ctran.data.notices import few, say, warn
+from ctran.data.notices import few, notice, warn
 from ctran.data.readers.addresses import Pictures, is_address, parts_of
 from ctran.data.readers.annotations import Row, to_tables
 from ctran.data.readers.label_studio import Annotation, Export, Tag, Task, read_config
@@ -77,9 +77,9 @@ class Reader:
         """Names of the tags whose ticks are negatives; refuses to guess."""
         used = dict.fromkeys(tag for task in self.export.tasks for one in task.annotations for tag in one.ticks)
         if self.config.negatives is not None:
-            if self.tags is None and self.config.choices is None and (odd := set(self.config.negatives) - set(used)):
+            if self.tags is None and self.config.choices is None and (unexpected := set(self.config.negatives) - set(used)):
                 raise DataError(
-                    f"{self.export.path}: no <Choices> {sorted(odd)[0]!r} as --data.negatives names it ({few(used)})"
+                    f"{self.export.path}: no <Choices> {sorted(unexpected)[0]!r} as --data.negatives names it ({few(used)})"
                 )
             return frozenset(self.config.negatives)
         if self.tags is not None:
@@ -111,23 +111,25 @@ class Reader:
 
     def labels_of(self, one: Annotation, where: str) -> dict[str, bool]:
         """Labels of an annotation: label -> present."""
-        said: dict[str, bool] = {}
+        known: dict[str, bool] = {}
         for name in self._chosen(one.ticks):
             tag, ticked = (self.tags or {}).get(name), one.ticks[name]
             if self.tags is not None and (tag is None or tag.refused):
                 why = "is not in the labelling configuration" if tag is None else f"has {tag.refused}"
                 self.export.doubts.add(f"<Choices name={name!r}> {why} and is left out", where)
                 continue
-            if tag and (odd := [choice for choice in ticked if choice not in tag.labels]):
-                raise DataError(f"{where}: {odd[0]!r} is not a choice of {name!r} in {self.config.config}; is the file older?")
+            if tag and (unexpected := [choice for choice in ticked if choice not in tag.labels]):
+                raise DataError(
+                    f"{where}: {unexpected[0]!r} is not a choice of {name!r} in {self.config.config}; is the file older?"
+                )
             present = name not in self.absent
             found = {(tag.labels[choice] if tag else choice): present for choice in ticked}
             if tag and tag.single and ticked and present:
                 found = dict.fromkeys(tag.labels.values(), False) | found
             for label, value in found.items():
-                if said.setdefault(label, value) != value:
+                if known.setdefault(label, value) != value:
                     raise DataError(f"{where}: {label!r} is ticked as present and as absent")
-        return said
+        return known
 
     def merged(self, task: Task) -> tuple[dict[str, bool], set[str]]:
         """Labels of all annotations of a task together, and those left unknown as annotators disagree."""
@@ -136,37 +138,37 @@ class Reader:
             chosen = [max(chosen, key=lambda one: one.updated)]
         votes = [self.labels_of(one, task.where) for one in chosen]
         unlisted = False if self.config.absent == "negative" else None
-        said, unknown = dict[str, bool](), set[str]()
+        known, unknown = dict[str, bool](), set[str]()
         for label in dict.fromkeys(label for vote in votes for label in vote):
             values = [value for vote in votes if (value := vote.get(label, unlisted)) is not None]
             if len(set(values)) == 1:
-                said[label] = values[0]
+                known[label] = values[0]
             elif self.config.several == "majority" and 2 * sum(values) != len(values):
-                said[label] = 2 * sum(values) > len(values)
+                known[label] = 2 * sum(values) > len(values)
             else:
                 unknown.add(label)
         self.disagreeing.update(unknown)
-        return said, unknown
+        return known, unknown
 
     def rows(self) -> list[Row]:
         """One row a picture with an annotation."""
         folder = self.config.images or self.export.path.parent
         if not folder.is_dir():
             raise DataError(f"{folder}: not a folder; give the folder of the pictures as --data.images")
-        pictures, rows, missing, bare = Pictures(folder), list[Row](), list[tuple[str, str]](), 0
+        pictures, rows, missing, unannotated = Pictures(folder), list[Row](), list[tuple[str, str]](), 0
         for task in self.export.tasks:
             if not task.annotations:
-                bare += 1
+                unannotated += 1
                 continue
             address = task.data.get(self.key)
             if not isinstance(address, str) or not address:
                 raise DataError(f"{task.where}: data[{self.key!r}] is {address!r}, expected the address of a picture")
-            said, unknown = self.merged(task)
+            known, unknown = self.merged(task)
             path = pictures.find(address)
             if path is None:
                 missing.append((task.where, address))
                 path = folder.joinpath(*(parts_of(address) or [f"task {len(rows) + 1}"]))
-            positives, negatives = (tuple(name for name, value in said.items() if value == yes) for yes in (True, False))
+            positives, negatives = (tuple(name for name, value in known.items() if value == yes) for yes in (True, False))
             inside = path.relative_to(folder).as_posix()
             rows.append(Row(task.where, path, inside, positives, negatives, unknown=tuple(sorted(unknown))))
         if missing and not self.config.skip_broken:
@@ -175,8 +177,8 @@ class Reader:
                 f"{where}: no file for {address[:200]!r} in {folder} or below ({len(missing):,} of {len(rows):,} pictures not "
                 "found). Label Studio exports addresses only: get the pictures and name their folder with --data.images"
             )
-        if bare:
-            say(f"{self.export.path}: {bare:,} tasks without an annotation are left out")
+        if unannotated:
+            notice(f"{self.export.path}: {unannotated:,} tasks without an annotation are left out")
         if not rows:
             raise DataError(f"{self.export.path}: no task has an annotation that was not cancelled")
         return rows

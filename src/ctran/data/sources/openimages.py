@@ -90,8 +90,8 @@ def read_labels(path: Path, names: Mapping[str, str]) -> list[int]:
         if not places:
             raise DataError(f"{path}, line {number}: unknown label {text!r}{nearest(text, [*names.values(), *codes])}")
         if len(places) > 1:
-            alike = ", ".join(codes[i] for i in places)
-            raise DataError(f"{path}, line {number}: {len(places)} labels are called {text!r}; give a code: {alike}")
+            similar = ", ".join(codes[i] for i in places)
+            raise DataError(f"{path}, line {number}: {len(places)} labels are called {text!r}; give a code: {similar}")
         if places[0] in chosen:
             raise DataError(f"{path}, line {number}: label {text!r} is listed twice")
         chosen += places
@@ -142,7 +142,7 @@ def to_table(split: str, files: Mapping[str, Path], verified: Verified, labels: 
         (verified.contradictions, "labels were verified to be there and not to be there: unknown"),
     ):
         if count:
-            notices.say(f"{NAME}: {split}: {count:,} {what}")
+            notices.notice(f"{NAME}: {split}: {count:,} {what}")
     if not rows:
         raise DataError(
             f"{NAME}: no picture of split {split} has a verified label in use; are these the pictures of that split?"

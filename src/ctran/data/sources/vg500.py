@@ -72,8 +72,8 @@ def read_list(path: Path) -> list[str]:
     """File names of one split."""
     files = read_text(path, DataError).split()
     if len(set(files)) < len(files):
-        twice = next(i for i, file in enumerate(files) if file in files[:i])
-        raise DataError(f"{path}, line {twice + 1}: {files[twice]} is listed twice; get the file again")
+        duplicate = next(i for i, file in enumerate(files) if file in files[:i])
+        raise DataError(f"{path}, line {duplicate + 1}: {files[duplicate]} is listed twice; get the file again")
     return files
 
 

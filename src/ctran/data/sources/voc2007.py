@@ -86,10 +86,10 @@ def read_marks(path: Path, ids: list[str]) -> list[int]:
         if cells[0] in marks:
             raise DataError(f"{path}, line {number}: picture {cells[0]} is listed twice; unpack the archive again")
         marks[cells[0]] = int(cells[1])
-    if odd := sorted(marks.keys() ^ set(ids)):
-        listed = "has no line for" if odd[0] in ids else "has a line for"
+    if unexpected := sorted(marks.keys() ^ set(ids)):
+        listed = "has no line for" if unexpected[0] in ids else "has a line for"
         split = path.stem.rpartition("_")[2]
-        raise DataError(f"{path} {listed} picture {odd[0]}, unlike {split}.txt beside it; unpack the archive again")
+        raise DataError(f"{path} {listed} picture {unexpected[0]}, unlike {split}.txt beside it; unpack the archive again")
     return [marks[i] for i in ids]
 
 
@@ -97,8 +97,8 @@ def read_set(folder: Path, name: str) -> Marks:
     """All marks of one set (``trainval`` or ``test``), pictures in the order of its list."""
     ids = read_text(folder / f"{name}.txt", DataError).split()
     if len(set(ids)) != len(ids):
-        twice = next(i for n, i in enumerate(ids) if i in ids[:n])
-        raise DataError(f"{folder / name}.txt: picture {twice} is listed twice; unpack the archive again")
+        duplicate = next(i for n, i in enumerate(ids) if i in ids[:n])
+        raise DataError(f"{folder / name}.txt: picture {duplicate} is listed twice; unpack the archive again")
     columns = [read_marks(folder / f"{label}_{name}.txt", ids) for label in CLASSES]
     return {i: list(row) for i, row in zip(ids, zip(*columns, strict=True), strict=True)}
 

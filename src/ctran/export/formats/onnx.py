@@ -25,9 +25,9 @@ def convert(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[s
         require(library, EXTRA)
     logging.getLogger("onnxscript.optimizer").setLevel(logging.ERROR)  # it lists every operation that it leaves alone
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its steps
-        made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
-    assert made is not None
-    proto = made.model_proto
+        exported = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
+    assert exported is not None
+    proto = exported.model_proto
     axes: dict[str, str] = {}
     for port in (*proto.graph.input, *proto.graph.output):
         for axis, name in zip(port.type.tensor_type.shape.dim, "BS", strict=False):
