@@ -210,7 +210,7 @@ def test_groups_go_with_no_share_and_no_other_reveal():
         (EvalSetting(groups=10), "10 groups", True),
         (EvalSetting(groups=0), "0 groups", False),
         (EvalSetting(0.5, reveal="positives"), "50 % of positives", True),
-        (EvalSetting(0.5, reveal="confident"), "50 % of positives, surest first", False),
+        (EvalSetting(0.5, reveal="confident"), "50 % of positives, most confident first", False),
     ],
 )
 def test_evidence_says_what_it_is(setting, text, drawn):

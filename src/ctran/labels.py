@@ -252,7 +252,7 @@ class LabelSpace:
             if len(present) > 1:
                 raise UserError(f"group {group.name!r} is exclusive: {present[0]!r} and {present[1]!r} cannot both be present")
             if all(known.get(name) is False for name in group.labels):
-                raise UserError(f"group {group.name!r} is exclusive: one of its labels is present, all were said to be absent")
+                raise UserError(f"group {group.name!r} is exclusive: one of its labels is present, but all are given as absent")
         for child, parent in self.implied[(states[self.implied[:, 0]] == LabelState.POSITIVE)].tolist():
             if states[parent] == LabelState.NEGATIVE:
                 child, parent = self.names[child], self.names[parent]

@@ -112,7 +112,7 @@ class EvalSetting:
     def __str__(self) -> str:
         if self.groups is not None:
             return f"{self.groups} groups"
-        kind = {"random": "", "positives": " of positives", "confident": " of positives, surest first"}[self.reveal]
+        kind = {"random": "", "positives": " of positives", "confident": " of positives, most confident first"}[self.reveal]
         return f"{100 * self.share:g} %{kind}"
 
     @property

@@ -81,7 +81,7 @@ def test_a_cub_file_says_how_its_labels_are_ordered_and_its_pictures_prepared(fo
         ({}, ["--labels", "n.txt"], "n.txt not found"),
         ({}, ["--heads", "3"], "token width 2048 must be a multiple of the number of heads, got 3 heads"),
         ({"out": "a file"}, [], "out: is a file; name a folder"),
-        ({"out/notes.txt": "mine"}, [], "out holds 'notes.txt', which is no part of a model: give another folder"),
+        ({"out/notes.txt": "mine"}, [], "out holds 'notes.txt', which is not part of a model: give another folder"),
         ({"small.pt": "no weights"}, [], "small.pt holds no weights that can be read safely"),
         ({"small.pt": None}, [], "small.pt: no such file"),
     ],

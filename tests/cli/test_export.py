@@ -52,7 +52,7 @@ def test_a_model_folder_is_exported_beside_itself_with_the_pictures_named(run, t
         (["--format", "torch", "--int8"], "int8 is made for onnx and openvino; torch stays in float32"),
         (["--format", "onnx", "--calibrate", "5"], "--calibrate is for --int8"),
         (["--format", "torch", "--pictures", "/no/where"], "--pictures: /no/where not found"),
-        (["--format", "torch", "--output", "{pictures}"], "which is no part of a model: give another folder"),
+        (["--format", "torch", "--output", "{pictures}"], "which is not part of a model: give another folder"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_line(run, flags, message, capsys):

@@ -186,7 +186,7 @@ def test_what_is_left_out_is_named_with_the_reason(capsys, make, tmp_path):
     (old / "recipe.yaml").write_text("source: coco80\ndata:\n  root: x\ntraining:\n  epocs: 3\n")
     out = shown(capsys, "1", "--runs", str(runs))
     assert f"- {runs}/half is not finished (ctran train --resume {runs}/half)" in out
-    assert f"- {runs}/other (voc2007, ctran, 3 layers) is no row of this table" in out
+    assert f"- {runs}/other (voc2007, ctran, 3 layers) is not a row of this table" in out
     assert f"- {runs}/val/metrics.json is of val, not of test (ctran evaluate {runs}/val)" in out
     assert f"- {runs}/broken cannot be read: Object missing required field `settings`" in out
     assert f"- {runs}/old cannot be read: {runs}/old/recipe.yaml: unknown recipe key 'training.epocs'" in out

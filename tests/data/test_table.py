@@ -63,7 +63,7 @@ def test_what_a_label_implies_is_present_although_nobody_listed_it():
 
 
 def test_a_picture_that_breaks_an_implication_is_named():
-    message = r"picture 'p1' has 'red', which implies 'green', but 'green' is said to be absent \(2 such pictures\)"
+    message = r"picture 'p1' has 'red', which implies 'green', but 'green' is annotated as absent \(2 such pictures\)"
     with pytest.raises(DataError, match=message):
         _ = table([[0], [0], [0]], [[], [1], [1, 2]], IMPLYING).truth
     with pytest.raises(DataError, match=message):

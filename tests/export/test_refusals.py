@@ -125,7 +125,7 @@ def test_weights_that_were_changed_or_are_another_export_s_are_refused(copy):
 def test_several_exports_in_one_folder_are_refused(copy, folders):
     folder = copy("openvino")
     (folder / "encode.onnx").write_bytes((folders / "onnx" / "encode.onnx").read_bytes())
-    with pytest.raises(ModelFolderError, match="graphs of onnx and openvino; keep each export in a folder of its own"):
+    with pytest.raises(ModelFolderError, match="graphs of onnx and openvino; keep each export in a separate folder"):
         ctran.load(folder)
 
 

@@ -60,7 +60,7 @@ def test_names_with_odd_separators_come_back(tmp_path):
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.parquet"])
 def test_a_folder_whose_rows_are_in_another_file_is_refused(tmp_path, name):
     (tmp_path / name).write_text("file_name,labels\n")
-    with pytest.raises(AnnotationError, match=rf"{name}: answers are saved as metadata\.jsonl"):
+    with pytest.raises(AnnotationError, match=rf"{name}: annotations are saved as metadata\.jsonl"):
         Annotations(tmp_path)
 
 

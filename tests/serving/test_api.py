@@ -200,7 +200,7 @@ def test_batches_are_limited(serve):
     assert client.post("/v1/predict", json={"images": [one] * 2}).status_code == 200
     assert "at most 2 a request, got 3" in client.post("/v1/predict", json={"images": [one] * 3}).json()["detail"]
     assert client.post("/v1/predict", json={"images": []}).status_code == 422
-    assert "images[0].data is no base64" in client.post("/v1/predict", json={"images": [{"data": "@@"}]}).json()["detail"]
+    assert "images[0].data is not base64" in client.post("/v1/predict", json={"images": [{"data": "@@"}]}).json()["detail"]
 
 
 def test_requests_of_too_many_bytes_are_refused_whether_they_say_so_or_not(serve):

@@ -115,7 +115,7 @@ def test_a_task_that_cannot_be_answered_does_not_cost_the_others(client, caplog)
         "task 2: data:image/png;base64,AAAA: not a picture",
         "task 3: data['photo'] is None, expected the address of a picture",
         "task 4: 'star' is ticked as present and as absent",
-        "task 5: http://elsewhere.example/a.png: nothing is fetched from there unless ctran serve is told: --pictures-from",
+        "task 5: http://elsewhere.example/a.png: nothing is fetched from there; to allow it: ctran serve --pictures-from",
         "task 6: /data/upload/1/a.png: that is Label Studio's to resolve; start ctran serve with --label-studio ADDRESS",
     ]
     for error, wanted in zip(answer["errors"], said, strict=True):
@@ -430,8 +430,8 @@ def test_other_sites_are_asked_only_if_told_so_and_without_the_key(reader, sites
         ("/data/%2e%2e/api/users", "expected a file of Label Studio's, below /data/"),
         ("/", "expected a file of Label Studio's, below /data/"),
         ("ftp://x/a.png", "expected http://... or https://"),
-        ("a.png", "is no address"),
-        ("http://", "is no address"),
+        ("a.png", "is not an address"),
+        ("http://", "is not an address"),
         ("data:image/png;base64,???", "no base64"),
         ("data:image/png;base64," + "A" * 2000, "more than 1,000 bytes"),
     ],

@@ -71,8 +71,8 @@ def test_a_request_that_is_worked_on_when_the_server_stops_is_answered_and_a_lat
         (["/no/where"], "/no/where is no model folder"),
         (["{model}", "--pictures", "/no/where"], "--pictures /no/where: there is no such folder"),
         (["{model}", "--token-file", "{empty}"], "is empty"),
-        (["{model}", "--label-studio", "localhost:8080"], "'localhost:8080' is no address; expected http://"),
-        (["{model}", "--pictures-from", "example.org"], "'example.org' is no address; expected http://"),
+        (["{model}", "--label-studio", "localhost:8080"], "'localhost:8080' is not an address; expected http://"),
+        (["{model}", "--pictures-from", "example.org"], "'example.org' is not an address; expected http://"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_one_line(tagger, tmp_path, flags, message, capsys):

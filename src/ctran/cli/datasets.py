@@ -207,7 +207,7 @@ def print_pairs(labels: "LabelSpace", pairs: "Pairs", split: str) -> None:
         print(f"no two labels appear together in {split} more often than by chance, and at least five times")
         return
     print_table(("a", "b", "both", "b if a %", "a if b %", "lift", "mnat"), rows, names=2)
-    print(f"pairs in {split}, those first that say most of each other (mutual information, in thousandths of a nat a picture);")
+    print(f"pairs in {split}, the most informative first (mutual information, in thousandths of a nat a picture);")
     print("both: pictures; lift: times as often together as by chance")
 
 

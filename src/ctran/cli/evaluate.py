@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     may_be_set = "data|evaluation" if is_run else "source|data|evaluation|labels"
     if wrong := [k for k in options.keys if re.match(rf"--(?!({may_be_set})\b|root\b|absent\b|skip-broken\b)", k)]:
         raise RecipeError(
-            f"{wrong[0].partition('=')[0]}: of a trained model only --data and --evaluation keys can be set anew"
+            f"{wrong[0].partition('=')[0]}: of a trained model only --data and --evaluation keys can be changed"
             + ("" if is_run else ", and of a model folder --source and --labels keys")
         )
     if is_run:

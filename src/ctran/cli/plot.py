@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(output, "--labels", more="so many on the map, the table has all", type=count, metavar="N", default=30)
     add(output, "--output", metavar="STEM", shown="RUN/influence")
     for kind, what in (
-        ("heatmap", "which places of a picture speak for labels, in units of log-odds"),
+        ("heatmap", "which places of a picture are evidence for labels, in units of log-odds"),
         ("attention", "attention of labels to a picture, layer by layer: for research, not where predictions come from"),
     ):
         maps = kinds.add_parser(kind, help=what)

@@ -45,7 +45,7 @@ def parse_known(pairs: Iterable[str], names: Container[str] = ()) -> dict[str, b
             raise UserError(f"--known takes LABEL=yes or LABEL=no, got {pair!r}")
         name, present = name if name in names else name.strip(), BOOLEANS[value.strip().lower()]
         if known.setdefault(name, present) != present:
-            raise UserError(f"--known says both yes and no of {name!r}")
+            raise UserError(f"--known gives both yes and no for {name!r}")
     return known
 
 

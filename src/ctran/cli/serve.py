@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     address = address_of(*socket.getsockname()[:2])
     if token is None and not is_loopback(options.host):
         print(f"anybody who reaches {options.host} may ask and save: give --token-file to change that", file=sys.stderr)
-    print(f"serving {options.run} at {address} (API: {address}/docs); answers go to {annotations.folder}", file=sys.stderr)
+    print(f"serving {options.run} at {address} (API: {address}/docs); annotations go to {annotations.folder}", file=sys.stderr)
     if options.open:
         import webbrowser
 

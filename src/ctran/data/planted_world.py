@@ -37,7 +37,7 @@ class World:
 
     def __post_init__(self) -> None:
         if len(self.field) > 16:
-            raise UserError(f"the exact answer enumerates 2^L states: expected at most 16 labels, got {len(self.field)}")
+            raise UserError(f"the exact posterior enumerates 2^L states: expected at most 16 labels, got {len(self.field)}")
         if (self.coupling != self.coupling.T).any() or np.diag(self.coupling).any():
             raise UserError("expected a symmetric coupling with diagonal 0")
         if ((self.drawn_share < 0) | (self.drawn_share >= 1)).any():

@@ -99,14 +99,14 @@ class SampleTable:
             )
         if not negative.any():
             raise DataError(
-                "every label is either positive or unknown, so answering 'yes' to everything would be perfect and nothing "
-                "can be learned. If unlisted labels are absent from the pictures, say --absent negative; otherwise add "
+                "every label is either positive or unknown, so predicting every label would be perfect and nothing "
+                "can be learned. If unlisted labels are absent from the pictures, give --absent negative; otherwise add "
                 "negatives (a 'negatives' column, or 0 in a wide CSV)."
             )
         raise DataError(
             f"no label has both a picture of train that is known to have it and one that is known to lack it (never positive: "
             f"{listed(unlearnable.never_positive)}; never negative: {listed(unlearnable.never_negative)}), so nothing can be "
-            "learned. If unlisted labels are absent from the pictures, say --absent negative; otherwise annotate both kinds"
+            "learned. If unlisted labels are absent from the pictures, give --absent negative; otherwise annotate both kinds"
         )
 
     @cached_property
@@ -177,13 +177,13 @@ class SampleTable:
             what = f"has {error.positives} labels" if error.positives else "has none of the labels"
             raise DataError(
                 f"picture {self.ids[error.row]!r} {what} of group {group.name!r}, which is exclusive: exactly one is expected"
-                f"{_such(error.rows)}. Mend the annotation, add a label for 'none of these', or set exclusive: false"
+                f"{_such(error.rows)}. Correct the annotation, add a label for 'none of these', or set exclusive: false"
             ) from None
         except ImpliedError as error:
             child, parent = labels.names[error.child], labels.names[error.parent]
             raise DataError(
-                f"picture {self.ids[error.row]!r} has {child!r}, which implies {parent!r}, but {parent!r} is said to be absent"
-                f"{_such(error.rows)}. Mend the annotation, or leave the implication out"
+                f"picture {self.ids[error.row]!r} has {child!r}, which implies {parent!r}, but {parent!r} is annotated "
+                f"as absent{_such(error.rows)}. Correct the annotation, or leave the implication out"
             ) from None
 
     def picture(self, index: int) -> Image.Image:

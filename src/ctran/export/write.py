@@ -79,7 +79,9 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         found = measure(tagger, Exported.load(part), pictures, COMPARED)
         most = sys.float_info.max if int8 else SAME
         if not found.logits <= most:
-            raise ParityError(f"the exported model does not answer as the model does ({found}; expected at most {most:g})")
+            raise ParityError(
+                f"the logits of the exported model differ from those of the model ({found}; expected at most {most:g})"
+            )
         _save(module, graphs, replace(about, parity=asdict(found)), part)
         (part / "README.md").write_text(card(form, tagger, about, found), encoding="utf-8")
     return found

@@ -58,7 +58,7 @@ class About:
     def read(cls, text: str, path: Path) -> "About":
         """Parse a file's metadata."""
         if not text:
-            raise ModelFolderError(f"{path} was not made by ctran export: it does not say what its labels are")
+            raise ModelFolderError(f"{path} was not made by ctran export: its labels are missing")
         content = json.loads(text)
         if content.get("format") != FORMAT:
             raise ModelFolderError(
@@ -202,7 +202,7 @@ def format_of(folder: Path) -> str | None:
     """
     found = [name for name, (ending, _) in READERS.items() if (folder / f"encode{ending}").is_file()]
     if len(found) > 1:
-        raise ModelFolderError(f"{folder} holds graphs of {' and '.join(found)}; keep each export in a folder of its own")
+        raise ModelFolderError(f"{folder} holds graphs of {' and '.join(found)}; keep each export in a separate folder")
     return found[0] if found else None
 
 

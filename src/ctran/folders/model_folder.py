@@ -23,7 +23,7 @@ def refuse_foreign(folder: Path, own: Collection[str]) -> None:
         raise ModelFolderError(f"{folder} is a file; name a folder that is new, or one to replace")
     names = [p.name for p in folder.iterdir()] if folder.exists() else []
     if foreign := sorted(name for name in names if name not in {*own, ANNOTATIONS} and not is_leftover(name)):
-        raise ModelFolderError(f"{folder} holds {foreign[0]!r}, which is no part of a model: give another folder")
+        raise ModelFolderError(f"{folder} holds {foreign[0]!r}, which is not part of a model: give another folder")
 
 
 @contextmanager

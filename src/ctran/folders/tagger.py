@@ -87,7 +87,7 @@ class Tagger(Predictor):
         if any((folder / f"encode{ending}").is_file() for ending, _ in READERS.values()):
             raise ModelFolderError(f"{folder} is an exported folder: name the run, or the model folder, that it was made of")
         if missing:
-            raise ModelFolderError(f"{folder} is no model folder: {', '.join(missing)} not found")
+            raise ModelFolderError(f"{folder} is not a model folder: {', '.join(missing)} not found")
         for file in FILES:
             if (folder / file).is_file() and not os.access(folder / file, os.R_OK):
                 raise ModelFolderError(f"{folder / file} may not be read by this user: give them permission (chmod a+r)")

@@ -129,7 +129,7 @@ class Method(nn.Module):
             states: :class:`~ctran.labels.LabelState` codes of the known labels; ``R / B`` consecutive rows for each image.
             hide_image: images to leave out (a training option); methods without such an option ignore it.
         """
-        raise TypeError(f"{type(self).__name__} does not say how it predicts labels")
+        raise TypeError(f"{type(self).__name__} does not define how it predicts labels")
 
     def decode(self, features: Features, states: Int[Tensor, "R L"]) -> Bool[Tensor, "R L"] | None:
         """Labels that are present, of a method that chooses whole label sets by itself, such as by beam search.

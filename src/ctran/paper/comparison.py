@@ -211,5 +211,5 @@ def compare(table: PublishedTable, runs: Sequence[Run], left_out: Sequence[str] 
                 groups.setdefault(departures(run.recipe, wanted) + remarks, []).append(run)
         ours += [Ours(departs, tuple(groups[departs])) for departs in sorted(groups, key=len)]
     others = (run for run in runs if run.folder not in placed)
-    found.left_out += [f"{run.folder} ({', '.join(variant(run.recipe))}) is no row of this table" for run in others]
+    found.left_out += [f"{run.folder} ({', '.join(variant(run.recipe))}) is not a row of this table" for run in others]
     return found

@@ -29,7 +29,7 @@ def frequency_bars(labels: LabelSpace, shares: Float[Tensor, " L"], path: Path, 
     figure = Figure(figsize=(11 if wide else 7, 0.9 + 0.17 * max(len(named), 12)), layout="constrained")
     extra = set(labels.extra)
     more = "; grey: extra labels" if extra else ""
-    figure.suptitle(f"share of {what} that have the label, where somebody looked (%){more}", fontsize=9)
+    figure.suptitle(f"share of {what} that have the label, where annotated (%){more}", fontsize=9)
     bars, *curve = np.atleast_1d(figure.subplots(1, 1 + wide, width_ratios=[3, 2][: 1 + wide]))
     percent = [100 * float(shares[i]) for i in named]
     bars.barh(range(len(named)), percent, color=[GREY if labels.names[i] in extra else GOOD for i in named])

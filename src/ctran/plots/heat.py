@@ -88,6 +88,6 @@ def influence_map(matrix: Float[np.ndarray, "L L"], names: Sequence[str], path: 
     drawn = axes.imshow(part, cmap="RdYlGn", norm=TwoSlopeNorm(0, -top, top))
     axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7, parse_math=False)
     axes.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
-    axes.set(xlabel="then more likely (green) or less (red)", ylabel="told present, not absent")
+    axes.set(xlabel="then more likely (green) or less (red)", ylabel="known to be present instead of absent")
     figure.colorbar(drawn, shrink=0.5, label="mean change of log-odds (association, not cause)")
     save_figure(figure, path)

@@ -76,7 +76,7 @@ def annotation_sheet(table: SampleTable, path: Path, *, count: int = 20, seed: i
     rows = np.random.default_rng(seed).permutation(len(table))[:count].tolist()
     notes = [list(annotation(table.labels, codes)) for codes in table.truth.rows(rows).tolist()]
     longest = max(len(lines) for lines in notes)
-    figure, places = grid(len(rows), 2.2 + 0.19 * (longest + 1), "annotated labels; grey: nobody looked")
+    figure, places = grid(len(rows), 2.2 + 0.19 * (longest + 1), "annotated labels; grey: not annotated")
     for row, lines, axes in zip(rows, notes, places, strict=True):
         axes.imshow(ImageOps.pad(table.picture(row), (SIDE, SIDE), color="white"))
         for place, (text, colour) in enumerate(lines):

@@ -49,8 +49,8 @@ class Annotations:
         self._lock = threading.Lock()
         if other := [name for name in ("metadata.csv", "metadata.parquet") if (folder / name).is_file()]:
             raise AnnotationError(
-                f"{folder / other[0]}: answers are saved as {FILE}, and a folder has one file of rows; turn it into {FILE}, or "
-                "move it away"
+                f"{folder / other[0]}: annotations are saved as {FILE}, and a folder has one file of rows; convert it "
+                f"to {FILE}, or move it away"
             )
         self._seen = self._stamp()
         self._rows = self._read()

@@ -162,4 +162,4 @@ def _decoded(data: str, number: int) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except ValueError:
-        raise UserError(f"images[{number}].data is no base64") from None
+        raise UserError(f"images[{number}].data is not base64") from None

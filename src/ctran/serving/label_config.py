@@ -110,7 +110,7 @@ class LabelConfig:
         try:
             root = ElementTree.fromstring(text)
         except ElementTree.ParseError as error:
-            raise LabelConfigError(f"the labelling configuration is no XML: {error}") from None
+            raise LabelConfigError(f"the labelling configuration is not XML: {error}") from None
         images = {
             tag.get("name", ""): value.removeprefix("$")
             for tag in root.iter("Image")
@@ -243,7 +243,7 @@ def _unknown(names: Sequence[str], labels: LabelSpace, most: int) -> str:
 def _refusal(tag: ElementTree.Element, images: Mapping[str, str]) -> str | None:
     """Why a ``<Choices>`` is not supported; None if it is."""
     if tag.get("toName") not in images:
-        return f"toName={tag.get('toName')!r} is no <Image> with value='$key'"
+        return f"toName={tag.get('toName')!r} is not an <Image> with value='$key'"
     for name in ("perRegion", "perItem", "allowNested"):
         if tag.get(name) == "true":
             return f"{name} is not supported"

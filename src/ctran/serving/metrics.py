@@ -13,8 +13,8 @@ class Metrics:
 
     def __init__(self, store: Store) -> None:
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter("ctran_requests", "answers", ["route", "status"], registry=registry)
-        self.seconds = Histogram("ctran_request_seconds", "time to an answer", ["route"], buckets=SECONDS, registry=registry)
+        self.requests = Counter("ctran_requests", "responses", ["route", "status"], registry=registry)
+        self.seconds = Histogram("ctran_request_seconds", "time to a response", ["route"], buckets=SECONDS, registry=registry)
         self.batches = Histogram("ctran_batch_calls", "calls in a batch", ["kind"], buckets=CALLS, registry=registry)
         self.in_flight = Gauge("ctran_in_flight", "requests that are worked on", registry=registry)
         Gauge("ctran_cached_images", "pictures in memory", registry=registry).set_function(lambda: len(store))

@@ -102,7 +102,7 @@ class WhatIfBody(KnownLabels):
 class SetsBody(KnownLabels):
     """Which whole label sets to return."""
 
-    count: int = Field(5, ge=0, strict=True, description="sets that are drawn, beside the most likely one")
+    count: int = Field(5, ge=0, strict=True, description="sets that are drawn, in addition to the most likely one")
     seed: Seed = 0
     at_once: int = Field(
         1, ge=1, strict=True, description="labels revealed in one pass; more is faster and takes them for independent"
@@ -182,7 +182,7 @@ class Saved(BaseModel):
     file_name: str
     count: int
     merged: dict[str, bool] | None = Field(
-        None, description="what is saved now, where that is more than was sent: another user saved meanwhile"
+        None, description="what is saved now, where that is more than was sent: another user saved since"
     )
 
 

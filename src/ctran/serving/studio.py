@@ -23,7 +23,7 @@ SAVE: dict[int | str, dict[str, Any]] = {
     **schemas.NO_IMAGE,
     409: {
         "model": schemas.Conflicts,
-        "description": "contradicts what somebody else saved meanwhile; or no folder to save to",
+        "description": "contradicts what another user has saved since; or no folder to save to",
     },
     **schemas.problems(_507="the folder cannot be written to"),
 }

@@ -126,7 +126,7 @@ class TaskPictures:
         try:
             return self._inside(source) if source.startswith("data:") else self._outside(source, task)
         except (UnicodeError, httpx.InvalidURL) as error:
-            raise TaskPictureError(f"{brief(source, 100)} is no address ({brief(str(error), 100)})") from None
+            raise TaskPictureError(f"{brief(source, 100)} is not an address ({brief(str(error), 100)})") from None
 
     def _outside(self, source: str, task: int | None) -> bytes:
         if source.partition("://")[0] in STORAGES:
@@ -138,7 +138,7 @@ class TaskPictures:
             self._check_file(url)
         elif _origin(url) not in self.others:
             raise TaskPictureError(
-                f"{_shown(url)}: nothing is fetched from there unless ctran serve is told: --pictures-from {_site(url)}"
+                f"{_shown(url)}: nothing is fetched from there; to allow it: ctran serve --pictures-from {_site(url)}"
             )
         return self._in_time(url, own)
 
@@ -227,9 +227,9 @@ def _address(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise TaskPictureError(f"{text[:100]!r} is no address: {error}") from None
+        raise TaskPictureError(f"{text[:100]!r} is not an address: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise TaskPictureError(f"{text[:100]!r} is no address; expected http://... or https://...")
+        raise TaskPictureError(f"{text[:100]!r} is not an address; expected http://... or https://...")
     return url
 
 

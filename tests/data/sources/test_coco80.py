@@ -139,7 +139,7 @@ def test_malformed_content_is_refused_with_its_place(root, fault):
 def test_a_file_that_is_no_json_is_refused(root, damage):
     path = root / "annotations" / "instances_val2014.json"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match=r"instances_val2014.json is no JSON: .*Get the file again"):
+    with pytest.raises(DataError, match=r"instances_val2014.json is not JSON: .*Get the file again"):
         read(root)
 
 

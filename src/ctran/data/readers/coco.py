@@ -80,7 +80,7 @@ def read(path: Path, kind: type[T]) -> T:
     except RecursionError:
         raise DataError(f"{path}: JSON that is nested too deeply to be read") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no JSON: {error}. An incomplete download? Get the file again") from None
+        raise DataError(f"{path} is not JSON: {error}. An incomplete download? Get the file again") from None
 
 
 def rows_of(path: Path, pictures: Sequence[Picture], annotations: Sequence[OfPicture]) -> list[int]:

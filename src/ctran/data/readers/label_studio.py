@@ -179,7 +179,7 @@ class Export:
         free = [c for c in free if c not in addresses]
         if len(free) != 1:
             raise DataError(
-                f"{self.path}: it does not say which columns are <Choices>: {', '.join(free) or 'none'} may be. Name them: "
+                f"{self.path}: it does not name its <Choices> columns: {', '.join(free) or 'none'} may be. Name them: "
                 '--data.choices "[tags]", or give the labelling configuration: --data.config FILE'
             )
         self._tags = tuple(free)

@@ -87,8 +87,8 @@ def check_rows(rows: pa.RecordBatch, path: Path, line: int) -> None:
         first = int(np.argmax(wrong))
         row = ", ".join(f"{name} {rows[name][first].as_py()}" for name in COLUMNS)
         raise DataError(
-            f"{path}, line {line + first}: expected a person's verdict, Confidence 0 or 1, got {row}. Machine-made labels are "
-            "no truth: use the file whose name says human-imagelabels"
+            f"{path}, line {line + first}: expected a person's verdict, Confidence 0 or 1, got {row}. Machine-generated labels "
+            "are not verified: use the file with human-imagelabels in its name"
         )
 
 

@@ -49,7 +49,7 @@ def build(config: Config) -> dict[str, SampleTable]:
     special |= {column_of(name, raw[0], config.root, "--data.ignore_columns") for name in config.ignore_columns}
     labels = [c for c in raw[0] if c not in special]
     if not labels:
-        raise DataError(f"{config.root}: no column of a label beside {', '.join(map(repr, raw[0]))}")
+        raise DataError(f"{config.root}: no column of a label other than {', '.join(map(repr, raw[0]))}")
     rows, unsure = [], 0
     for number, cells in enumerate(raw, start=1):
         where = f"{config.root}, row {number}"

@@ -87,7 +87,8 @@ class Reader:
         if len(self._chosen(used)) > 1:
             raise DataError(
                 f"{self.export.path}: ticks of several <Choices>: {few(self._chosen(used))}. Give the labelling configuration "
-                '(--data.config FILE), or say which of them say that a label is absent: --data.negatives "[not]", "[]" for none'
+                "(--data.config FILE), or name those whose choices mean that a label is absent: --data.negatives "
+                '"[not]", "[]" for none'
             )
         return frozenset()
 

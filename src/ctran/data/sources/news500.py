@@ -82,8 +82,8 @@ def read_pictures(path: Path, prefix: str) -> Pictures:
             raise DataError(f"{path}, record {n}: expected {{'file_path': text, 'image_id': ...}}, got {record!r:.120}")
         if not record["file_path"].startswith(prefix):
             raise DataError(
-                f"{path}, record {n}: file_path {record['file_path']!r} does not start with {prefix!r}; name what stands "
-                "there in its stead: --data.strip_prefix PREFIX"
+                f"{path}, record {n}: file_path {record['file_path']!r} does not start with {prefix!r}; give the "
+                "prefix to remove: --data.strip_prefix PREFIX"
             )
         files.append(record["file_path"].removeprefix(prefix).lstrip("/"))
         ids.append(str(record["image_id"]))
@@ -95,7 +95,7 @@ def read_positives(path: Path, rows: int) -> tuple[list[list[int]], int]:
     try:
         dense = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} is no array that NumPy reads without unpickling: {error}") from None
+        raise DataError(f"{path} is not an array that NumPy reads without unpickling: {error}") from None
     if dense.ndim != 2 or len(dense) != rows:
         raise DataError(f"{path}: expected one row for each of the {rows:,} pictures, got an array of shape {dense.shape}")
     positives = []

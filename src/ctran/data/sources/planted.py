@@ -17,7 +17,7 @@ from ctran.data.table import DataError, SampleTable
 from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 
-SUMMARY = "made up: clip art on a canvas, hidden objects follow known couplings; the exact answer is known"
+SUMMARY = "made up: clip art on a canvas, hidden objects follow known couplings; the exact posterior is known"
 
 FOLDERS = {
     "flag": r"signs_and_symbols/flags/(?!semaphore)[^/]+/",
