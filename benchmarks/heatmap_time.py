@@ -48,7 +48,7 @@ def time_heatmaps(run: Path, pictures: int = PICTURES) -> dict[str, Any]:
                 torch.set_num_threads(count)
                 found: dict[str, list[tuple[float, float]]] = {"session": [], "heat map": []}
                 for picture in opened:
-                    found["session"].append(measured(partial(predictor.look, picture)))
+                    found["session"].append(measured(partial(predictor.session, picture)))
                     session = predictor.session(picture)
                     label = next(iter(session.predict().probabilities))
                     found["heat map"].append(measured(partial(session.heatmap, label)))

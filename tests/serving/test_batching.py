@@ -26,7 +26,7 @@ def test_answers_are_those_of_calls_alone(tagger, batched):
     files = [encoded(seed=n) for n in range(6)]
     alone = [tagger.session(f) for f in files]
     with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(batched.look, files))
+        together = list(pool.map(batched.session, files))
         known = [{}, {"flag": True}, {"map": False}, {"cat": True}, {"ship": False}, {"flag": False, "map": True}]
         found = list(pool.map(lambda pair: pair[0].predict(pair[1]), zip(together, known, strict=True)))
     for session, said, told in zip(alone, found, known, strict=True):
@@ -43,7 +43,7 @@ def busy(batched, batches, held_up):
         entered, leave = held_up()
         batches.clear()
         with ThreadPoolExecutor(16) as pool:
-            first = pool.submit(batched.look, encoded(seed=1))
+            first = pool.submit(batched.session, encoded(seed=1))
             try:
                 assert entered.wait(20)
                 yield session, pool
@@ -60,7 +60,7 @@ def wait_for(count, queue):
 
 def test_what_waits_is_taken_together_and_questions_come_first(batched, batches, busy):
     with busy() as (session, pool):
-        others = [pool.submit(batched.look, encoded(seed=n)) for n in (2, 3)]
+        others = [pool.submit(batched.session, encoded(seed=n)) for n in (2, 3)]
         asked = [pool.submit(session.given({}).predict) for _ in range(4)]
         wait_for(6, batched._jobs)
     for future in (*others, *asked):
@@ -73,7 +73,7 @@ def test_a_picture_has_its_turn_however_many_questions_there_are(batched, batche
         rows = torch.zeros(64, 8, dtype=torch.long)  # a batch of its own
         asked = [pool.submit(batched.marginals, session.features, rows) for _ in range(10)]
         wait_for(10, batched._jobs)
-        late = pool.submit(batched.look, encoded(seed=2))
+        late = pool.submit(batched.session, encoded(seed=2))
         wait_for(11, batched._jobs)
         maps = pool.submit(session.attention, "flag")
         wait_for(12, batched._jobs)
@@ -107,6 +107,6 @@ def test_after_the_end_nothing_is_asked(tagger):
 
 def test_features_that_were_made_together_take_no_more_memory_than_alone(tagger, batched):
     with ThreadPoolExecutor(4) as pool:
-        for session in pool.map(batched.look, [encoded(seed=n) for n in range(8)]):
+        for session in pool.map(batched.session, [encoded(seed=n) for n in range(8)]):
             own = session.features.tokens.untyped_storage().nbytes()
             assert own == session.features.tokens.nbytes

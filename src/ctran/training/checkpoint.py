@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from ctran.files import atomic, beside
+from ctran.files import atomic, temporary_name
 from ctran.training.lock import RunFolderError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -47,7 +47,7 @@ def _keep(path: Path, previous: Path) -> None:
     """Keep a file under a second name too, by a hard link where possible."""
     if previous.exists() and previous.samefile(path):  # of a killed save; renaming a link to the same file does nothing
         return
-    other = beside(previous)
+    other = temporary_name(previous)
     try:
         os.link(path, other)
     except OSError:  # a file system without hard links
