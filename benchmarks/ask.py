@@ -126,7 +126,7 @@ def likelihoods(sessions: list[Session], truth: Tensor, seed: int) -> dict[str, 
     }
 
 
-# ------------------------------------------------------------ the exact answer
+# ------------------------------------------------------------ the exact posterior
 
 
 def joint(world: World, drawn: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -299,7 +299,7 @@ What that training costs elsewhere, mAP on all test pictures:
 
 {costs}
 
-## Against the exact answer
+## Against the exact posterior
 
 On the planted world every conditional follows by enumeration ([planted.md](planted.md)). With the exact conditionals plugged
 in, the library's gain is compared with one that is enumerated by separate code, over all questions about {planted_pictures}
@@ -330,7 +330,7 @@ PLANTED = """* {questions:,} questions. The computed gain differs from the enume
 * The sum over marginals is not the joint information gain: the mean gain is {mean_summed:.4f} nats by the sum and
   {mean_joint:.4f} jointly ({more:+.0f} %), correlation {correlation_summed_joint:.3f}. The question that the sum ranks first
   has {best_joint:.1f} % of the best joint gain, in the mean.
-* The trained model in place of the exact answer (8,000 pictures): mean gain {mean_model:.4f}, correlation with the exact one
+* The trained model in place of the exact posterior (8,000 pictures): mean gain {mean_model:.4f}, correlation with the exact one
   {correlation_summed_model:.3f}; its first question has {best_model:.1f} % of the best exact gain, one at random
   {best_random:.1f} %."""
 MISSING = "Not run yet."

@@ -3,7 +3,7 @@
     python -m benchmarks.attention [--worlds openclipart planted] [--seeds 0 1 2] [--runs runs/attention]
 
 On the clip-art library mAP on test (mean over five draws of the known labels), on the planted world the divergence from the
-exact answer, each at 0, 50 and 75 % known. Every row is trained by the library from a shipped recipe; finished runs are kept,
+exact posterior, each at 0, 50 and 75 % known. Every row is trained by the library from a shipped recipe; finished runs are kept,
 interrupted ones resumed, and ``docs/experiments/attention.json`` and ``.md`` are written after each run. About 4 minutes a run
 on one core; the two worlds can run side by side (``OMP_NUM_THREADS=1``).
 """
@@ -66,7 +66,7 @@ class Clipart:
 
 
 class Planted:
-    """Divergence from the exact answer on test pictures of the planted world, nats a label."""
+    """Divergence from the exact posterior on test pictures of the planted world, nats a label."""
 
     def measure(self, tagger: Tagger, recipe: Recipe) -> list[float]:
         """At each known share."""
@@ -103,7 +103,7 @@ def read() -> dict[str, Any]:
 
 PAGE = """# What other attention costs in accuracy
 
-Written by `python -m benchmarks.attention`; raw figures in [attention.json](attention.json). Speed and memory stand in
+Written by `python -m benchmarks.attention`; raw figures in [attention.json](attention.json). Speed and memory are in
 [performance.md](../performance.md).
 
 * `full`: the paper's, every token attends to every token.
@@ -125,7 +125,7 @@ mAP on test in percent (higher is better) at three shares of known labels, each 
 
 ## Planted world (recipe `planted`, 8,000 pictures)
 
-Divergence from the exact answer in nats a label (lower is better); 1,000 test pictures. The world has 7 labels, so here 64
+Divergence from the exact posterior in nats a label (lower is better); 1,000 test pictures. The world has 7 labels, so here 64
 latents are no bottleneck: this row shows whether two steps of attention reason as one does, not what is lost by squeezing
 many labels through few latents. The clip-art library has 96.
 

@@ -158,7 +158,7 @@ A stand-in of COCO 2014's real size (the data themselves are not in the reposito
 {" and ".join(f"{n:,}" for n in result["annotations"].values())} annotations and their polygons; {pictures} pictures.
 {result["machine"]}; {versions}.
 Files in the page cache, each row a fresh process (second start: median of {len(again)}). The machine is shared, so the
-processor time of `build` stands beside it.
+processor time of `build` is in the next column.
 
 | | `build` | target | its processor time | whole process, imports too | peak memory | target |
 |---|---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""How near training comes to the exact answer of the planted world, by training size.
+"""How near training comes to the exact posterior of the planted world, by training size.
 
     python -m benchmarks.planted                 about 25 minutes on two CPU cores; goes on where it was stopped
     python -m benchmarks.planted --plot-only     draw the figure again
@@ -50,7 +50,7 @@ def answers(tagger: Tagger, table: SampleTable) -> tuple[list[np.ndarray], list[
 
 
 def measure(tagger: Tagger, table: SampleTable, world: World) -> dict[str, Any]:
-    """Divergence from the exact answer at each known share, and how well drawn objects are recognised."""
+    """Divergence from the exact posterior at each known share, and how well drawn objects are recognised."""
     drawn = planted.drawn(table)
     states, probabilities = answers(tagger, table)
     missed = drawn & (probabilities[0] < SEEN)
@@ -142,7 +142,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
             axes.axhline(rows[0]["kl_ignoring_known"]["all"], color=line.get_color(), linestyle=":", linewidth=1)
     axes.axhline(0.02, color="black", linewidth=0.8)
     axes.text(sizes[0], 0.0205, "target at 50 % known", fontsize=8)
-    axes.set(xlabel="training pictures", ylabel="KL from the exact answer (nats a label)")
+    axes.set(xlabel="training pictures", ylabel="KL from the exact posterior (nats a label)")
     axes.set_xticks(sizes, [str(n) for n in sizes], minor=False)
     axes.set_xticks([], minor=True)
     axes.set_title("Planted world (dotted: cost of ignoring the known labels)", fontsize=10)

@@ -27,7 +27,7 @@ def pose(page: Page) -> None:
     page.locator("#strip button").nth(3).click()
     page.wait_for_function("() => document.querySelector('#strip button:nth-child(4)').getAttribute('aria-current') === 'true'")
     page.locator('.row[data-name="people"]').click()
-    page.wait_for_selector("#told .chip")
+    page.wait_for_selector("#known .chip")
     page.click("#ask")
     page.wait_for_selector("#answers button")
     page.locator('.row[data-name="sports"]').hover()

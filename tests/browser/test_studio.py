@@ -26,13 +26,13 @@ def mark(page, name):
     return row(page, name).locator(".mark").inner_text()
 
 
-def told(page):
-    return page.locator("#told .chip").all_inner_texts()
+def known_chips(page):
+    return page.locator("#known .chip").all_inner_texts()
 
 
-def expect_told(page, *chips):
+def expect_known(page, *chips):
     page.wait_for_function(
-        "wanted => JSON.stringify([...document.querySelectorAll('#told .chip span')].map(e => e.textContent)) === wanted",
+        "wanted => JSON.stringify([...document.querySelectorAll('#known .chip span')].map(e => e.textContent)) === wanted",
         arg=json.dumps(list(chips), separators=(",", ":")),
     )
 
@@ -59,20 +59,20 @@ def test_a_file_that_is_no_picture_is_refused_in_words(page):
     page.wait_for_selector("#problem:not([hidden])")
     assert "not a picture" in page.locator("#problem").inner_text()
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     page.wait_for_selector("#problem", state="hidden")  # after the response; the chip is there before
 
 
 def test_a_click_says_yes_then_no_then_unknown_and_bars_move(page):
     page.wait_for_selector(".row")
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     assert mark(page, "flag") == "✓" and row(page, "flag").get_attribute("aria-label").startswith("flag: yes")
     row(page, "flag").click()
-    page.wait_for_selector("#told .chip.no")
+    page.wait_for_selector("#known .chip.no")
     assert mark(page, "flag") == "✕"
     row(page, "flag").click()
-    expect_told(page)
+    expect_known(page)
     assert mark(page, "flag") == ""
 
 
@@ -88,49 +88,49 @@ def test_what_moved_is_shown_with_its_direction(page):
 
 def test_an_exclusive_group_behaves_as_radios(page):
     row(page, "cat").click()
-    expect_told(page, "cat")
+    expect_known(page, "cat")
     row(page, "dog").click()
-    expect_told(page, "dog")
+    expect_known(page, "dog")
     assert mark(page, "cat") == ""
     row(page, "dog").click()
-    expect_told(page)
+    expect_known(page)
 
 
 def test_undo_and_clear(page):
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     row(page, "map").click()
-    expect_told(page, "flag", "map")
+    expect_known(page, "flag", "map")
     page.click("#undo")
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     page.click("#clear")
-    expect_told(page)
+    expect_known(page)
     page.click("#undo")
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     page.click("#undo")
-    expect_told(page)
+    expect_known(page)
     assert page.locator("#undo").is_disabled() and page.locator("#clear").is_disabled()
 
 
 def test_a_chip_takes_its_answer_back(page):
     row(page, "flag").click()
-    expect_told(page, "flag")
-    page.click("#told .chip")
-    expect_told(page)
+    expect_known(page, "flag")
+    page.click("#known .chip")
+    expect_known(page)
 
 
 def test_ask_me_walks_through_questions(page):
     page.click("#ask")
     seen = []
     for number in range(3):
-        page.wait_for_function("n => document.querySelectorAll('#told .chip').length === n", arg=number)
+        page.wait_for_function("n => document.querySelectorAll('#known .chip').length === n", arg=number)
         page.wait_for_function(
             "seen => (text => text && !seen.includes(text))(document.getElementById('question-text').textContent)", arg=seen
         )
         seen.append(page.locator("#question-text").inner_text())
         page.wait_for_function("() => document.getElementById('question-why').textContent.includes('nats')")
         page.click("#answers button >> nth=0")
-    page.wait_for_function("() => document.querySelectorAll('#told .chip').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('#known .chip').length === 3")
     assert len(set(seen)) == 3
     page.click("text=Stop asking")
     assert page.locator("#question").is_hidden()
@@ -181,18 +181,18 @@ def test_a_model_that_cannot_show_evidence_shows_nothing(browser, folder):
 
 def test_saving_writes_the_row_and_goes_on(page, studio):
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     row(page, "map").click()
     row(page, "map").click()
-    page.wait_for_selector("#told .chip.no")
+    page.wait_for_selector("#known .chip.no")
     page.click("#save")
     page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
-    expect_told(page)
+    expect_known(page)
     (saved,) = map(json.loads, (studio[2] / "metadata.jsonl").read_text().splitlines())
     assert saved == {"file_name": "0.png", "labels": ["flag"], "negatives": ["map"]}
     assert "saved" in page.locator("#strip button").first.get_attribute("class")
     page.locator("#strip button").first.click()
-    expect_told(page, "flag", "map")
+    expect_known(page, "flag", "map")
 
 
 @pytest.mark.parametrize("folder", [250], indirect=True)
@@ -219,11 +219,11 @@ def test_a_folder_is_gone_on_with_where_it_was_left(folder, browser):
 
 def test_leaving_unsaved_answers_is_asked_about(page):
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     asked = []
     page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
     page.locator("#strip button").nth(1).click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     assert "not saved" in asked[0] and page.locator("#caption").inner_text() == "0.png"
 
 
@@ -232,16 +232,16 @@ def test_everything_works_from_the_keyboard(page):
     press("ArrowDown")
     first = page.evaluate("document.activeElement.dataset.name")
     press("y")
-    expect_told(page, first)
+    expect_known(page, first)
     press("ArrowDown")
     second = page.evaluate("document.activeElement.dataset.name")
     assert second != first
     press("n")
-    expect_told(page, first, second)
+    expect_known(page, first, second)
     press("u")
-    expect_told(page, first)
+    expect_known(page, first)
     press("z")
-    expect_told(page, first, second)
+    expect_known(page, first, second)
     press("l")
     page.wait_for_selector("#heat:not([hidden])")
     press("Escape")
@@ -263,19 +263,19 @@ def test_everything_works_from_the_keyboard(page):
     page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
     press("ArrowLeft")
     page.wait_for_function("() => document.getElementById('caption').textContent === '0.png'")
-    expect_told(page, first, second)
+    expect_known(page, first, second)
 
 
 def test_a_focused_row_answers_to_space(page):
     page.keyboard.press("ArrowDown")
     name = page.evaluate("document.activeElement.dataset.name")
     page.keyboard.press("Space")
-    expect_told(page, name)
+    expect_known(page, name)
 
 
 def test_the_copy_is_the_annotation(page):
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     page.click("#copy")
     page.wait_for_selector("#status.shown")
     copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
@@ -286,17 +286,17 @@ def test_search_finds_and_says_when_it_does_not(page):
     page.fill("#search", "ma")
     assert page.locator(".row .name").all_inner_texts() == ["map"]
     page.fill("#search", "zebra")
-    assert page.locator("#empty").inner_text() == "No label has “zebra” in it."
+    assert page.locator("#empty").inner_text() == "No label contains “zebra”."
 
 
 def test_a_server_that_is_gone_is_told_and_nothing_said_is_lost(page, studio):
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     studio[1]()
     row(page, "map").click()
     page.wait_for_selector("#problem:not([hidden])")
-    assert "server does not answer" in page.locator("#problem").inner_text()
-    expect_told(page, "flag", "map")  # what was said stays, and goes along with the next answer
+    assert "server does not respond" in page.locator("#problem").inner_text()
+    expect_known(page, "flag", "map")  # what was said stays, and goes along with the next answer
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
@@ -305,7 +305,7 @@ def test_text_has_contrast_and_nothing_overflows(page, width, height, scheme):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": height})
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     page.click("#ask")
     page.wait_for_selector("#answers button")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -380,11 +380,11 @@ def slowly(page, path, milliseconds=400):
 def test_answers_that_come_fast_add_up_and_are_taken_back_one_by_one(page):
     slowly(page, "**/predict", 100)
     page.evaluate("for (const n of ['flag', 'map', 'tree']) document.querySelector(`.row[data-name=${n}]`).click()")
-    expect_told(page, "flag", "map", "tree")
+    expect_known(page, "flag", "map", "tree")
     page.wait_for_function("() => !document.querySelector('.row.yes .moved').textContent")
     page.keyboard.press("z")
     page.keyboard.press("z")
-    expect_told(page, "flag")
+    expect_known(page, "flag")
 
 
 def test_what_is_said_is_saved_before_the_model_has_answered(page, studio):
@@ -394,7 +394,7 @@ def test_what_is_said_is_saved_before_the_model_has_answered(page, studio):
     page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
     (saved,) = map(json.loads, (studio[2] / "metadata.jsonl").read_text().splitlines())
     assert saved == {"file_name": "0.png", "labels": ["flag"], "negatives": []}
-    expect_told(page)
+    expect_known(page)
 
 
 def test_a_late_answer_stays_with_its_own_picture(page, studio):
@@ -405,7 +405,7 @@ def test_a_late_answer_stays_with_its_own_picture(page, studio):
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => document.getElementById('caption').textContent === '1.png'")
     page.wait_for_timeout(800)
-    expect_told(page)
+    expect_known(page)
     assert "not saved" in asked[0]
     page.keyboard.press("s")
     page.wait_for_function("() => document.getElementById('caption').textContent === '2.png'")
@@ -435,10 +435,10 @@ def test_a_bad_drop_leaves_what_was_open_as_it_was(page):
     page.set_input_files("#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a picture"})
     page.wait_for_selector("#problem:not([hidden])")
     page.wait_for_selector("#labels[aria-busy=false]")
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     row(page, "map").click()
     page.wait_for_selector("#labels[aria-busy=false]")
-    expect_told(page, "flag", "map")
+    expect_known(page, "flag", "map")
     page.hover("header")
     page.wait_for_function("() => document.getElementById('caption').textContent === '0.png'")
 
@@ -467,7 +467,7 @@ def test_labels_may_have_any_name(browser):
         assert [int(p.strip("<> %")) for _, p in shown] == sorted((int(p.strip("<> %")) for _, p in shown), reverse=True)
         for name in names:
             page.evaluate("name => [...document.querySelectorAll('.row')].find(r => r.dataset.name === name).click()", name)
-        expect_told(page, *names)
+        expect_known(page, *names)
         page.wait_for_function("() => document.querySelectorAll('.row.yes').length === 7")
         assert page.locator("#problem").is_hidden()
         page.close()

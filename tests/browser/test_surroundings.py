@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.browser.conftest import application, serving
-from tests.browser.test_studio import expect_told, row
+from tests.browser.test_studio import expect_known, row
 from tests.browser.test_together import answer, caption, saved
 from tests.serving.conftest import encoded
 
@@ -112,12 +112,12 @@ def test_keys_work_in_every_layout_of_the_keyboard(page, keys):
     page.keyboard.press("ArrowDown")
     name = page.evaluate("() => document.activeElement.dataset.name")
     press(page, *keys["y"])
-    expect_told(page, name)
+    expect_known(page, name)
     press(page, "q", "KeyA")  # where a French keyboard has Q: nothing
     press(page, "w", "KeyZ")
-    expect_told(page, name)
+    expect_known(page, name)
     press(page, *keys["z"])
-    expect_told(page)
+    expect_known(page)
     press(page, *keys["a"])
     page.wait_for_selector("#question:not([hidden])")
     press(page, *keys["/"])
@@ -200,5 +200,5 @@ def test_all_tools_stand_in_one_line_on_a_telephone(browser, studio):
     )
     assert max(tops) - min(tops) < 6
     row(page, "flag").click()
-    expect_told(page, "flag")
+    expect_known(page, "flag")
     page.context.close()

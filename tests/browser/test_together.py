@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.browser.test_studio import expect_told, row
+from tests.browser.test_studio import expect_known, row
 from tests.serving.conftest import encoded
 
 
@@ -62,8 +62,8 @@ def test_both_keep_what_they_saved_of_one_picture(windows, studio):
         page.click("#save")
         caption(page, "1.png")
     assert saved(studio[2]) == ({"flag", "map"}, set())
-    assert "somebody else" in other.locator("#status").inner_text()
-    assert "somebody else" not in one.locator("#status").inner_text()
+    assert "another user" in other.locator("#status").inner_text()
+    assert "another user" not in one.locator("#status").inner_text()
 
 
 @pytest.mark.parametrize(("keep", "expected"), [("yours", {"dog", "star", "flag"}), ("saved", {"cat", "star", "flag"})])
@@ -97,7 +97,7 @@ def test_a_conflict_that_is_put_off_leaves_everything_as_it_was(windows, studio)
     other.keyboard.press("s")  # keys are not the page's while a choice is open
     other.keyboard.press("Escape")
     other.wait_for_selector("#conflict:not([open])", state="attached")
-    expect_told(other, "dog")
+    expect_known(other, "dog")
     assert saved(studio[2])[0] == {"cat"} and other.locator("#caption").inner_text() == "0.png"
 
 
@@ -110,13 +110,13 @@ def test_an_upload_shows_what_others_saved_of_it_and_a_label_taken_back_goes(win
     one.click("#save")
     one.wait_for_selector("#status.shown")
     other.set_input_files("#file", upload)
-    expect_told(other, "flag", "map")
-    other.locator("#told .chip").first.click()
-    expect_told(other, "map")
+    expect_known(other, "flag", "map")
+    other.locator("#known .chip").first.click()
+    expect_known(other, "map")
     answer(one, "star")
     other.click("#save")
     other.wait_for_selector("#status.shown")
     one.click("#save")
-    expect_told(one, "map", "star")
+    expect_known(one, "map", "star")
     names = [json.loads(line)["file_name"] for line in (studio[2] / "metadata.jsonl").read_text().splitlines()]
     assert len(names) == 1 and saved(studio[2], names[0]) == ({"map", "star"}, set())

@@ -1,4 +1,4 @@
-"""The planted world: its exact answer against other ways to count, its pictures, and that training comes near the answer."""
+"""The planted world: its exact posterior against other ways to count, its pictures, and that training comes near the answer."""
 
 import itertools
 from collections.abc import Callable

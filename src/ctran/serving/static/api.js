@@ -1,4 +1,4 @@
-// The server's API. The token, if the server wants one, comes with the address (http://server/#token=...), or is asked for.
+// The server's API. The token, if the server requires one, comes with the address (http://server/#token=...), or is requested.
 
 const BASE = new URL('../', import.meta.url) // of the server, below whatever path a proxy gives it
 const KEY = 'ctran-token'
@@ -23,18 +23,18 @@ export function authorise(text) {
   sessionStorage.setItem(KEY, text)
 }
 
-/** The server answered with an error, or not at all (status 0). */
+/** The server responded with an error, or not at all (status 0). */
 export class Refused extends Error {
   constructor(status, detail, body = null) {
     super(detail)
     this.status = status
-    this.body = body // all of the answer, where it is JSON
+    this.body = body // the whole response, where it is JSON
   }
 }
 
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))
 
-/** One request; a busy server (503) is asked again, as often as it takes a few seconds. */
+/** One request; repeated a few times while the server is busy (503). */
 async function request(path, options = {}, tries = 5) {
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) }
   let response
@@ -42,7 +42,7 @@ async function request(path, options = {}, tries = 5) {
     response = await fetch(new URL(path, BASE), { ...options, headers })
   } catch (error) {
     if (error.name === 'AbortError') throw error
-    throw new Refused(0, 'The server does not answer. Is it still running?')
+    throw new Refused(0, 'The server does not respond. Is it still running?')
   }
   if (response.status === 503 && tries > 1) {
     await wait(Number(response.headers.get('Retry-After')) || 1)
@@ -59,7 +59,7 @@ async function refused(response) {
     const text = typeof detail === 'string' ? detail : detail.map((d) => `${d.loc.slice(1).join('.')}: ${d.msg}`).join('; ')
     return new Refused(response.status, text, body)
   } catch {
-    return new Refused(response.status, `The server answered ${response.status}.`)
+    return new Refused(response.status, `The server responded with status ${response.status}.`)
   }
 }
 
@@ -80,5 +80,5 @@ export const predict = async (id, known, signal) => (await post(`${image(id)}/pr
 export const ask = async (id, known, k, signal) => (await post(`${image(id)}/ask`, { known, k, policy: 'total' }, signal)).json()
 export const heatmap = (id, label, known, signal) =>
   url(post(`${image(id)}/heatmap/${encodeURIComponent(label)}`, { known }, signal))
-/** Only the changes from `base` to `known` are applied; 409 where somebody else saved meanwhile what contradicts them. */
+/** Only the changes from `base` to `known` are applied; 409 where another user has saved since what contradicts them. */
 export const save = async (id, known, base) => (await post(`${image(id)}/save`, { known, base })).json()

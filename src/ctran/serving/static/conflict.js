@@ -1,7 +1,7 @@
-// Somebody else saved the same picture meanwhile, and their answers contradict these: one of the two is chosen, for each.
+// Another user has saved the same picture since, and their labels contradict these: one of the two is chosen, for each.
 
 const WORDS = new Map([[true, 'yes'], [false, 'no'], [null, 'unknown']])
-const text = (change) => Object.entries(change).map(([name, said]) => `${name}: ${WORDS.get(said)}`).join(', ')
+const text = (change) => Object.entries(change).map(([name, present]) => `${name}: ${WORDS.get(present)}`).join(', ')
 
 function side(number, value, title, change) {
   const label = document.createElement('label')
@@ -22,7 +22,7 @@ export function choose(dialog, conflicts) {
   form.querySelector('.conflicts').replaceChildren(
     ...conflicts.map(({ yours, saved }, number) => {
       const box = document.createElement('fieldset')
-      box.append(side(number, 'yours', 'You', yours), side(number, 'saved', 'Saved meanwhile', saved))
+      box.append(side(number, 'yours', 'You', yours), side(number, 'saved', 'Saved by another user', saved))
       return box
     }),
   )

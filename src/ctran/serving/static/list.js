@@ -7,7 +7,7 @@ export class LabelList {
   /**
    * @param {HTMLElement} box the element that scrolls
    * @param {(row: HTMLButtonElement, name: string) => void} fill sets a row's content
-   * @param {{answer: Function, rest: Function}} on what happens on a click, and when the pointer comes (its label) and goes (null)
+   * @param {{click: Function, rest: Function}} on what happens on a click, and when the pointer comes (its label) and goes (null)
    */
   constructor(box, fill, on) {
     this.box = box
@@ -29,7 +29,7 @@ export class LabelList {
     this.names = names
     this.spacer.style.height = `${names.length * HEIGHT}px`
     this.box.style.height = `${Math.min(names.length * HEIGHT, 2000)}px`
-    const most = Math.max(0, names.length * HEIGHT - this.box.clientHeight) // rows of before still reach further down
+    const most = Math.max(0, names.length * HEIGHT - this.box.clientHeight) // rows from before still extend further down
     if (this.box.scrollTop > most) this.box.scrollTop = most
     this.draw(true)
   }
@@ -69,7 +69,7 @@ export class LabelList {
     row.innerHTML =
       '<span class="fill" aria-hidden="true"></span><span class="line" aria-hidden="true"></span><span class="mark" aria-hidden="true"></span><span class="name"></span>' +
       '<span class="moved"></span><span class="value"></span>'
-    row.addEventListener('click', () => this.on.answer(name))
+    row.addEventListener('click', () => this.on.click(name))
     row.addEventListener('pointerenter', () => this.on.rest(name))
     row.addEventListener('pointerleave', () => this.on.rest(null))
     row.addEventListener('focus', () => {

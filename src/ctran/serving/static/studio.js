@@ -1,6 +1,6 @@
 // The studio: a person and the model label a picture together.
 
-import { Answers } from './answers.js'
+import { Annotation } from './annotation.js'
 import * as api from './api.js'
 import { choose } from './conflict.js'
 import { LabelList } from './list.js'
@@ -17,8 +17,8 @@ const state = {
   files: [], // pictures that were dropped or chosen together
   place: null, // of the one of these that is open
   image: null, // {id, name}; null while one is opened
-  answers: null, // what was said of it
-  said: null, // of the last answer: probabilities by label, the most probable first, and a set of labels that are present
+  annotation: null, // its known labels
+  prediction: null, // probabilities by label, the most probable first, and the set of labels that are present
   moved: new Map(), // label -> change of its probability by the last step
   places: new Map(), // label -> its place in the label space
   thresholds: new Map(), // label -> from where on it is present, where the model has its own
@@ -28,8 +28,8 @@ const state = {
   question: null,
 }
 
-/** Stop what is on its way, and start afresh. */
-function anew(controller) {
+/** Cancel the requests of a controller, and return a new one. */
+function restart(controller) {
   controller.abort()
   return new AbortController()
 }
@@ -47,14 +47,14 @@ function problem(error) {
 }
 
 let fading
-function say(text) {
+function notify(text) {
   $('status').textContent = text
   $('status').classList.add('shown')
   clearTimeout(fading)
   fading = setTimeout(() => $('status').classList.remove('shown'), 2500)
 }
 
-/** Run something that may fail, and say so where it does. */
+/** Run something that may fail, and show the error where it does. */
 const attempt = (action) => async (...given) => {
   try {
     const found = await action(...given)
@@ -76,14 +76,14 @@ function show(id, src) {
 }
 
 function leave() {
-  return !state.image || state.answers.saved || confirm('What you said of this picture is not saved. Leave it?')
+  return !state.image || state.annotation.saved || confirm('Your labels of this picture are not saved. Leave it?')
 }
 
-/** Ask for a picture. Until it is there nothing can be said, as it would be said of another. */
+/** Request a picture. Until it is there no label can be set, as it would be set of another picture. */
 async function open(number, name, get) {
   const { at, image: old } = state
-  work = anew(work)
-  opening = anew(opening)
+  work = restart(work)
+  opening = restart(opening)
   const { signal } = opening
   Object.assign(state, { at: number, image: null, question: null })
   hideHeat()
@@ -93,24 +93,24 @@ async function open(number, name, get) {
     const image = await get(signal)
     const src = await api.picture(image.id, signal)
     state.image = { id: image.id, name: name ?? image.name }
-    state.answers = new Answers(image.annotation, state.rivals)
-    state.said = null
+    state.annotation = new Annotation(image.annotation, state.rivals)
+    state.prediction = null
     show('picture', src)
     $('picture').alt = `Picture ${state.image.name}`
     $('pick').hidden = true
     $('caption').textContent = state.image.name
     $('place').textContent = state.place === null || state.files.length < 2 ? '' : `${state.place + 1} of ${state.files.length}`
     $('panel').hidden = $('panel').inert = false
-    hear(image)
+    receive(image)
     $('labels').scrollTop = 0
-    if (Object.keys(image.known).length < state.answers.known.size) await said() // an upload that was annotated before
+    if (Object.keys(image.known).length < state.annotation.known.size) await predict() // an upload that was annotated before
   } catch (error) {
     if (error.name === 'AbortError') throw error // another is opened
     if (number === null && old) {
-      Object.assign(state, { at, image: old }) // what was open stays, and what was asked of it is asked again
+      Object.assign(state, { at, image: old }) // what was open stays, and is predicted again
       $('panel').inert = false
       marked()
-      attempt(said)().then(() => problem(error))
+      attempt(predict)().then(() => problem(error))
     } else {
       $('picture').hidden = $('panel').hidden = true
       $('caption').textContent = `${name ?? state.entries[number]?.name ?? `Picture ${number + 1}`} cannot be shown.`
@@ -148,7 +148,7 @@ async function openEntry(number) {
   await open(number, null, (signal) => api.openGallery(number, signal))
 }
 
-/** Open the picture of this number, or the next that can be opened; then say what was wrong with those before. */
+/** Open the picture of this number, or the next that can be opened; then show what was wrong with those before. */
 async function firstOf(number, end, openOne) {
   const wrong = []
   for (; number < Math.min(end, number + TRIES); number++) {
@@ -204,7 +204,7 @@ async function thumbnail(button) {
 
 let coming = null // pictures of the strip that are on their way
 
-/** The next pictures of the strip: it grows as it is looked through. */
+/** The next pictures of the strip: it grows as it is scrolled. */
 const more = () => (coming ??= addEntries().finally(() => (coming = null)))
 
 /** Let the strip grow until it has this picture. */
@@ -231,12 +231,12 @@ async function addEntries() {
 
 // -------------------------------------------------------------------- labels
 
-/** Take in what the model says. */
-function hear({ probabilities, labels }) {
-  const before = state.said?.probabilities
+/** Show a prediction. */
+function receive({ probabilities, labels }) {
+  const before = state.prediction?.probabilities
   const place = state.places
   const pairs = Object.entries(probabilities).sort(([a, p], [b, q]) => q - p || place.get(a) - place.get(b))
-  state.said = { probabilities: new Map(pairs), labels: new Set(labels) }
+  state.prediction = { probabilities: new Map(pairs), labels: new Set(labels) }
   state.moved = new Map()
   for (const [name, p] of pairs) {
     const was = before?.get(name)
@@ -247,16 +247,16 @@ function hear({ probabilities, labels }) {
 }
 
 function render() {
-  const { known, past } = state.answers
+  const { known, past } = state.annotation
   const wanted = $('search').value.trim().toLowerCase()
-  const rest = [...state.said.probabilities.keys(), ...state.about.extra, ...state.about.labels]
+  const rest = [...state.prediction.probabilities.keys(), ...state.about.extra, ...state.about.labels]
   const names = [...known.keys(), ...new Set(rest.filter((name) => !known.has(name)))]
   list.show(names.filter((name) => name.toLowerCase().includes(wanted)))
   $('empty').hidden = list.names.length > 0
-  $('empty').textContent = `No label has “${wanted}” in it.`
+  $('empty').textContent = `No label contains “${wanted}”.`
   $('undo').disabled = !past.length
   $('clear').disabled = !known.size
-  $('told').replaceChildren(...[...known.keys()].map(chip))
+  $('known').replaceChildren(...[...known.keys()].map(chip))
   $('save').textContent = state.at === null && !waiting() ? 'Save' : 'Save and next'
 }
 
@@ -264,7 +264,7 @@ function render() {
 const waiting = () => state.place !== null && state.place + 1 < state.files.length
 
 function chip(name) {
-  const yes = state.answers.known.get(name)
+  const yes = state.annotation.known.get(name)
   const button = document.createElement('button')
   button.type = 'button'
   button.className = `chip ${yes ? 'yes' : 'no'}`
@@ -272,17 +272,17 @@ function chip(name) {
   button.firstChild.textContent = yes ? '✓' : '✕'
   button.lastChild.textContent = name
   button.setAttribute('aria-label', `${name}: ${yes ? 'yes' : 'no'}; take back`)
-  button.addEventListener('click', () => tell(name, null))
+  button.addEventListener('click', () => setLabel(name, null))
   return button
 }
 
 function fill(row, name) {
-  const known = state.answers.known.get(name)
-  const p = state.said.probabilities.get(name)
+  const known = state.annotation.known.get(name)
+  const p = state.prediction.probabilities.get(name)
   const moved = state.moved.get(name)
   const kind = known === true ? 'yes' : known === false ? 'no' : ''
   const group = state.groups.get(name)
-  row.className = `row ${kind}${state.said.labels.has(name) ? ' present' : ''}`
+  row.className = `row ${kind}${state.prediction.labels.has(name) ? ' present' : ''}`
   const [bar, line, mark, title, change, value] = row.children
   line.hidden = known !== undefined || !state.thresholds.has(name)
   line.style.left = `${100 * (state.thresholds.get(name) ?? 0.5)}%`
@@ -294,53 +294,53 @@ function fill(row, name) {
   const points = Math.round(100 * (moved ?? 0))
   change.textContent = points ? `${points > 0 ? '▲' : '▼'} ${Math.abs(points)}` : ''
   change.className = `moved ${points > 0 ? 'up' : 'down'}`
-  const words = known === true ? 'yes' : known === false ? 'no' : p === undefined ? 'not asked for' : `${percent(p)} likely`
+  const words = known === true ? 'yes' : known === false ? 'no' : p === undefined ? 'not predicted' : `${percent(p)} likely`
   const shift = points ? `, ${points > 0 ? 'up' : 'down'} ${Math.abs(points)}` : ''
   row.setAttribute('aria-label', `${name}${group ? ` (one of ${group})` : ''}: ${words}${shift}`)
 }
 
 /** Yes, then no, then unknown. In an exclusive group a label is chosen, or left open. */
 function next(name) {
-  const now = state.answers.known.get(name)
+  const now = state.annotation.known.get(name)
   if (state.groups.has(name)) return now === true ? null : true
   return now === undefined ? true : now === true ? false : null
 }
 
-const tell = (name, said) => told([[name, said]])
+const setLabel = (name, present) => setLabels([[name, present]])
 
-/** Add answers (null: unknown), and hear what the model says then. */
-const told = attempt(async (pairs) => {
+/** Set labels (null: unknown), and predict the others. */
+const setLabels = attempt(async (pairs) => {
   if (!state.image) return
-  state.answers.tell(pairs)
-  await said()
+  state.annotation.set(pairs)
+  await predict()
 })
 
 const undo = attempt(async () => {
-  if (state.image && state.answers.undo()) await said()
+  if (state.image && state.annotation.undo()) await predict()
 })
 
 const clear = attempt(async () => {
   if (!state.image) return
-  state.answers.clear()
-  await said()
+  state.annotation.clear()
+  await predict()
 })
 
-/** What was said shows at once; what the model makes of it follows. */
-async function said() {
-  work = anew(work)
-  $('question').inert = true // it is answered; the next one comes
+/** Known labels are shown at once; the prediction given them follows. */
+async function predict() {
+  work = restart(work)
+  $('question').inert = true // it has an answer; the next one follows
   $('labels').setAttribute('aria-busy', 'true')
   render()
   const { signal } = work
-  const { image, answers } = state
-  const { now } = answers
+  const { image, annotation } = state
+  const { now } = annotation
   try {
-    const heard = await api.predict(image.id, answers.plain, signal)
-    answers.took(now)
-    hear(heard)
+    const found = await api.predict(image.id, annotation.plain, signal)
+    annotation.accept(now)
+    receive(found)
   } catch (error) {
     if (error.status === 422) {
-      answers.refused() // it contradicts itself
+      annotation.revert() // the labels contradict each other
       render()
     }
     if (error.name !== 'AbortError') {
@@ -356,7 +356,7 @@ async function said() {
 // ----------------------------------------------------------------- questions
 
 const ask = attempt(async () => {
-  const found = await api.ask(state.image.id, state.answers.plain, 1, work.signal)
+  const found = await api.ask(state.image.id, state.annotation.plain, 1, work.signal)
   if (!state.asking) return // stopped meanwhile
   state.question = found[0] ?? null
   const { question } = state
@@ -374,15 +374,15 @@ const ask = attempt(async () => {
     : [['Yes', [[question.name, true]]], ['No', [[question.name, false]]]]
   for (const [text, answer] of answers) {
     const button = Object.assign(document.createElement('button'), { type: 'button', textContent: text })
-    button.addEventListener('click', () => told(answer))
+    button.addEventListener('click', () => setLabels(answer))
     $('answers').append(button)
   }
   const skip = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Stop asking' })
   skip.addEventListener('click', () => setAsking(false))
   $('answers').append(skip)
-  const p = state.said.probabilities.get(question.name)
-  const likely = p === undefined ? '' : `The model thinks ${percent(p)}. `
-  $('question-why').textContent = `${likely}The answer is expected to leave ${Math.max(0, question.score).toFixed(2)} nats less in doubt, of this label and the others.`
+  const p = state.prediction.probabilities.get(question.name)
+  const likely = p === undefined ? '' : `The model predicts ${percent(p)}. `
+  $('question-why').textContent = `${likely}The answer is expected to reduce the uncertainty about this label and the others by ${Math.max(0, question.score).toFixed(2)} nats.`
 })
 
 async function setAsking(on) {
@@ -408,17 +408,17 @@ function hideHeat() {
   $('heat').hidden = $('legend').hidden = true
 }
 
-/** Show which places speak for a label, after so many milliseconds; null hides it. A model that cannot show it shows nothing. */
+/** Show which places are evidence for a label, after so many milliseconds; null hides it. Nothing is shown for a model that has no heat map. */
 function explain(name, after = REST) {
   clearTimeout(rest)
   if (name === null || !state.about.heatmap || !state.image || state.about.extra.includes(name)) return hideHeat()
   if (explained !== name) hideHeat()
   explained = name
-  heatWork = anew(heatWork)
+  heatWork = restart(heatWork)
   const { signal } = heatWork
   rest = setTimeout(async () => {
     try {
-      const src = await api.heatmap(state.image.id, name, state.answers.plain, signal)
+      const src = await api.heatmap(state.image.id, name, state.annotation.plain, signal)
       if (signal.aborted) return URL.revokeObjectURL(src)
       show('heat', src)
       $('heat').alt = $('legend').textContent = `Evidence for “${name}”`
@@ -433,64 +433,64 @@ function explain(name, after = REST) {
 
 // ------------------------------------------------------------- save and copy
 
-function annotation() {
-  const { known } = state.answers
-  const by = (said) => [...known.keys()].filter((name) => known.get(name) === said)
+function exported() {
+  const { known } = state.annotation
+  const by = (present) => [...known.keys()].filter((name) => known.get(name) === present)
   return {
     file_name: state.image.name,
     labels: by(true),
     negatives: by(false),
-    predicted: [...state.said.labels].filter((name) => !known.has(name)),
-    probabilities: Object.fromEntries(state.said.probabilities),
+    predicted: [...state.prediction.labels].filter((name) => !known.has(name)),
+    probabilities: Object.fromEntries(state.prediction.probabilities),
   }
 }
 
 const copy = attempt(async () => {
-  await navigator.clipboard.writeText(JSON.stringify(annotation(), null, 1))
-  say('Copied.')
+  await navigator.clipboard.writeText(JSON.stringify(exported(), null, 1))
+  notify('Copied.')
 })
 
 let saving = Promise.resolve()
 
 /** Saves go one after the other, as each is relative to what the one before has stored. */
 const save = attempt(() => {
-  const { image, answers, at } = state
-  const mine = saving.then(() => store(image, answers, at))
+  const { image, annotation, at } = state
+  const mine = saving.then(() => store(image, annotation, at))
   saving = mine.catch(() => undefined)
   return mine
 })
 
-/** Save the answers about a picture; false where somebody else's contradict them and nothing was chosen. */
-async function store(image, answers, at) {
-  const { known } = answers
+/** Save the known labels of a picture; false where those of another user contradict them and nothing was chosen. */
+async function store(image, annotation, at) {
+  const { known } = annotation
   let found
   try {
-    found = await api.save(image.id, answers.plain, Object.fromEntries(answers.base))
+    found = await api.save(image.id, annotation.plain, Object.fromEntries(annotation.base))
   } catch (error) {
     const { conflicts, saved } = error.body ?? {}
     if (error.status !== 409 || !conflicts?.length) throw error
     const kept = await choose($('conflict'), conflicts)
-    if (!kept) return say('Not saved.')
-    answers.decide(new Map(Object.entries(saved)), conflicts.map((each, number) => ({ ...each, keep: kept[number] })))
-    if (state.answers === answers) attempt(said)()
-    return store(image, answers, at)
+    if (!kept) return notify('Not saved.')
+    annotation.decide(new Map(Object.entries(saved)), conflicts.map((each, number) => ({ ...each, keep: kept[number] })))
+    if (state.annotation === annotation) attempt(predict)()
+    return store(image, annotation, at)
   }
-  const more = answers.stored(known, found.merged ? new Map(Object.entries(found.merged)) : known)
-  say(`Saved; ${found.count} annotated.${found.merged ? ' Answers of somebody else are kept with yours.' : ''}`)
+  const more = annotation.stored(known, found.merged ? new Map(Object.entries(found.merged)) : known)
+  notify(`Saved; ${found.count} annotated.${found.merged ? ' Labels of another user are kept with yours.' : ''}`)
   if (at !== null) {
     if (state.entries[at]) state.entries[at].saved = true
     marked()
     if (state.at === at && at + 1 < state.about.gallery) return firstOf(at + 1, state.about.gallery, openEntry)
-  } else if (state.answers === answers && waiting()) {
+  } else if (state.annotation === annotation && waiting()) {
     return openFile(state.place + 1)
   }
-  if (more && state.answers === answers) await said()
+  if (more && state.annotation === annotation) await predict()
   return undefined
 }
 
 // ------------------------------------------------------------------ the page
 
-const list = new LabelList($('labels'), fill, { answer: (name) => tell(name, next(name)), rest: explain })
+const list = new LabelList($('labels'), fill, { click: (name) => setLabel(name, next(name)), rest: explain })
 
 const keys = {
   ArrowDown: () => list.move(1),
@@ -520,10 +520,10 @@ function evidenceKey() {
 }
 
 /** Of the question, unless a label has the focus. */
-function answerKey(said) {
+function answerKey(present) {
   const row = document.activeElement?.classList.contains('row') ? document.activeElement.dataset.name : null
-  if (row) return tell(row, said)
-  if (state.question?.labels.length === 1 && said !== null) return tell(state.question.name, said)
+  if (row) return setLabel(row, present)
+  if (state.question?.labels.length === 1 && present !== null) return setLabel(state.question.name, present)
   return undefined
 }
 
@@ -585,7 +585,7 @@ for (const kind of ['dragover', 'dragleave', 'drop']) {
 }
 document.addEventListener('paste', (event) => openFiles([...event.clipboardData.files]))
 window.addEventListener('beforeunload', (event) => {
-  if (state.image && !state.answers.saved) event.preventDefault()
+  if (state.image && !state.annotation.saved) event.preventDefault()
 })
 
 const start = attempt(async () => {

@@ -1,6 +1,6 @@
-// What a person has said of one picture. It is kept here, at once; the server hears all of it with each question.
+// The known labels of one picture. They are kept here; each request to the server carries all of them.
 
-export class Answers {
+export class Annotation {
   /**
    * @param {Object<string, boolean>} known what is saved of the picture: the base of what is saved next
    * @param {Map<string, string[]>} rivals label -> the labels of its exclusive group
@@ -9,12 +9,12 @@ export class Answers {
     this.known = new Map(Object.entries(known))
     this.rivals = rivals
     this.past = []
-    this.kept = this.known // as it was when saved
+    this.kept = this.known // as when it was last saved
     this.base = this.known // as the server has it: changes are relative to this
-    this.heard = { known: this.known, past: [] } // as the server last took it
+    this.accepted = { known: this.known, past: [] } // as the server last accepted it
   }
 
-  /** Nothing would be lost. */
+  /** Whether all changes are saved. */
   get saved() {
     return this.known === this.kept
   }
@@ -23,14 +23,14 @@ export class Answers {
     return Object.fromEntries(this.known)
   }
 
-  /** Add answers, pairs of a label and true, false, or null for unknown. */
-  tell(pairs) {
+  /** Set labels: pairs of a label and true, false, or null for unknown. */
+  set(pairs) {
     const known = new Map(this.known)
-    for (const [name, said] of pairs) {
+    for (const [name, present] of pairs) {
       known.delete(name)
-      if (said === null) continue
-      if (said) for (const other of this.rivals.get(name) ?? []) if (known.get(other)) known.delete(other)
-      known.set(name, said)
+      if (present === null) continue
+      if (present) for (const other of this.rivals.get(name) ?? []) if (known.get(other)) known.delete(other)
+      known.set(name, present)
     }
     this.become(known)
   }
@@ -45,20 +45,20 @@ export class Answers {
   }
 
   /**
-   * This was saved, and is stored as `now`, which may hold answers of others. Returns whether they are new here.
+   * This was saved, and is stored as `now`, which may hold labels that other users set. Returns whether they are new here.
    * @param {Map<string, boolean>} known
    * @param {Map<string, boolean>} now
    */
   stored(known, now) {
     this.kept = this.base = known
-    if (this.known !== known || same(known, now)) return false // the next save merges what was answered meanwhile
+    if (this.known !== known || same(known, now)) return false // the next save merges what has changed since
     this.become(now)
     this.kept = this.base = now
     return true
   }
 
   /**
-   * Somebody else saved meanwhile: take over what is stored now, and keep the own changes but those given up.
+   * Another user has saved since: take over what is stored now, and keep our changes except those given up.
    * @param {Map<string, boolean>} saved what is stored now
    * @param {{yours: Object, saved: Object, keep: 'yours'|'saved'}[]} decided of each conflict, which side is kept
    */
@@ -75,7 +75,7 @@ export class Answers {
     this.become(known)
   }
 
-  /** Whether there was something to take back. */
+  /** Go one step back; false where there is none. */
   undo() {
     if (!this.past.length) return false
     this.known = this.past.at(-1)
@@ -83,20 +83,20 @@ export class Answers {
     return true
   }
 
-  /** Where it stands, for `took` and `refused`. */
+  /** The present state, for `accept`. */
   get now() {
     return { known: this.known, past: this.past }
   }
 
-  /** The server has answered about this. */
-  took(now) {
-    this.heard = now
+  /** The server accepted this state. */
+  accept(now) {
+    this.accepted = now
   }
 
-  /** The server will not have what is said now: go back to what it took last. */
-  refused() {
-    Object.assign(this, this.heard)
+  /** The server refused the present state: go back to the last one that it accepted. */
+  revert() {
+    Object.assign(this, this.accepted)
   }
 }
 
-const same = (one, other) => one.size === other.size && [...one].every(([name, said]) => other.get(name) === said)
+const same = (one, other) => one.size === other.size && [...one].every(([name, present]) => other.get(name) === present)
