@@ -3,9 +3,9 @@
     python -m benchmarks.attention [--worlds openclipart planted] [--seeds 0 1 2] [--runs runs/attention]
 
 On the clip-art library mAP on test (mean over five draws of the known labels), on the planted world the divergence from the
-exact posterior, each at 0, 50 and 75 % known. Every row is trained by the library from a shipped recipe; finished runs are kept,
-interrupted ones resumed, and ``docs/experiments/attention.json`` and ``.md`` are written after each run. About 4 minutes a run
-on one core; the two worlds can run side by side (``OMP_NUM_THREADS=1``).
+exact posterior, each at 0, 50 and 75 % known. Every row is trained by the library from a shipped recipe; finished runs are
+kept, interrupted ones resumed, and ``docs/experiments/attention.json`` and ``.md`` are written after each run. About
+4 minutes a run on one core; the two worlds can run side by side (``OMP_NUM_THREADS=1``).
 """
 
 import argparse

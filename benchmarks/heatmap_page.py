@@ -49,8 +49,8 @@ zero for the paper's encoder, whose LayerNorm removes the scale of each token.
 Attention is not an explanation: in mosaics its greatest value lies in the right picture about as often as chance. On planted
 canvases, which are empty but for a few objects, it is better than chance, and misses about a third or more.
 
-The heat map points at the thing where the thing is large enough: in mosaics of 4 it hits more than the 85 % that were asked,
-near what the model itself allows, and on planted canvases it also distinguishes one object from another. A picture of a mosaic of 9 is
+The heat map points at the thing where the thing is large enough: in mosaics of 4 it hits more than the required 85 %, near what
+the model itself allows, and on planted canvases it also distinguishes one object from another. A picture of a mosaic of 9 is
 75 pixels wide as the model sees it, four to five of the heat map's cells; there the heat map is right in half of the tries, far
 better than any other map and than chance, and far from what the model finds in each picture at full size. So for small things
 in a crowded picture a heat map is a hint: cut the part out and predict again.

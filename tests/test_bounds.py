@@ -72,7 +72,7 @@ def test_a_number_outside_of_its_bounds_is_refused_by_key(part, kind, field, typ
 
 
 @given(st.floats(-1e3, 1e3), st.floats(0, 1e3), st.booleans(), st.booleans(), st.floats(allow_nan=True, allow_infinity=True))
-def test_a_bound_holds_what_its_words_say(least, length, above, below, value):
+def test_a_bound_holds_what_its_text_states(least, length, above, below, value):
     bound = Bound(least, least + length, above=above, below=below)
     expected = math.isfinite(value) and least <= value <= least + length
     expected &= not (above and value == least) and not (below and value == least + length)

@@ -18,7 +18,7 @@ def test_a_wrong_name_suggests_the_nearest(labels):
         labels.states({"flagg": True})
 
 
-def test_an_answer_that_is_no_boolean_is_refused(labels):
+def test_a_known_label_that_is_not_a_boolean_is_refused(labels):
     with pytest.raises(TypeError, match=r"known\['flag'\] must be True or False, got 'yes'"):
         unwrap(LabelSpace.states)(labels, {"flag": "yes"})  # without the tests' own type checks
     for value in (1, 0, 1.0, None, float("nan"), np.int64(1)):

@@ -26,13 +26,13 @@ def test_every_label_is_hidden_equally_often(generator):
     assert torch.allclose(share, torch.full_like(share, 12.5 / 20), atol=0.04)
 
 
-def test_what_is_told_is_the_truth(generator):
+def test_known_labels_are_the_truth(generator):
     states = label_mask_training(TRUTH, generator=generator)
     told = states != LabelState.UNKNOWN
     assert told.any() and (states[told] == TRUTH[told]).all()
 
 
-def test_labels_nobody_looked_at_are_never_told(generator):
+def test_labels_without_annotation_never_become_known(generator):
     truth = TRUTH.clone()
     truth[:, 3] = LabelState.UNKNOWN
     assert (label_mask_training(truth, generator=generator)[:, 3] == LabelState.UNKNOWN).all()
@@ -120,14 +120,14 @@ def test_rounding_loses_no_known_label():
         assert known(share, ids=["a"], truth=truth, labels=hundred).sum() == round(100 * share)
 
 
-def test_people_tell_only_what_is_present():
+def test_positives_reveal_only_present_labels():
     told = known(0.5, reveal="positives")
     positive = SOME == LabelState.POSITIVE
     assert not (told & ~positive).any()
     assert (told.sum(1) == positive.sum(1) // 2).all()
 
 
-def test_the_surest_present_labels_are_told_first(generator):
+def test_the_most_confident_present_labels_become_known_first(generator):
     scores = torch.randn(300, 13, generator=generator)
     told = known(0.5, reveal="confident", scores=scores)
     positive = SOME == LabelState.POSITIVE
@@ -146,7 +146,7 @@ def groups_known(count, **options):
     return known_labels(EvalSetting(groups=count), SOME, IDS, GROUPED, **options)
 
 
-def test_extra_groups_are_told_as_a_whole_and_targets_never():
+def test_extra_groups_become_known_as_a_whole_and_targets_never():
     for count in range(4):
         told = groups_known(count)
         whole = torch.stack([told[:, GROUPED.members(g)].double().mean(1) for g in GROUPED.groups], dim=1)
@@ -166,7 +166,7 @@ def test_more_groups_than_there_are_is_refused():
         groups_known(4)
 
 
-def test_masking_by_group_hides_groups_whole_and_as_many_units_as_the_share_says(generator):
+def test_masking_by_group_hides_groups_whole_and_as_many_units_as_the_share_gives(generator):
     truth = torch.randint(1, 3, (2000, 13), generator=generator)
     states = label_mask_training(truth, units=GROUPED.units, generator=generator)
     hidden = (states == LabelState.UNKNOWN).double()
@@ -175,7 +175,7 @@ def test_masking_by_group_hides_groups_whole_and_as_many_units_as_the_share_says
     assert set(units.sum(1).long().unique().tolist()) == set(range(3, 10))  # a quarter of 9 units, up to all
 
 
-def test_what_may_not_be_told_is_always_hidden_and_the_rest_is_masked_as_ever(generator):
+def test_labels_outside_the_mask_are_always_hidden_and_the_rest_is_masked_as_ever(generator):
     truth = torch.randint(1, 3, (3000, 13), generator=generator)
     may = ~GROUPED.targets  # 6 labels in 3 groups
     states = label_mask_training(truth, may_tell=may, generator=generator)
@@ -189,7 +189,7 @@ def test_what_may_not_be_told_is_always_hidden_and_the_rest_is_masked_as_ever(ge
     assert set(whole.unique().tolist()) == {0.0, 1.0} and (by_group[:, ~may] == 0).all()
 
 
-def test_an_extra_label_without_a_group_is_told_on_its_own():
+def test_an_extra_label_without_a_group_becomes_known_alone():
     labels = NAMES.extended(["c", "d", "pair"], [Group("pair", ("a", "b"))])
     told = known_labels(EvalSetting(groups=1), SOME, IDS, labels)
     sums = {tuple(row) for row in told[:, :4].long().tolist()}
@@ -213,11 +213,11 @@ def test_groups_go_with_no_share_and_no_other_reveal():
         (EvalSetting(0.5, reveal="confident"), "50 % of positives, most confident first", False),
     ],
 )
-def test_evidence_says_what_it_is(setting, text, drawn):
+def test_evidence_has_a_legend(setting, text, drawn):
     assert str(setting) == text and setting.is_drawn is drawn
 
 
-def test_told_and_unlooked_entries_do_not_count():
+def test_known_and_unannotated_entries_do_not_count():
     truth = torch.tensor([[0, 1, 2, 2]])
     states = reveal(truth, torch.tensor([[True, False, False, True]]))
     assert states.tolist() == [[0, 0, 0, 2]]

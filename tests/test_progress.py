@@ -54,7 +54,7 @@ def test_a_line_has_the_count_the_share_and_the_time_left(capsys, clock):
     assert re.fullmatch(r"image tokens of train: 80 of 1,200 \(7 %\), 10 s, about 2 min left\n", first)
 
 
-def test_what_was_done_before_says_nothing_of_the_pace(capsys, clock):
+def test_what_was_done_before_does_not_count_for_the_pace(capsys, clock):
     (_, first), *_ = lines_of(capsys, clock, 1.0, 100, already=900)
     assert first.endswith("910 of 1,000 (91 %), 10 s, about 90 s left\n")
 

@@ -68,7 +68,7 @@ def test_the_rows_of_the_paper_and_their_modern_variants_are_there():
 
 
 @pytest.mark.parametrize("name", IN_FOLDERS)
-def test_a_header_says_command_hardware_hours_published_figure_and_doubts(name):
+def test_a_header_states_command_hardware_hours_published_figure_and_doubts(name):
     said = header(name)
     command = said["Command"].split()
     assert command[:3] == ["ctran", "train", name] and command[3] == "--root"

@@ -54,7 +54,7 @@ def test_the_temperature_of_a_group_is_that_of_its_softmax(generator):
     assert fit_temperature(honest * 2, truth, torch.zeros_like(truth), groups) == pytest.approx(2, rel=0.06)
 
 
-def test_told_entries_do_not_count(generator):
+def test_known_entries_do_not_count(generator):
     honest = 2 * torch.randn(4000, 2, generator=generator)
     truth = (torch.rand(4000, 2, generator=generator) < honest.sigmoid()).long() + 1
     states = torch.zeros_like(truth)
@@ -63,7 +63,7 @@ def test_told_entries_do_not_count(generator):
     assert fit_temperature(wrong, truth, states) == pytest.approx(1, rel=0.1)
 
 
-def test_labels_told_apart_without_error_get_a_finite_temperature():
+def test_labels_separated_without_error_get_a_finite_temperature():
     logits = torch.tensor([[5.0], [-5.0]])
     assert 0 < fit_temperature(logits, torch.tensor([[2], [1]]), torch.zeros(2, 1, dtype=torch.long)) < 1
 
@@ -99,7 +99,7 @@ def test_few_positives_do_not_drag_a_threshold_down():
     assert exact < 0.03 and mixed == pytest.approx((0.9 + 0.021) / 2)
 
 
-def test_of_labels_without_a_positive_nothing_is_said():
+def test_labels_without_a_positive_get_no_threshold():
     assert fit_thresholds(np.array([[0.3], [0.4]]), np.zeros((2, 1), bool), np.ones((2, 1), bool)) == [None]
 
 
@@ -207,7 +207,7 @@ def fit(truth, logits, **options):
         (100, lambda truth, logits: (torch.zeros_like(truth), logits), "only 0 pictures"),
     ],
 )
-def test_nothing_is_fitted_where_the_pictures_say_too_little(pictures, change, reason, precision, generator):
+def test_nothing_is_fitted_where_the_pictures_are_too_few(pictures, change, reason, precision, generator):
     found = fit(*change(*drawn(pictures, generator, 3.0)), precision=precision)
     assert set(found.temperatures) == {1.0} and not found.thresholds
     assert len(found.reasons) == 2 and all(reason in each for each in found.reasons)
@@ -235,7 +235,7 @@ def test_thresholds_are_kept_only_where_they_help_pictures_that_they_were_not_fi
     assert fit(*drawn(400, generator)).thresholds
 
 
-def test_temperatures_are_filed_and_looked_up_under_the_share_that_is_really_known(generator):
+def test_temperatures_are_stored_and_found_under_the_share_that_is_really_known(generator):
     """Of truth with holes a nominal half gives less; what follows from it by an implication is not counted."""
     labels = LabelSpace(("a", "b", "c", "d"), implications=(("a", "b"),))
     truth, logits = drawn(500, generator, 4.0)

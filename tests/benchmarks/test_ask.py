@@ -23,7 +23,7 @@ def small():
 
 
 @pytest.mark.parametrize("policy", ask.POLICIES)
-def test_each_step_adds_one_answer_of_the_annotation(small, policy, monkeypatch):
+def test_each_step_adds_one_label_of_the_annotation(small, policy, monkeypatch):
     monkeypatch.setattr(ask, "ANSWERS", 3)
     _, tagger, table = small
     (truth, *_) = table.truth.dense().long()
@@ -42,7 +42,7 @@ def test_gains_with_exact_conditionals_are_the_enumerated_ones(small):
     assert found["mean_joint"] < found["mean_summed"]
 
 
-def test_the_page_has_the_figures_and_says_what_is_missing(tmp_path, monkeypatch):
+def test_the_page_has_the_figures_and_names_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(ask, "OUT", tmp_path / "ask.json")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()

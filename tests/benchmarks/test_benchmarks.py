@@ -82,7 +82,7 @@ def test_the_demo_s_phases_are_those_of_the_command(tmp_path: Path):
     assert len(result["functions"]) == demo_profile.TOP
 
 
-def test_what_ifs_tell_each_label_both_ways_and_no_other():
+def test_what_ifs_set_each_label_both_ways_and_no_other():
     states = what_if.what_ifs(3)
     assert states.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2]]
 
@@ -99,7 +99,7 @@ def test_logits_that_are_not_those_of_the_yardstick_stop_the_race():
         forward.race(wrong, num_labels=5, batch=2, side=8, repeats=1)
 
 
-def test_the_largest_change_of_the_demo_s_accuracy_is_told():
+def test_the_largest_change_of_the_demo_s_accuracy_is_printed():
     found = {"pictures": 9, "mAP": {"float32": [50.0, 60.0, 65.0, 70.0], "fast": [50.05, 59.8, 65.0, 70.0]}}
     assert "| fast | 50.05 | 59.80 | 65.00 | 70.00 | 0.20 (at most 0.1 points: **missed**) |" in rounding.table({"demo": found})
     assert "not there" in rounding.table({"demo": None})
@@ -115,7 +115,7 @@ def test_each_rounded_model_rounds_its_own_part(model: CTran, images: torch.Tens
             assert 0 < (other(images, states).float() - logits).abs().max() < 0.1, name
 
 
-def test_the_page_says_what_was_not_measured():
+def test_the_page_names_what_was_not_measured():
     text = program.page({})
     for name in program.NAMES:
         assert f"Not measured yet: `python -m benchmarks {name}`" in text

@@ -21,7 +21,7 @@ def test_mean_f1_is_that_of_scikit_learn_over_labels_that_are_somewhere(rng):
     assert calibration.mean_f1(called, positive, half) == pytest.approx(100 * np.mean(expected))
 
 
-def test_bins_hold_what_was_said_and_what_was_there():
+def test_bins_hold_predicted_and_observed_sums():
     bins = calibration.reliability(np.array([0.0, 0.01, 0.5, 1.0]), np.array([False, True, True, True]))
     assert len(bins) == BINS and [row[0] for row in bins if row[0]] == [2, 1, 1]
     assert bins[0] == [2, pytest.approx(0.005), 0.5] and bins[-1] == [1, 1.0, 1.0]

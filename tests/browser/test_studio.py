@@ -45,7 +45,7 @@ def test_a_picture_is_open_and_its_labels_are_ranked(page):
     assert page.locator("#strip button").first.get_attribute("aria-current") == "true"
 
 
-def test_an_upload_is_looked_at(page):
+def test_an_upload_is_predicted(page):
     before = page.locator("#picture").get_attribute("src")
     page.set_input_files("#file", {"name": "mine.png", "mimeType": "image/png", "buffer": encoded(seed=7)})
     page.wait_for_selector('#picture[alt="Picture mine.png"]')
@@ -54,7 +54,7 @@ def test_an_upload_is_looked_at(page):
     assert page.locator("#save").inner_text() == "Save"
 
 
-def test_a_file_that_is_no_picture_is_refused_in_words(page):
+def test_a_file_that_is_not_a_picture_is_refused_with_a_message(page):
     page.set_input_files("#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a picture"})
     page.wait_for_selector("#problem:not([hidden])")
     assert "not a picture" in page.locator("#problem").inner_text()
@@ -63,7 +63,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(page):
     page.wait_for_selector("#problem", state="hidden")  # after the response; the chip is there before
 
 
-def test_a_click_says_yes_then_no_then_unknown_and_bars_move(page):
+def test_clicks_make_a_label_present_then_absent_then_unknown_and_bars_move(page):
     page.wait_for_selector(".row")
     row(page, "flag").click()
     expect_known(page, "flag")
@@ -112,7 +112,7 @@ def test_undo_and_clear(page):
     assert page.locator("#undo").is_disabled() and page.locator("#clear").is_disabled()
 
 
-def test_a_chip_takes_its_answer_back(page):
+def test_a_click_on_a_chip_makes_its_label_unknown_again(page):
     row(page, "flag").click()
     expect_known(page, "flag")
     page.click("#known .chip")
@@ -196,7 +196,7 @@ def test_saving_writes_the_row_and_goes_on(page, studio):
 
 
 @pytest.mark.parametrize("folder", [250], indirect=True)
-def test_a_long_strip_grows_as_it_is_looked_through(page):
+def test_a_long_strip_grows_as_it_is_scrolled(page):
     assert page.locator("#strip button").count() == 200
     page.locator("#strip button").last.scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelectorAll('#strip button').length === 250")
@@ -217,7 +217,7 @@ def test_a_folder_is_gone_on_with_where_it_was_left(folder, browser):
         page.close()
 
 
-def test_leaving_unsaved_answers_is_asked_about(page):
+def test_leaving_unsaved_labels_needs_confirmation(page):
     row(page, "flag").click()
     expect_known(page, "flag")
     asked = []
@@ -289,7 +289,7 @@ def test_search_finds_and_says_when_it_does_not(page):
     assert page.locator("#empty").inner_text() == "No label contains “zebra”."
 
 
-def test_a_server_that_is_gone_is_told_and_nothing_said_is_lost(page, studio):
+def test_a_server_that_is_gone_is_reported_and_no_known_label_is_lost(page, studio):
     row(page, "flag").click()
     expect_known(page, "flag")
     studio[1]()
@@ -377,7 +377,7 @@ def slowly(page, path, milliseconds=400):
     page.route(path, late)
 
 
-def test_answers_that_come_fast_add_up_and_are_taken_back_one_by_one(page):
+def test_labels_set_in_quick_succession_add_up_and_are_undone_one_by_one(page):
     slowly(page, "**/predict", 100)
     page.evaluate("for (const n of ['flag', 'map', 'tree']) document.querySelector(`.row[data-name=${n}]`).click()")
     expect_known(page, "flag", "map", "tree")
@@ -387,7 +387,7 @@ def test_answers_that_come_fast_add_up_and_are_taken_back_one_by_one(page):
     expect_known(page, "flag")
 
 
-def test_what_is_said_is_saved_before_the_model_has_answered(page, studio):
+def test_labels_are_saved_before_the_model_has_predicted(page, studio):
     slowly(page, "**/predict")
     row(page, "flag").click()
     page.keyboard.press("s")
@@ -397,7 +397,7 @@ def test_what_is_said_is_saved_before_the_model_has_answered(page, studio):
     expect_known(page)
 
 
-def test_a_late_answer_stays_with_its_own_picture(page, studio):
+def test_a_late_response_stays_with_its_own_picture(page, studio):
     slowly(page, "**/predict")
     row(page, "flag").click()
     asked = []

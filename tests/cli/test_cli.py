@@ -45,7 +45,7 @@ def test_predict_prints_a_table(run, capsys):
     assert "00.png" in capsys.readouterr().out
 
 
-def test_predict_as_json_leaves_out_what_was_told(run, capsys):
+def test_predict_as_json_leaves_out_known_labels(run, capsys):
     pictures = [str(run[1] / f"{n:02}.png") for n in range(2)]
     assert main(["predict", str(run[0]), *pictures, "--known", "red=yes", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -152,7 +152,7 @@ def test_the_value_of_white_changes_a_deep_picture(run, capsys, tmp_path):
         (["datasets", "openclip"], "unknown source 'openclip'; did you mean 'openclipart'?"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(run, capsys, arguments, message):
+def test_errors_are_one_line(run, capsys, arguments, message):
     filled = [a.format(run=run[0], picture=run[1] / "00.png") for a in arguments]
     assert main(filled) == 1
     err = capsys.readouterr().err

@@ -55,7 +55,7 @@ def test_the_model_folder_predicts_what_the_released_model_does(coco, folder, ca
     assert 'Made from "best_model.pt"' in (folder / "out" / "README.md").read_text()
 
 
-def test_a_cub_file_says_how_its_labels_are_ordered_and_its_pictures_prepared(folder, capsys):
+def test_a_cub_file_states_how_its_labels_are_ordered_and_its_pictures_prepared(folder, capsys):
     torch.save({"state_dict": flat("cub", num_labels=312)}, folder / "cub.pt")
     assert main(["convert", str(folder / "cub.pt"), str(folder / "cub"), "--no-lmt"]) == 0
     out = capsys.readouterr().out
@@ -86,7 +86,7 @@ def test_a_cub_file_says_how_its_labels_are_ordered_and_its_pictures_prepared(fo
         ({"small.pt": None}, [], "small.pt: no such file"),
     ],
 )
-def test_what_cannot_be_converted_is_said_in_one_line(small, tmp_path, monkeypatch, capsys, files, arguments, message):
+def test_what_cannot_be_converted_is_reported_in_one_line(small, tmp_path, monkeypatch, capsys, files, arguments, message):
     monkeypatch.chdir(tmp_path)
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_every_published_source_says_where_it_comes_from_in_one_piece(capsys):
+def test_every_published_source_states_its_origin_in_one_piece(capsys):
     assert main(["datasets"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     for name in registry.names(sources):
@@ -40,7 +40,7 @@ def test_every_published_source_says_where_it_comes_from_in_one_piece(capsys):
             assert origin.size in lines and f"licence: {origin.licence}" in lines
 
 
-def test_one_source_says_its_files_and_its_options_and_no_others(capsys):
+def test_one_source_lists_its_files_and_its_options_and_no_others(capsys):
     assert main(["datasets", "voc2007"]) == 0
     out = capsys.readouterr().out
     assert all(line in out for line in registry.find(sources, "voc2007").ORIGIN.layout)
@@ -139,6 +139,6 @@ def test_pictures_that_were_left_out_are_named(folder, tmp_path, capsys, unrende
         (["show", "voc2007", "--root", "x", "--data.vall", "3"], "did you mean 'data.val'?"),
     ],
 )
-def test_what_is_wrong_is_said(capsys, arguments, message):
+def test_errors_name_what_is_wrong(capsys, arguments, message):
     assert main(["datasets", *arguments]) == 1
     assert message in capsys.readouterr().err

@@ -86,7 +86,7 @@ def test_data_without_any_label_of_the_model_are_refused(run, tmp_path, capsys):
     assert not (tmp_path / "m.json").exists()
 
 
-def test_the_report_says_which_thresholds_it_counts_by_and_counts_by_the_models_own_as_well(run, tmp_path, capsys):
+def test_the_report_states_its_thresholds_and_counts_with_the_models_own_as_well(run, tmp_path, capsys):
     assert main(["evaluate", str(run[0]), "--output", str(tmp_path / "plain")]) == 0
     assert "Thresholds of one half and temperature 1: the figures use no calibration." in capsys.readouterr().out
     path = run[0] / "model" / "calibration.json"

@@ -61,7 +61,7 @@ def test_what_cannot_be_exported_is_refused_in_one_line(run, flags, message, cap
     assert message in err and len(err.splitlines()) == 1
 
 
-def test_pictures_that_are_gone_are_said_to_be_replaceable(run, tmp_path, capsys):
+def test_pictures_that_are_gone_are_reported_as_replaceable(run, tmp_path, capsys):
     shutil.copytree(run[0], tmp_path / "run")
     recipe = tmp_path / "run" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace(str(run[1]), str(tmp_path / "gone")))

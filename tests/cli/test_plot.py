@@ -172,7 +172,7 @@ def test_other_data_than_the_runs_are_warned_of(run, tmp_path, capsys, unrendere
         (["embeddings", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(run, capsys, arguments, message):
+def test_errors_are_one_line(run, capsys, arguments, message):
     assert main(["plot", *(a.format(run=run) for a in arguments)]) == 1
     err = capsys.readouterr().err
     assert message in err and len(err.splitlines()) == 1

@@ -153,7 +153,7 @@ def test_a_run_without_the_papers_definitions_says_so_and_shows_our_own(capsys, 
     assert "| 83.0 |" in out and "by this library's definitions (ctran evaluate RUN --preset ctran" in out
 
 
-def test_a_run_in_another_setting_is_a_row_of_its_own_that_names_every_difference(capsys, make, tmp_path):
+def test_a_run_in_another_setting_is_a_separate_row_that_names_every_difference(capsys, make, tmp_path):
     make("a", "paper/coco80", settings_of(partial(84.0, 1, 1, 1)), "--training.workers", "4")
     make("b", "paper/coco80", settings_of(partial(86.0, 1, 1, 1)), "--data.select_on", "test", "--training.batch_size", "32")
     out = shown(capsys, "layers", "--runs", str(tmp_path / "runs"))
@@ -215,7 +215,7 @@ def test_on_a_terminal_no_figure_is_cut_off(capsys, monkeypatch, make, tmp_path)
         (["1", "--runs", "/no/where"], "--runs /no/where: there is no such folder"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(capsys, arguments, message):
+def test_errors_are_one_line(capsys, arguments, message):
     assert main(["table", *arguments]) == 1
     err = capsys.readouterr().err
     assert err == f"ctran table: {message}\n"

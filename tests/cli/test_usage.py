@@ -61,7 +61,7 @@ def test_a_command_that_is_like_none_gets_the_list(capsys):
         (["serve", "r", "--port", "http"], "argument --port: expected a whole number, got 'http'"),
     ],
 )
-def test_a_wrong_value_is_answered_in_words(arguments, message, capsys):
+def test_a_wrong_value_is_refused_with_a_message(arguments, message, capsys):
     err = refused(arguments, capsys)
     assert message in err and "invalid" not in err
 

@@ -29,7 +29,7 @@ def test_a_split_is_summed_up():
     assert found.mean == 3 / 4 and found.unknown == 2 / 12
 
 
-def test_a_frequency_is_a_share_of_where_somebody_looked():
+def test_a_frequency_is_a_share_of_the_annotated_pictures():
     found = description.frequencies(sparse([[P, U, N], [N, U, N], [U, U, N], [P, U, N]]))
     assert found[0] == pytest.approx(2 / 3) and math.isnan(found[1]) and found[2] == 0
 
@@ -74,7 +74,7 @@ def test_information_is_scikit_learns(codes):
             assert found[a, b] == pytest.approx(mutual_info_score(codes[at, a], codes[at, b]), abs=1e-9)
 
 
-def test_a_label_that_nobody_looked_for_says_nothing():
+def test_a_label_without_annotations_has_no_information():
     pairs = description.count_pairs(sparse([[P, U], [N, U], [P, U]]))
     assert pairs.information[0, 1] == 0 and description.strongest(pairs, least=1) == []
 
@@ -99,7 +99,7 @@ def scene(rng, pictures=2000):
     return sparse(np.where(has, P, N))
 
 
-def test_the_strongest_pairs_are_those_that_say_most_of_each_other(rng):
+def test_the_strongest_pairs_are_those_with_most_information_about_each_other(rng):
     found = description.strongest(description.count_pairs(scene(rng)))
     assert {frozenset(pair) for pair in found[:2]} == {frozenset((1, 2)), frozenset((6, 7))}
 
@@ -108,7 +108,7 @@ def test_of_a_pair_the_surer_label_comes_first(rng):
     assert (6, 7) in description.strongest(description.count_pairs(scene(rng)))
 
 
-def test_a_chance_meeting_of_rare_labels_is_no_pair_though_its_lift_is_the_greatest(rng):
+def test_a_chance_meeting_of_rare_labels_is_not_a_pair_though_its_lift_is_the_greatest(rng):
     pairs = description.count_pairs(scene(rng))
     assert pairs.lift.triu(1).nan_to_num().argmax() == 3 * 8 + 4
     assert all(frozenset(pair) != {3, 4} for pair in description.strongest(pairs, count=100))

@@ -46,7 +46,7 @@ def test_few_pictures_still_make_three_splits(folder):
         assert sum(len(t) for t in read(folder).values()) == size
 
 
-def test_absent_labels_are_negative_when_the_user_says_so(folder):
+def test_absent_labels_are_negative_where_the_option_is_negative(folder):
     table = read(folder)["train"]
     truth = table.truth.dense()
     assert table.labels.names == ("blue", "green", "red", "warm")
@@ -128,13 +128,13 @@ def test_split_folders_with_their_own_metadata(folder, tmp_path):
         ("file_name,labels\n", "metadata.csv: no row below the header"),
     ],
 )
-def test_what_is_wrong_is_said_with_file_and_row(folder, text, message):
+def test_errors_name_file_and_row(folder, text, message):
     (folder / "metadata.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read(folder)
 
 
-def test_a_folder_without_metadata_says_what_it_looked_for(tmp_path):
+def test_the_error_for_a_folder_without_metadata_names_the_files_it_searched_for(tmp_path):
     with pytest.raises(DataError, match=r"no metadata.csv, metadata.jsonl or metadata.parquet"):
         read(tmp_path)
 
@@ -258,7 +258,7 @@ def test_wide_csv_says_what_is_wrong(wide, change, message):
         csv.build(wide)
 
 
-def test_clip_art_is_what_its_datasheet_says():
+def test_clip_art_is_as_its_datasheet_describes():
     tables = openclipart.build(openclipart.Config())
     sheet = json.loads((openclipart.CHECKOUT / "build.json").read_text())
     assert {k: len(t) for k, t in tables.items()} == {k: sheet["counts"][k] for k in tables}

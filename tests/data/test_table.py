@@ -25,7 +25,7 @@ def table(positives, negatives=None, labels=PLAIN, absent=N, ids=None):
     return SampleTable(Dataset.from_dict(columns, features=FEATURES), labels, absent)
 
 
-def test_the_lists_say_what_the_truth_is_and_absence_the_rest():
+def test_the_lists_define_the_truth_and_absence_the_rest():
     lists = [[0], [], [1, 2]], [[1], [], [0]]
     assert table(*lists, absent=U).truth.dense().tolist() == [[P, N, U], [U, U, U], [N, P, P]]
     assert table(*lists, absent=N).truth.dense().tolist() == [[P, N, N], [N, N, N], [N, P, P]]
@@ -37,7 +37,7 @@ def test_selected_rows_have_their_own_truth_in_their_own_order():
 
 
 @pytest.mark.parametrize("lists", [([[0], [3]], None), ([[0], []], [[], [3]])])
-def test_an_index_that_is_no_labels_is_refused_with_its_picture(lists):
+def test_an_index_without_a_label_is_refused_with_its_picture(lists):
     with pytest.raises(DataError, match="picture 'p1' lists label number 3, the label space has numbers 0 to 2"):
         _ = table(*lists, absent=U).truth
 

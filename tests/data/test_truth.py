@@ -49,7 +49,7 @@ def refusal(make):
 
 @settings(max_examples=150, deadline=None)
 @given(tables())
-def test_all_that_is_asked_of_a_truth_is_what_the_dense_table_says(table):
+def test_sparse_truth_gives_the_same_as_the_dense_table(table):
     codes, absent, groups = table
     expected, found = refusal(lambda: dense_of(codes, groups)), refusal(lambda: sparse(codes, groups, absent))
     if isinstance(expected, tuple) or isinstance(found, tuple):
@@ -159,7 +159,7 @@ def test_rows_that_are_not_there_are_refused(rows):
         sparse([[P, N]] * 4).rows(rows)
 
 
-def test_a_label_that_is_said_twice_and_out_of_order_counts_once():
+def test_a_label_that_is_listed_twice_and_out_of_order_counts_once():
     found = SparseTruth(
         Lists.from_arrow(arrow([[2, 0, 2], [], [1]]), 3), Lists.from_arrow(arrow([[1], [2, 2], []]), 3), np.int8([0, 0, 0])
     )
@@ -193,7 +193,7 @@ def test_columns_without_an_entry_and_of_wider_numbers_are_read():
 
 
 @pytest.mark.parametrize(("label", "row"), [(3, 2), (-1, 2)])
-def test_an_index_that_is_no_labels_is_refused_with_its_row(label, row):
+def test_an_index_without_a_label_is_refused_with_its_row(label, row):
     with pytest.raises(LabelRangeError, match=f"row {row} holds label index {label}"):
         Lists.from_arrow(arrow([[0], [], [1, label]]), 3)
 
@@ -213,7 +213,7 @@ def test_a_fingerprint_changes_with_any_code(rng, at):
     assert sparse(codes).fingerprint != before
 
 
-def test_fingerprints_tell_what_absence_means_and_where_a_list_ends():
+def test_fingerprints_depend_on_what_absence_means_and_where_a_list_ends():
     same = [sparse([[P, U], [U, P]]), sparse([[P, N], [N, P]], absent=N), sparse([[P, P], [U, U]])]
     assert len({t.fingerprint for t in same}) == 3
 

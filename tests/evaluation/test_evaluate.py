@@ -48,7 +48,7 @@ def test_the_backbone_runs_once_a_picture_whatever_is_asked(model, batches, monk
     assert seen == [3, 3, 3] and len(answers) == 1 + 3 + 1
 
 
-def test_answers_are_those_of_the_model_when_it_is_told_so(model, batches):
+def test_predictions_are_those_of_the_model_given_the_same_known_labels(model, batches):
     truth, (answer,) = predict(model, batches, IDS, PLAIN, [EvalSetting(0.5)])
     with torch.no_grad():
         expected = torch.cat([model(b.inputs, s.long()) for b, s in zip(batches, answer.states.split(3), strict=True)])
@@ -57,7 +57,7 @@ def test_answers_are_those_of_the_model_when_it_is_told_so(model, batches):
     assert (told.sum(1) == 3).all() and (answer.states[told] == truth[told]).all()
 
 
-def test_what_follows_from_what_is_told_is_told_too_and_does_not_count(model, batches, images):
+def test_what_follows_from_known_labels_is_known_too_and_does_not_count(model, batches, images):
     space = LabelSpace(NAMES, implications=(("cat", "flag"), ("star", "map")))
     for batch in batches:
         batch.truth[:, 2] = torch.where(batch.truth[:, 0] == LabelState.POSITIVE, LabelState.POSITIVE, batch.truth[:, 2])
@@ -81,7 +81,7 @@ def test_what_follows_from_what_is_told_is_told_too_and_does_not_count(model, ba
     assert said[found.hidden[:3]] == pytest.approx(found.probabilities[:3][found.hidden[:3]], abs=1e-6)
 
 
-def test_what_follows_from_a_group_is_no_prediction_and_does_not_count(batches, generator):
+def test_what_follows_from_a_group_is_not_a_prediction_and_does_not_count(batches, generator):
     truth = torch.cat([b.truth for b in batches])
     states = torch.zeros_like(truth)
     states[:5, 0] = truth[:5, 0]  # of pictures 0 and 3 the cat is given, which settles dog and star
@@ -129,7 +129,7 @@ def test_published_presets_know_no_groups_and_no_implications(preset, generator)
             assert {n: plain[n] / 100 for n in expected} == pytest.approx(expected, nan_ok=True)
 
 
-def test_what_a_model_says_of_a_label_that_is_told_reaches_no_other():
+def test_the_output_for_a_known_label_reaches_no_other():
     space = LabelSpace(("poodle", "dog"), implications=(("poodle", "dog"),))
     logits, states = torch.tensor([[3.0, -3.0]]), torch.tensor([[int(LabelState.NEGATIVE), 0]])
     found = Entries.of(torch.tensor([[1, 1]]), SettingLogits(EvalSetting(), states, logits), space)
@@ -146,7 +146,7 @@ def test_order_and_batches_do_not_matter(model, batches):
     assert torch.allclose(torch.cat(other.logits.split(3)[::-1]), one.logits, atol=1e-6)
 
 
-def test_the_surest_labels_are_sure_when_nothing_is_told(model, batches):
+def test_the_most_confident_labels_are_those_of_the_prediction_without_known_labels(model, batches):
     batch = batches[0]
     with torch.no_grad():
         features = model.encode_images(batch.inputs)
@@ -161,7 +161,7 @@ def test_the_surest_labels_are_sure_when_nothing_is_told(model, batches):
         assert not shown.any() or regular.logits[row][left].max() <= regular.logits[row][shown].min()
 
 
-def test_extra_labels_are_told_and_targets_are_measured(model, batches):
+def test_extra_labels_are_known_and_targets_are_measured(model, batches):
     truth, answers = predict(model, batches, IDS, GROUPED, [EvalSetting(groups=n) for n in (0, 1, 2)])
     found = report(truth, answers, GROUPED)
     assert [str(s.setting) for s in found.settings] == ["0 groups", "1 groups", "2 groups"]
@@ -227,7 +227,7 @@ def test_intervals_hold_the_figure_and_are_repeatable(batches, generator):
     assert "95 % interval" in shown.markdown() and "95 % interval" not in shown.markdown(everything=True)
 
 
-def test_truth_that_nobody_checked_is_neither_told_nor_counted(model, batches):
+def test_truth_that_is_not_annotated_is_neither_known_nor_counted(model, batches):
     holes = [Batch(b.inputs, b.truth.masked_fill(torch.arange(7) == 6, LabelState.UNKNOWN), b.index) for b in batches]
     truth, answers = predict(model, holes, IDS, PLAIN, [EvalSetting(0.9)])
     assert (answers[0].states[:, 6] == LabelState.UNKNOWN).all()

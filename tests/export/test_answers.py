@@ -50,7 +50,7 @@ def test_a_graph_holds_what_depends_on_weights_alone_unless_the_file_grows_much(
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 @pytest.mark.parametrize("name", [n for n in MODELS if n != "full, all options"])  # that is the model of the other tests
-def test_every_model_answers_the_same_in_every_runtime(name, form, space, files, tmp_path):
+def test_every_model_predicts_the_same_in_every_runtime(name, form, space, files, tmp_path):
     tagger = build(name, space)
     assert write(tagger, tmp_path / "out", form, pictures_of(tagger, files)).logits < 1e-3
 
@@ -70,7 +70,7 @@ def test_an_exported_folder_predicts_what_the_model_predicts(form, tagger, folde
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_each_file_says_what_it_is(form, tagger, folders):
+def test_each_file_describes_itself(form, tagger, folders):
     ending, reader = READERS[form]
     for graph in ("encode", "predict"):
         about = json.loads(reader(folders / form / f"{graph}{ending}").metadata)
@@ -83,7 +83,7 @@ def test_each_file_says_what_it_is(form, tagger, folders):
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_the_arrays_answer_as_the_pictures_do(form, tagger, folders, files):
+def test_arrays_give_the_same_logits_as_pictures(form, tagger, folders, files):
     exported = Exported.load(folders / form)
     images = pictures_of(tagger, files).batch([0, 1])
     states = np.zeros((2, 3, len(tagger.labels)), np.int64)
@@ -130,7 +130,7 @@ def test_onnx_axes_have_names_and_neither_half_carries_the_weights_of_the_other(
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_int8_files_are_smaller_say_so_and_decide_nearly_the_same(form, space, files, tmp_path):
+def test_int8_files_are_smaller_are_marked_and_decide_nearly_the_same(form, space, files, tmp_path):
     tagger = build("linear", space)
     found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
     exported = Exported.load(tmp_path / "out")
@@ -169,13 +169,13 @@ def test_the_first_convolutions_and_those_by_channel_stay_in_float32(form, label
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_int8_of_the_encoder_answers_nearly_as_the_model(form, space, files, tmp_path):
+def test_int8_of_the_encoder_predicts_nearly_as_the_model(form, space, files, tmp_path):
     tagger = build("image_first", space)
     found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
     assert 0 < found.logits < 2 and found.changed < 0.2
 
 
-def test_int8_that_answers_no_numbers_is_not_kept(space, files, tmp_path, monkeypatch):
+def test_int8_with_logits_that_are_not_finite_is_not_kept(space, files, tmp_path, monkeypatch):
     monkeypatch.setattr("ctran.export.write.measure", lambda *_: Parity(5, float("inf"), 0.0))
     tagger = build("linear", space)
     with pytest.raises(ParityError, match="logits differ by at most inf"):

@@ -27,7 +27,7 @@ def test_int8_is_refused_for_torch(tagger, files, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_that_answers_otherwise_is_not_kept(tagger, files, tmp_path, monkeypatch):
+def test_an_export_with_other_logits_is_not_kept(tagger, files, tmp_path, monkeypatch):
     monkeypatch.setattr("ctran.export.write.SAME", 0.0)
     with pytest.raises(ParityError, match=r"does not answer as the model does \(5 pictures, 3 states each: logits differ"):
         write(tagger, tmp_path / "out", "torch", pictures_of(tagger, files))
@@ -135,7 +135,7 @@ def test_an_exported_folder_where_a_model_is_wanted_is_called_what_it_is(folders
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_what_is_no_state_is_refused_whatever_the_runtime_would_make_of_it(form, folders, tagger, files):
+def test_what_is_not_a_state_is_refused_whatever_the_runtime_would_do_with_it(form, folders, tagger, files):
     exported = Exported.load(folders / form)
     features = exported.model.encode_images(pictures_of(tagger, files).batch([0]))
     rows = torch.zeros(2, 7, dtype=torch.long)
@@ -158,7 +158,7 @@ def test_what_is_no_state_is_refused_whatever_the_runtime_would_make_of_it(form,
         exported.encode(np.full((1, 3, 64, 64), np.nan, np.float32))
 
 
-def test_a_folder_without_graphs_is_no_exported_folder(tmp_path):
+def test_a_folder_without_graphs_is_not_an_exported_folder(tmp_path):
     with pytest.raises(ModelFolderError, match=r"none of encode.onnx, encode.xml, encode.pt2 found"):
         Exported.load(tmp_path)
 

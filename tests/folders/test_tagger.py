@@ -30,7 +30,7 @@ def picture(tmp_path):
     return path
 
 
-def test_a_model_folder_gives_the_same_answers(tagger, picture, tmp_path):
+def test_a_model_folder_gives_the_same_predictions(tagger, picture, tmp_path):
     tagger.save(tmp_path / "model")
     again = ctran.load(tmp_path / "model")
     known = {"flag": True, "cat": False}
@@ -46,7 +46,7 @@ def test_every_method_is_saved_and_loaded(method, labels, picture, tmp_path):
     assert ctran.load(tmp_path / "model").predict(picture) == tagger.predict(picture)
 
 
-def test_a_fast_copy_says_nearly_the_same_and_leaves_the_tagger_alone(tagger, picture):
+def test_a_fast_copy_predicts_nearly_the_same_and_leaves_the_tagger_alone(tagger, picture):
     before = tagger.predict(picture, {"flag": True})
     quick = tagger.fast().predict(picture, {"flag": True})
     assert quick.known == before.known
@@ -60,7 +60,7 @@ def test_what_is_known_changes_what_is_predicted(tagger, picture):
     assert any(abs(before.probabilities[n] - p) > 1e-6 for n, p in after.probabilities.items())
 
 
-def test_predictions_are_ranked_and_what_is_told_counts_as_present():
+def test_predictions_are_ranked_and_known_labels_count_as_present():
     space = LabelSpace(("d", "c", "b", "e", "a"))
 
     class Fixed(Method):
@@ -111,14 +111,14 @@ def test_a_wrong_label_or_picture_is_refused_by_name(tagger, picture, tmp_path):
         tagger.predict(tmp_path / "gone.png")
 
 
-def test_extra_labels_can_be_told_but_are_not_predicted(picture):
+def test_extra_labels_can_be_known_but_are_not_predicted(picture):
     space = ctran.LabelSpace(("a", "b", "night"), extra=("night",))
     tagger = build_tagger(read_recipe(None, TOY), space)
     assert set(tagger.predict(picture, {"night": True}).probabilities) == {"a", "b"}
     assert set(tagger.predict(picture).probabilities) == {"a", "b"}
 
 
-def test_a_folder_without_a_model_says_what_is_missing(tmp_path):
+def test_a_folder_without_a_model_is_refused_with_what_is_missing(tmp_path):
     with pytest.raises(ModelFolderError, match=r"no model folder: config.json, labels.json, model.safetensors not found"):
         ctran.load(tmp_path)
 

@@ -70,7 +70,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_not_a_picture_is_answered_with_what_to_do(case):
+def test_what_is_not_a_picture_is_refused_with_the_remedy(case):
     source, message = WRONG[case] if isinstance(WRONG[case], tuple) else (case, WRONG[case])
     with pytest.raises(BrokenImageError, match=message):
         open_image(source)

@@ -73,7 +73,7 @@ def test_grey_out_of_range_is_refused(tmp_path):
         open_image(tmp_path / "hot.tif")
 
 
-def test_a_folder_is_no_picture(tmp_path):
+def test_a_folder_is_not_a_picture(tmp_path):
     with pytest.raises(BrokenImageError, match="is a folder"):
         open_image(tmp_path)
 

@@ -134,7 +134,7 @@ def test_palette_pngs_of_every_depth_with_transparent_entries(bits):
         check(png(index, bits, 3, entries, (b"tRNS", bytes(alphas))), palette[index] * share + 255 * (1 - share))
 
 
-def test_an_sbit_below_the_depth_says_the_range_where_values_were_not_scaled():
+def test_an_sbit_below_the_depth_defines_the_range_where_values_were_not_scaled():
     twelve = (b"sBIT", b"\x0c")
     check(png(whole(RAMP, 12), 16, 0, twelve), 255 * RAMP)
     check(png(whole(RAMP, 12) << 4, 16, 0, twelve), 255 * RAMP)  # scaled, as PNG wants it

@@ -71,7 +71,7 @@ def test_a_jpeg_that_lacks_its_end_alone_is_whole(kind):
             open_image(content[:-cut])
 
 
-def test_of_a_progressive_jpeg_that_ends_early_nobody_can_tell():
+def test_a_progressive_jpeg_that_ends_early_is_read_only_on_request():
     with pytest.raises(BrokenImageError, match="truncated"):
         open_image(JPEGS["progressive"][:-2])
     open_image(JPEGS["progressive"][:-2], truncated="read")

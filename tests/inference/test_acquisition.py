@@ -88,7 +88,7 @@ def test_the_gain_is_the_enumerated_one_when_the_conditionals_are_exact(world, k
     assert list(found.values()) == sorted(found.values(), reverse=True)
 
 
-def test_labels_that_nothing_depends_on_tell_nothing():
+def test_labels_that_nothing_depends_on_have_no_information():
     found = ask(flat([0.5, 0.2, 0.9, 0.4]), SPACE, torch.zeros(4, dtype=torch.long), k=4, policy="information")
     assert [q.score for q in found] == pytest.approx([0.0] * 4, abs=1e-9)
 
@@ -131,7 +131,7 @@ def test_an_exclusive_group_is_one_question_until_it_is_settled():
     assert [q.name for q in candidates(TYPED, states)] == ["animal", "sea"]
 
 
-def test_few_candidates_are_looked_at_when_there_are_many(world):
+def test_few_candidates_are_computed_when_there_are_many(world):
     asked = []
 
     def counting(states):
@@ -150,7 +150,7 @@ def test_the_gain_does_not_count_labels_that_are_never_asked_for(world):
     assert gains[3] == pytest.approx(0, abs=1e-9) and gains[0] > 0
 
 
-def test_the_total_is_what_an_answer_says_of_the_others_and_of_itself(world):
+def test_the_total_is_the_information_about_the_others_and_about_itself(world):
     states = torch.tensor([UNKNOWN, NEGATIVE, UNKNOWN, UNKNOWN])
     gain, own, both = (
         {q.name: q.score for q in ask(exact(world), SPACE, states, k=4, policy=policy)}
@@ -161,7 +161,7 @@ def test_the_total_is_what_an_answer_says_of_the_others_and_of_itself(world):
     assert [q.name for q in alone] == ["a", "d", "b", "c"]  # nothing depends on them: the most open first
 
 
-def test_the_total_leaves_out_answers_that_nobody_asks_for(world):
+def test_the_total_leaves_out_labels_that_do_not_count(world):
     space = LabelSpace(("a", "b", "c", "d"), extra=("a",))
     nothing = torch.zeros(4, dtype=torch.long)
     gain, both = ({q.name: q.score for q in ask(exact(world), space, nothing, k=4, policy=p)} for p in ("information", "total"))

@@ -63,7 +63,7 @@ def test_the_backbone_runs_once_whatever_is_asked(tagger, picture, generator):
     assert len(seen) == 1
 
 
-def test_a_session_says_what_the_tagger_says(tagger, picture, session):
+def test_a_session_predicts_what_the_tagger_predicts(tagger, picture, session):
     for known in ({}, {"flag": True}, {"flag": True, "cat": False}, {"dog": True}):
         assert session.predict(known) == tagger.predict(picture, known)
     assert session.known == {}
@@ -71,7 +71,7 @@ def test_a_session_says_what_the_tagger_says(tagger, picture, session):
     assert session.predict({"map": False}) == tagger.predict(picture, {"flag": True, "map": False})
 
 
-def test_answers_are_told_taken_back_and_undone(session):
+def test_known_labels_are_set_removed_and_undone(session):
     session.tell({"flag": True, "map": False}).tell({"map": True}).forget("flag")
     assert session.known == {"map": True}
     assert session.undo().known == {"flag": True, "map": True}
@@ -81,7 +81,7 @@ def test_answers_are_told_taken_back_and_undone(session):
     assert session.known == {} and session.undo().known == {"flag": True}
 
 
-def test_telling_what_is_known_is_no_step_to_undo(session):
+def test_setting_a_known_label_again_is_not_a_step_to_undo(session):
     session.tell({"flag": True}).tell({"flag": True}).forget("map")
     assert session.undo().known == {}
 

@@ -48,7 +48,7 @@ def test_interval_of_a_share_is_the_binomials():
         assert found[name] == pytest.approx(expected, abs=1.01)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say(rng):
+def test_intervals_hold_the_truth_about_as_often_as_their_level(rng):
     held = []
     for seed in range(60):
         low, high = bootstrap(*coin(rng, 400, 0.6), replicates=200, seed=seed)["OR"]
@@ -68,7 +68,7 @@ def test_intervals_hold_the_figure_narrow_with_more_images_and_repeat_with_the_s
     assert many == bootstrap(p, t, mask, replicates=60, seed=1) != bootstrap(p, t, mask, replicates=60, seed=2)
 
 
-def test_an_answer_without_fault_has_no_spread_and_a_column_that_does_not_exist_no_interval():
+def test_a_perfect_prediction_has_no_spread_and_a_column_that_does_not_exist_no_interval():
     t = np.ones((6, 2), dtype=bool)
     found = bootstrap(np.where(t, 0.9, 0.1), t, t, replicates=30)
     assert np.isnan(found.pop("macro_AUROC")).all() and np.isnan(found.pop("mAP")).all()  # nothing is negative

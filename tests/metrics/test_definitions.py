@@ -225,12 +225,12 @@ HAND_T = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [1, 1, 0, 0]], dtype=bool)
         ({"topk": "exact_no_threshold"}, {"top3_OP": 4 / 9, "top3_OR": 4 / 5, "top3_CR": (1 + 1 + 0) / 3}),
     ],
 )
-def test_absent_and_never_predicted_labels_as_each_switch_says(change, expected):
+def test_absent_and_never_predicted_labels_count_as_each_option_states(change, expected):
     found = measure(HAND_P, HAND_T, np.ones(HAND_P.shape, bool), definition=Definition(**change))
     assert columns(found, expected) == pytest.approx(expected, nan_ok=True)
 
 
-def test_ctran_counts_an_absent_label_only_while_nothing_is_told():
+def test_ctran_counts_an_absent_label_only_while_no_label_is_known():
     known = np.ones(HAND_P.shape, bool)
     mask = known.copy()
     mask[0, 3] = False  # telling an entry of label 3 changes no other AP

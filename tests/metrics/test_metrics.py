@@ -118,7 +118,7 @@ def test_ranking_metrics_ignore_a_monotone_change_and_thresholded_ones_do_not(rn
     assert one.OR > other.OR
 
 
-def test_a_perfect_answer_is_a_hundred_everywhere_but_top_three_recall():
+def test_a_perfect_prediction_is_a_hundred_everywhere_but_top_three_recall():
     t = np.array([[1, 1, 1, 1, 0], [0, 0, 1, 0, 1], [1, 0, 0, 1, 0], [0, 1, 0, 0, 1]], dtype=bool)
     table = measure(np.where(t, 0.9, 0.1), t, everything(t.shape)).as_dict()
     assert all(v == pytest.approx(100) for v in table.values())
@@ -135,7 +135,7 @@ def test_label_without_positive_is_left_out_and_reported():
     assert [n for _, n in per_label(p, t | ~hidden, hidden)] == [0, 0]
 
 
-def test_accuracies_over_images_look_at_the_entries_that_count():
+def test_accuracies_over_images_use_the_entries_that_count():
     p = np.array([[0.9, 0.9, 0.9], [0.9, 0.1, 0.1], [0.1, 0.1, 0.9], [0.9, 0.9, 0.9]])
     t = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=bool)
     mask = np.array([[1, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=bool)
@@ -153,7 +153,7 @@ def test_one_pass_gives_the_table_and_the_labels(rng):
     assert table.mAP == pytest.approx(np.mean([ap for ap, _ in rows]))
 
 
-def test_labels_that_nobody_looks_at_are_in_no_figure(rng):
+def test_labels_that_are_not_evaluated_are_in_no_figure(rng):
     p, t = rng.random((30, 5)), rng.random((30, 5)) < 0.5
     mask = everything(p.shape)
     mask[:, [1, 3]] = False
@@ -163,7 +163,7 @@ def test_labels_that_nobody_looks_at_are_in_no_figure(rng):
     assert np.isnan(rows[1][0]) and rows[3][1] == 0 and rows[4] == per_label(p[:, kept], t[:, kept], everything((30, 3)))[2]
 
 
-def test_nothing_to_look_at_is_no_figure():
+def test_without_entries_there_is_no_figure():
     table = measure(np.full((2, 3), 0.3), np.ones((2, 3), bool), np.zeros((2, 3), bool)).as_dict()
     assert all(np.isnan(v) or (name.endswith("OP") and v == 0) for name, v in table.items())
 
@@ -177,7 +177,7 @@ def test_accuracy_of_a_group_is_scikit_learns(rng):
     assert found == pytest.approx(100 * accuracy_score(truth, p[:, group].argmax(axis=1)))
 
 
-def test_accuracy_of_a_group_counts_images_with_one_known_answer_that_was_not_shown():
+def test_accuracy_of_a_group_counts_images_whose_present_label_is_annotated_and_unknown_to_the_model():
     p = np.array([[0.2, 0.9], [0.8, 0.1], [0.8, 0.1], [0.1, 0.8], [0.1, 0.8]])
     t = np.array([[0, 1], [0, 1], [1, 0], [1, 1], [0, 0]], dtype=bool)
     mask = np.array([[1, 1], [1, 1], [1, 0], [1, 1], [1, 1]], dtype=bool)
@@ -210,7 +210,7 @@ def test_a_label_without_positives_or_without_negatives_counts_in_no_mean_ap(sco
     assert measure(scores, positive, mask).mAP == pytest.approx(100 * np.mean(aps) if aps else np.nan, nan_ok=True)
 
 
-def test_definitions_say_whether_a_label_without_negatives_counts():
+def test_definitions_state_whether_a_label_without_negatives_counts():
     p, t = np.array([[0.9, 0.9, 0.2], [0.1, 0.3, 0.3]]), np.array([[1, 0, 0], [1, 1, 0]]) > 0
     base = measure(p, t, everything(p.shape)).mAP  # of the second label alone: its one positive ranks second
     assert base == pytest.approx(50)

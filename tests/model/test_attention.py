@@ -149,7 +149,7 @@ def test_the_first_map_times_the_values_is_what_the_first_layer_mixes(scheme):
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @torch.no_grad()
-def test_many_states_of_an_image_are_answered_as_one_by_one(images, scheme, options, monkeypatch):
+def test_many_states_of_an_image_are_predicted_as_one_by_one(images, scheme, options, monkeypatch):
     model = small(attention=scheme, **options)
     states = torch.randint(0, 3, (3 * 4, 7))
     raw = model.encode_images(images)
@@ -178,7 +178,7 @@ def test_logits_given_for_the_anchor_replace_it_in_parts_too(images, at_once, mo
 
 
 @torch.no_grad()
-def test_every_method_answers_many_states_of_an_image(images):
+def test_every_method_predicts_many_states_of_an_image(images):
     model = linear.build(linear.Config("test_resnet", image_size=64), LABELS)
     features = model.prepare(model.encode_images(images))
     assert torch.equal(model.predict_labels(features, STATES.repeat(2, 1))[::2], model.predict_labels(features, STATES))

@@ -91,7 +91,7 @@ def test_a_pickle_of_code_is_not_opened(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_garbage_is_no_weights_file(tmp_path, name):
+def test_garbage_is_not_a_weights_file(tmp_path, name):
     (tmp_path / name).write_bytes(b"no weights at all")
     with pytest.raises(WeightsError, match="no weights that can be read safely"):
         read_state_dict(tmp_path / name)
@@ -122,7 +122,7 @@ def test_weights_of_other_shapes_are_refused_by_name(tmp_path):
         ("package:numpy", "should carry one weights file"),
     ],
 )
-def test_weights_that_cannot_be_had_say_what_to_do(source, message):
+def test_weights_that_cannot_be_downloaded_give_an_error_with_the_remedy(source, message):
     with pytest.raises(WeightsError, match=message):
         load_weights(Backbone("test_resnet"), source)
 

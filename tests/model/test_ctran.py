@@ -163,7 +163,7 @@ def test_a_bias_means_the_same_to_the_fused_kernel_and_to_the_maps():
     assert torch.allclose(layer(h, bias), expected, atol=1e-5)
 
 
-def test_a_model_without_states_ignores_what_it_is_told(images):
+def test_a_model_without_states_ignores_known_labels(images):
     model = small(use_states=False)
     assert torch.equal(model(images, STATES), model(images, torch.zeros_like(STATES)))
 

@@ -77,7 +77,7 @@ def test_a_network_that_cannot_be_folded_stays_as_it_is(images):
 
 @pytest.mark.parametrize("scheme", ["full", "image_first", "latent"])
 @torch.no_grad()
-def test_a_fast_model_says_the_same_up_to_rounding(images, scheme):
+def test_a_fast_model_predicts_the_same_up_to_rounding(images, scheme):
     model = Anchored(
         unsettled(Backbone("test_resnet")),
         num_labels=7,

@@ -73,7 +73,7 @@ def test_every_row_without_known_labels_of_the_two_rnns_is_the_same_and_flagged(
     assert any("Repeats" in note.text for row in find("1").rows for note in row.notes if row.system == "Order-Free RNN")
 
 
-def test_ctran_is_best_where_the_paper_says_so():
+def test_ctran_is_best_where_the_paper_reports_so():
     """Bold in Tables 2 to 4; in Table 1 SSGRL is more precise."""
     for name in "234":
         table = find(name)
@@ -99,7 +99,7 @@ def test_the_rows_of_ctran_and_no_others_name_recipes_that_are_shipped(table):
         assert wanted <= set(shipped())
 
 
-def test_a_column_knows_what_the_model_was_told():
+def test_a_column_holds_the_known_labels():
     assert [(c.known_share, c.known_groups) for c in find("4").columns] == [(None, n) for n in (0, 10, 15, 20)]
     assert [c.known_share for c in find("5").columns] == [0, 0.5] * 4
     assert {c.known_share for c in find("1").columns} == {0}

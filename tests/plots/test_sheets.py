@@ -43,7 +43,7 @@ def test_the_seed_draws_the_pictures_of_a_sheet_and_none_comes_twice(odd_table, 
     assert sorted(sheets.annotation_sheet(odd_table, tmp_path / "sheet.png", count=99)) == sorted(odd_table.ids)
 
 
-def test_below_a_picture_stand_targets_then_extra_labels_then_what_nobody_looked_for():
+def test_below_a_picture_are_targets_then_extra_labels_then_labels_not_annotated():
     space = LabelSpace(("a", "b", "c", "d", "e"), extra=("a",))
     assert list(sheets.annotation(space, [P, U, N, P, U])) == [("d, a", INK), ("? b, e", GREY)]
     assert list(sheets.annotation(space, [N] * 5)) == [("(none)", INK)]

@@ -33,7 +33,7 @@ def test_a_name_beyond_ascii_arrives(client):
     assert response.json()["name"] == "été.png"
 
 
-def test_what_is_known_changes_the_answer_and_the_server_remembers_none_of_it(client, image, tagger):
+def test_known_labels_change_the_prediction_and_the_server_stores_none_of_them(client, image, tagger):
     known = {"flag": True, "cat": False}
     found = client.post(f"/v1/images/{image}/predict", json={"known": known}).json()
     expected = tagger.predict(encoded(), known)
@@ -130,7 +130,7 @@ def test_several_pictures_are_predicted_in_one_request_and_none_is_kept(client, 
         ("attention/flag?layer=7", {}, 422, "expected 0 to 1, got 7"),
     ],
 )
-def test_a_wrong_question_says_what_is_wrong(client, image, path, body, status, message):
+def test_a_wrong_query_is_refused_with_the_reason(client, image, path, body, status, message):
     response = client.post(f"/v1/images/{image}/{path}", json=body)
     assert response.status_code == status, response.text
     assert message in json.dumps(response.json()["detail"], ensure_ascii=False)
@@ -146,7 +146,7 @@ def test_a_wrong_question_says_what_is_wrong(client, image, path, body, status, 
         (encoded(size=(300, 200)), 422, "60000"),
     ],
 )
-def test_an_upload_that_is_no_good_picture_is_refused_with_a_reason(serve, content, status, message):
+def test_an_upload_that_is_not_a_readable_picture_is_refused_with_a_reason(serve, content, status, message):
     response = serve(max_pixels=50_000).post("/v1/images", content=content)
     assert response.status_code == status
     assert message.replace("60000", "300 x 200 pixels, at most 50,000") in response.json()["detail"]
@@ -173,7 +173,7 @@ def test_unknown_ids_and_numbers_are_not_found(client, image):
     assert len(image) >= 22 and image != client.post("/v1/images", content=encoded()).json()["id"]
 
 
-def test_a_picture_that_cannot_be_answered_does_not_cost_the_others_of_a_request(client, tagger):
+def test_a_picture_that_cannot_be_predicted_does_not_cost_the_others_of_a_request(client, tagger):
     good, bad = (base64.b64encode(content).decode() for content in (encoded(), encoded()[:200]))
     images = [
         {"data": bad},
@@ -203,7 +203,7 @@ def test_batches_are_limited(serve):
     assert "images[0].data is not base64" in client.post("/v1/predict", json={"images": [{"data": "@@"}]}).json()["detail"]
 
 
-def test_requests_of_too_many_bytes_are_refused_whether_they_say_so_or_not(serve):
+def test_requests_of_too_many_bytes_are_refused_with_and_without_a_length(serve):
     client = serve(max_bytes=1000)
     said = client.post("/v1/images", content=b"x" * 1001)
     silent = client.post("/v1/images", content=iter([b"x" * 600, b"x" * 600]))
@@ -223,7 +223,7 @@ def test_a_token_is_asked_for_where_one_is_set(serve):
     assert "HTTPBearer" in client.get("/openapi.json").json()["components"]["securitySchemes"]  # so /docs can send it
 
 
-def test_the_page_cannot_be_framed_and_answers_to_head(client):
+def test_the_page_cannot_be_framed_and_responds_to_head(client):
     assert "frame-ancestors 'none'" in client.head("/").headers["content-security-policy"]
 
 
@@ -256,7 +256,7 @@ def test_calls_by_another_name_are_refused(serve):
     assert serve(hosts=("*",)).get("/healthz", headers={"Host": "any.example"}).status_code == 200
 
 
-def test_a_busy_server_says_when_to_come_again(serve, held_up):
+def test_a_busy_server_states_when_to_retry(serve, held_up):
     entered, leave = held_up()
     client = serve(in_flight=1)
     with ThreadPoolExecutor(1) as pool:
@@ -280,7 +280,7 @@ def test_requests_are_counted(client, image):
     assert "ctran_cached_images 1.0" in text and 'ctran_batch_calls_count{kind="encode"} 1.0' in text
 
 
-def test_pictures_are_forgotten_when_there_is_no_room_those_used_longest_ago_first(serve):
+def test_pictures_are_dropped_when_the_cache_is_full_the_least_recently_used_first(serve):
     client = serve()
     ids = [client.post("/v1/images", content=encoded(seed=n)).json()["id"] for n in range(2)]
     size = (
@@ -305,7 +305,7 @@ def test_the_latest_picture_stays_whatever_its_size(tagger):
 # --------------------------------------------------------------- labelling
 
 
-def test_a_picture_that_is_gone_and_a_folder_that_is_full_are_said(client, image, folder, monkeypatch):
+def test_a_picture_that_is_gone_and_a_folder_that_is_full_are_reported(client, image, folder, monkeypatch):
     (folder / "a.png").unlink()
     for answer in (client.post("/v1/gallery/0"), client.get("/v1/gallery/0/thumbnail")):
         assert answer.status_code == 422 and "a.png cannot be read (No such file" in answer.json()["detail"]
@@ -318,7 +318,7 @@ def test_a_picture_that_is_gone_and_a_folder_that_is_full_are_said(client, image
     assert answer.status_code == 507 and "No space left on device" in answer.json()["detail"]
 
 
-def test_answers_that_were_written_meanwhile_are_told(client, folder):
+def test_annotations_written_by_another_program_are_read(client, folder):
     row = {"file_name": "a.png", "labels": ["flag"], "negatives": ["map"]}
     (folder / "metadata.jsonl").write_text(json.dumps(row) + "\n")
     assert client.get("/v1/model").json()["start"] == 1 and client.get("/v1/gallery").json()[0]["saved"]

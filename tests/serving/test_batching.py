@@ -22,7 +22,7 @@ def batched(tagger, batches):
     predictor.close()
 
 
-def test_answers_are_those_of_calls_alone(tagger, batched):
+def test_predictions_are_those_of_calls_alone(tagger, batched):
     files = [encoded(seed=n) for n in range(6)]
     alone = [tagger.session(f) for f in files]
     with ThreadPoolExecutor(6) as pool:
@@ -83,7 +83,7 @@ def test_a_picture_has_its_turn_however_many_questions_there_are(batched, batche
     assert [kind for kind, _ in batches].index("attention") == 10
 
 
-def test_many_pictures_of_one_call_are_looked_at_a_few_at_a_time(tagger, batched, batches):
+def test_many_pictures_of_one_call_are_encoded_a_few_at_a_time(tagger, batched, batches):
     squares = torch.stack([tagger.square(encoded(seed=n)) for n in range(6)])
     found = batched.encode_images(squares)
     assert torch.allclose(found.tokens, tagger.encode_images(squares).tokens, atol=1e-5)

@@ -160,7 +160,7 @@ def test_connections_that_wait_make_room_for_new_ones(tagger, held_open):
         assert rest(idle[0]) == b""
 
 
-def test_a_client_that_goes_away_in_its_body_is_no_error(tagger, held_open, caplog):
+def test_a_client_that_goes_away_in_its_body_is_not_an_error(tagger, held_open, caplog):
     with running(create_app(tagger)) as (port, _, _), caplog.at_level(logging.INFO):
         held_open(port, HEAD + b"x").close()
         wait_until(lambda: 'status="499"' in httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text)

@@ -69,7 +69,7 @@ def test_a_link_of_another_page_may_be_followed(client):
     assert client.post("/v1/gallery/0", headers=linked).status_code == 403
 
 
-def test_origins_that_are_given_may_use_the_server_and_read_its_answers(serve):
+def test_origins_that_are_given_may_use_the_server_and_read_its_responses(serve):
     client, good = serve(cors=("https://good.example",), token="secret"), {"Origin": "https://good.example"}
     asked = {**good, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-file-name"}
     preflight = client.options("/v1/images", headers=asked)
@@ -104,7 +104,7 @@ def test_a_name_that_is_not_the_server_s_is_refused_in_words(serve, hosts, host,
     assert status == 200 or "--allow-host" in response.json()["detail"]
 
 
-def test_every_response_tells_browsers_to_take_it_for_what_it_is(client, image):
+def test_every_response_forbids_browsers_to_guess_its_type(client, image):
     paths = ("/", "/docs", "/redoc", "/openapi.json", "/healthz", "/v1/model", "/v1/gallery/99", "/static/studio.js", "/none")
     for path in paths:
         headers = client.get(path).headers
@@ -238,7 +238,7 @@ def test_addresses_are_printed_as_browsers_open_them():
 @pytest.mark.parametrize(
     "origin", ["example.org", "https://example.org/", "https://example.org/x", "ftp://a", "null", "http://["]
 )
-def test_what_is_no_origin_is_refused(tmp_path, origin, capsys):
+def test_what_is_not_an_origin_is_refused(tmp_path, origin, capsys):
     with pytest.raises(SystemExit):
         main(["serve", str(tmp_path), "--cors", origin])
     assert "expected an origin such as https://example.org" in capsys.readouterr().err

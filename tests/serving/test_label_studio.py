@@ -46,7 +46,7 @@ def choices_of(answer):
     return {result["from_name"]: result["value"]["choices"] for result in answer["result"]}
 
 
-def test_it_says_that_it_is_up_and_which_model_it_is(client, caplog):
+def test_health_and_setup_report_the_model(client, caplog):
     assert client.get("/health").json() == {"status": "UP"}
     body = {"project": "1.17", "schema": CONFIG, "hostname": "http://x", "access_token": "t", "extra_params": None}
     found = client.post("/setup", json=body).json()
@@ -99,7 +99,7 @@ def test_ticks_and_crosses_are_known_and_the_rest_is_predicted_given_them(client
     assert choices_of(found)["not"] == ["star"]
 
 
-def test_a_task_that_cannot_be_answered_does_not_cost_the_others(client, caplog):
+def test_a_task_that_cannot_be_predicted_does_not_cost_the_others(client, caplog):
     tasks = [
         {"id": 1, "data": {"photo": INSIDE}},
         {"id": 2, "data": {"photo": "data:image/png;base64,AAAA"}},
@@ -303,7 +303,7 @@ def test_a_configuration_that_the_model_cannot_serve_is_refused_with_what_was_fo
     assert ask(client, {"id": 1, "data": {"photo": INSIDE}}, config=config).status_code == 422
 
 
-def test_it_is_told_of_annotations_and_does_not_train(client):
+def test_it_accepts_events_of_annotations_and_does_not_train(client):
     assert client.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": {}}).json() == {"status": "not used"}
     refused = client.post("/webhook", json={"action": "START_TRAINING", "project": {}})
     assert refused.status_code == 501 and "ctran train" in refused.json()["detail"]
@@ -395,7 +395,7 @@ def test_pictures_come_from_label_studio_with_either_kind_of_key(reader, sites, 
     assert sites[0].asked == [("/data/upload/1/a%20b.png", scheme)]
 
 
-def test_an_access_token_that_has_expired_is_fetched_anew(reader, sites):
+def test_an_access_token_that_has_expired_is_fetched_again(reader, sites):
     pictures = reader(PERSONAL)
     pictures.read("/data/upload/1/a b.png")
     sites[0].expired = True
@@ -407,7 +407,7 @@ def test_label_studio_resolves_addresses_of_storages_which_never_see_the_key(rea
     assert sites[1].asked == [("/open/a.png", None)]
 
 
-def test_other_sites_are_asked_only_if_told_so_and_without_the_key(reader, sites):
+def test_other_sites_are_requested_only_if_allowed_and_without_the_key(reader, sites):
     address = f"{sites[0].storage}/open/a.png"
     with pytest.raises(TaskPictureError, match=f"--pictures-from {sites[0].storage}"):
         reader().read(address)
@@ -491,7 +491,7 @@ def test_a_picture_that_drips_is_given_up_in_time_and_at_once_when_the_server_st
         listener.close()
 
 
-def test_a_server_answers_for_pictures_of_label_studio(serve, sites, tagger):
+def test_a_server_predicts_pictures_of_label_studio(serve, sites, tagger):
     client = serve(label_studio=f"http://127.0.0.1:{sites[0].server_port}", label_studio_key=LEGACY)
     (found,) = ask(client, {"id": 7, "data": {"photo": "/data/upload/1/a b.png"}}).json()["results"]
     kinds = ("cat", "dog", "ship")

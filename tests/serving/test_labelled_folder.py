@@ -43,7 +43,7 @@ def labelled(tmp_path):
     return root, said
 
 
-def test_what_was_said_in_the_studio_is_what_training_reads(labelled, capsys):
+def test_what_was_labelled_in_the_studio_is_what_training_reads(labelled, capsys):
     root, said = labelled
     tables = imagefolder.build(imagefolder.Config(root, "unknown"))
     found = {

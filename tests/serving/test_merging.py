@@ -64,7 +64,7 @@ def row(folder, name="a.png"):
     return next(each for each in rows if each["file_name"] == name)
 
 
-def test_two_windows_that_open_one_picture_keep_the_answers_of_both(client, folder):
+def test_two_windows_that_open_one_picture_keep_the_labels_of_both(client, folder):
     one, other = opened(client), opened(client)
     assert save(client, one, {"flag": True}).json() == {"file_name": "a.png", "count": 1}
     found = save(client, other, {"map": False})
@@ -131,7 +131,7 @@ def test_names_in_a_base_are_checked(client):
     assert answer.status_code == 422 and "did you mean 'flag'" in answer.json()["detail"]
 
 
-def test_answers_of_many_windows_of_two_servers_are_all_kept(folder):
+def test_labels_from_many_windows_of_two_servers_are_all_kept(folder):
     names = [f"label {n}" for n in range(24)]
     servers = Annotations(folder), Annotations(folder)
     started = threading.Barrier(8)

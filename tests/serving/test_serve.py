@@ -44,7 +44,7 @@ def test_the_program_serves_and_stops_gracefully(tagger, folder, tmp_path):
     server.stderr.close()
 
 
-def test_a_request_that_is_worked_on_when_the_server_stops_is_answered_and_a_later_one_refused(tagger, held_up):
+def test_a_request_in_progress_when_the_server_stops_is_finished_and_a_later_one_refused(tagger, held_up):
     server = uvicorn.Server(uvicorn.Config(create_app(tagger), log_level="error"))
     socket = listening("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})

@@ -2,7 +2,7 @@
 
 * ``demo``, ``linear``, ``planted``: run in minutes on two cores, their figures are measured (``docs/experiments``).
 * ``tagger``: the demo's settings for a user's own pictures.
-* ``paper/``: the rows of the paper's tables that are C-Tran's, in its setting; ``ctran table`` compares runs of them with these.
+* ``paper/``: the rows of the paper's tables that are C-Tran's, in its setting; ``ctran table`` compares runs with them.
 * ``modern/``: the same tasks with what the field has learned since; never run.
 
 The header of those in ``paper/`` and ``modern/`` states what the recipe is, then ``Command``, ``Hardware`` (with hours),

@@ -36,7 +36,7 @@ def test_plain_containers_come_back(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("content", [b"", pickle.dumps([1, 2, 3])[:-4], b"no pickle"])
-def test_what_is_no_pickle_is_refused(tmp_path, content):
+def test_what_is_not_a_pickle_is_refused(tmp_path, content):
     (tmp_path / "list.p").write_bytes(content)
     with pytest.raises(DataError, match=r"list.p cannot be read as a pickle of plain containers"):
         unpickle(tmp_path / "list.p")

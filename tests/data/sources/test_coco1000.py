@@ -92,7 +92,7 @@ def test_a_frozen_vocabulary_gives_the_same_tables_without_stop_words_wherever_i
     frozen(tmp_path / "moved")
 
 
-def test_a_vocabulary_that_was_edited_is_read_anew(config, tmp_path):
+def test_a_vocabulary_that_was_edited_is_read_again(config, tmp_path):
     path = tmp_path / "words.txt"
     for words in (("dog", "bus"), ("bus", "dog"), ("dog", "man")):
         path.write_text("\n".join(words))
@@ -128,7 +128,7 @@ def test_a_vocabulary_is_read_in_its_own_order(config, tmp_path, form):
         ("v.p", pickle.dumps(({0: "dog", 1: "dog"},)), "v.p: expected Feedback-prop's .*distinct, got 'dog' twice"),
     ],
 )
-def test_what_is_no_vocabulary_is_refused(config, tmp_path, name, content, message):
+def test_what_is_not_a_vocabulary_is_refused(config, tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read(config, vocabulary=tmp_path / name)

@@ -49,7 +49,7 @@ def test_truth_is_what_was_drawn(root, options):
     assert truth(tables, "test") == drawn("val2014", **options)
 
 
-def test_options_leave_out_what_they_say(root):
+def test_options_leave_out_what_they_name(root):
     sizes = {name: len(drawn("train2014", **options)) for name, options in OPTIONS.items()}
     assert sizes == {"all": 16, "with an object": 15, "without crowds": 14, "without small ones": 14}
     assert sum(map(len, (read(root, keep_empty=True)[split] for split in ("train", "val")))) == 16
@@ -136,7 +136,7 @@ def test_malformed_content_is_refused_with_its_place(root, fault):
 @pytest.mark.parametrize(
     "damage", [lambda text: text[: len(text) // 2], lambda text: text.replace(b"COCO_val", b"COCO\xff", 1)]
 )
-def test_a_file_that_is_no_json_is_refused(root, damage):
+def test_a_file_that_is_not_json_is_refused(root, damage):
     path = root / "annotations" / "instances_val2014.json"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=r"instances_val2014.json is not JSON: .*Get the file again"):

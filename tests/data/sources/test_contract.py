@@ -135,7 +135,7 @@ def test_what_is_missing_is_named_with_where_it_comes_from(name, file, originals
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_published_set_says_its_licence_and_what_its_archives_unpack_to(name):
+def test_a_published_set_states_its_licence_and_what_its_archives_unpack_to(name):
     text = str(SOURCES[name].ORIGIN)
     assert "licence" in text and "expected below --root" in text and SOURCES[name].ORIGIN.layout
     assert ("get it from" in text) != ("not public" in text)

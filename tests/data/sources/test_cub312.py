@@ -126,7 +126,7 @@ def test_an_attribute_is_frequent_from_ten_classes_on():
     assert frequent(values) == (1,)
 
 
-def test_another_selection_is_said_and_the_published_list_is_used(root, capsys):
+def test_another_selection_is_reported_and_the_published_list_is_used(root, capsys):
     lines = (root / VOTES).read_text().splitlines(keepends=True)
     for n, line in enumerate(lines):
         attribute = n % 312

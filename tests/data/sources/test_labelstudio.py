@@ -110,7 +110,7 @@ def plain(count, start=0):
     return [task(n, annotation(("cat", "dog")[n % 2])) for n in range(start, count)]
 
 
-def test_what_people_disagree_on_is_unknown_or_as_the_option_says(folder):
+def test_what_people_disagree_on_is_unknown_or_as_the_option_states(folder):
     choices = (["cat"], ["cat", "sea"], ["dog", "cat"])  # the first is the newest
     three = task(0, *(annotation(*c, updated_at=f"2025-01-0{3 - i}") for i, c in enumerate(choices)))
     meanings = {
@@ -209,7 +209,7 @@ def test_missing_pictures_are_listed_where_that_is_asked_for(folder):
         (json.dumps([task(1, annotation(3))]), "task 1: .* not a name"),
     ],
 )
-def test_what_is_no_export_is_refused_with_file_and_task(folder, content, message):
+def test_what_is_not_an_export_is_refused_with_file_and_task(folder, content, message):
     path = folder.parent / "export.json"
     path.write_text(content)
     with pytest.raises(DataError, match=rf"export.json.*{message}"):

@@ -47,7 +47,7 @@ def test_verified_labels_are_known_and_all_others_unknown(root):
     assert states == {UNKNOWN, NEGATIVE, POSITIVE}
 
 
-def test_labels_with_too_few_positives_in_train_are_left_out_and_two_of_one_name_are_told_apart(root):
+def test_labels_with_too_few_positives_in_train_are_left_out_and_two_of_one_name_are_distinguished(root):
     crabs = ("Crab (/m/02xwb)", "Crab (/m/0n28_)")
     expected = ("Person", "Bicycle", "Tree", "Flower", 'Salt, "kosher"', *crabs)
     assert read(root)["train"].labels.names == expected
@@ -103,7 +103,7 @@ def test_lists_that_do_not_fit_are_refused(root, text, message):
         read(root, labels=root / "labels.txt")
 
 
-def test_what_was_said_both_ways_is_unknown_and_counted(root, capsys):
+def test_what_was_annotated_both_ways_is_unknown_and_counted(root, capsys):
     picture, code = next(
         (p, c) for p, v in miniature.verdicts("train").items() for c in v if c != miniature.RARE and len(v) > 2
     )

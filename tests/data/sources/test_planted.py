@@ -52,7 +52,7 @@ def by_hand(world: World, drawn: np.ndarray, states: np.ndarray) -> np.ndarray:
     return ones / total
 
 
-def test_the_exact_answer_is_that_of_plain_loops(tiny, rng):
+def test_the_exact_posterior_is_that_of_plain_loops(tiny, rng):
     y = tiny.sample(rng.random(40))
     drawn = y & (rng.random(y.shape) < tiny.drawn_share)
     states = np.where(rng.random(y.shape) < 0.4, y + 1, UNKNOWN)
@@ -60,7 +60,7 @@ def test_the_exact_answer_is_that_of_plain_loops(tiny, rng):
     assert np.allclose(tiny.posterior(drawn, states), expected, atol=1e-12)
 
 
-def test_the_exact_answer_is_the_frequency_among_many_draws(tiny, rng):
+def test_the_exact_posterior_is_the_frequency_among_many_draws(tiny, rng):
     y = tiny.sample(rng.random(500_000))
     drawn = y & (rng.random(y.shape) < tiny.drawn_share)
     like = ~drawn[:, 0] & drawn[:, 1] & ~drawn[:, 2] & ~y[:, 3]  # label 1 drawn, label 3 known to be absent
@@ -114,7 +114,7 @@ def test_worlds_that_cannot_be_are_refused():
         planted.Config(objects=12)
 
 
-def test_divergence_is_zero_at_the_answer_and_positive_elsewhere():
+def test_divergence_is_zero_at_the_posterior_and_positive_elsewhere():
     p = np.array([0.0, 0.2, 1.0])
     assert np.allclose(kl(p, p), 0, atol=1e-8)
     assert np.isclose(kl(np.array([1.0]), np.array([0.5])), np.log(2))
@@ -148,7 +148,7 @@ def test_only_present_objects_are_drawn_and_never_the_scene(tables):
         assert [len(c) for c in table.rows["clipart"]] == drawn.sum(1).tolist()
 
 
-def test_clip_art_of_the_splits_is_apart_and_shows_what_the_label_says(tables):
+def test_clip_art_of_the_splits_is_disjoint_and_shows_its_label(tables):
     used = {}
     for split, clipart in openclipart.build(openclipart.Config()).items():
         at = {name: row for row, name in enumerate(clipart.ids)}

@@ -38,7 +38,7 @@ def marks_of_xml(root: Path, picture: str) -> list[int]:
     ("difficult", "in_train", "elsewhere"),
     [("unknown", UNKNOWN, UNKNOWN), ("negative", NEGATIVE, NEGATIVE), ("mlgcn", POSITIVE, UNKNOWN)],
 )
-def test_class_files_say_what_the_xml_says_in_each_convention(root, difficult, in_train, elsewhere):
+def test_class_files_agree_with_the_xml_in_each_convention(root, difficult, in_train, elsewhere):
     tables = read(root, difficult=difficult)
     assert {name: len(table) for name, table in tables.items()} == {"train": 12, "val": 4, "test": 12}
     seen = set()
