@@ -116,6 +116,12 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    def first_tokens(
+        self, start: Start, tokens: Float[Tensor, "R P D"] | None
+    ) -> tuple[Float[Tensor, "R P D"], Float[Tensor, "R L D"]]:
+        """Image tokens (``P = 0`` where ``tokens`` is None) and label tokens as the first layer takes them."""
+        return start.tokens[:, :0] if tokens is None else self.norm(tokens), start.tokens
+
     def rows_at_once(self, places: int, labels: int) -> int:
         """Rows to compute together if images have several, for ``P`` image and ``L`` label tokens."""
         raise NotImplementedError

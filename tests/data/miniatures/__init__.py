@@ -7,6 +7,7 @@
 """
 
 import json
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -26,3 +27,10 @@ def flags(options: dict[str, Any]) -> list[str]:
     """The same options on the command line."""
     texts = {key: str(value) if isinstance(value, Path) else json.dumps(value).strip('"') for key, value in options.items()}
     return [flag for key, text in texts.items() for flag in (f"--data.{key}", text)]
+
+
+def edit_json(path: Path, edit: Callable[[Any], object]) -> None:
+    """Change the content of a JSON file in place."""
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))

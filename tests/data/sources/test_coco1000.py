@@ -16,6 +16,7 @@ from ctran.data.table import DataError
 from ctran.labels import LabelSpace, LabelState
 from tests.data.miniatures import coco80 as pictures
 from tests.data.miniatures import coco1000 as miniature
+from tests.data.miniatures import edit_json
 
 
 @pytest.fixture
@@ -134,13 +135,6 @@ def test_what_is_not_a_vocabulary_is_refused(config, tmp_path, name, content, me
         read(config, vocabulary=tmp_path / name)
 
 
-def change(config, edit, half="train2014"):
-    path = config.root / "annotations" / f"captions_{half}.json"
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
 FAULTS = {
     "no caption": (
         lambda c: c["annotations"][3].pop("caption"),
@@ -157,7 +151,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_malformed_content_is_refused_with_its_place(config, fault):
     edit, message = FAULTS[fault]
-    change(config, edit)
+    edit_json(config.root / "annotations/captions_train2014.json", edit)
     with pytest.raises(DataError, match=message):
         read(config)
 

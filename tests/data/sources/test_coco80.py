@@ -1,13 +1,12 @@
 """COCO-80 against what its miniature drew."""
 
-import json
-
 import pytest
 
 from ctran.data.sources import coco80
 from ctran.data.table import DataError
 from ctran.labels import LabelState
 from tests.data.miniatures import coco80 as miniature
+from tests.data.miniatures import edit_json
 
 NAMES = {c["id"]: c["name"] for c in miniature.CATEGORIES}
 
@@ -79,8 +78,8 @@ def test_labels_are_in_the_order_of_the_ids_with_super_categories_as_groups(root
 
 def test_the_order_of_the_file_does_not_matter(root):
     before = truth(read(root), "train", "val")
-    change(root, lambda content: content["categories"].reverse())
-    change(root, lambda content: content["categories"].reverse(), "val2014")
+    for half in ("train2014", "val2014"):
+        edit_json(root / f"annotations/instances_{half}.json", lambda content: content["categories"].reverse())
     assert truth(read(root), "train", "val") == before
 
 
@@ -92,13 +91,6 @@ def test_counts_that_differ_from_the_official_ones_stop_the_reader(root, capsys)
     assert "with an object" not in str(error.value) and "val2014 annotations: expected 291,875" in str(error.value)
     read(root)
     assert "warning: coco80: train2014 pictures" in capsys.readouterr().err
-
-
-def change(root, edit, half="train2014"):
-    path = root / "annotations" / f"instances_{half}.json"
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
 
 
 FAULTS = {
@@ -128,7 +120,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_malformed_content_is_refused_with_its_place(root, fault):
     edit, message = FAULTS[fault]
-    change(root, edit)
+    edit_json(root / "annotations/instances_train2014.json", edit)
     with pytest.raises(DataError, match=message):
         read(root)
 

@@ -76,8 +76,7 @@ class FullEncoder(Encoder):
         bias: Float[Tensor, "R K 1 L"] | float = 0.0,
         image_bias: float = 0.0,
     ) -> list[Float[Tensor, "R K N N"]]:
-        y = start.tokens
-        x = y[:, :0] if tokens is None else self.norm(tokens)
+        x, y = self.first_tokens(start, tokens)
         maps = []
         for layer in self.stack:
             (qx, kx, vx), (qy, ky, vy) = layer.project(x), layer.project(y)

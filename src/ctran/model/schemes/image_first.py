@@ -82,8 +82,7 @@ class ImageFirstEncoder(Encoder):
         bias: Float[Tensor, "R K 1 L"] | float = 0.0,
         image_bias: float = 0.0,
     ) -> list[Float[Tensor, "R K N N"]]:
-        y = start.tokens
-        x = y[:, :0] if tokens is None else self.norm(tokens)
+        x, y = self.first_tokens(start, tokens)
         latents, maps = self.start_latents(y), []
         for layer in self.stack:
             (qx, kx, vx), (qy, ky, vy) = layer.project(x), layer.project(y)
