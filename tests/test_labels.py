@@ -108,7 +108,7 @@ def test_an_exclusive_group_of_one_is_refused():
     ("known", "message"),
     [
         ({"wren": True, "robin": True}, "'wren' and 'robin' cannot both be present"),
-        ({"wren": False, "robin": False}, "one of its labels is present, all were said to be absent"),
+        ({"wren": False, "robin": False}, "one of its labels is present, but all are given as absent"),
     ],
 )
 def test_what_contradicts_an_exclusive_group_is_refused(known, message):

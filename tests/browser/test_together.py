@@ -76,7 +76,7 @@ def test_a_contradiction_is_shown_with_both_sides_and_one_of_them_is_chosen(wind
     other.click("#save")
     other.wait_for_selector("#conflict[open]")
     shown = other.locator("#conflict fieldset label").all_inner_texts()
-    assert [text.split() for text in shown] == [["You", "dog:", "yes"], ["Saved", "meanwhile", "cat:", "yes"]]
+    assert [text.split() for text in shown] == [["You", "dog:", "yes"], ["Another", "user", "cat:", "yes"]]
     other.locator("#conflict .main").click()  # nothing is chosen yet
     assert other.locator("#conflict").get_attribute("open") is not None
     assert saved(studio[2])[0] == {"cat", "flag"}

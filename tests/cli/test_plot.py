@@ -168,7 +168,7 @@ def test_other_data_than_the_runs_are_warned_of(run, tmp_path, capsys, unrendere
         ),
         (["examples", "/no/where"], "/no/where is not a run folder"),
         (["examples", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
-        (["embeddings", "/no/where"], "/no/where is no model folder"),
+        (["embeddings", "/no/where"], "/no/where is not a model folder"),
         (["embeddings", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
     ],
 )

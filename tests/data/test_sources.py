@@ -55,7 +55,7 @@ def test_absent_labels_are_negative_where_the_option_is_negative(folder):
 
 
 def test_positives_alone_with_absent_unknown_are_refused(folder):
-    with pytest.raises(DataError, match=r"answering 'yes' to everything would be perfect.*--absent negative"):
+    with pytest.raises(DataError, match=r"predicting every label would be perfect.*--absent negative"):
         read(folder, absent="unknown")["train"].check_learnable()
 
 

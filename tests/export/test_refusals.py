@@ -29,14 +29,14 @@ def test_int8_is_refused_for_torch(tagger, files, tmp_path):
 
 def test_an_export_with_other_logits_is_not_kept(tagger, files, tmp_path, monkeypatch):
     monkeypatch.setattr("ctran.export.write.SAME", 0.0)
-    with pytest.raises(ParityError, match=r"does not answer as the model does \(5 pictures, 3 states each: logits differ"):
+    with pytest.raises(ParityError, match=r"differ from those of the model \(5 pictures, 3 states each: logits differ"):
         write(tagger, tmp_path / "out", "torch", pictures_of(tagger, files))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_other_files_is_refused_before_any_work(tagger, files, tmp_path):
     (tmp_path / "holiday.txt").write_text("mine")
-    with pytest.raises(ModelFolderError, match=r"'holiday.txt', which is no part of a model"):
+    with pytest.raises(ModelFolderError, match=r"'holiday.txt', which is not part of a model"):
         write(tagger, tmp_path, "openvino", pictures_of(tagger, files))
     with pytest.raises(ModelFolderError, match=r"holiday.txt is a file"):
         write(tagger, tmp_path / "holiday.txt", "openvino", pictures_of(tagger, files))

@@ -119,7 +119,7 @@ def test_extra_labels_can_be_known_but_are_not_predicted(picture):
 
 
 def test_a_folder_without_a_model_is_refused_with_what_is_missing(tmp_path):
-    with pytest.raises(ModelFolderError, match=r"no model folder: config.json, labels.json, model.safetensors not found"):
+    with pytest.raises(ModelFolderError, match=r"not a model folder: config.json, labels.json, model.safetensors not found"):
         ctran.load(tmp_path)
 
 
@@ -203,7 +203,7 @@ def test_a_damaged_folder_is_refused_with_the_files_name(tagger, tmp_path, name,
 def test_saving_deletes_nothing_of_the_users(tagger, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "holiday.txt").write_text("mine")
-    with pytest.raises(ModelFolderError, match=r"'holiday.txt', which is no part of a model"):
+    with pytest.raises(ModelFolderError, match=r"'holiday.txt', which is not part of a model"):
         tagger.save(tmp_path / "precious")
     assert (tmp_path / "precious" / "holiday.txt").read_text() == "mine"
 

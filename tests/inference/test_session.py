@@ -98,7 +98,7 @@ def test_another_label_of_an_exclusive_group_replaces_the_first(session):
         ({"flg": True}, "did you mean 'flag'"),
         ({"cat": True, "dog": True}, "cannot both be present"),
         ({"cat": True, "animal": False}, "'cat' implies 'animal'"),
-        ({"cat": False, "dog": False, "ship": False}, "all were said to be absent"),
+        ({"cat": False, "dog": False, "ship": False}, "but all are given as absent"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(session, known, message):

@@ -278,13 +278,13 @@ def test_an_odd_context_is_refused(client, context):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("<View", "is no XML"),
+        ("<View", "is not XML"),
         ("<View/>", "no <Choices> at all"),
         (
             '<View><Image name="i" value="$i"/><Choices name="c" toName="i"><Choice value="flagg"/></Choices></View>',
             "mean 'flag'",
         ),
-        ('<View><Choices name="c" toName="i"><Choice value="flag"/></Choices></View>', "toName='i' is no <Image>"),
+        ('<View><Choices name="c" toName="i"><Choice value="flag"/></Choices></View>', "toName='i' is not an <Image>"),
         (ONE.format("").replace('value="flag"/>', "/>" + "".join(f'<Choice value="{n}"/>' for n in range(9))), "and 2 more"),
         (ONE.format("").replace("flag", "place"), "never asked for"),
         (ONE.format('allowNested="true"'), "allowNested is not supported"),

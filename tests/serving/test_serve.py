@@ -68,7 +68,7 @@ def test_a_request_in_progress_when_the_server_stops_is_finished_and_a_later_one
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["/no/where"], "/no/where is no model folder"),
+        (["/no/where"], "/no/where is not a model folder"),
         (["{model}", "--pictures", "/no/where"], "--pictures /no/where: there is no such folder"),
         (["{model}", "--token-file", "{empty}"], "is empty"),
         (["{model}", "--label-studio", "localhost:8080"], "'localhost:8080' is not an address; expected http://"),

@@ -119,5 +119,5 @@ def test_an_array_of_another_form_is_refused(root, array, message):
 def test_an_array_that_was_cut_short_is_refused(root):
     path = root / "caption_test_space.npy"
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(DataError, match=r"caption_test_space.npy is no array"):
+    with pytest.raises(DataError, match=r"caption_test_space.npy is not an array"):
         read(root)

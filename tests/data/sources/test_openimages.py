@@ -168,7 +168,7 @@ def test_pictures_of_another_split_are_no_split(root):
     [
         (
             "x,verification,/m/07j7r,0.7",
-            r"line 2: expected a person's verdict, .* got ImageID x, .*Confidence 0.7. Machine-made",
+            r"line 2: expected a person's verdict, .* got ImageID x, .*Confidence 0.7. Machine-generated",
         ),
         ("x,machine,/m/07j7r,1", r"line 2: expected a person's verdict, .* Source machine"),
         ("x,verification,/m/07j7r,", r"line 2: expected a person's verdict, .* Confidence None"),

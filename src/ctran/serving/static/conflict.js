@@ -22,7 +22,7 @@ export function choose(dialog, conflicts) {
   form.querySelector('.conflicts').replaceChildren(
     ...conflicts.map(({ yours, saved }, number) => {
       const box = document.createElement('fieldset')
-      box.append(side(number, 'yours', 'You', yours), side(number, 'saved', 'Saved by another user', saved))
+      box.append(side(number, 'yours', 'You', yours), side(number, 'saved', 'Another user', saved))
       return box
     }),
   )
