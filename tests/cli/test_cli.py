@@ -144,7 +144,7 @@ def test_the_value_of_white_changes_a_deep_picture(run, capsys, tmp_path):
         (["predict", "{run}", "{picture}", "--known", "red"], "--known takes LABEL=yes or LABEL=no, got 'red'"),
         (["predict", "/no/where", "{picture}"], "/no/where is not a model folder"),
         (["evaluate", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
-        (["predict", "{run}", "{picture}", "--known", "red=yes", "red=no"], "both yes and no of 'red'"),
+        (["predict", "{run}", "{picture}", "--known", "red=yes", "red=no"], "both yes and no for 'red'"),
         (["evaluate", "/no/where"], "/no/where is not a run folder"),
         (["train", "dem"], "no recipe 'dem'; did you mean 'demo'?"),
         (["train", "demo", "--training.epocs", "3"], "did you mean 'training.epochs'?"),

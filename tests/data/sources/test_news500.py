@@ -107,7 +107,7 @@ def test_another_prefix_may_stand_for_the_root(root):
         (np.full((14, 500), 0.5), "row 0: expected zeros and ones, got 0.5"),
         (np.full((14, 500), np.nan), "row 0: expected zeros and ones, got nan"),
         (np.zeros((14, 400)), "different numbers of labels: .*'train': 400, 'test': 500"),
-        (np.array([["a"], [None]], dtype=object), "no array that NumPy reads without unpickling"),
+        (np.array([["a"], [None]], dtype=object), "not an array that NumPy reads without unpickling"),
     ],
 )
 def test_an_array_of_another_form_is_refused(root, array, message):
