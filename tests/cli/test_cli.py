@@ -20,7 +20,7 @@ def run(finished_run, tmp_path_factory):
     return finished_run.copy(tmp_path_factory.mktemp("cli") / "run").folder, finished_run.pictures
 
 
-def test_training_says_where_the_run_folder_is(toy_run):
+def test_training_prints_where_the_run_folder_is(toy_run):
     assert toy_run.printed.rstrip().endswith(f"run folder: {toy_run.folder}")
     assert "epoch 2/2" in toy_run.printed and "| 75 % |" in toy_run.printed
 

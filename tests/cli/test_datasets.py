@@ -71,7 +71,7 @@ def test_pairs_are_counted_in_the_split_that_was_asked_for(root, tmp_path, unren
             assert int(table[a][b]) == both
 
 
-def test_of_many_labels_only_the_most_frequent_are_paired_and_that_is_said(root, tmp_path, capsys, monkeypatch, unrendered):
+def test_of_many_labels_only_the_most_frequent_are_paired_and_that_is_printed(root, tmp_path, capsys, monkeypatch, unrendered):
     monkeypatch.setattr(description, "PAIRED", 3)
     assert show(root, tmp_path / "out") == 0
     rows = read(tmp_path / "out" / "labels.csv")

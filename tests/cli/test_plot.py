@@ -85,7 +85,7 @@ def split_of(run, split="test"):
 
 
 @pytest.mark.parametrize("flags", [[], ["--reveal", "positives", "--seed", "3"], ["--known-share", "0"]])
-def test_examples_are_what_evaluation_tells_and_what_the_model_then_says(run, flags, unrendered):
+def test_examples_are_the_known_labels_of_the_evaluation_and_the_predictions_given_them(run, flags, unrendered):
     assert main(["plot", "examples", str(run), "--count", "3", *flags]) == 0
     tagger, table = Tagger.load(run), split_of(run)
     seed, reveal = (3, "positives") if "--seed" in flags else (0, "random")
@@ -117,7 +117,7 @@ def test_examples_of_a_calibrated_model_are_what_it_predicts(run, unrendered):
         assert mine == pytest.approx(tagger.predict(table.picture(table.ids.index(name))).probabilities, abs=1e-4)
 
 
-def test_groups_of_extra_labels_are_told_and_never_asked_for(extra_run, unrendered):
+def test_groups_of_extra_labels_are_known_and_never_predicted(extra_run, unrendered):
     assert main(["plot", "examples", str(extra_run), "--known-groups", "1", "--count", "2"]) == 0
     rows = read(extra_run / "examples.csv")
     known = [r for r in rows if r["setting"] == "1 groups" and r["state"] != "unknown"]

@@ -64,7 +64,7 @@ def test_an_interrupted_build_goes_on_makes_nothing_twice_and_ends_with_the_same
         assert (tmp_path / "c" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_what_was_interrupted_before_the_first_chunk_starts_anew(tmp_path):
+def test_what_was_interrupted_before_the_first_chunk_starts_again(tmp_path):
     whole = FeatureCache(tmp_path / "whole", *GIVEN, PARTS).build(made_of)
     folder = tmp_path / "c"
     folder.mkdir()
@@ -76,7 +76,7 @@ def test_what_was_interrupted_before_the_first_chunk_starts_anew(tmp_path):
 
 
 @pytest.mark.parametrize("mark", ["", "{", "[]", "{}", '{"rows": "64"}', '{"rows": -1}', '{"rows": 141}', '{"rows": null}'])
-def test_where_the_mark_of_progress_is_damaged_all_is_made_anew_and_said_so(tmp_path, mark):
+def test_where_the_mark_of_progress_is_damaged_all_is_made_again_with_a_warning(tmp_path, mark):
     first = FeatureCache(tmp_path / "c", *GIVEN, PARTS).build(made_of)
     np.lib.format.open_memmap(first.folder / "tokens.npy", mode="r+")[:] = 0  # the cache itself is read-only
     (tmp_path / "c" / "done.json").write_text(mark)
@@ -117,7 +117,7 @@ def test_a_cache_of_anything_else_is_refused_with_what_differs(tmp_path, other, 
 
 
 @pytest.mark.parametrize("text", [None, "", "[1]", "{"])
-def test_a_cache_that_does_not_say_what_it_was_made_of_is_refused(tmp_path, text):
+def test_a_cache_without_a_record_of_its_inputs_is_refused(tmp_path, text):
     FeatureCache(tmp_path / "c", *GIVEN, PARTS)
     (tmp_path / "c" / "key.json").unlink()
     if text is not None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score
 
-from ctran.analysis.calibrate import answers, fit_calibration
+from ctran.analysis.calibrate import fit_calibration, predict_shares
 from ctran.constraints.decode import Decoder
 from ctran.evaluation.evaluate import report
 from ctran.labels import Group, LabelSpace
@@ -36,7 +36,7 @@ def value(model, logits, members):
 
 @torch.no_grad()
 def test_the_sets_of_the_toy_are_the_best_of_all(tagger, folder):
-    features = tagger.look(folder / "00.png").features
+    features = tagger.session(folder / "00.png").features
     states = torch.tensor([[0, 0, 0, 0], [2, 1, 0, 0], [0, 0, 1, 2]])
     logits, chosen = tagger.model.predict_labels(features, states), tagger.model.decode(features, states)
     for row, present, given in zip(logits, chosen, states.tolist(), strict=True):
@@ -70,7 +70,7 @@ def test_what_a_method_chooses_contradicts_neither_known_labels_nor_groups_nor_i
 
 
 def test_figures_of_decisions_are_of_the_chosen_sets_and_the_ranking_of_the_logits(tagger, tables):
-    truth, found = answers(tagger, tables["test"], (0.0,), 0, "test")
+    truth, found = predict_shares(tagger, tables["test"], (0.0,), 0, "test")
     chosen, there = found[0].chosen.numpy(), (truth == 2).numpy()
     assert (chosen != (found[0].logits > 0).numpy()).any(), "else thresholds would give the same sets"
     made = report(truth, found, tagger.labels, presets=["ctran"], intervals=20)
@@ -85,7 +85,7 @@ def test_figures_of_decisions_are_of_the_chosen_sets_and_the_ranking_of_the_logi
 
 
 def test_thresholds_are_not_fitted_for_a_method_that_does_not_use_them(tagger, tables):
-    truth, found = answers(tagger, tables["train"], (0.0,), 0, "train")
+    truth, found = predict_shares(tagger, tables["train"], (0.0,), 0, "train")
     calibration = fit_calibration(truth, found, tagger.labels)
     assert not calibration.thresholds
     assert "no thresholds: the method chooses label sets by itself" in calibration.reasons

@@ -287,8 +287,8 @@ class Predictor:
     def choose(self, features: Features, states: Int[Tensor, "R L"]) -> Bool[Tensor, "R L"] | None:
         """Label sets that the method chooses by itself (:meth:`ctran.model.Method.decode`), on the CPU; None where they follow
         from probabilities. Arguments as of :meth:`marginals`."""
-        told = implications.propagate_implications(states, self.labels.implied).to(self.device)
-        chosen = self.model.decode(features, told)
+        filled = implications.propagate_implications(states, self.labels.implied).to(self.device)
+        chosen = self.model.decode(features, filled)
         return None if chosen is None else chosen.cpu()
 
     def predictions(

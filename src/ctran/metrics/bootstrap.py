@@ -31,7 +31,9 @@ class Resampling:
         everything: Bool[np.ndarray, "N L"] | None = None,
     ) -> None:
         self.sheet, self.definition = sheet(probabilities, positive, mask, everything, definition), definition
-        found = predictions(self.sheet.scores, self.sheet.positive, self.sheet.entries, limits(threshold, self.sheet), definition)
+        found = predictions(
+            self.sheet.scores, self.sheet.positive, self.sheet.entries, limits(threshold, self.sheet), definition
+        )
         self.examples = found.examples
         self.matrix = np.concatenate(found.matrices(), axis=1).astype(np.float32)  # sums below 2^24 are exact
         self.ranked = [self._rank(*column) for column in self.sheet.columns()]
