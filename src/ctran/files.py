@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LEFTOVER = re.compile(r"\.part$|^\.tmp[A-Za-z0-9]{6}$")
+_LEFTOVER = re.compile(r"\.part$|^\.tmp[A-Za-z0-9]{6}$")
 """Names of temporary files, of ours and of safetensors: a killed process leaves one behind, and it may be deleted."""
 
 
 def is_leftover(name: str) -> bool:
     """Whether a file of this name is what a killed writer left behind (or what a writer is working on)."""
-    return LEFTOVER.search(name) is not None
+    return _LEFTOVER.search(name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 
-ROUNDING = 1e-9
+_ROUNDING = 1e-9
 """Tolerance for a share times a number of labels: above its rounding error, below any intended part of a label."""
 
 
@@ -74,7 +74,7 @@ def whole_numbers(low: float, high: float, count: int) -> tuple[int, int]:
 
     Products such as 0.07 * 100 are inexact in floating point, so both ends have a small tolerance.
     """
-    return math.ceil(low * count - ROUNDING), math.floor(high * count + ROUNDING)
+    return math.ceil(low * count - _ROUNDING), math.floor(high * count + _ROUNDING)
 
 
 Reveal = Literal["random", "positives", "confident"]

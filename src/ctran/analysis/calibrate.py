@@ -29,7 +29,7 @@ from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import EvalSetting
 
-FOLDS = 5
+_FOLDS = 5
 """Folds of the cross-validation over pictures."""
 PICTURES = 20
 """Least number of pictures with entries that count; with fewer nothing is fitted."""
@@ -136,8 +136,8 @@ def _temperature(truth: Int[Tensor, "N L"], output: SettingLogits, labels: Label
     if not (best < half and best < twice):
         return 1.0, "the fit runs to its bound: the likelihood has no greatest value"
     gains = torch.zeros(len(truth), dtype=torch.double)
-    for fold in range(FOLDS):
-        out = torch.arange(len(truth)) % FOLDS == fold
+    for fold in range(_FOLDS):
+        out = torch.arange(len(truth)) % _FOLDS == fold
         fitted = fit_temperature(output.logits[~out], truth[~out], states[~out], groups)
         plain, scaled = (nats(output.logits[out].double() / t, truth[out], states[out], groups) for t in (1.0, fitted))
         gains[out] = plain - scaled
@@ -169,8 +169,8 @@ def _thresholds(
     if precision is not None or not chosen:
         return chosen, ""
     predicted = np.zeros_like(hits)
-    fold = np.tile(np.arange(len(truth)) % FOLDS, len(found))
-    for number in range(FOLDS):
+    fold = np.tile(np.arange(len(truth)) % _FOLDS, len(found))
+    for number in range(_FOLDS):
         out = fold == number
         limits = [0.5 if t is None else t for t in fit_thresholds(p[~out], hits[~out], counted[~out])]
         predicted[out] = p[out] >= np.array(limits)
@@ -211,20 +211,20 @@ def qualities(
     return rows
 
 
-def calibration_file(folder: Path) -> Path:
+def _calibration_file(folder: Path) -> Path:
     """Path of the calibration in a model folder, or in the ``model`` folder of a run."""
     return (folder / "model" if (folder / "model" / "config.json").is_file() else folder) / "calibration.json"
 
 
 def remove_calibration(folder: Path) -> Path:
     """Delete the calibration file, if any; returns its path."""
-    path = calibration_file(folder)
+    path = _calibration_file(folder)
     path.unlink(missing_ok=True)
     return path
 
 
 def write_calibration(calibration: Calibration, folder: Path) -> Path:
     """Write it to a model folder, or the ``model`` folder of a run, in one step; returns the path."""
-    path = calibration_file(folder)
+    path = _calibration_file(folder)
     calibration.save(path)
     return path

@@ -14,7 +14,7 @@ from ctran.masking import scored_mask
 
 BINS = 15
 """Number of bins of equal width for the expected calibration error."""
-PRIOR = 20
+_PRIOR = 20
 """Positive entries of a label at which annotations and calibrated probabilities have equal weight in its threshold."""
 STEPS = 50
 """Iteration limit of the fit of one temperature; it converges long before."""
@@ -66,7 +66,7 @@ def fit_thresholds(
     counted: Bool[np.ndarray, "N L"],
     *,
     precision: float | None = None,
-    prior: float = PRIOR,
+    prior: float = _PRIOR,
 ) -> list[float | None]:
     """For each label the threshold with the greatest F1, or the least one with the wanted precision.
 

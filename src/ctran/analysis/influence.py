@@ -11,7 +11,7 @@ from ctran.inference.predictor import Predictor
 from ctran.labels import LabelState
 from ctran.progress import track
 
-SURE = 1e-6
+_SURE = 1e-6
 """Probabilities are clamped this far from 0 and 1."""
 
 
@@ -28,6 +28,6 @@ def influence(predictor: Predictor, table: SampleTable, rows: Sequence[int]) -> 
     total = torch.zeros(size, size, dtype=torch.double)
     for row in track(rows, "telling each label both ways", len(rows)):
         square = predictor.preprocessing.pixels(table.pixels(row))
-        odds = predictor.marginals(predictor.encode_images(square[None]), states).double().clamp(SURE, 1 - SURE).logit()
+        odds = predictor.marginals(predictor.encode_images(square[None]), states).double().clamp(_SURE, 1 - _SURE).logit()
         total += odds[:size] - odds[size:]
     return (total / len(rows)).fill_diagonal_(0).float()

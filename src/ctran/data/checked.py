@@ -50,7 +50,7 @@ def without_decoding() -> Iterator[None]:
         _decode.reset(token)
 
 
-def digest_of(content: bytes) -> str:
+def _digest_of(content: bytes) -> str:
     """Digest of a file's bytes."""
     return hashlib.sha256(content).hexdigest()[:32]
 
@@ -100,7 +100,7 @@ def digests(table: SampleTable) -> list[str]:
             if cell["bytes"] is None:
                 paths[number] = Path(cell["path"])
             else:
-                found[number] = digest_of(cell["bytes"])
+                found[number] = _digest_of(cell["bytes"])
     for (number, path), one in zip(paths.items(), check(list(paths.values()), decode=False), strict=True):
         if not one.digest:
             raise DataError(f"picture {table.ids[number]!r} ({path}): {one.reason}")
@@ -119,8 +119,8 @@ def _check(path: Path, decode: bool, truncated: Truncated, white: float | None) 
         elif decode:
             open_image(content, name=str(path), truncated=truncated, white=white)
     except BrokenImageError as error:
-        return Checked("" if content is None else digest_of(content), str(error))
-    return Checked("" if content is None else digest_of(content))
+        return Checked("" if content is None else _digest_of(content), str(error))
+    return Checked("" if content is None else _digest_of(content))
 
 
 def _stamp(path: Path) -> str | None:

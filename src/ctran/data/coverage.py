@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-CLOSE = 0.5
+_CLOSE = 0.5
 """Similarity from which on a name is suggested, as in :func:`ctran.errors.nearest`."""
 SHOWN = 10
 """Names that a sentence lists."""
@@ -110,5 +110,5 @@ class Coverage:
 
 def nearest_names(names: Iterable[str], others: Sequence[str]) -> dict[str, str]:
     """For each name that has one, the nearest of ``others``."""
-    near = {name: difflib.get_close_matches(name, others, n=1, cutoff=CLOSE) for name in names}
+    near = {name: difflib.get_close_matches(name, others, n=1, cutoff=_CLOSE) for name in names}
     return {name: found[0] for name, found in near.items() if found}

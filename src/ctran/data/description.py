@@ -14,7 +14,7 @@ from torch import Tensor
 from ctran.data.truth import SparseTruth
 from ctran.labels import LabelState
 
-DENSE = 16
+_DENSE = 16
 """A 0/1 matrix is multiplied as a sparse one if fewer than one in so many entries is 1."""
 PAIRED = 2000
 """Most labels that are paired: three int64 matrices of this side take 96 MB."""
@@ -121,7 +121,7 @@ def count_pairs(truth: SparseTruth, labels: Int[Tensor, " M"] | None = None) -> 
 
 def _count_both(ones: Float[Tensor, "B L"], others: Float[Tensor, "B L"]) -> Int[Tensor, "L L"]:
     """Pictures in which a label of ``ones`` and one of ``others`` are both 1; a sparse product if ones are few."""
-    few = ones.count_nonzero() * DENSE < ones.numel()
+    few = ones.count_nonzero() * _DENSE < ones.numel()
     return (torch.sparse.mm(ones.to_sparse().T, others) if few else ones.T @ others).long()
 
 

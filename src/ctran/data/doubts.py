@@ -10,7 +10,7 @@ from ctran.data.notices import SHOWN, few, notice, warn
 from ctran.data.table import SampleTable
 from ctran.labels import LabelState
 
-MEANING = {
+_MEANING = {
     "train": "nothing can be learned about them",
     "val": "they do not count where the best epoch is chosen",
     "test": "they are left out of its figures",
@@ -22,7 +22,7 @@ def warn_of_tables(tables: Mapping[str, SampleTable]) -> None:
     for split, names in lacking(tables).items():
         labels = tables[split].labels
         count = f"{len(names):,} of {len(labels):,} labels"
-        warn(f"never positive in {split}: {few(names)} ({count}); {MEANING.get(split, 'nothing is measured of them')}")
+        warn(f"never positive in {split}: {few(names)} ({count}); {_MEANING.get(split, 'nothing is measured of them')}")
     for one in completed_by(tables)[:SHOWN]:
         child, parent = one.child, one.parent
         line = (

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from ctran.errors import UserError
 from ctran.labels import LabelState
 
-IMPOSSIBLE = -1e4
+_IMPOSSIBLE = -1e4
 """Log-probability of the impossible; finite, so that 0 * IMPOSSIBLE is 0, and far below any log-odds."""
 
 
@@ -80,8 +80,8 @@ class World:
         """
         if (drawn & ((states == LabelState.NEGATIVE) | (self.drawn_share == 0))).any():
             raise UserError("no state of the world agrees: a label is drawn that is known to be absent or is never drawn")
-        present = np.where(states == LabelState.NEGATIVE, IMPOSSIBLE, np.where(drawn, 0.0, np.log1p(-self.drawn_share)))
-        absent = np.where((states == LabelState.POSITIVE) | drawn, IMPOSSIBLE, 0.0)  # log P(d_i, k_i | y_i), up to a constant
+        present = np.where(states == LabelState.NEGATIVE, _IMPOSSIBLE, np.where(drawn, 0.0, np.log1p(-self.drawn_share)))
+        absent = np.where((states == LabelState.POSITIVE) | drawn, _IMPOSSIBLE, 0.0)  # log P(d_i, k_i | y_i), up to a constant
         evidence = present @ self.all_states.T + absent @ (1 - self.all_states).T  # (N, S)
         return _softmax(np.log(self.probability) + evidence) @ self.all_states
 

@@ -88,25 +88,25 @@ def _joined(parts: Sequence[SettingLogits]) -> SettingLogits:
     return SettingLogits(parts[0].setting, states, logits, shares, torch.cat(sets) if sets else None)
 
 
-def mean_table(tables: Sequence[Table]) -> Table:
+def _mean_table(tables: Sequence[Table]) -> Table:
     """Mean of each column over the tables that have it; NaN where none has."""
     rows = [t.as_dict() for t in tables]
-    return Table(**{name: mean_known([r[name] for r in rows]) for name in rows[0]})
+    return Table(**{name: _mean_known([r[name] for r in rows]) for name in rows[0]})
 
 
-def mean_known(values: Sequence[float]) -> float:
+def _mean_known(values: Sequence[float]) -> float:
     """Mean of those that are not NaN; NaN if all are."""
     known = [v for v in values if not np.isnan(v)]
     return float(np.mean(known)) if known else float("nan")
 
 
-def spread_known(values: Sequence[float]) -> float:
+def _spread_known(values: Sequence[float]) -> float:
     """Standard deviation of those that are not NaN; NaN for fewer than two."""
     known = [v for v in values if not np.isnan(v)]
     return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
 
 
-def setting_of(
+def _setting_of(
     truth: Int[Tensor, "N L"],
     outputs: Sequence[SettingLogits],
     labels: LabelSpace,
@@ -158,7 +158,7 @@ def setting_of(
     if len(outputs) > 1:
         rows = [t.as_dict() for t in hidden]
         columns = {name: [r[name] for r in rows] for name in rows[0]} | accuracy
-        spread = {name: spread_known(values) for name, values in columns.items()}
+        spread = {name: _spread_known(values) for name, values in columns.items()}
     ends: dict[str, tuple[float, float]] = {}
     if intervals:
         with bar(f"intervals, {outputs[0].setting}", intervals) as step:  # a step a replicate
@@ -170,16 +170,16 @@ def setting_of(
             )
     return Setting(
         outputs[0].setting,
-        mean_table(hidden),
-        mean_table(everything),
+        _mean_table(hidden),
+        _mean_table(everything),
         {n: r for n, r, t in zip(labels.names, per_label, labels.targets.tolist(), strict=True) if t},
         float(np.mean(num_known)),
-        {name: mean_known(values) for name, values in accuracy.items()},
-        {name: mean_table(tables) for name, tables in published.items()},
+        {name: _mean_known(values) for name, values in accuracy.items()},
+        {name: _mean_table(tables) for name, tables in published.items()},
         len(outputs),
         spread,
         ends,
-        {name: value for name, value in mean_table(own).as_dict().items() if name in DECIDED} if own else {},
+        {name: value for name, value in _mean_table(own).as_dict().items() if name in DECIDED} if own else {},
         float(np.mean(temperatures)) if temperatures else 1.0,
     )
 
@@ -207,11 +207,11 @@ def report(
         draws.setdefault(output.setting, []).append(output)
     reasons = {name: reason for reason, names in (left_out or {}).items() for name in names}
     options: dict[str, Any] = {"presets": presets, "intervals": intervals, "left_out": reasons, "decoder": decoder}
-    settings = [setting_of(truth, found, labels, **options) for found in draws.values()]
+    settings = [_setting_of(truth, found, labels, **options) for found in draws.values()]
     in_groups = torch.zeros(len(labels), dtype=torch.bool)
     for members in labels.exclusive:
         in_groups[members] = True
-    coverage = coverage_of(truth, settings[0], labels, reasons)
+    coverage = _coverage_of(truth, settings[0], labels, reasons)
     by_method = any(output.chosen is not None for output in outputs)
     return Report(
         *(len(truth), tuple(settings), bool(in_groups[labels.targets].all())),
@@ -221,7 +221,7 @@ def report(
     )
 
 
-def coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace, reasons: Mapping[str, str]) -> Coverage:
+def _coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace, reasons: Mapping[str, str]) -> Coverage:
     """Which labels the mean AP of a setting covers, and why others are left out.
 
     Args:

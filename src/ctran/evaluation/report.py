@@ -17,7 +17,7 @@ COLUMNS = tuple(each.name for each in fields(Table) if each.metadata.get("printe
 
 DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")
 """Columns that depend on thresholds."""
-BY_METHOD = "Labels are the sets that the method chooses by itself, without thresholds"
+_BY_METHOD = "Labels are the sets that the method chooses by itself, without thresholds"
 PLAIN = "Thresholds of one half and temperature 1: the figures use no calibration"
 
 
@@ -162,7 +162,7 @@ class Report:
             parts.append(_markdown("known", DECIDED, {str(s.setting): s.own for s in self.settings}))
             parts.append(self._decided_by(self.calibration))
         else:
-            parts.append(f"{BY_METHOD if self.by_method else PLAIN}.")
+            parts.append(f"{_BY_METHOD if self.by_method else PLAIN}.")
         if sentences := self.coverage.sentences():
             parts.append(sentences)
         groups = list(self.settings[0].accuracy)

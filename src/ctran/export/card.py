@@ -29,7 +29,7 @@ encode, predict = (torch.export.load(f"{name}.pt2", extra_files=extra).module() 
 about = json.loads(extra["ctran"])
 """,
 }
-ASK = {
+_ASK = {
     "onnx": """memory = dict(zip(about["memory"], encode.run(None, {"images": images})))
 logits = predict.run(None, {"states": states, **memory})[0]
 """,
@@ -141,7 +141,7 @@ import numpy as np
 images = np.zeros((1, 3, {prepared.size}, {prepared.size}), np.float32)  # in place of a picture, prepared as above
 states = np.zeros((1, 1, {count}), np.int64)
 states[0, 0, about["labels"]["names"].index({tagger.labels.names[0]!r})] = 2  # known to be present
-{ASK[form]}for name, logit in sorted(zip(about["labels"]["names"], logits[0, 0]), key=lambda pair: -pair[1])[:5]:
+{_ASK[form]}for name, logit in sorted(zip(about["labels"]["names"], logits[0, 0]), key=lambda pair: -pair[1])[:5]:
     print(name, 1 / (1 + np.exp(-logit)))
 ```
 

@@ -23,9 +23,9 @@ from ctran.folders.tagger import Tagger
 
 SAME = 1e-3
 """Largest difference of logits that float32 formats may have."""
-COMPARED = 24
+_COMPARED = 24
 """Pictures that are compared."""
-QUESTIONS = 64
+_QUESTIONS = 64
 """Pictures on which the ``predict`` graph is calibrated; each may take megabytes."""
 
 
@@ -76,7 +76,7 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         about = replace(about, int8={"encode": len(samples.encode), "predict": len(samples.predict)})
     with replacing(folder, own) as part:
         _save(module, graphs, about, part)
-        found = measure(tagger, Exported.load(part), pictures, COMPARED)
+        found = measure(tagger, Exported.load(part), pictures, _COMPARED)
         most = sys.float_info.max if int8 else SAME
         if not found.logits <= most:
             raise ParityError(
@@ -110,7 +110,7 @@ def _save(module: Any, graphs: Mapping[str, Any], about: About, part: Path) -> N
 def _samples(tagger: Tagger, traced: Programs, pictures: Pictures, count: int) -> Samples:
     """One picture, and one row of states for it, at a time."""
     chosen = pictures.some(count)
-    question_rows = set(chosen[:: -(-len(chosen) // QUESTIONS)])
+    question_rows = set(chosen[:: -(-len(chosen) // _QUESTIONS)])
     encode, predict = list[Arrays](), list[Arrays]()
     for number, index in enumerate(chosen):
         image = pictures.batch([index])

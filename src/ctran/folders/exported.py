@@ -126,14 +126,14 @@ class Exported(Predictor):
                 f"device {str(device)!r}: {folder} is an exported folder, and these run on the cpu alone; "
                 "for another device load the run or model folder that it was made of"
             )
-        name = format_of(folder)
+        name = _format_of(folder)
         if name is None:
             endings = ", ".join(f"encode{ending}" for ending, _ in READERS.values())
             raise ModelFolderError(f"{folder} is not an exported folder: none of {endings} found")
         (encode, about), (predict, about_predict) = (_read(folder, name, part) for part in ("encode", "predict"))
         if replace(about, graph="") != replace(about_predict, graph=""):  # models of one kind differ in the measured parity
             raise ModelFolderError(f"{folder}: encode and predict are not of one export; export the model again")
-        check_digests(folder)
+        _check_digests(folder)
         labels, prepared = LabelSpace.from_dict(about.labels), Preprocessing(**tuples(about.preprocessing))
         exported = cls(Graphs(encode, predict, about.memory, len(labels)), labels, prepared, about)
         exported.folder = folder
@@ -141,7 +141,7 @@ class Exported(Predictor):
 
     @property
     def kind(self) -> str:
-        form = format_of(self.folder) if self.folder is not None else None
+        form = _format_of(self.folder) if self.folder is not None else None
         parts = [f"{self.about.method} on {self.about.model.get('backbone')}", form, "int8" if self.about.int8 else None]
         return ", ".join(part for part in parts if part)
 
@@ -194,7 +194,7 @@ def _read(folder: Path, name: str, part: str) -> tuple[Graph, About]:
     return graph, about
 
 
-def format_of(folder: Path) -> str | None:
+def _format_of(folder: Path) -> str | None:
     """Format of an exported folder; None where it is not one.
 
     Raises:
@@ -215,7 +215,7 @@ def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def check_digests(folder: Path) -> None:
+def _check_digests(folder: Path) -> None:
     """Refuse files that were not exported together.
 
     Raises:
@@ -247,4 +247,4 @@ def load(folder: Path | str, device: str | torch.device = "auto") -> Tagger | Ex
         UserError: a device that this machine does not have.
         ModelFolderError: none of them.
     """
-    return Tagger.load(folder, device) if format_of(Path(folder)) is None else Exported.load(folder, device)
+    return Tagger.load(folder, device) if _format_of(Path(folder)) is None else Exported.load(folder, device)

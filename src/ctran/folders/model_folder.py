@@ -9,7 +9,7 @@ from pathlib import Path
 from ctran.errors import UserError
 from ctran.files import atomic_folder, is_leftover
 
-ANNOTATIONS = "annotations"
+_ANNOTATIONS = "annotations"
 """Subfolder of a model folder in which earlier versions of ``ctran serve`` saved; it is kept."""
 
 
@@ -22,7 +22,7 @@ def refuse_foreign(folder: Path, own: Collection[str]) -> None:
     if folder.is_file():
         raise ModelFolderError(f"{folder} is a file; name a folder that is new, or one to replace")
     names = [p.name for p in folder.iterdir()] if folder.exists() else []
-    if foreign := sorted(name for name in names if name not in {*own, ANNOTATIONS} and not is_leftover(name)):
+    if foreign := sorted(name for name in names if name not in {*own, _ANNOTATIONS} and not is_leftover(name)):
         raise ModelFolderError(f"{folder} holds {foreign[0]!r}, which is not part of a model: give another folder")
 
 
@@ -41,8 +41,8 @@ def replacing(folder: Path, own: Collection[str]) -> Iterator[Path]:
     refuse_foreign(folder, own)
     with atomic_folder(folder) as part:
         yield part
-        if (kept := folder / ANNOTATIONS).is_dir():
-            shutil.copytree(kept, part / ANNOTATIONS, copy_function=_link)
+        if (kept := folder / _ANNOTATIONS).is_dir():
+            shutil.copytree(kept, part / _ANNOTATIONS, copy_function=_link)
 
 
 def _link(source: str, target: str) -> None:

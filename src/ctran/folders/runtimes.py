@@ -58,7 +58,7 @@ def require(module: str, extra: str) -> Any:
         raise MissingRuntimeError(f'{package} {what}: pip install "ctran[{extra}]"') from error
 
 
-def read_onnx(path: Path) -> Graph:
+def _read_onnx(path: Path) -> Graph:
     """An ONNX file in ONNX Runtime, on the CPU."""
     session = require("onnxruntime", "onnx").InferenceSession(path, providers=["CPUExecutionProvider"])
     wanted = [port.name for port in session.get_inputs()]
@@ -69,7 +69,7 @@ def read_onnx(path: Path) -> Graph:
     return Graph(run, session.get_modelmeta().custom_metadata_map.get(METADATA, ""))
 
 
-def read_openvino(path: Path) -> Graph:
+def _read_openvino(path: Path) -> Graph:
     """An OpenVINO file, compiled for the CPU and for low latency, in float32 where it is not int8.
 
     On CPUs with bfloat16 OpenVINO would use that by default: about twice as fast, logits differ in the third digit.
@@ -91,7 +91,7 @@ def read_openvino(path: Path) -> Graph:
     return Graph(run, metadata)
 
 
-def read_torch(path: Path) -> Graph:
+def _read_torch(path: Path) -> Graph:
     """A ``torch.export`` program, run by PyTorch.
 
     Raises:
@@ -128,8 +128,8 @@ def refuse_pickle(path: Path) -> None:
 
 
 READERS: Mapping[str, tuple[str, Callable[[Path], Graph]]] = {
-    "onnx": (".onnx", read_onnx),
-    "openvino": (".xml", read_openvino),
-    "torch": (".pt2", read_torch),
+    "onnx": (".onnx", _read_onnx),
+    "openvino": (".xml", _read_openvino),
+    "torch": (".pt2", _read_torch),
 }
 """Format -> extension of its files, and their reader."""

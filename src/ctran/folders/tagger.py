@@ -33,7 +33,7 @@ __all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "confi
 FORMAT = 1
 FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
 
-PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
+_PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
 """Keys that must be there: where one is missing, a default would silently give other predictions."""
 
 
@@ -53,7 +53,7 @@ class Tagger(Predictor):
         calibration: Calibration | None = None,
     ) -> None:
         super().__init__(model, labels, preprocessing, calibration)
-        self.config = without_paths(config)
+        self.config = _without_paths(config)
         self.card: str | None = None
         """Text of the model card, where it was read from a folder."""
 
@@ -180,7 +180,7 @@ class Tagger(Predictor):
             (part / "README.md").write_text(card or self.card or model_card(self), encoding="utf-8")
 
 
-def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+def _without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration that can be published: a backbone's weights file is named without its path."""
     model = dict(config.get("model", {}))
     weights = model.get("weights")
@@ -194,7 +194,7 @@ def _lacking(config: Mapping[str, Any]) -> str:
     for key in ("method", "model", "preprocessing"):
         if key not in config:
             return key
-    return next((f"preprocessing.{name}" for name in PREPROCESSING if name not in config["preprocessing"]), "")
+    return next((f"preprocessing.{name}" for name in _PREPROCESSING if name not in config["preprocessing"]), "")
 
 
 def _other_tensors(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from ctran.images.exif import ORIENTATION, Directory, orientation
 
 PNG = b"\x89PNG\r\n\x1a\n"
-RAW_PROFILE = b"Raw profile type exif\0"
-LONGEST_TEXT = 1 << 20
-PIXELS_OF_PNG = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_RAW_PROFILE = b"Raw profile type exif\0"
+_LONGEST_TEXT = 1 << 20
+_PIXELS_OF_PNG = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
-PIXELS_OF_TIFF = {
+_PIXELS_OF_TIFF = {
     *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284),  # size, bits, compression, colours, strips, samples, planes
     *(292, 293, 317, 320, 322, 323, 324, 325, 332, 338, 339, 347),  # fax, predictor, palette, tiles, samples, JPEG tables
     *(512, 513, 514, 515, 517, 518, 519, 520, 521, 0xBC01),  # JPEG of the old kind, the mark of JPEG XR
 }
 """Tags that the pixels depend on."""
-PIXELS_OF_YCBCR = {529, 530, 531, 532}
-PHOTOMETRIC, YCBCR = 262, 6
+_PIXELS_OF_YCBCR = {529, 530, 531, 532}
+_PHOTOMETRIC, YCBCR = 262, 6
 
-EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}(?:.{2}|.{4}).{2})Exif", re.DOTALL)
+_EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}(?:.{2}|.{4}).{2})Exif", re.DOTALL)
 """The entry of an EXIF block in the item table of an AVIF or HEIF file, with identifiers of 16 or of 32 bits."""
 
 
@@ -56,7 +56,7 @@ def unwrap(content: bytes) -> Container:
     if content[:2] in (b"II", b"MM") and (directory := Directory.read(content)) is not None:
         return _tiff(content, directory)
     if content[4:8] == b"ftyp":
-        return Container(EXIF_ITEM.sub(rb"\1skip", content))
+        return Container(_EXIF_ITEM.sub(rb"\1skip", content))
     return Container(content)
 
 
@@ -114,16 +114,16 @@ def _png(content: bytes) -> Container:
     kept, exif, xmp, facts, end = [PNG], b"", b"", dict[bytes, bytes](), len(PNG)
     for name, start, end in _chunks(content):
         payload = content[start + 8 : end - 4]
-        if name in PIXELS_OF_PNG:
+        if name in _PIXELS_OF_PNG:
             kept.append(content[start:end])
         if name in (b"IHDR", b"tRNS", b"sBIT"):
             facts.setdefault(name, payload)
         elif name == b"eXIf":
             exif = exif or payload
-        elif name == b"tEXt" and payload.startswith(RAW_PROFILE):
+        elif name == b"tEXt" and payload.startswith(_RAW_PROFILE):
             exif = exif or _raw_profile(payload)
-        elif name == b"zTXt" and payload.startswith(RAW_PROFILE):
-            exif = exif or _raw_profile(_inflated(payload[len(RAW_PROFILE) + 1 :]))
+        elif name == b"zTXt" and payload.startswith(_RAW_PROFILE):
+            exif = exif or _raw_profile(_inflated(payload[len(_RAW_PROFILE) + 1 :]))
         elif name == b"iTXt" and b"tiff:Orientation" in payload:
             xmp = payload
     if kept[-1][4:8] != b"IEND":
@@ -152,14 +152,14 @@ def _raw_profile(text: bytes) -> bytes:
 
 def _inflated(data: bytes) -> bytes:
     try:
-        return zlib.decompressobj().decompress(data, LONGEST_TEXT)
+        return zlib.decompressobj().decompress(data, _LONGEST_TEXT)
     except zlib.error:
         return b""
 
 
 def _tiff(content: bytes, directory: Directory) -> Container:
     """The first picture: a copy of its directory with only the tags about pixels is appended to the file."""
-    needed = PIXELS_OF_TIFF | (PIXELS_OF_YCBCR if directory.number(PHOTOMETRIC, 0) == YCBCR else set[int]())
+    needed = _PIXELS_OF_TIFF | (_PIXELS_OF_YCBCR if directory.number(_PHOTOMETRIC, 0) == YCBCR else set[int]())
     entries = [entry for entry in directory.entries if directory.tag(entry) in needed]
     count, offset = ("Q", "Q") if directory.big else ("H", "I")
     where = len(content) + len(content) % 2

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 ORIENTATION = 0x0112
 """The tag of how the camera was held; 1 is upright."""
 
-NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 """Types of whole and real numbers."""
-RATIONALS = {5: "I", 10: "i"}
+_RATIONALS = {5: "I", 10: "i"}
 TEXT = 2
 MOST = 16
 """Numbers of one entry that are read: more than any that counts here holds."""
@@ -85,10 +85,10 @@ class Directory:
     def _numbers(self, entry: bytes) -> tuple[float, ...]:
         kind, count = struct.unpack_from(f"{self.order}H{'Q' if self.big else 'I'}", entry, 2)
         field = entry[-8 if self.big else -4 :]
-        code = NUMBERS.get(kind) or RATIONALS.get(kind) or ("B" if kind == TEXT else "")
+        code = _NUMBERS.get(kind) or _RATIONALS.get(kind) or ("B" if kind == TEXT else "")
         if not code or not count:
             return ()
-        parts = 2 if kind in RATIONALS else 1
+        parts = 2 if kind in _RATIONALS else 1
         if count * parts * struct.calcsize(f"<{code}") > len(field):
             (start,) = struct.unpack(f"{self.order}{'Q' if self.big else 'I'}", field)
         else:
@@ -97,7 +97,7 @@ class Directory:
         values = struct.unpack_from(f"{self.order}{min(count, MOST) * parts}{code}", source, start)
         if kind == TEXT:
             return (float(bytes(values).split(b"\0")[0]),)
-        if kind in RATIONALS:
+        if kind in _RATIONALS:
             return tuple(a / b for a, b in zip(values[::2], values[1::2], strict=True) if b)
         return values
 

@@ -27,7 +27,7 @@ No other is opened, as some of Pillow's start a program: EPS starts Ghostscript.
 """
 
 HEIF = 'a HEIC picture; to read those: pip install "ctran[heif]"'
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 CONVERT = "which is not read; convert it to PNG or JPEG"
 
 OTHERS = (
@@ -102,7 +102,7 @@ def describe(content: bytes) -> str:
     if not content:
         return "not a picture, the file is empty"
     start = content[:16].lstrip().lower()
-    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS and "HEIF" not in formats():
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS and "HEIF" not in formats():
         return f"not a picture that can be read: {HEIF}"
     if content[:2] in (b"II", b"MM") and (directory := Directory.read(content)) is not None and directory.entries:
         return f"not a picture of a kind that can be read: {_tiff(directory)}; save it as RGB or grey of 8 or 16 bits"

@@ -46,10 +46,10 @@ def label_of(source: object, name: str | None) -> str:
         text = os.fspath(source)
         return text if len(text) <= LONGEST else f"{text[:60]} ... {text[-60:]}"
     named = getattr(source, "name", None) or getattr(source, "filename", None)
-    return named if isinstance(named, str) else f"<{type(source).__name__}>" if is_array(source) else "<image>"
+    return named if isinstance(named, str) else f"<{type(source).__name__}>" if _is_array(source) else "<image>"
 
 
-def is_array(source: object) -> bool:
+def _is_array(source: object) -> bool:
     """Whether the pixels themselves are given."""
     return isinstance(source, np.ndarray | Tensor)
 

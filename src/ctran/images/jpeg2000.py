@@ -13,11 +13,11 @@ from PIL import Image
 
 START = b"\xff\x4f\xff\x51"
 """Start of a code stream, and its size marker."""
-DEPTHS = 42
+_DEPTHS = 42
 """Where the depths of the components begin after the start, three bytes a component."""
 YCBCR = {18, 24}
 """Enumerated colour spaces of a JP2 file that are converted to RGB after the samples were shifted."""
-MODES = ("L", "LA", "RGB", "RGBA", "CMYK")
+_MODES = ("L", "LA", "RGB", "RGBA", "CMYK")
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Header:
 def read_header(content: bytes) -> Header | None:
     """Header of a code stream, alone or in a JP2 file; None where there is none."""
     start = 0 if content.startswith(START) else content.find(b"jp2c" + START) + 4
-    if not content.startswith(START, start) or len(content) < start + DEPTHS:
+    if not content.startswith(START, start) or len(content) < start + _DEPTHS:
         return None
-    count = struct.unpack_from(">H", content, start + DEPTHS - 2)[0]
-    components = [content[at : at + 3] for at in range(start + DEPTHS, start + DEPTHS + 3 * count, 3)]
+    count = struct.unpack_from(">H", content, start + _DEPTHS - 2)[0]
+    components = [content[at : at + 3] for at in range(start + _DEPTHS, start + _DEPTHS + 3 * count, 3)]
     if any(len(component) < 3 for component in components):
         return None
     colours = content.find(b"colr", 0, start)
@@ -60,11 +60,11 @@ def restore_white(picture: Image.Image, content: bytes, header: Header) -> Image
     values = np.asarray(picture)
     if values.all():
         return picture
-    if header.converted or picture.mode not in MODES:
+    if header.converted or picture.mode not in _MODES:
         return None
     changed = bytearray(content)
     for number, depth in enumerate(header.depths):
-        at = header.start + DEPTHS + 3 * number
+        at = header.start + _DEPTHS + 3 * number
         changed[at] = changed[at] & 0x80 | min(depth, 8) - 1  # the upper bit: samples have a sign
     with Image.open(io.BytesIO(changed)) as again:
         shallow = np.asarray(again)

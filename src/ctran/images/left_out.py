@@ -11,11 +11,11 @@ from ctran.images.reading import picture_files
 HEAD = 32
 """Bytes at the start of a file that identify its format."""
 HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
-DRAWN = (".svg", ".pdf", ".eps", ".ai")
-UNREAD = {"HEIC": ".heic", "AVIF": ".avif", "JPEG XL": ".jxl"}
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
+_DRAWN = (".svg", ".pdf", ".eps", ".ai")
+_UNREAD = {"HEIC": ".heic", "AVIF": ".avif", "JPEG XL": ".jxl"}
 """Formats that are read only where a library is installed, or never, and an ending of each."""
-LINK, DANGLING, NAME = "link to a folder", "link to nothing", "name that is not UTF-8"
+_LINK, _DANGLING, NAME = "link to a folder", "link to nothing", "name that is not UTF-8"
 HELP = {
     "HEIC": "pip install pillow-heif, or convert them to JPEG",
     "AVIF": "pip install pillow-avif-plugin, or convert them to JPEG",
@@ -24,8 +24,8 @@ HELP = {
     "drawing or document": "convert them to PNG",
     "picture without an ending": "rename them to .jpg, .png, ...",
     "picture under another ending": "rename them to .jpg, .png, ...",
-    LINK: "move the pictures here, or name that folder itself",
-    DANGLING: "remove them",
+    _LINK: "move the pictures here, or name that folder itself",
+    _DANGLING: "remove them",
     NAME: "rename them",
 }
 """Kind of file that is left out -> what to do about it."""
@@ -74,7 +74,7 @@ def left_out(folder: Path, taken: Iterable[Path] | None = None, *, deep: bool = 
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
-        classified = [(name, LINK) for name in links]
+        classified = [(name, _LINK) for name in links]
         for name in files:
             path = os.path.join(parent, name)  # noqa: PTH118
             if name.startswith("."):
@@ -93,12 +93,12 @@ def _kind(path: Path) -> str | None:
     """What a file that is not read may be, as a key of :data:`HELP`; None if it is not a picture."""
     ending = path.suffix.lower()
     if path.is_symlink() and not path.exists():
-        return DANGLING
+        return _DANGLING
     if not path.is_file():
         return None
-    if ending in RAW:
+    if ending in _RAW:
         return "camera raw"
-    if ending in DRAWN:
+    if ending in _DRAWN:
         return "drawing or document"
     try:
         with path.open("rb") as file:
@@ -106,9 +106,9 @@ def _kind(path: Path) -> str | None:
     except OSError:
         return None
     form = _form(head)
-    if form in UNREAD and UNREAD[form] not in endings():
+    if form in _UNREAD and _UNREAD[form] not in endings():
         return form
-    for name, own in UNREAD.items():
+    for name, own in _UNREAD.items():
         if ending == own or (own == ".heic" and ending == ".heif"):
             return name
     if form is None:

@@ -29,7 +29,7 @@ except ImportError:  # the extra `fast`
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before they are decoded (decompression bombs)."""
 
-MAX_SIDE = 65_535
+_MAX_SIDE = 65_535
 """Pictures with a longer side are refused, as each row costs time; a JPEG cannot be larger either."""
 
 TURNS = {
@@ -77,7 +77,7 @@ def open_image(
 
     Raises:
         BrokenImageError: missing, not decodable, truncated, of more than :data:`MAX_PIXELS` pixels or with a side longer than
-            :data:`MAX_SIDE`.
+            :data:`_MAX_SIDE`.
     """
     label = label_of(source, name)
     with _named_errors(label):
@@ -184,8 +184,8 @@ def _header(content: bytes | Image.Image, label: str, max_pixels: int | None = N
     size = f"{picture.width} x {picture.height}"
     if picture.width * picture.height > most:
         raise BrokenImageError(f"{label}: {size} pixels, at most {most:,} are accepted; make it smaller")
-    if max(picture.size) > MAX_SIDE:
-        raise BrokenImageError(f"{label}: {size} pixels, a side may have at most {MAX_SIDE:,}; cut it into parts")
+    if max(picture.size) > _MAX_SIDE:
+        raise BrokenImageError(f"{label}: {size} pixels, a side may have at most {_MAX_SIDE:,}; cut it into parts")
     return _Opened(picture, container, label)
 
 

@@ -44,7 +44,7 @@ class Meaning:
 TAGS = (258, 259, 262, 281, 339, 340, 341, 530)
 """Bits, compression, photometric interpretation, greatest value, sample format, least and greatest value, subsampling."""
 
-NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
+_NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
 """Samples that libtiff has converted to the native byte order and Pillow would swap again."""
 
 
@@ -58,7 +58,7 @@ def repair(picture: Image.Image, container: Container) -> None:
     for i, tile in enumerate(tiles):
         raw, *others = tile.args
         if tile.codec_name == "libtiff" and sys.byteorder == "little":
-            raw = NATIVE.get(raw, raw)
+            raw = _NATIVE.get(raw, raw)
         elif len(raw) == 1 and deep and picture.mode != "L":  # one of several planes
             raw = f"{raw};16{order}"
         tiles[i] = tile._replace(args=(raw, *others))

@@ -18,15 +18,15 @@ from ctran.images.sample_format import Meaning, SampleError, meaning
 
 BLOCK = 1_000_000
 """Pixels that are converted at once."""
-DEEP = 65_535
+_DEEP = 65_535
 """White in 16 bits."""
 DIM = 4
 """Deep pictures whose values all lie below 1 / ``DIM`` of the range are warned of."""
 
-OTHER_BYTES = {f"{mode};16{a}": f"{mode};16{b}" for mode in ("RGB", "RGBA", "RGBX", "CMYK") for a, b in ("BL", "LB", "NB")}
+_OTHER_BYTES = {f"{mode};16{a}": f"{mode};16{b}" for mode in ("RGB", "RGBA", "RGBX", "CMYK") for a, b in ("BL", "LB", "NB")}
 """Pillow's raw modes of 16-bit samples, of which it keeps the upper byte -> the mode that makes it keep the lower byte."""
 
-OPTION = "give it as --data.white, to ctran predict as --white, in Python as white="
+_OPTION = "give it as --data.white, to ctran predict as --white, in Python as white="
 
 
 class DimPictureWarning(UserWarning):
@@ -103,9 +103,9 @@ def _lower(container: Container) -> UInt8[np.ndarray, "H W C"]:
         tiles = picture.tile  # pyright: ignore[reportAttributeAccessIssue]
         for i, tile in enumerate(tiles):
             raw, *others = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
-            if raw not in OTHER_BYTES:
+            if raw not in _OTHER_BYTES:
                 raise SampleError(f"the range of samples of the kind {raw} cannot be changed; save it as RGB of 8 bits")
-            args = OTHER_BYTES[raw] if isinstance(tile.args, str) else (OTHER_BYTES[raw], *others)
+            args = _OTHER_BYTES[raw] if isinstance(tile.args, str) else (_OTHER_BYTES[raw], *others)
             tiles[i] = tile._replace(args=args)
         return np.asarray(picture)
 
@@ -117,9 +117,9 @@ def _deep_colour(picture: Image.Image, container: Container, means: Meaning, lab
     most = (int(upper[..., :-1].max() if alpha else upper.max()) << 8) + 255
     known = white or means.white
     if known is None and (not means.significant or most >= 1 << means.significant):
-        _warn_if_dim(label, most if most > 255 else 0, DEEP)
+        _warn_if_dim(label, most if most > 255 else 0, _DEEP)
         return picture
-    if known == DEEP:
+    if known == _DEEP:
         return picture
     values = upper.astype(np.uint16) << 8 | _lower(container)
     colours = values[..., :-1] if alpha else values
@@ -153,11 +153,11 @@ def _grey(picture: Image.Image, means: Meaning, label: str, white: float | None)
     if known is None:
         if means.signed:
             values_are = f"samples with a sign, from {low:,.9g} to {high:,.9g}"
-            raise SampleError(f"{values_are}, and the file does not state which value is white: {OPTION}")
+            raise SampleError(f"{values_are}, and the file does not state which value is white: {_OPTION}")
         if values.dtype == np.uint32 and high < (1 << 32) // DIM:
             values_are = f"samples of 32 bits up to {high:,.0f}"
-            raise SampleError(f"{values_are}, and the file does not state which value is white: {OPTION}")
-        known = 1.0 if values.dtype.kind == "f" else float(DEEP) if values.dtype != np.uint32 else float((1 << 32) - 1)
+            raise SampleError(f"{values_are}, and the file does not state which value is white: {_OPTION}")
+        known = 1.0 if values.dtype.kind == "f" else float(_DEEP) if values.dtype != np.uint32 else float((1 << 32) - 1)
         _check_range(low, high, black, known)
         if known > 1 and not means.significant:
             _warn_if_dim(label, high, known)
@@ -178,7 +178,7 @@ def _extremes(values: np.ndarray) -> tuple[float, float]:
 
 def _check_range(low: float, high: float, black: float, white: float) -> None:
     if low < black or high > white:
-        expected = f"expected {black:,.9g} to {white:,.9g}; another value of white: {OPTION}"
+        expected = f"expected {black:,.9g} to {white:,.9g}; another value of white: {_OPTION}"
         raise SampleError(f"grey values from {low:,.9g} to {high:,.9g}, {expected}")
 
 
@@ -186,7 +186,7 @@ def _warn_if_dim(label: str, high: float, white: float) -> None:
     if 0 < high < white / DIM:
         warnings.warn(
             f"{label}: no value above {high:,.0f} of {white:,.0f}, so it comes out dark; if another value is white "
-            f"(4095 for cameras of 12 bits): {OPTION}",
+            f"(4095 for cameras of 12 bits): {_OPTION}",
             DimPictureWarning,
             stacklevel=2,
         )
@@ -202,7 +202,7 @@ def _scaled(values: np.ndarray, black: float, white: float, *, inverted: bool) -
     out = np.empty(values.shape, np.uint8)
     table = None
     if values.dtype == np.uint16:
-        table = _levels(np.arange(DEEP + 1), black, white, inverted=inverted)
+        table = _levels(np.arange(_DEEP + 1), black, white, inverted=inverted)
     for rows in _blocks(values):
         out[rows] = _levels(values[rows], black, white, inverted=inverted) if table is None else table[values[rows]]
     return out

@@ -16,7 +16,7 @@ Truncated = Literal["refuse", "read"]
 """What happens to a file that ends early: an error, or what is there is read (grey or black where nothing is)."""
 
 END = b"\xff\xd9"
-OTHER_ENDS = (b"\x55" * 64 + END, b"\xaa" * 64 + END)
+_OTHER_ENDS = (b"\x55" * 64 + END, b"\xaa" * 64 + END)
 """Data that a JPEG could go on with: they change the picture if some of it is missing."""
 
 
@@ -60,4 +60,4 @@ def _lacks_the_end_alone(content: bytes, ended: Image.Image) -> bool:
     """
     if ended.info.get("progressive") or not has_one_scan(content):
         return False
-    return all(_loaded(content + end).tobytes() == ended.tobytes() for end in OTHER_ENDS)
+    return all(_loaded(content + end).tobytes() == ended.tobytes() for end in _OTHER_ENDS)

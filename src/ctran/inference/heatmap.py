@@ -13,7 +13,7 @@ from ctran.images.transforms import Preprocessing
 from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features, Method
 
-FINE = 12
+_FINE = 12
 """Cells a side from which on a grid is fine enough for a map; for a coarser one the picture is enlarged."""
 
 Picture = Callable[[], UInt8[Tensor, "H W 3"]]
@@ -25,7 +25,7 @@ def enlargement(model: Method, grid: tuple[int, int]) -> int:
 
     Backbones that are built for one input size (vision transformers) take no other.
     """
-    return 2 if min(grid) < FINE and not model.backbone.built_with else 1
+    return 2 if min(grid) < _FINE and not model.backbone.built_with else 1
 
 
 def enlarged(
@@ -77,16 +77,16 @@ def heatmap(
     """Contribution of each cell of the grid of image tokens to a label's logit, on the CPU.
 
     Args:
-        window: for an enlarged picture, the grid at the normal size: contributions are weighted by :func:`found_in`.
+        window: for an enlarged picture, the grid at the normal size: contributions are weighted by :func:`_found_in`.
     """
     with torch.no_grad():
         features = model.encode_images(images)
-        weights = 1.0 if window in (None, features.grid) else found_in(model, features, states, label, window)
+        weights = 1.0 if window in (None, features.grid) else _found_in(model, features, states, label, window)
     found = model.contributions(features, states, label)[0].reshape(features.grid)
     return (found * weights).float().cpu()
 
 
-def found_in(
+def _found_in(
     model: Method, features: Features, states: Int[Tensor, "1 L"], label: int, window: tuple[int, int]
 ) -> Float[Tensor, "h w"]:
     """Probability of the label in parts of an enlarged picture, each predicted alone: mean over the parts that cover a place.

@@ -26,7 +26,7 @@ def units(labels: LabelSpace) -> list[list[int]]:
     return [*groups, *([i] for i in range(len(labels)) if i not in grouped)]
 
 
-def open_units(states: Int[Tensor, "R L"], parts: Sequence[Sequence[int]]) -> Bool[Tensor, "R U"]:
+def _open_units(states: Int[Tensor, "R L"], parts: Sequence[Sequence[int]]) -> Bool[Tensor, "R U"]:
     """Units with an unknown label and without a present one."""
     unknown, present = states == LabelState.UNKNOWN, states == LabelState.POSITIVE
     return torch.stack([unknown[:, u].any(dim=1) & ~present[:, u].any(dim=1) for u in map(list, parts)], dim=1)
@@ -56,12 +56,12 @@ def sample(
     revealed = propagate(states.repeat(count, 1), labels)
     order = torch.rand(count, len(parts), generator=generator)
     log = torch.zeros(count, dtype=torch.double)
-    while (left := open_units(revealed, parts)).any():
+    while (left := _open_units(revealed, parts)).any():
         found = marginals(revealed).double()
         nearest = order.masked_fill(~left, 2.0).argsort(dim=1)[:, :at_once]
         for row, chosen in enumerate(nearest.tolist()):
             for unit in (parts[u] for u in chosen):
-                if open_units(revealed[row : row + 1], [unit])[0, 0]:
+                if _open_units(revealed[row : row + 1], [unit])[0, 0]:
                     log[row] += _draw(revealed[row], found[row], unit, generator)
                     revealed[row] = propagate(revealed[row : row + 1], labels)[0]
     return revealed, log
@@ -97,7 +97,7 @@ def most_likely(marginals: Marginals, labels: LabelSpace, states: Int[Tensor, " 
     """
     parts = units(labels)
     revealed, log = propagate(states[None], labels), 0.0
-    while (left := open_units(revealed, parts)).any():
+    while (left := _open_units(revealed, parts)).any():
         found = marginals(revealed)[0].double()
         outcomes = {u: chances(found[parts[u]]) for u in left[0].nonzero()[:, 0].tolist()}
         unit = max(outcomes, key=lambda u: (float(outcomes[u].max()), u))
@@ -146,7 +146,7 @@ def log_likelihood(
         now, rows, revealed_units = propagate(states[None], labels), list[Tensor](), list[list[int]]()
         order = torch.rand(len(parts), generator=generator)
         for unit in (parts[u] for u in order.argsort().tolist()):
-            if not open_units(now, [unit])[0, 0]:
+            if not _open_units(now, [unit])[0, 0]:
                 continue
             rows.append(now[0])
             revealed_units.append(unit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-MEANINGS = {
+_MEANINGS = {
     "mAP": "mean over the labels of the average precision",
     "CP": "precision, mean over the labels",
     "CR": "recall, mean over the labels",
@@ -18,6 +18,6 @@ MEANINGS = {
 
 
 def legend(columns: Iterable[str]) -> str:
-    """One paragraph with the :data:`MEANINGS` of ``columns``: ``CP: precision, mean over the labels; ...``."""
+    """One paragraph with the :data:`_MEANINGS` of ``columns``: ``CP: precision, mean over the labels; ...``."""
     names = ["top3_" if name.startswith("top3_") else name for name in columns]
-    return "; ".join(f"{name}: {MEANINGS[name]}" for name in dict.fromkeys(names) if name in MEANINGS) + "."
+    return "; ".join(f"{name}: {_MEANINGS[name]}" for name in dict.fromkeys(names) if name in _MEANINGS) + "."

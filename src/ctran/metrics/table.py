@@ -99,7 +99,7 @@ def sheet(
     return Sheet(labels, probabilities[:, take], (positive & known)[:, take], mask[:, take], entries[:, take], absent)
 
 
-def rank_labels(sheet: Sheet, definition: Definition) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+def _rank_labels(sheet: Sheet, definition: Definition) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
     """AP and AUROC of each label, 0 to 1; NaN where it has none (:func:`without_negatives`)."""
     found = np.full((2, len(sheet.labels)), np.nan)
     whole = sheet.hidden.all()
@@ -148,7 +148,7 @@ def limits(threshold: EntryThreshold, cut: Sheet) -> float | Float[np.ndarray, "
 
 def _evaluate(cut: Sheet, threshold: EntryThreshold, definition: Definition) -> tuple[Table, Float[np.ndarray, " l"]]:
     """The table and the AP (0 to 1) of each evaluated label."""
-    aps, aurocs = rank_labels(cut, definition)
+    aps, aurocs = _rank_labels(cut, definition)
     found = predictions(cut.scores, cut.positive, cut.entries, limits(threshold, cut), definition)
     sums = [m.sum(axis=0, keepdims=True) for m in found.matrices()]
     columns = summarise(aps[None], aurocs[None], sums, found.examples.sum(axis=0, keepdims=True), cut, definition)
@@ -205,7 +205,7 @@ def per_label(
 ) -> list[tuple[float, int]]:
     """AP in percent (NaN without a counted positive, 100 without a counted negative) and counted positives of each label."""
     cut = sheet(probabilities, positive, mask, None, definition)
-    return _rows(rank_labels(cut, definition)[0], cut, mask.shape[1])
+    return _rows(_rank_labels(cut, definition)[0], cut, mask.shape[1])
 
 
 def _rows(aps: Float[np.ndarray, " l"], cut: Sheet, num_labels: int) -> list[tuple[float, int]]:
@@ -232,7 +232,7 @@ def auroc(
     """Area under the ROC curve of each label, 0 to 1, ties counting a half; NaN without positives or negatives."""
     cut = sheet(scores, positive, mask, None, PRESETS["default"])
     found = np.full(mask.shape[1], np.nan)
-    found[cut.labels] = rank_labels(cut, PRESETS["default"])[1]
+    found[cut.labels] = _rank_labels(cut, PRESETS["default"])[1]
     return found
 
 

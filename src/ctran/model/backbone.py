@@ -89,7 +89,7 @@ class Features:
         return rows // images
 
 
-TRIED_SIDE = 128
+_TRIED_SIDE = 128
 """Side of the image used to test cutting a network, in pixels; some networks need about this size."""
 
 
@@ -99,7 +99,7 @@ def _joined(parts: Sequence[Mapping[str, Tensor] | None]) -> dict[str, Tensor] |
     return {name: torch.cat([part[name] for part in present]) for name in present[0]} if present else None
 
 
-def grid_of(tokens: int) -> tuple[int, int]:
+def _grid_of(tokens: int) -> tuple[int, int]:
     """The grid of a sequence of image tokens: square if their number is a square, otherwise one row."""
     side = round(tokens**0.5)
     return (side, side) if side * side == tokens else (1, tokens)
@@ -136,7 +136,7 @@ class Backbone(nn.Module):
         self.mean: tuple[float, float, float] = tuple(cfg["mean"])
         self.std: tuple[float, float, float] = tuple(cfg["std"])
         self.maps = tuple(self.stage(at) if isinstance(at, int) else at for at in maps)
-        side = self.built_with.get("img_size", TRIED_SIDE)
+        side = self.built_with.get("img_size", _TRIED_SIDE)
         self.map_channels = check_pieces(self.network, self.maps, side, name) if maps else {}
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
@@ -178,7 +178,7 @@ class Backbone(nn.Module):
             )
         if maps.ndim == 3:  # patch tokens, after class and register tokens
             tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
-            return Features(tokens, grid_of(tokens.shape[1]))
+            return Features(tokens, _grid_of(tokens.shape[1]))
         if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
             maps = maps.permute(0, 3, 1, 2)
         return Features(maps.flatten(2).transpose(1, 2), (maps.shape[2], maps.shape[3]))

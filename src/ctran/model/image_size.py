@@ -10,10 +10,10 @@ from ctran.errors import UserError
 from ctran.model.backbone import Backbone
 from ctran.model.networks import timm
 
-REFUSED = (RuntimeError, AssertionError, ValueError, LookupError, ArithmeticError)
+_REFUSED = (RuntimeError, AssertionError, ValueError, LookupError, ArithmeticError)
 """Exceptions that networks raise for unsupported sizes."""
 
-STEP = 32
+_STEP = 32
 """Total stride of most networks, in pixels."""
 
 
@@ -36,11 +36,11 @@ def check_image_size(name: str, side: int) -> None:
             Backbone(name, side).eval()(torch.zeros(1, 3, side, side))
     except UserError:
         raise
-    except REFUSED as error:
+    except _REFUSED as error:
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         built_for = timm.get_pretrained_cfg(name)
-        lower = side // STEP * STEP
-        near = sorted({lower, lower + STEP, built_for.input_size[-1] if built_for else lower} - {0, side})
+        lower = side // _STEP * _STEP
+        near = sorted({lower, lower + _STEP, built_for.input_size[-1] if built_for else lower} - {0, side})
         fitting = [str(n) for n in near if _takes(name, n)]
         what = f"; set it to {' or '.join(fitting)}" if fitting else ""
         raise UserError(

@@ -65,7 +65,7 @@ def without_compiler() -> Iterator[None]:
             delattr(torch, "_dynamo")
 
 
-def import_timm() -> ModuleType:
+def _import_timm() -> ModuleType:
     """``timm``, after a first import without the compiler.
 
     Should a release of timm or torchvision need more of the compiler than the stand-ins have, it is imported as usual.
@@ -84,4 +84,4 @@ def import_timm() -> ModuleType:
     return timm
 
 
-timm = import_timm()
+timm = _import_timm()

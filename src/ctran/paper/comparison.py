@@ -13,12 +13,12 @@ from ctran.methods import ctran as ctran_method
 from ctran.paper.published import Column, PublishedTable
 from ctran.training.recipe import Recipe, find_recipe, read_recipe, read_run
 
-PRESET = "ctran"
+_PRESET = "ctran"
 """The definitions of the metrics that the paper's figures were made with."""
 
-OWN_DEFINITIONS = (f"metrics by this library's definitions (ctran evaluate RUN --preset {PRESET} has the paper's)",)
-NO_DIFFERENCE = {"seed", "data.check_counts"}
-NO_DIFFERENCE |= {f"training.{name}" for name in ("workers", "accelerator", "strategy", "deterministic")}
+_OWN_DEFINITIONS = (f"metrics by this library's definitions (ctran evaluate RUN --preset {_PRESET} has the paper's)",)
+_NO_DIFFERENCE = {"seed", "data.check_counts"}
+_NO_DIFFERENCE |= {f"training.{name}" for name in ("workers", "accelerator", "strategy", "deterministic")}
 """Keys that set how a recipe is run, not what it trains."""
 
 
@@ -66,12 +66,12 @@ class Run:
             return None
         if column.metric == "accuracy":
             return next(iter(found[0].accuracy.values()), None)
-        return found[0].published.get(PRESET, found[0].hidden)[column.metric]
+        return found[0].published.get(_PRESET, found[0].hidden)[column.metric]
 
     @property
     def by_default_definitions(self) -> bool:
         """Whether its metrics are by this library's definitions, as the paper's were not measured."""
-        return not all(PRESET in s.published for s in self.settings)
+        return not all(_PRESET in s.published for s in self.settings)
 
 
 def find_runs(root: Path) -> tuple[list[Run], list[str]]:
@@ -104,7 +104,7 @@ def variant(recipe: Recipe) -> tuple[str, ...]:
     return tuple(words)
 
 
-def departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
+def _departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
     """Keys in which a recipe differs from the one that makes the published row: ``training.loss asl instead of bce``.
 
     Options of a loss are compared with those of the same loss: its defaults, where the published row has another.
@@ -113,13 +113,13 @@ def departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
         training = dataclasses.replace(published.training, loss=recipe.training.loss)
         same_loss = dataclasses.replace(published, training=training, loss=type(recipe.loss)())
         other = f"training.loss {recipe.training.loss} instead of {published.training.loss}"
-        return other, *departures(recipe, same_loss)
+        return other, *_departures(recipe, same_loss)
     ours, printed = (_pictures_a_step(dict(_leaves(dataclasses.asdict(r)))) for r in (recipe, published))
     return tuple(
         f"{key} {_short(ours.get(key))} instead of {_short(printed.get(key))}"
         for key in dict.fromkeys([*ours, *printed])
         if ours.get(key) != printed.get(key)
-        and key not in NO_DIFFERENCE
+        and key not in _NO_DIFFERENCE
         and not key.startswith("evaluation.")  # the columns show what was measured
         and not (key.startswith("data.") and isinstance(ours.get(key) or printed.get(key), Path))  # where the data are
     )
@@ -207,8 +207,8 @@ def compare(table: PublishedTable, runs: Sequence[Run], left_out: Sequence[str] 
                 found.missing.append(f"ctran train {name} --root FOLDER")
             for run in belonging:
                 placed.add(run.folder)
-                remarks = OWN_DEFINITIONS if counts and run.by_default_definitions else ()
-                groups.setdefault(departures(run.recipe, wanted) + remarks, []).append(run)
+                remarks = _OWN_DEFINITIONS if counts and run.by_default_definitions else ()
+                groups.setdefault(_departures(run.recipe, wanted) + remarks, []).append(run)
         ours += [Ours(departs, tuple(groups[departs])) for departs in sorted(groups, key=len)]
     others = (run for run in runs if run.folder not in placed)
     found.left_out += [f"{run.folder} ({', '.join(variant(run.recipe))}) is not a row of this table" for run in others]

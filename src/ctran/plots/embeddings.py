@@ -24,12 +24,12 @@ from ctran.plots.style import GREY, INK, save_figure
 if TYPE_CHECKING:
     from ctran.folders.tagger import Tagger
 
-PALETTE = [colormaps["tab20"](i) for i in (0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 3, 5, 7, 9, 11, 13, 17, 19)]
-MARKERS = "os^Dv"
-SHUFFLES = 1000
+_PALETTE = [colormaps["tab20"](i) for i in (0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 3, 5, 7, 9, 11, 13, 17, 19)]
+_MARKERS = "os^Dv"
+_SHUFFLES = 1000
 LEAST = 4
 """Labels that a map needs."""
-ROOM = ((6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 6, "center", "bottom"), (0, -6, "center", "top"))
+_ROOM = ((6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 6, "center", "bottom"), (0, -6, "center", "top"))
 """Positions of a name beside its point: offset in points, alignment."""
 
 
@@ -67,7 +67,7 @@ class Map:
     neighbours: Neighbours
 
 
-def group_names(labels: LabelSpace) -> list[str]:
+def _group_names(labels: LabelSpace) -> list[str]:
     """Name of each label's group; empty where it has none."""
     return [labels.group_of.get(name, "") for name in labels.names]
 
@@ -85,7 +85,7 @@ def draw_map(tagger: "Tagger", name: str, *, seed: int = 0) -> Map:
     """t-SNE of a model's label embeddings, by cosine."""
     vectors, labels = label_embeddings(tagger), tagger.labels
     number = {"": -1} | {g.name: i for i, g in enumerate(labels.groups)}
-    groups = torch.tensor([number[g] for g in group_names(labels)])
+    groups = torch.tensor([number[g] for g in _group_names(labels)])
     return Map(name, labels, tsne(vectors, seed=seed), neighbours(vectors, groups, seed=seed))
 
 
@@ -119,7 +119,7 @@ def neighbours(vectors: Float[Tensor, "L D"], groups: Int[Tensor, " L"], *, seed
     if not len(grouped):
         return Neighbours(nearest, float("nan"), float("nan"), float("nan"))
     random = np.random.default_rng(seed)
-    shuffled = torch.from_numpy(random.permuted(np.tile(groups.numpy(), (SHUFFLES, 1)), axis=1))
+    shuffled = torch.from_numpy(random.permuted(np.tile(groups.numpy(), (_SHUFFLES, 1)), axis=1))
     same = (shuffled == shuffled[:, nearest]) & (shuffled >= 0)
     luck = (same.sum(dim=1) / len(grouped)).quantile(0.95)
     share = ((groups == groups[nearest]) & (groups >= 0)).sum() / len(grouped)
@@ -129,9 +129,9 @@ def neighbours(vectors: Float[Tensor, "L D"], groups: Int[Tensor, " L"], *, seed
 
 def embedding_maps(maps: Sequence[Map], path: Path) -> None:
     """The maps side by side, coloured by group; a name stands beside its point where there is room."""
-    names = dict.fromkeys(g for m in maps for g in group_names(m.labels) if g)
+    names = dict.fromkeys(g for m in maps for g in _group_names(m.labels) if g)
     look: dict[str, tuple[Any, str]] = {
-        g: (PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE) % len(MARKERS)]) for i, g in enumerate(names)
+        g: (_PALETTE[i % len(_PALETTE)], _MARKERS[i // len(_PALETTE) % len(_MARKERS)]) for i, g in enumerate(names)
     }
     look[""] = (GREY, "o")
     columns = min(len(maps), 3)
@@ -142,7 +142,7 @@ def embedding_maps(maps: Sequence[Map], path: Path) -> None:
     for axes in places[len(maps) :]:
         axes.set_axis_off()
     for each, axes in zip(maps, places, strict=False):
-        for (x, y), group in zip(each.points.tolist(), group_names(each.labels), strict=True):
+        for (x, y), group in zip(each.points.tolist(), _group_names(each.labels), strict=True):
             colour, marker = look[group]
             axes.plot(x, y, marker, color=colour, markersize=6)
         axes.set(xticks=[], yticks=[])
@@ -173,7 +173,7 @@ def map_rows(maps: Sequence[Map]) -> list[list[object]]:
     """Rows of the CSV file: run, label, group, x, y, nearest label, whether that is of the same group (1, 0)."""
     rows: list[list[object]] = []
     for each in maps:
-        groups, names = group_names(each.labels), each.labels.names
+        groups, names = _group_names(each.labels), each.labels.names
         for i, (x, y) in enumerate(each.points.tolist()):
             near = int(each.neighbours.nearest[i])
             same = int(groups[near] == groups[i]) if groups[i] else ""
@@ -192,7 +192,7 @@ def name_points(axes: Axes, each: Map) -> None:
     frame = axes.get_window_extent(renderer)
     for number, (name, point) in enumerate(zip(each.labels.names, each.points.tolist(), strict=True)):
         taken = [*points[:number], *points[number + 1 :], *names]
-        for dx, dy, ha, va in ROOM:
+        for dx, dy, ha, va in _ROOM:
             text = axes.annotate(
                 name, point, (dx, dy), textcoords="offset points", ha=ha, va=va, fontsize=7, color=INK, parse_math=False
             )

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ctran.plots.style import save_figure
 
-AMBER = (255, 160, 20)
-STRONGEST = 30
+_AMBER = (255, 160, 20)
+_STRONGEST = 30
 """Labels that a matrix of influences shows: those that change most, or change others most."""
 
 
@@ -29,7 +29,7 @@ def overlay(square: UInt8[np.ndarray, "S S 3"], weights: Float[np.ndarray, "h w"
     grown = Image.fromarray(scaled).resize(square.shape[1::-1], Image.Resampling.BICUBIC)
     wash = opacity * np.asarray(grown, dtype=np.float32)[..., None] / 255
     pale = square * 0.75 + 64 * 0.75  # so that the tint shows on dark pictures too
-    tinted = pale * (1 - wash) + pale * np.array(AMBER, dtype=np.float32) / 255 * wash + 30 * wash * np.array([1, 0.6, 0])
+    tinted = pale * (1 - wash) + pale * np.array(_AMBER, dtype=np.float32) / 255 * wash + 30 * wash * np.array([1, 0.6, 0])
     return Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
 
 
@@ -76,7 +76,7 @@ def attention_sheet(
     save_figure(figure, path)
 
 
-def influence_map(matrix: Float[np.ndarray, "L L"], names: Sequence[str], path: Path, *, most: int = STRONGEST) -> None:
+def influence_map(matrix: Float[np.ndarray, "L L"], names: Sequence[str], path: Path, *, most: int = _STRONGEST) -> None:
     """Rows: the known label. Columns: what becomes more likely (green) or less (red), in nats of log-odds."""
     strength = np.abs(matrix).sum(axis=0) + np.abs(matrix).sum(axis=1)
     chosen = np.sort(np.argsort(-strength, kind="stable")[:most])

@@ -50,12 +50,12 @@ def contact_figure(tagger: "Tagger", table: SampleTable, *, count: int = 20) -> 
     for number, axes in enumerate(places):
         picture, (codes,) = table.picture(number), truth.rows([number])
         axes.imshow(ImageOps.pad(picture, (SIDE, SIDE), color="white"))
-        for place, (text, colour) in enumerate(predicted_lines(tagger.predict(picture), tagger.labels, codes.tolist())):
+        for place, (text, colour) in enumerate(_predicted_lines(tagger.predict(picture), tagger.labels, codes.tolist())):
             write(axes, place, text, colour)
     return figure
 
 
-def predicted_lines(prediction: Prediction, labels: LabelSpace, codes: list[int], *, count: int = 5) -> list[tuple[str, str]]:
+def _predicted_lines(prediction: Prediction, labels: LabelSpace, codes: list[int], *, count: int = 5) -> list[tuple[str, str]]:
     """Lines and their colours: the most probable labels of one picture, in percent.
 
     Args:

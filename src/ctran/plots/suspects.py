@@ -37,7 +37,7 @@ b {{ display: block; margin-top: .4rem }} small {{ opacity: .75; overflow-wrap: 
 </ol>
 </html>
 """
-ABOUT = (
+_ABOUT = (
     "Each label was left out and asked for, given all other annotations. The first disagree most with the model; the "
     "model may be the one that is wrong."
 )
@@ -67,7 +67,7 @@ def suspect_page(suspects: Sequence["Suspect"], table: SampleTable, path: Path, 
         f"<small>{html.escape(s.id)}</small></li>"
         for s in suspects
     )
-    write_text(path, PAGE.format(title=html.escape(title), about=ABOUT, items=items))
+    write_text(path, PAGE.format(title=html.escape(title), about=_ABOUT, items=items))
 
 
 def _inline(picture: Image.Image) -> str:

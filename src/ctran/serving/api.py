@@ -79,7 +79,7 @@ def create_app(
     app.mount("/static", StaticFiles(directory=studio.STATIC), name="static")
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ConflictError, _conflict)
-    for error, status in STATUS.items():
+    for error, status in _STATUS.items():
         app.add_exception_handler(error, _handler(status))
     app.add_middleware(Gate, settings=settings, metrics=state.metrics)
     if settings.cors:
@@ -99,7 +99,7 @@ async def _conflict(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error), "conflicts": conflicts, "saved": dict(error.saved)}, 409)
 
 
-STATUS: dict[type[Exception], int] = {
+_STATUS: dict[type[Exception], int] = {
     ForgottenError: 404,
     TooLargeError: 413,
     NotAPictureError: 415,

@@ -16,7 +16,7 @@ from ctran.model import Features
 
 MOST = {"predict": 64, "choose": 64, "encode": 4, "attention": 1, "heatmap": 1}
 """Rows of states (for probabilities or label sets), pictures, attention maps and heat maps in one batch when requests wait."""
-PREDICTIONS = ("predict", "choose")
+_PREDICTIONS = ("predict", "choose")
 """Kinds of calls that are fast, and come before others."""
 TURNS = 4
 """Batches of predictions after which a waiting call of another kind has its turn."""
@@ -134,11 +134,11 @@ class BatchedPredictor(Predictor):
 
     def _next(self, waiting: Sequence[Job]) -> list[Job]:
         """The oldest call whose turn it is, and others of its kind that fit the batch."""
-        predictions = (job for job in waiting if job.kind[0] in PREDICTIONS)
-        others = (job for job in waiting if job.kind[0] not in PREDICTIONS)
+        predictions = (job for job in waiting if job.kind[0] in _PREDICTIONS)
+        others = (job for job in waiting if job.kind[0] not in _PREDICTIONS)
         first = next(others, None) if self._turns >= TURNS else next(predictions, None)
         first = first or waiting[0]  # nothing else waits
-        self._turns = self._turns + 1 if first.kind[0] in PREDICTIONS else 0
+        self._turns = self._turns + 1 if first.kind[0] in _PREDICTIONS else 0
         free = MOST[first.kind[0]] - first.size
         chosen = [first]
         for job in waiting:

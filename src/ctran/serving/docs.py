@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 FILES = "static-offline-docs"
-FAVICON = "static/icon.svg"
+_FAVICON = "static/icon.svg"
 
 
 def add(app: FastAPI) -> None:
@@ -22,14 +22,14 @@ def add(app: FastAPI) -> None:
         title="ctran: API",
         swagger_js_url=f"{FILES}/swagger-ui-bundle.js",
         swagger_css_url=f"{FILES}/swagger-ui.css",
-        swagger_favicon_url=FAVICON,
+        swagger_favicon_url=_FAVICON,
         oauth2_redirect_url=None,
     )
     redoc = get_redoc_html(
         openapi_url="openapi.json",
         title="ctran: API",
         redoc_js_url=f"{FILES}/redoc.standalone.js",
-        redoc_favicon_url=FAVICON,
+        redoc_favicon_url=_FAVICON,
         with_google_fonts=False,
     )
     for path, page in (("/docs", swagger), ("/redoc", redoc)):

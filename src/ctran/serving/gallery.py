@@ -13,7 +13,7 @@ from ctran.images.reading import BrokenImageError, open_image, picture_files, pi
 from ctran.serving.annotations import Annotations
 from ctran.serving.budget import Budget
 
-THUMB = 160
+_THUMB = 160
 """Longest side of a thumbnail, in pixels."""
 AT_ONCE = 40_000_000
 """Pixels of pictures that are decoded for thumbnails at the same time."""
@@ -95,6 +95,6 @@ class Gallery:
         entry, file = self.entries[number], io.BytesIO()
         content = entry.content()
         with self._decoding.take(pixels_in(content)):
-            small = ImageOps.contain(open_image(content, name=entry.name), (THUMB, THUMB))
+            small = ImageOps.contain(open_image(content, name=entry.name), (_THUMB, _THUMB))
         small.save(file, "JPEG", quality=85)
         return file.getvalue()

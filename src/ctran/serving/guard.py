@@ -91,13 +91,13 @@ def _same(origin: str, host: str) -> bool:
 def _wrong_token(headers: Headers, settings: Settings) -> Refusal | None:
     if settings.token is None:
         return None
-    if hmac.compare_digest(presented(headers.get("authorization", "").encode("latin-1")), settings.token.encode()):
+    if hmac.compare_digest(_presented(headers.get("authorization", "").encode("latin-1")), settings.token.encode()):
         return None
     detail = "send the server's token as 'Authorization: Bearer TOKEN', or as the password of Basic"
     return Refusal(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-def presented(header: bytes) -> bytes:
+def _presented(header: bytes) -> bytes:
     """The token of an ``Authorization`` header: ``Bearer TOKEN``, or the password of ``Basic`` whatever the user's name."""
     scheme, _, value = header.partition(b" ")
     if scheme.lower() == b"basic":

@@ -55,7 +55,9 @@ class Choices:
         found = [choice for choice, labels in self.labels.items() if choice in by_people or not present.isdisjoint(labels)]
         if self.multiple:
             return found
-        return sorted(found, key=lambda choice: (choice not in by_people, -probability_of(prediction, self.labels[choice])))[:1]
+        return sorted(found, key=lambda choice: (choice not in by_people, -_probability_of(prediction, self.labels[choice])))[
+            :1
+        ]
 
     def sureness(self, prediction: Prediction, ticked: Sequence[str], by_people: Collection[str] = ()) -> list[float]:
         """Probability that the decision on each choice is right; 1 where people made it. Choices whose labels are neither
@@ -68,12 +70,12 @@ class Choices:
             if choice in by_people:
                 found.append(1.0)
             elif any(label in predictable for label in labels):
-                p = probability_of(prediction, labels)
+                p = _probability_of(prediction, labels)
                 found.append(p if choice in ticked else 1 - p)
         return found
 
 
-def probability_of(prediction: Prediction, labels: Sequence[str]) -> float:
+def _probability_of(prediction: Prediction, labels: Sequence[str]) -> float:
     """Probability that any of these labels is present: that of the most probable one, as they may mean the same thing.
 
     Known labels count as 0 or 1, labels that are never predicted as 0.

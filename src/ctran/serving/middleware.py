@@ -17,11 +17,11 @@ RETRY_AFTER = 1
 """Seconds after which a refused client may retry."""
 UPLOAD = "/v1/images"
 """Path whose body is a picture."""
-BULK = ("/v1/predict", "/predict", "/setup", "/webhook")
+_BULK = ("/v1/predict", "/predict", "/setup", "/webhook")
 """Paths whose JSON may be as large as any request: pictures in base64, and what Label Studio sends."""
-ARRIVING = 16
+_ARRIVING = 16
 """Memory for bodies that are arriving, counted in bodies of the largest size; beyond that the oldest one is refused."""
-SAFE = {
+_SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
@@ -104,7 +104,7 @@ class Gate:
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """All of a request's body, within the limits of bytes, values, time and memory."""
         path = scope["path"]
-        most = self.settings.max_bytes if path in (UPLOAD, *BULK) else min(self.settings.max_bytes, self.settings.max_json)
+        most = self.settings.max_bytes if path in (UPLOAD, *_BULK) else min(self.settings.max_bytes, self.settings.max_json)
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length) > most:
             raise TooLargeError(self._too_large(most))
@@ -134,7 +134,7 @@ class Gate:
                 return bytes(body)
             self.arriving[arriving] = len(body)
             arriving.deadline = start + len(body) / self.settings.body_rate
-            if sum(self.arriving.values()) > ARRIVING * self.settings.max_bytes:
+            if sum(self.arriving.values()) > _ARRIVING * self.settings.max_bytes:
                 next(iter(self.arriving)).cancel()
 
     @staticmethod
@@ -178,7 +178,7 @@ class Gate:
 
 def _with_safe(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     sent = {name.lower() for name, _ in headers}
-    more = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
+    more = [(name.lower().encode(), value.encode()) for name, value in _SAFE.items()]
     return [*headers, *(pair for pair in more if pair[0] not in sent)]
 
 

@@ -15,9 +15,9 @@ import uvicorn
 
 from ctran.serving.connections import BACKLOG, Limits, limited, max_connections
 
-GRACE = 2.0
+_GRACE = 2.0
 """Seconds after :attr:`Limits.stop` in which the process itself has to end."""
-REPEAT = 60.0
+_REPEAT = 60.0
 """Seconds after which a warning is logged again."""
 
 
@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
     Args:
         app: the application.
         limits: None takes those of :class:`Limits`, with as many connections as there are file descriptors for.
-        ends_process: the process only serves: when a thread is still busy :data:`GRACE` after the stop, exit anyway.
+        ends_process: the process only serves: when a thread is still busy :data:`_GRACE` after the stop, exit anyway.
     """
 
     def __init__(self, app: Any, limits: Limits | None = None, *, ends_process: bool = False) -> None:
@@ -47,20 +47,20 @@ class Server(uvicorn.Server):
         self.ends_process = ends_process
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        with rare_warnings():
+        with _rare_warnings():
             await super().serve(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.ends_process:
             number = self._captured_signals[-1] if self._captured_signals else 0
-            watchdog = threading.Timer(self.limits.stop + GRACE, os._exit, [128 + number if number else 1])
+            watchdog = threading.Timer(self.limits.stop + _GRACE, os._exit, [128 + number if number else 1])
             watchdog.daemon = True
             watchdog.start()
         await super().shutdown(sockets)
 
 
 class Rare(logging.Filter):
-    """Passes a repeated warning once in :data:`REPEAT` seconds, and no errors of requests that a stop has cancelled."""
+    """Passes a repeated warning once in :data:`_REPEAT` seconds, and no errors of requests that a stop has cancelled."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,14 +81,14 @@ class Rare(logging.Filter):
             return True
         key = "full" if full else text
         now = time.monotonic()
-        if now - self._last.get(key, -REPEAT) < REPEAT:
+        if now - self._last.get(key, -_REPEAT) < _REPEAT:
             return False
         self._last[key] = now
         return True
 
 
 @contextmanager
-def rare_warnings() -> Iterator[None]:
+def _rare_warnings() -> Iterator[None]:
     """Keep clients from filling the log while the block runs."""
     rare, loggers = Rare(), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
     for logger in loggers:

@@ -15,11 +15,11 @@ import httpx
 
 from ctran.errors import UserError
 
-STORAGES = ("s3", "s3s", "gs", "azure-blob", "azure_spi", "dbfs", "redis")
+_STORAGES = ("s3", "s3s", "gs", "azure-blob", "azure_spi", "dbfs", "redis")
 """Schemes of addresses that Label Studio itself resolves."""
 SECONDS = 30.0
 """Limit for a whole picture, from the name look-up to the last byte."""
-SILENCE = 10.0
+_SILENCE = 10.0
 """Seconds without a byte after which a connection is given up."""
 
 
@@ -101,7 +101,7 @@ class TaskPictures:
         self.others = {_origin(_address(other)) for other in others}
         self.max_bytes, self.seconds = max_bytes, seconds
         headers = {"Accept-Encoding": "identity"}  # no compression
-        self._client = httpx.Client(timeout=min(SILENCE, seconds), headers=headers, verify=_certificates())
+        self._client = httpx.Client(timeout=min(_SILENCE, seconds), headers=headers, verify=_certificates())
         self._account = Account(key, httpx.URL(f"{self.base}/api/token/refresh/")) if key and self.base else None
         self._coming = set[Future[bytes]]()
 
@@ -129,7 +129,7 @@ class TaskPictures:
             raise TaskPictureError(f"{brief(source, 100)} is not an address ({brief(str(error), 100)})") from None
 
     def _outside(self, source: str, task: int | None) -> bytes:
-        if source.partition("://")[0] in STORAGES:
+        if source.partition("://")[0] in _STORAGES:
             uri = quote(base64.urlsafe_b64encode(source.encode()).decode())
             return self._in_time(httpx.URL(f"{self._base_for(source)}/tasks/{task}/resolve/?fileuri={uri}"), own=True)
         url = _address(f"{self._base_for(source)}{source}" if source.startswith("/") else source)

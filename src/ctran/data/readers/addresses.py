@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ctran.images.reading import picture_files
 
-UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)$")
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)$")
 """Label Studio puts eight hexadecimal digits before an uploaded file's name."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".ppm")
 """Endings by which a path in a task's data is recognised."""
@@ -50,7 +50,7 @@ class Pictures:
         parts = parts_of(address)
         if not parts:
             return None
-        names = [parts[-1], *(match[1] for match in (UPLOADED.match(parts[-1]),) if match)]
+        names = [parts[-1], *(match[1] for match in (_UPLOADED.match(parts[-1]),) if match)]
         for name in names:
             for start in range(len(parts)):
                 try:

@@ -20,8 +20,8 @@ from ctran.images.left_out import left_out
 from ctran.images.reading import picture_files
 from ctran.labels import LabelSpace, LabelState
 
-ABSENT = {"negative": LabelState.NEGATIVE, "unknown": LabelState.UNKNOWN}
-PAIRS = 3
+_ABSENT = {"negative": LabelState.NEGATIVE, "unknown": LabelState.UNKNOWN}
+_PAIRS = 3
 """Pairs of nearly equal names that are warned of."""
 
 
@@ -73,7 +73,7 @@ def to_tables(rows: Sequence[Row], *, absent: str, reading: Reading, folder: Pat
         more = f" ({len(broken)} such pictures in all)" if len(broken) > 1 else ""
         raise DataError(f"{rows[first].where}: {broken[first]}{more}. {HINT}")
     digests = _contents(rows, checks)
-    splits = assign_splits(rows, digests, broken)
+    splits = _assign_splits(rows, digests, broken)
     usable = [i for i in range(len(rows)) if i not in broken]
     warn_of_same(
         [rows[i].id for i in usable],
@@ -89,7 +89,7 @@ def _tables(
     rows: Sequence[Row], splits: Sequence[str], broken: dict[int, str], labels: LabelSpace, absent: str
 ) -> dict[str, SampleTable]:
     """The tables; where single labels are unknown although an unlisted one is negative, all negatives are listed."""
-    meaning = ABSENT[absent]
+    meaning = _ABSENT[absent]
     if meaning == LabelState.NEGATIVE and any(row.unknown for row in rows):
         meaning = LabelState.UNKNOWN
         rows = [replace(row, negatives=tuple(set(labels.names).difference(row.positives, row.unknown))) for row in rows]
@@ -111,7 +111,7 @@ def _tables(
     return tables
 
 
-def assign_splits(rows: Sequence[Row], digests: Sequence[str], broken: dict[int, str]) -> list[str]:
+def _assign_splits(rows: Sequence[Row], digests: Sequence[str], broken: dict[int, str]) -> list[str]:
     """The split that each row names; where none does, by the content of the pictures."""
     if any(row.split for row in rows):
         for row in rows:
@@ -180,13 +180,13 @@ def _warn_of_names(rows: Sequence[Row], names: Sequence[str]) -> None:
     """Warn of labels and of files that differ only by case, blanks or Unicode form."""
     pairs = near_names(names)
     counts = Counter(name for row in rows for name in (*row.positives, *row.negatives)) if pairs else Counter[str]()
-    for a, b in pairs[:PAIRS]:
+    for a, b in pairs[:_PAIRS]:
         warn(
             f"labels {_both_names(a, b)} ({counts[a]:,} and {counts[b]:,} rows) differ only by case, blanks or Unicode form; "
             "probably they are one: write them alike"
         )
-    if len(pairs) > PAIRS:
-        warn(f"{len(pairs) - PAIRS:,} more pairs of labels differ so")
+    if len(pairs) > _PAIRS:
+        warn(f"{len(pairs) - _PAIRS:,} more pairs of labels differ so")
     numbers = {"0", "1", "true", "false"}
     if {name.casefold() for name in names} <= numbers:
         warn(f"the labels are called {few(list(names))}; of a table with a column a label: --source csv")

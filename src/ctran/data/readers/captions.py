@@ -40,10 +40,10 @@ ENDINGS = (
     ("ies", "y"),
 )
 """WordNet's rules for nouns (its manual page morphy(7)): plural -> singular."""
-PUNCTUATION = frozenset(string.punctuation)
+_PUNCTUATION = frozenset(string.punctuation)
 
 
-def import_nltk() -> ModuleType:
+def _import_nltk() -> ModuleType:
     """NLTK, which only captions need; DataError with how to install it."""
     try:
         import nltk
@@ -56,12 +56,12 @@ def import_nltk() -> ModuleType:
 
 def version_file() -> Path:
     """The file that changes when NLTK is upgraded."""
-    return Path(import_nltk().__file__ or "").with_name("VERSION")
+    return Path(_import_nltk().__file__ or "").with_name("VERSION")
 
 
 def _corpus(name: str) -> Iterator[File]:
     """Where NLTK's downloader may have put a corpus."""
-    for folder in map(Path, import_nltk().data.path):
+    for folder in map(Path, _import_nltk().data.path):
         yield folder / "corpora" / name
         if (archive := folder / "corpora" / f"{name}.zip").is_file():
             yield zipfile.Path(archive, f"{name}/")
@@ -128,7 +128,7 @@ def noun_lemmatizer(wordnet: Iterable[File]) -> Callable[[str], str]:
 
 def lemmas_of(wordnet: Iterable[File]) -> Callable[[str], list[str]]:
     """The function from a caption to the lemmas of its tokens, in their order, punctuation and stop words included."""
-    import_nltk()
+    _import_nltk()
     from nltk.tokenize import NLTKWordTokenizer
     from nltk.tokenize.punkt import PunktSentenceTokenizer
 
@@ -147,7 +147,7 @@ def most_frequent(lemmas: Iterable[str], size: int, stop_words: Collection[str])
         DataError: there are fewer different ones.
     """
     counts = Counter(lemmas)
-    words = [word for word in counts if word not in stop_words and word not in PUNCTUATION]
+    words = [word for word in counts if word not in stop_words and word not in _PUNCTUATION]
     if len(words) < size:
         raise DataError(f"the training captions have {len(words):,} different lemmas, fewer than --data.words {size:,}")
     return tuple(sorted(words, key=lambda word: (-counts[word], word))[:size])

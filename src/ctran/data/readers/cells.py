@@ -20,15 +20,15 @@ from ctran.data.notices import Doubts
 from ctran.data.table import DataError
 from ctran.textfile import parse_json
 
-JOINERS = ("|", ";", ",", "\t", "\n", "，", "、", "；")
+_JOINERS = ("|", ";", ",", "\t", "\n", "，", "、", "；")
 """Characters between labels that no single name has."""
-LOOSE = (" ", "/", "+", "&")
+_LOOSE = (" ", "/", "+", "&")
 """Characters between labels that names have as well."""
 MISSING = ("nan", "NaN", "null", "NULL", "None", "NA", "N/A", "#N/A", "<NA>")
 """What tools write for a missing value, and what may also be a name."""
 PRINTED = ("array(", "np.array(", "Index(", "Series(", "frozenset(", "set(", "list(")
 """How printed Python objects start."""
-LISTED = 'write a list as JSON (["cat", "dog"]), or names with a delimiter between them (cat,dog)'
+_LISTED = 'write a list as JSON (["cat", "dog"]), or names with a delimiter between them (cat,dog)'
 """What to do about a cell that is not a list."""
 CONVERT = "df['labels'] = [json.dumps(list(v)) for v in df['labels']] before to_csv, or save as Parquet"
 """What to do where a table's lists were printed by NumPy."""
@@ -81,9 +81,9 @@ def _entries(cell: Any, delimiter: str, where: str, doubts: Doubts) -> list[Any]
     entries = text.split(delimiter)
     for entry in map(str.strip, entries):
         if len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "'\"":
-            raise DataError(f"{where}: {_short(text)}: label {entry} is in quotes; remove them, or {LISTED}")
+            raise DataError(f"{where}: {_short(text)}: label {entry} is in quotes; remove them, or {_LISTED}")
         if any(entry.count(a) != entry.count(b) for a, b in ("[]", "{}")):
-            raise DataError(f"{where}: {_short(text)}: {entry!r} is a piece of a list, not a label; {LISTED}")
+            raise DataError(f"{where}: {_short(text)}: {entry!r} is a piece of a list, not a label; {_LISTED}")
     if text in MISSING:
         doubts.add(f"{text!r} is read as a label of that name; leave the cell empty if it means that labels are missing", where)
     return entries
@@ -131,7 +131,7 @@ def _choices(value: dict[str, Any], where: str) -> list[Any]:
 
 def _literal(text: str, where: str) -> Any:
     """A Python list, tuple, set or dictionary without adjacent strings."""
-    refused = f"{where}: {_short(text)} starts like a list but is none; {LISTED}"
+    refused = f"{where}: {_short(text)} starts like a list but is none; {_LISTED}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of backslashes in names
@@ -175,17 +175,17 @@ class Joined:
     def hint(self, option: str) -> str | None:
         """What to try instead, naming an example; None where the delimiter fits.
 
-        A character of :data:`JOINERS` that more cells have than the delimiter; one of :data:`LOOSE` if no cell has the
+        A character of :data:`_JOINERS` that more cells have than the delimiter; one of :data:`_LOOSE` if no cell has the
         delimiter, and all parts of a cell are found in others too.
         """
         own = sum(self.delimiter in text for text in self.cells)
         best, held = "", max(own, 0)
-        for joiner in JOINERS:
+        for joiner in _JOINERS:
             count = sum(joiner in text for text in self.cells)
             if count > held and joiner != self.delimiter and joiner.strip() != self.delimiter.strip():
                 best, held = joiner, count
         if not best and not own:
-            best = next((joiner for joiner in LOOSE if joiner not in self.delimiter and self._recombined(joiner)), "")
+            best = next((joiner for joiner in _LOOSE if joiner not in self.delimiter and self._recombined(joiner)), "")
         if not best:
             return None
         text = next(text for text in self.cells if best in text)
@@ -199,9 +199,9 @@ class Joined:
         return any(len(set(found)) > 1 and all(seen[part] > 1 for part in found) for found in parts.values())
 
 
-YES = ("true", "t", "yes", "y")
-NO = ("false", "f", "no", "n")
-BLANK = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none")
+_YES = ("true", "t", "yes", "y")
+_NO = ("false", "f", "no", "n")
+_BLANK = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none")
 
 
 def value_of(cell: str, where: str, column: str) -> int | None:
@@ -214,10 +214,10 @@ def value_of(cell: str, where: str, column: str) -> int | None:
         DataError: anything else; it names file, row and column.
     """
     text = cell.strip().lower()
-    if text in BLANK:
+    if text in _BLANK:
         return None
-    if text in YES or text in NO:
-        return int(text in YES)
+    if text in _YES or text in _NO:
+        return int(text in _YES)
     try:
         number = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:

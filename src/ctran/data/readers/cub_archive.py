@@ -12,9 +12,9 @@ from jaxtyping import Bool, Int
 from ctran.data.table import DataError
 from ctran.textfile import read_text
 
-NUM_ATTRIBUTES = 312
+_NUM_ATTRIBUTES = 312
 VOTES = "attributes/image_attribute_labels.txt"
-FIELDS = ("picture", "attribute", "present", "certainty")
+_FIELDS = ("picture", "attribute", "present", "certainty")
 _UNPACK_AGAIN = "unpack the archive again"
 
 
@@ -47,21 +47,21 @@ def read(base: Path, attributes: Path) -> Archive:
     Raises:
         DataError: a line that does not follow the archive's README; the message names it.
     """
-    files = read_names(base / "images.txt")
-    class_names = read_names(base / "classes.txt")
-    present, certainty = read_votes(base / VOTES, len(files))
+    files = _read_names(base / "images.txt")
+    class_names = _read_names(base / "classes.txt")
+    present, certainty = _read_votes(base / VOTES, len(files))
     return Archive(
         files,
-        read_codes(base / "image_class_labels.txt", len(files), range(1, len(class_names) + 1)) - 1,
-        read_codes(base / "train_test_split.txt", len(files), range(2)) == 1,
+        _read_codes(base / "image_class_labels.txt", len(files), range(1, len(class_names) + 1)) - 1,
+        _read_codes(base / "train_test_split.txt", len(files), range(2)) == 1,
         class_names,
-        read_names(attributes, NUM_ATTRIBUTES),
+        _read_names(attributes, _NUM_ATTRIBUTES),
         present,
         certainty,
     )
 
 
-def read_column(path: Path, count: int | None = None) -> list[str]:
+def _read_column(path: Path, count: int | None = None) -> list[str]:
     """Words of a file of lines ``<number> <word>``, numbered 1, 2, 3, ..., ``count`` of them where it is given."""
     words = []
     for number, line in enumerate(read_text(path, DataError).splitlines(), start=1):
@@ -74,19 +74,19 @@ def read_column(path: Path, count: int | None = None) -> list[str]:
     return words
 
 
-def read_names(path: Path, count: int | None = None) -> list[str]:
-    """:func:`read_column`, with distinct words."""
-    names = read_column(path, count)
+def _read_names(path: Path, count: int | None = None) -> list[str]:
+    """:func:`_read_column`, with distinct words."""
+    names = _read_column(path, count)
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise DataError(f"{path}: {name} is listed {times} times; {_UNPACK_AGAIN}")
     return names
 
 
-def read_codes(path: Path, count: int, codes: range) -> Int[np.ndarray, " N"]:
+def _read_codes(path: Path, count: int, codes: range) -> Int[np.ndarray, " N"]:
     """A file of lines ``<picture> <code>`` for every picture, the codes in ``codes``."""
     known = {str(code): code for code in codes}
-    words = read_column(path, count)
+    words = _read_column(path, count)
     for number, word in enumerate(words, start=1):
         if word not in known:
             raise DataError(
@@ -95,7 +95,7 @@ def read_codes(path: Path, count: int, codes: range) -> Int[np.ndarray, " N"]:
     return np.array([known[word] for word in words])
 
 
-def read_votes(path: Path, count: int) -> tuple[Bool[np.ndarray, "N 312"], Int[np.ndarray, "N 312"]]:
+def _read_votes(path: Path, count: int) -> tuple[Bool[np.ndarray, "N 312"], Int[np.ndarray, "N 312"]]:
     """Matrices ``present`` and ``certainty`` of ``count`` pictures.
 
     A line is ``<picture> <attribute> <present> <certainty> <seconds>``. Some lines of the official file have a field or two
@@ -111,19 +111,19 @@ def read_votes(path: Path, count: int) -> tuple[Bool[np.ndarray, "N 312"], Int[n
     try:
         table = pacsv.read_csv(
             path,
-            pacsv.ReadOptions(column_names=[*FIELDS, "seconds"], use_threads=False),  # threads lose the line's number
+            pacsv.ReadOptions(column_names=[*_FIELDS, "seconds"], use_threads=False),  # threads lose the line's number
             pacsv.ParseOptions(delimiter=" ", invalid_row_handler=keep),
-            pacsv.ConvertOptions(column_types=dict.fromkeys(FIELDS, pa.int32()), include_columns=FIELDS, null_values=[]),
+            pacsv.ConvertOptions(column_types=dict.fromkeys(_FIELDS, pa.int32()), include_columns=_FIELDS, null_values=[]),
         )
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: {error}; {_UNPACK_AGAIN}") from None
-    lines = np.stack([table[field].to_numpy() for field in FIELDS], axis=1)
+    lines = np.stack([table[field].to_numpy() for field in _FIELDS], axis=1)
     return place(
-        np.concatenate([lines, np.array([first_four(row, path) for row in invalid], np.int32).reshape(-1, 4)]), count, path
+        np.concatenate([lines, np.array([_first_four(row, path) for row in invalid], np.int32).reshape(-1, 4)]), count, path
     )
 
 
-def first_four(row: pacsv.InvalidRow, path: Path) -> list[int]:
+def _first_four(row: pacsv.InvalidRow, path: Path) -> list[int]:
     """The first four fields of a line that does not have five."""
     cells = row.text.split()[:4]
     if len(cells) < 4 or not all(cell.isdecimal() for cell in cells):
@@ -132,20 +132,20 @@ def first_four(row: pacsv.InvalidRow, path: Path) -> list[int]:
 
 
 def place(lines: Int[np.ndarray, "M 4"], count: int, path: Path) -> tuple[Bool[np.ndarray, "N 312"], Int[np.ndarray, "N 312"]]:
-    """Lines of ``FIELDS`` as two matrices, each cell of which has exactly one line."""
-    least, most = np.array([1, 1, 0, 1]), np.array([count, NUM_ATTRIBUTES, 1, 4])
+    """Lines of ``_FIELDS`` as two matrices, each cell of which has exactly one line."""
+    least, most = np.array([1, 1, 0, 1]), np.array([count, _NUM_ATTRIBUTES, 1, 4])
     if (wrong := ((lines < least) | (lines > most)).any(axis=1)).any():
         first = lines[np.argmax(wrong)].tolist()
-        raise DataError(f"{path}: expected {', '.join(FIELDS)} from {least} to {most}, got {first}; {_UNPACK_AGAIN}")
-    cells = (lines[:, 0].astype(np.int64) - 1) * NUM_ATTRIBUTES + lines[:, 1] - 1
-    times = np.bincount(cells, minlength=count * NUM_ATTRIBUTES)
+        raise DataError(f"{path}: expected {', '.join(_FIELDS)} from {least} to {most}, got {first}; {_UNPACK_AGAIN}")
+    cells = (lines[:, 0].astype(np.int64) - 1) * _NUM_ATTRIBUTES + lines[:, 1] - 1
+    times = np.bincount(cells, minlength=count * _NUM_ATTRIBUTES)
     if (times != 1).any():
         cell = int(np.argmax(times != 1))
-        picture, attribute = divmod(cell, NUM_ATTRIBUTES)
+        picture, attribute = divmod(cell, _NUM_ATTRIBUTES)
         raise DataError(
             f"{path}: picture {picture + 1}, attribute {attribute + 1}: expected one line, found {times[cell]}; {_UNPACK_AGAIN}"
         )
-    matrices = np.empty((2, count * NUM_ATTRIBUTES), dtype=np.int8)
+    matrices = np.empty((2, count * _NUM_ATTRIBUTES), dtype=np.int8)
     matrices[:, cells] = lines[:, 2:].T
-    present, certainty = matrices.reshape(2, count, NUM_ATTRIBUTES)
+    present, certainty = matrices.reshape(2, count, _NUM_ATTRIBUTES)
     return present == 1, certainty

@@ -49,7 +49,7 @@ GROUPS = {
 }
 """The 28 groups in the order of the list, and how many of the 112 attributes each holds."""
 
-MIN_CLASSES = 10
+_MIN_CLASSES = 10
 NOT_VISIBLE = 1
 """Of the four certainties: 1 not visible, 2 guessing, 3 probably, 4 definitely."""
 
@@ -78,7 +78,7 @@ def class_attributes(
 
 def frequent(values: Bool[np.ndarray, "K A"]) -> tuple[int, ...]:
     """The attributes that at least ten classes have: the rule by which the published list was made."""
-    return tuple(np.flatnonzero(values.sum(axis=0) >= MIN_CLASSES).tolist())
+    return tuple(np.flatnonzero(values.sum(axis=0) >= _MIN_CLASSES).tolist())
 
 
 def grouped(names: Sequence[str], where: Path) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from ctran.data.readers.tabular import read_csv
 from ctran.data.table import DataError
 from ctran.textfile import parse_json, read_json, read_text
 
-OWN = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "history")
+_OWN = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "history")
 """Columns of JSON-MIN and CSV that Label Studio adds to those of the task and of the tags."""
 SIZES = frozenset(("choices", "type", "original_width", "original_height"))
 """Keys of a choice about a whole picture; others are those of a region in it."""
@@ -164,7 +164,7 @@ class Export:
         tasks: dict[Any, Task] = {}
         for number, record in enumerate(records, start=1):
             where = f"{self.path}, row {number}"
-            data = {key.removeprefix("_data_"): value for key, value in record.items() if key not in OWN}
+            data = {key.removeprefix("_data_"): value for key, value in record.items() if key not in _OWN}
             task = tasks.setdefault(str(record.get("id", f"row {number}")), Task(where, data))
             if record.get("annotation_id") in (None, ""):
                 continue
@@ -174,7 +174,7 @@ class Export:
 
     def _candidates(self, records: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> tuple[str, ...]:
         """Columns that may be tags: found once, as no record marks them."""
-        free = [c for c in columns if c not in OWN and not c.startswith("_data_")]
+        free = [c for c in columns if c not in _OWN and not c.startswith("_data_")]
         addresses = {c for c in free for record in records if is_address(record.get(c))}
         free = [c for c in free if c not in addresses]
         if len(free) != 1:

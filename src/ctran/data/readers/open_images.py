@@ -65,7 +65,7 @@ def read_rows(path: Path) -> Iterator[pa.Table]:
                 convert_options=pacsv.ConvertOptions(column_types=COLUMNS, include_columns=list(COLUMNS)),
             )
             for rows in reader:
-                check_rows(rows, path, line)
+                _check_rows(rows, path, line)
                 gathered.append(rows)
                 if sum(map(len, gathered)) >= ROWS:
                     yield pa.Table.from_batches(gathered)
@@ -78,7 +78,7 @@ def read_rows(path: Path) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(gathered)
 
 
-def check_rows(rows: pa.RecordBatch, path: Path, line: int) -> None:
+def _check_rows(rows: pa.RecordBatch, path: Path, line: int) -> None:
     """DataError at the first row that is not verified by a person; ``line`` is the line of row 0 in the file."""
     confidence = rows["Confidence"].to_numpy(zero_copy_only=False)
     machine = pc.call_function("equal", [rows["Source"], pa.scalar("machine")]).to_numpy(zero_copy_only=False)

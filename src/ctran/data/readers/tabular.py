@@ -14,8 +14,8 @@ from ctran.data.table import DataError
 from ctran.errors import nearest
 from ctran.textfile import read_json_lines, read_text
 
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-CELL = 2**24
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_CELL = 2**24
 """Most characters of one CSV cell."""
 
 
@@ -51,10 +51,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     if separator := _separator(header):
         encoding = ", encoding='utf-16'" if path.read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
         raise DataError(
-            f"{path}: the columns are separated by {SEPARATORS[separator]}, expected commas; convert it, e.g. with pandas: "
+            f"{path}: the columns are separated by {_SEPARATORS[separator]}, expected commas; convert it, e.g. with pandas: "
             f"pd.read_csv({path.name!r}, sep={separator!r}{encoding}, dtype=str).to_csv({path.name!r}, index=False)"
         )
-    limit = csv.field_size_limit(CELL)
+    limit = csv.field_size_limit(_CELL)
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip() for name in next((cells for cells in lines if cells), [])]
@@ -89,7 +89,7 @@ def _separator(header: str) -> str | None:
         header = header[4:].strip("\r\n")
     if "," in header:
         return None
-    return next((separator for separator in SEPARATORS if separator in header), None)
+    return next((separator for separator in _SEPARATORS if separator in header), None)
 
 
 def _start(cells: list[str]) -> str:

@@ -11,7 +11,7 @@ from ctran.model.attention import Source, weights
 from ctran.model.encoder import Encoder, Start
 from ctran.model.layer import EncoderLayer
 
-SCORES_AT_ONCE = 2**26
+_SCORES_AT_ONCE = 2**26
 """Attention scores computed together if rows share an image's keys."""
 
 
@@ -105,4 +105,4 @@ class ImageFirstEncoder(Encoder):
 
     def rows_with_keys(self, labels: int, keys: int) -> int:
         """Rows to compute together if each label token attends to ``keys`` keys."""
-        return max(1, min(self.tokens_at_once // labels, SCORES_AT_ONCE // (self.num_heads * labels * keys)))
+        return max(1, min(self.tokens_at_once // labels, _SCORES_AT_ONCE // (self.num_heads * labels * keys)))
