@@ -178,13 +178,13 @@ def test_masking_by_group_hides_groups_whole_and_as_many_units_as_the_share_give
 def test_labels_outside_the_mask_are_always_hidden_and_the_rest_is_masked_as_ever(generator):
     truth = torch.randint(1, 3, (3000, 13), generator=generator)
     may = ~GROUPED.targets  # 6 labels in 3 groups
-    states = label_mask_training(truth, may_tell=may, generator=generator)
+    states = label_mask_training(truth, maskable=may, generator=generator)
     assert (states[:, ~may] == LabelState.UNKNOWN).all()
     hidden = (states[:, may] == LabelState.UNKNOWN).sum(1)
     assert set(hidden.unique().tolist()) == {2, 3, 4, 5, 6}
     told = states != LabelState.UNKNOWN
     assert (states[told] == truth[told]).all()
-    by_group = label_mask_training(truth, may_tell=may, units=GROUPED.units, generator=generator)
+    by_group = label_mask_training(truth, maskable=may, units=GROUPED.units, generator=generator)
     whole = torch.stack([(by_group[:, GROUPED.members(g)] != 0).double().mean(1) for g in GROUPED.groups[:3]], dim=1)
     assert set(whole.unique().tolist()) == {0.0, 1.0} and (by_group[:, ~may] == 0).all()
 

@@ -27,7 +27,7 @@ def label_mask_training(
     unknown_share: tuple[float, float] = (0.25, 1.0),
     all_unknown: float = 0.0,
     units: Int[Tensor, " L"] | None = None,
-    may_tell: Bool[Tensor, " L"] | None = None,
+    maskable: Bool[Tensor, " L"] | None = None,
     generator: torch.Generator,
 ) -> Int[Tensor, "B L"]:
     """States for one training batch: ``n`` random labels an image are unknown, the others known (paper, Sec. 3.4).
@@ -42,11 +42,11 @@ def label_mask_training(
             almost never produces. 0 is the paper.
         units: index of the unit of each label (:attr:`ctran.labels.LabelSpace.units`); units instead of labels are then
             counted, drawn, and hidden whole. Beyond the paper, which masks labels one by one.
-        may_tell: labels that are masked at random; the others are always hidden. None: all of them.
+        maskable: labels that may become known, at random; the others are always unknown. None: all of them.
         generator: source of randomness.
     """
-    if may_tell is not None and not may_tell.all():
-        inside = may_tell.nonzero()[:, 0]
+    if maskable is not None and not maskable.all():
+        inside = maskable.nonzero()[:, 0]
         renumbered = None if units is None else units[inside].unique(return_inverse=True)[1]
         options = {"unknown_share": unknown_share, "all_unknown": all_unknown, "units": renumbered, "generator": generator}
         masked = label_mask_training(truth[:, inside], **options)

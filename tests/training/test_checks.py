@@ -152,7 +152,7 @@ def test_a_share_that_hides_nothing_is_refused_and_every_other_hides_something(s
             unknown_share=options.unknown_share,
             all_unknown=all_unknown,
             units=labels.units if by == "groups" else None,
-            may_tell=~labels.targets if over == "extra" else None,
+            maskable=~labels.targets if over == "extra" else None,
             generator=torch.Generator().manual_seed(0),
         )
         return bool((states[:, labels.targets] == LabelState.UNKNOWN).any())

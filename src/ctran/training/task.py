@@ -133,7 +133,7 @@ class LabelTask(L.LightningModule):
             unknown_share=options.unknown_share,
             all_unknown=options.all_unknown,
             units=self.labels.units if options.mask_by == "groups" else None,
-            may_tell=~self.labels.targets if options.mask_over == "extra" else None,
+            maskable=~self.labels.targets if options.mask_over == "extra" else None,
             generator=self.generator,
         )
         return propagate_implications(states, self.labels.implied)
