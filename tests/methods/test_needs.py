@@ -107,7 +107,7 @@ def test_known_concepts_take_the_percentiles_that_training_saw(folder, tmp_path)
     model, space = tagger.model, tagger.labels
     low, high = model.percentiles.T
     assert (low < high).all() and not torch.equal(model.percentiles, torch.tensor([-1.0, 1.0]).repeat(4, 1))
-    session = tagger.look(folder / "00.png")
+    session = tagger.session(folder / "00.png")
     red, warm = space.index("red"), space.index("warm")
     with torch.no_grad():
         logits = Linear.predict_labels(model, session.features, torch.zeros(1, 4, dtype=torch.long))[0]

@@ -112,7 +112,7 @@ def test_concepts_that_are_not_visible_in_a_test_picture_are_absent_on_request(o
         cub312.Config(original, attributes="image", invisible="absent")
 
 
-def test_a_tie_is_present_and_absent_of_what_is_not_visible_is_no_vote():
+def test_a_tie_is_present_and_absent_of_what_is_not_visible_is_not_a_vote():
     present = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 1]], dtype=bool)
     certainty = np.array([[4, 1, 2, 1], [3, 1, 1, 1], [1, 4, 4, 4]])
     classes = np.array([0, 0, 1])
