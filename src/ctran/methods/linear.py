@@ -1,13 +1,17 @@
 """One linear layer on the averaged image features: the baseline."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ctran.bounds import within
+from ctran.data.feature_table import FeatureTable
+from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.methods._base import MethodConfig
+from ctran.methods._fitted import fit_images
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
 
@@ -19,12 +23,20 @@ class Config(MethodConfig):
     """Average pooling and one linear layer.
 
     Args:
-        dropout: on the pooled features, in training.
+        solver: sgd trains for epochs, with the part training; lbfgs fits a logistic regression a label to stored features
+            (training.feature_views) in one step, with a penalty chosen by cross-validation, and needs training.epochs 0.
+        dropout: on the pooled features, in training; solver sgd alone.
     """
 
-    may_differ = MethodConfig.may_differ | {"dropout"}
+    may_differ = MethodConfig.may_differ | {"solver", "dropout"}
 
+    solver: Literal["sgd", "lbfgs"] = "sgd"
     dropout: float = within(0.0, 0, 1, below=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dropout and self.solver != "sgd":
+            raise UserError(f"model.dropout belongs to model.solver sgd, got {self.solver}: leave it out")
 
 
 class Linear(Method):
@@ -33,9 +45,11 @@ class Linear(Method):
     label_parameters = frozenset({"classifier.weight", "classifier.bias"})
     uses_states = False
 
-    def __init__(self, backbone: Backbone, *, num_labels: int, dropout: float = 0.0) -> None:
+    def __init__(self, backbone: Backbone, *, num_labels: int, dropout: float = 0.0, solver: str = "sgd") -> None:
         super().__init__()
         self.backbone = backbone
+        self.fits_features = solver == "lbfgs"
+        self.needs_epochs = not self.fits_features
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(backbone.channels, num_labels)
 
@@ -47,10 +61,18 @@ class Linear(Method):
         features.rows_each(states)  # raises if the images do not divide the rows
         return repeat_rows(logits, states.shape[0])
 
+    def fit_features(self, table: FeatureTable) -> str:
+        """Logistic regressions by L-BFGS (``solver: lbfgs``)."""
+        found = fit_images(table)
+        self.classifier.weight.data.copy_(found.weight)
+        self.classifier.bias.data.copy_(found.bias)
+        return f"penalty of image weights {found.l2:g}"
+
     def set_prior(self, log_odds: Float[Tensor, " L"]) -> None:
         self.classifier.bias.data.copy_(log_odds)
 
 
 def build(config: Config, labels: LabelSpace) -> Linear:
     """The model with random weights."""
-    return Linear(Backbone(config.backbone, config.image_size), num_labels=len(labels), dropout=config.dropout)
+    backbone = Backbone(config.backbone, config.image_size)
+    return Linear(backbone, num_labels=len(labels), dropout=config.dropout, solver=config.solver)

@@ -17,6 +17,7 @@ from ctran.model.embeddings import LabelTokens
 from ctran.model.stages import Losses, TrainingStep
 
 if TYPE_CHECKING:
+    from ctran.data.feature_table import FeatureTable
     from ctran.data.table import SampleTable
     from ctran.training.options import Training
 
@@ -56,6 +57,24 @@ class Method(nn.Module):
             table: of split ``train``: ``table.labels`` is the label space of the model, ``table.truth`` has the annotations
                 (:meth:`~ctran.data.truth.SparseTruth.blocks`, :meth:`~ctran.data.truth.SparseTruth.counts`).
         """
+
+    fits_features: bool = False
+    """Whether the method is fitted to averaged image features of all training pictures (:meth:`fit_features`)."""
+    needs_epochs: bool = True
+    """Whether gradient steps train the method. False: ``training.epochs`` must be 0."""
+
+    def fit_features(self, table: "FeatureTable") -> str:
+        """Fit to the training pictures as a whole; called once, before the first epoch, where :attr:`fits_features`.
+
+        Every process of a training calls this on the same table and must compute the same.
+
+        Args:
+            table: stored image features of each view of the training pictures, and their truth.
+
+        Returns:
+            What was chosen, for the log: "penalty of image weights 0.03".
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it is fitted")
 
     needs_grad: ClassVar[bool] = False
     """True: the method computes gradients while it predicts. It opens ``torch.enable_grad()`` itself and differentiates with

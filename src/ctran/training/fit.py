@@ -109,14 +109,17 @@ def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, 
         if rank == 0:
             report_skipped(tables, run)
         trainer, task, folder = assemble(recipe, run, parts)
-        checkpoint = checkpoint_to_resume(run) if resume else None
+        checkpoint = checkpoint_to_resume(run) if resume and recipe.training.epochs else None
     except Exception:
         if rank == 0 and not resume:
             discard(run)
         raise
     try:
-        try_step(parts.tagger.model, parts.train, training_device(recipe.training, rank))
-        trainer.fit(task, parts.train, parts.val, ckpt_path=checkpoint, weights_only=True)
+        if recipe.training.epochs:
+            try_step(parts.tagger.model, parts.train, training_device(recipe.training, rank))
+            trainer.fit(task, parts.train, parts.val, ckpt_path=checkpoint, weights_only=True)
+        else:
+            trainer.validate(task, parts.val, verbose=False)
     except SystemExit:  # how Lightning ends after Ctrl-C
         raise KeyboardInterrupt from None
     if trainer.interrupted:

@@ -101,7 +101,7 @@ class Training:
     """How the model is trained; the defaults are the paper's (Sec. 3.4, 3.5) where it gives them.
 
     Args:
-        epochs: passes over the training pictures.
+        epochs: passes over the training pictures; 0 for methods that are fitted in one step.
         batch_size: pictures per step on each device.
         optimizer: adam, adamw (decoupled weight decay), or sgd.
         momentum: of sgd; null is 0.9.
@@ -146,7 +146,7 @@ class Training:
         init_from: a model folder to start from; labels with the same name keep their weights.
     """
 
-    epochs: int = within(100, 1)
+    epochs: int = within(100, 0)
     batch_size: int = within(16, 1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float | None = within(None, 0, 1, below=True)

@@ -34,6 +34,7 @@ from ctran.model import Features, Method
 from ctran.model.image_size import at_this_size, check_image_size
 from ctran.model.pretrained import load_weights
 from ctran.progress import bar
+from ctran.training.fitting import check_fitting, fit_features
 from ctran.training.options import Training
 from ctran.training.recipe import Recipe, read_run
 
@@ -253,6 +254,7 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
     if rank == 0 and (warning := tagger.unlearnable.warning(len(labels))):
         print(f"warning: {warning}", file=sys.stderr)
     tagger.model.fit_statistics(tables["train"])
+    check_fitting(recipe, tagger.model)
     if options.prior_bias and options.init_from is None:
         prior_bias(tagger.model, tables["train"].truth)
     augment = augmentation(options.augmentation, tagger.preprocessing)
@@ -274,6 +276,8 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
         device = training_device(options, rank)
         cache = cached_features(tagger.model, train, options.feature_views, "train", key, device)
         train_set = FeatureSet(cache, train.truth, recipe.seed)
+        if tagger.model.fits_features:
+            fit_features(tagger.model, cache, train.truth, recipe.seed, quiet=rank > 0)
         if rank == 0:
             print(f"val is measured {STORED}; ctran evaluate differs slightly, as it computes them in float32", file=sys.stderr)
         val_set = FeatureSet(cached_features(tagger.model, val, 1, "val", key, device), val.truth)

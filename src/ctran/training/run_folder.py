@@ -50,7 +50,8 @@ class RunFolder(Callback):
         if trainer.sanity_checking or pl_module.report is None:
             return
         score = pl_module.report.score
-        row = {"epoch": trainer.current_epoch + 1, "train_loss": pl_module.train_loss, "val_score": score}
+        epoch = trainer.current_epoch + 1 if trainer.max_epochs else 0
+        row = {"epoch": epoch, "train_loss": pl_module.train_loss, "val_score": score}
         row |= pl_module.report.scores
         self.history.append(row)
         write_json(self.run / "history.json", self.history)
@@ -69,13 +70,16 @@ class RunFolder(Callback):
             )
         if not sys.stderr.isatty():
             spent = time.monotonic() - self.started
-            loss = f"loss {row['train_loss']:.4f}"
-            found = f"val {pl_module.report.score_name} {score:.2f}"
-            print(f"epoch {row['epoch']}/{trainer.max_epochs}  {loss}  {found}  {spent:.0f} s", flush=True)
+            loss = f"epoch {epoch}/{trainer.max_epochs}  loss {row['train_loss']:.4f}  " if epoch else ""
+            print(f"{loss}val {pl_module.report.score_name} {score:.2f}  {spent:.0f} s", flush=True)
 
     def finish(self, planned: int, stopped_early: str) -> None:
         """Write ``finished.json``: trained and planned epochs, and why training stopped early (null: it did not)."""
-        found = {"epochs": len(self.history), "planned_epochs": planned, "best_val_score": self.best}
+        found = {
+            "epochs": len([row for row in self.history if row["epoch"]]),
+            "planned_epochs": planned,
+            "best_val_score": self.best,
+        }
         write_json(self.run / FINISHED, found | {"stopped_early": stopped_early or None})
 
 

@@ -1,0 +1,64 @@
+"""Averaged image features of the training pictures in memory, for methods that are fitted to all of them at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran.data.feature_cache import FeatureCache
+from ctran.data.truth import SparseTruth
+from ctran.labels import LabelState
+
+ROWS = 256
+"""Pictures that are read at a time."""
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features and truth of the training pictures.
+
+    Args:
+        views: mean of the image tokens of each view of each picture; view 0 is the test transform, others are augmented.
+        truth: :class:`~ctran.labels.LabelState` codes; ``UNKNOWN`` where not annotated.
+        seed: of everything random in a fit.
+    """
+
+    views: Float[Tensor, "V N C"]
+    truth: Int[Tensor, "N L"]
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls, cache: FeatureCache, truth: SparseTruth, seed: int, step: Callable[[int], None] = lambda rows: None
+    ) -> "FeatureTable":
+        """Average the image tokens of a cache.
+
+        Args:
+            step: called with the number of rows just read (for a progress bar).
+        """
+        views, pictures = cache.rows
+        found: list[Tensor] = []
+        for view in range(views):
+            for first in range(0, pictures, ROWS):
+                rows = np.arange(first, min(first + ROWS, pictures))
+                found.append(cache.read(np.full(len(rows), view), rows).tokens.mean(dim=1))
+                step(len(rows))
+        return cls(torch.cat(found).unflatten(0, cache.rows), truth.dense(), seed)
+
+    @property
+    def positive(self) -> Bool[Tensor, "N L"]:
+        """Entries that are annotated as positive."""
+        return self.truth == LabelState.POSITIVE
+
+    @property
+    def annotated(self) -> Bool[Tensor, "N L"]:
+        """Entries that are annotated."""
+        return self.truth != LabelState.UNKNOWN
+
+    @property
+    def prevalence(self) -> Float[Tensor, " L"]:
+        """Share of positives among the annotated entries of each label, with half an entry of each kind added."""
+        return (self.positive.sum(dim=0) + 0.5) / (self.annotated.sum(dim=0) + 1)

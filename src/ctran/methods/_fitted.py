@@ -1,0 +1,267 @@
+"""What methods share that are fitted to averaged image features in one step, without epochs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ctran.bounds import within
+from ctran.constraints.implications import propagate_implications
+from ctran.data.feature_table import FeatureTable
+from ctran.data.loading import seed_of
+from ctran.labels import LabelSpace
+from ctran.masking import label_mask_training, scored_mask
+from ctran.methods._base import MethodConfig
+from ctran.methods._logistic import Standardise, fit_logistic, linear_logits
+from ctran.model import Backbone, Features, Method
+from ctran.model.attention import repeat_rows
+
+FOLDS = 5
+IMAGE_L2 = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+"""Penalties that are tried for the weights of image features, the largest first."""
+LABEL_L2 = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+"""Penalties that are tried for the weights of known labels."""
+MOST_ROWS = 16_000
+"""Rows of states, over all pictures, to which the weights of known labels are fitted; more if four draws a picture are."""
+DRAWS = 4, 16
+"""Least and greatest number of label masks drawn for each picture."""
+
+
+@dataclass(frozen=True)
+class FittedConfig(MethodConfig):
+    """Options of methods that are fitted in one step.
+
+    Args:
+        image_l2: penalty of the weights of image features, as in ``LogisticRegression(C=1 / (image_l2 * pictures))``; null
+            chooses it by cross-validation.
+    """
+
+    may_differ = MethodConfig.may_differ | {"image_l2"}
+
+    image_l2: float | None = within(None, 0, above=True)
+
+
+@dataclass(frozen=True)
+class KnownConfig(FittedConfig):
+    """Options of fitted methods that use known labels.
+
+    Args:
+        label_l2: penalty of the weights of known labels; null chooses it by cross-validation.
+    """
+
+    may_differ = FittedConfig.may_differ | {"label_l2"}
+
+    label_l2: float | None = within(None, 0, above=True)
+
+
+def log_loss(logits: Float[Tensor, "N L"], positive: Bool[Tensor, "N L"], scored: Bool[Tensor, "N L"]) -> float:
+    """Mean negative log-likelihood of the scored entries, in nats."""
+    losses = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
+    return float((losses * scored).sum() / scored.sum().clamp(min=1))
+
+
+def folds_of(pictures: int, seed: int) -> Int[Tensor, " N"]:
+    """Number of each picture's fold, at random, of equal sizes."""
+    found = torch.empty(pictures, dtype=torch.long)
+    found[torch.randperm(pictures, generator=torch.Generator().manual_seed(seed_of(seed, 20)))] = torch.arange(pictures)
+    return found % min(FOLDS, pictures)
+
+
+def descend(penalties: Sequence[float], loss_of: Callable[[float], float]) -> float:
+    """The penalty of least loss, tried from the largest on until the loss has risen twice in a row."""
+    losses: list[float] = []
+    for penalty in penalties:
+        losses.append(loss_of(penalty))
+        if len(losses) > 2 and losses[-1] > losses[-2] > losses[-3]:
+            break
+    return penalties[min(range(len(losses)), key=losses.__getitem__)]
+
+
+@dataclass(frozen=True)
+class ImageFit:
+    """A linear layer on averaged image features.
+
+    Args:
+        weight: for features as they come.
+        bias: of the labels.
+        l2: its penalty.
+        held_out: logits of each view of each training picture by a layer that was not fitted to the picture.
+    """
+
+    weight: Float[Tensor, "L C"]
+    bias: Float[Tensor, " L"]
+    l2: float
+    held_out: Float[Tensor, "V N L"]
+
+
+def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
+    """Logistic regression of every label on standardised features, over all views; penalty and held-out logits by 5 folds."""
+    folds = folds_of(table.views.shape[1], table.seed)
+    fits = [_FoldFit(table, folds != k) for k in range(int(folds.max()) + 1)]
+
+    def held_out(penalty: float) -> Float[Tensor, "V N L"]:
+        found = torch.zeros(*table.views.shape[:2], table.truth.shape[1])
+        for k, fit in enumerate(fits):
+            found[:, folds == k] = fit.logits(table.views[:, folds == k], penalty)
+        return found
+
+    if l2 is None:
+        l2 = descend(IMAGE_L2, lambda penalty: log_loss(held_out(penalty)[0], table.positive, table.annotated))
+    weight, bias = _FoldFit(table, torch.ones_like(folds, dtype=torch.bool)).layer(l2)
+    return ImageFit(weight, bias, l2, held_out(l2))
+
+
+class _FoldFit:
+    """Layers fitted to some of the pictures, one for each penalty; each starts from the one before."""
+
+    def __init__(self, table: FeatureTable, rows: Bool[Tensor, " N"]) -> None:
+        views = table.views[:, rows]
+        self.standardise = Standardise.of(views.flatten(0, 1))
+        self.inputs = self.standardise(views.flatten(0, 1))
+        self.positive, self.scored = (each[rows].repeat(len(views), 1) for each in (table.positive, table.annotated))
+        self.points: dict[float, Tensor] = {}
+
+    def point(self, l2: float) -> Float[Tensor, "D2 L"]:
+        if l2 not in self.points:
+            start = next(reversed(self.points.values()), None)
+            self.points[l2] = fit_logistic(self.inputs, self.positive, self.scored, l2, start=start)
+        return self.points[l2]
+
+    def logits(self, views: Float[Tensor, "V N C"], l2: float) -> Float[Tensor, "V N L"]:
+        return torch.stack([linear_logits(self.standardise(view), self.point(l2)) for view in views])
+
+    def layer(self, l2: float) -> tuple[Float[Tensor, "L C"], Float[Tensor, " L"]]:
+        point = self.point(l2)
+        return self.standardise.fold(point[:-2].T, point[-1])
+
+
+class FittedMethod(Method):
+    """Base class of methods with a linear layer on averaged features of a frozen backbone, fitted without epochs."""
+
+    fits_features = True
+    needs_epochs = False
+    label_parameters = frozenset({"weight", "bias"})
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, backbone: Backbone, labels: LabelSpace, config: FittedConfig) -> None:
+        super().__init__()
+        self.backbone, self.config = backbone, config
+        self.register_buffer("weight", torch.zeros(len(labels), backbone.channels))
+        self.register_buffer("bias", torch.zeros(len(labels)))
+
+    def image_logits(self, features: Features) -> Float[Tensor, "B L"]:
+        """Logits of the linear layer."""
+        return F.linear(features.tokens.mean(dim=1, dtype=self.weight.dtype), self.weight, self.bias)
+
+    def fit_images(self, table: FeatureTable) -> ImageFit:
+        """Fit the linear layer and write its buffers."""
+        found = fit_images(table, self.config.image_l2)
+        self.weight.copy_(found.weight)
+        self.bias.copy_(found.bias)
+        return found
+
+
+class KnownLabelsMethod(FittedMethod):
+    """Base class of fitted methods whose logits are linear in inputs made of image logits and known labels.
+
+    A method gives :meth:`inputs`, and says which weights stay 0 and whether the image logit of a label is added to its own.
+    """
+
+    statistics = frozenset({"point", "prevalence"})
+    label_equivariant = False  # label masks are drawn by position
+    own_logit = True
+    """Whether the image logit of a label is added, with a fitted scale."""
+    config: KnownConfig
+    point: Tensor
+    prevalence: Tensor
+
+    def __init__(self, backbone: Backbone, labels: LabelSpace, config: KnownConfig, *, inputs: int) -> None:
+        super().__init__(backbone, labels, config)
+        self.implied = labels.implied
+        self.register_buffer("prevalence", torch.full((len(labels),), 0.5))
+        self.register_buffer("point", torch.zeros(inputs + 2, len(labels)))
+
+    def inputs(self, logits: Float[Tensor, "R L"], states: Int[Tensor, "R L"]) -> Float[Tensor, "R D"]:
+        """Inputs that all labels share, from image logits and states."""
+        raise NotImplementedError
+
+    def blocked(self) -> Bool[Tensor, "D L"]:
+        """Weights that stay 0: by default those of a label's own inputs, in each block of one input a label."""
+        labels = self.point.shape[1]
+        return torch.eye(labels, dtype=torch.bool).repeat((len(self.point) - 2) // labels, 1)
+
+    def fit_features(self, table: FeatureTable) -> str:
+        """Fit the linear layer, then the weights of known labels to held-out image logits and random label masks."""
+        images = self.fit_images(table)
+        self.prevalence.copy_(table.prevalence)
+        rows = _MaskedRows(self, images.held_out, table)
+        l2 = self.config.label_l2
+        l2 = descend(LABEL_L2, rows.held_out_loss) if l2 is None else l2
+        self.point.copy_(rows.fit(l2))
+        self.finish_fit()
+        return f"penalty of image weights {images.l2:g}, of known labels {l2:g}"
+
+    def finish_fit(self) -> None:
+        """Called after the fit; nothing by default."""
+
+    def predict_labels(
+        self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "R L"]:
+        """Logits of all labels."""
+        features.rows_each(states)  # raises if the images do not divide the rows
+        logits = repeat_rows(self.image_logits(features), states.shape[0])
+        return linear_logits(self.inputs(logits, states), self.point, logits)
+
+
+class _MaskedRows:
+    """Random label masks of the training pictures, and fits to them.
+
+    No label's own state is among its inputs (:meth:`KnownLabelsMethod.blocked`), so known entries are scored like unknown ones:
+    many more entries for each mask. Not so labels with implications, whose states make others known.
+    """
+
+    def __init__(self, method: KnownLabelsMethod, logits: Float[Tensor, "V N L"], table: FeatureTable) -> None:
+        self.method, views, pictures = method, *logits.shape[:2]
+        draws = max(views, min(DRAWS[1], max(DRAWS[0], MOST_ROWS // pictures)))
+        generator = torch.Generator().manual_seed(seed_of(table.seed, 21))
+        drawn = [
+            label_mask_training(table.truth, unknown_share=(0.0, 1.0), all_unknown=0.15, generator=generator)
+            for _ in range(draws)
+        ]
+        self.states = propagate_implications(torch.cat(drawn), method.implied)
+        self.own = torch.cat([logits[draw % views] for draw in range(draws)])
+        self.inputs = method.inputs(self.own, self.states)
+        self.positive, self.scored = table.positive.repeat(draws, 1), table.annotated.repeat(draws, 1)
+        related = method.implied.unique()
+        self.scored[:, related] = scored_mask(table.truth.repeat(draws, 1), self.states)[:, related]
+        self.folds = folds_of(pictures, table.seed).repeat(draws)
+        self.points: dict[int, Tensor] = {}
+
+    def fit(self, l2: float, fold: int = -1) -> Float[Tensor, "D2 L"]:
+        """Fit to all pictures but those of one fold (-1: to all), starting from the fit before."""
+        rows = self.folds != fold
+        own = self.own[rows] if self.method.own_logit else None
+        self.points[fold] = fit_logistic(
+            self.inputs[rows],
+            self.positive[rows],
+            self.scored[rows],
+            l2,
+            own=own,
+            blocked=self.method.blocked(),
+            start=self.points.get(fold),
+        )
+        return self.points[fold]
+
+    def held_out_loss(self, l2: float) -> float:
+        """Log-loss on two folds, each by a fit to the others."""
+        total = 0.0
+        for fold in range(2):
+            rows = self.folds == fold
+            own = self.own[rows] if self.method.own_logit else None
+            logits = linear_logits(self.inputs[rows], self.fit(l2, fold), own)
+            total += log_loss(logits, self.positive[rows], self.scored[rows])
+        return total / 2

@@ -1,0 +1,168 @@
+"""Logistic regressions of all labels at once, fitted to convergence by L-BFGS.
+
+The labels share their inputs, so one matrix product serves all of them. Each label's problem is convex and has its own step
+length: a line search over the sum of all would make every label wait for the worst one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+TOLERANCE = 1e-3
+"""Largest entry of the gradient at the solution, in units of ``p (1 - p)`` with the share ``p`` of positives of the label: the
+gradients of rare labels are small from the start."""
+MEMORY = 10
+"""Pairs of steps and gradient differences that L-BFGS keeps."""
+SUFFICIENT = 1e-4
+"""Share of the decrease promised by the slope that a step must reach (Armijo's condition)."""
+
+
+@dataclass(frozen=True)
+class Standardise:
+    """Shift and scale of inputs, from training rows."""
+
+    mean: Float[Tensor, " D"]
+    scale: Float[Tensor, " D"]
+
+    @classmethod
+    def of(cls, inputs: Float[Tensor, "N D"]) -> "Standardise":
+        """Mean 0 and variance 1; an input that never changes becomes 0."""
+        scale = inputs.std(dim=0, correction=0)
+        return cls(inputs.mean(dim=0), torch.where(scale > 1e-6 * inputs.abs().amax(), 1 / scale, torch.zeros_like(scale)))
+
+    def __call__(self, inputs: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        return (inputs - self.mean) * self.scale
+
+    def fold(self, weight: Float[Tensor, "L D"], bias: Float[Tensor, " L"]) -> tuple[Float[Tensor, "L D"], Float[Tensor, " L"]]:
+        """Weights and biases for inputs as they come, from those for standardised inputs."""
+        plain = weight * self.scale
+        return plain, bias - plain @ self.mean
+
+
+def minimise(
+    objective: Callable[[Float[Tensor, "D L"]], tuple[Float[Tensor, " L"], Float[Tensor, "D L"]]],
+    start: Float[Tensor, "D L"],
+    *,
+    tolerance: float | Float[Tensor, " L"] = 1e-4,
+    max_iterations: int = 200,
+) -> Float[Tensor, "D L"]:
+    """Minimum of ``L`` independent smooth convex functions, by L-BFGS with backtracking, each with its own step.
+
+    Args:
+        objective: values and gradients of all functions at a point, a column each.
+        start: first point.
+        tolerance: a function has converged if the largest absolute entry of its gradient is below this; one number, or one for
+            each function.
+        max_iterations: upper bound; one call of ``objective`` each, and one more for each shortened step.
+
+    Source: Nocedal and Wright, Numerical Optimization, 2nd edition, Algorithms 7.4 and 7.5.
+    """
+    point = start.clone()
+    value, gradient = objective(point)
+    steps: list[Tensor] = []
+    changes: list[Tensor] = []
+    length = 1 / gradient.norm(dim=0).clamp(min=1)
+    for _ in range(max_iterations):
+        active = gradient.abs().amax(dim=0) > tolerance
+        if not active.any():
+            break
+        direction = _direction(gradient, steps, changes)
+        slope = (direction * gradient).sum(dim=0)
+        bad = slope >= 0  # no descent: start again from the gradient
+        direction = torch.where(bad, -gradient, direction)
+        slope = torch.where(bad, -gradient.square().sum(dim=0), slope)
+        step = torch.where(active, length if not steps else torch.ones_like(length), 0.0)
+        for _ in range(20):
+            there = point + step * direction
+            value_there, gradient_there = objective(there)
+            failed = active & ~(value_there <= value + SUFFICIENT * step * slope + 1e-7 * value.abs())
+            if not failed.any():
+                break
+            step = torch.where(failed, step / 2, step)
+        else:
+            step = torch.where(failed, 0.0, step)
+            there = point + step * direction
+            value_there, gradient_there = objective(there)
+            if not (step > 0).any():
+                return point
+        steps.append(there - point)
+        changes.append(gradient_there - gradient)
+        if len(steps) > MEMORY:
+            del steps[0], changes[0]
+        point, value, gradient = there, value_there, gradient_there
+    return point
+
+
+def _direction(gradient: Float[Tensor, "D L"], steps: list[Tensor], changes: list[Tensor]) -> Float[Tensor, "D L"]:
+    """Minus the inverse Hessian's estimate times the gradient, a column each; pairs without curvature are left out."""
+    q = gradient.clone()
+    curvature = [(s * y).sum(dim=0) for s, y in zip(steps, changes, strict=True)]
+    rho = [torch.where(c > 1e-12, 1 / c.clamp(min=1e-12), 0.0) for c in curvature]
+    alphas = []
+    for s, y, r in zip(reversed(steps), reversed(changes), reversed(rho), strict=True):
+        alphas.append(r * (s * q).sum(dim=0))
+        q -= alphas[-1] * y
+    if steps:
+        y, c = changes[-1], curvature[-1]
+        q *= torch.where(c > 1e-12, c / y.square().sum(dim=0).clamp(min=1e-20), 1.0)
+    for s, y, r, alpha in zip(steps, changes, rho, reversed(alphas), strict=True):
+        q += (alpha - r * (y * q).sum(dim=0)) * s
+    return -q
+
+
+def fit_logistic(
+    inputs: Float[Tensor, "N D"],
+    positive: Bool[Tensor, "N L"],
+    scored: Bool[Tensor, "N L"],
+    l2: float,
+    *,
+    own: Float[Tensor, "N L"] | None = None,
+    blocked: Bool[Tensor, "D L"] | None = None,
+    start: Float[Tensor, "D2 L"] | None = None,
+) -> Float[Tensor, "D2 L"]:
+    """One logistic regression a label: its weights, the scale of ``own`` and its bias, in the rows of a matrix.
+
+    Minimises, for each label, the mean negative log-likelihood of its scored rows plus ``l2 / 2`` times the squared norm of
+    its weights (not of scale and bias): without ``own``, scikit-learn's ``LogisticRegression(C=1 / (l2 * n))``.
+
+    Args:
+        inputs: shared by all labels.
+        positive: truth.
+        scored: entries that count; a label without any keeps weights of 0.
+        own: logits to start from, a column a label: ``scale * own + bias`` is added, with a scale that starts at 1. None is 0.
+        blocked: weights that stay 0.
+        start: first point, e.g. of a neighbouring ``l2``.
+    """
+    shape = inputs.shape[1], positive.shape[1]
+    share = scored.to(inputs.dtype) / scored.sum(dim=0).clamp(min=1)
+    target = positive.to(inputs.dtype)
+    if start is None:
+        start = inputs.new_zeros(shape[0] + 2, shape[1])
+        start[-2] = 1
+    free = None if blocked is None else (~blocked).to(inputs.dtype)
+
+    def objective(point: Float[Tensor, "D2 L"]) -> tuple[Float[Tensor, " L"], Float[Tensor, "D2 L"]]:
+        weight = point[:-2]
+        logits = linear_logits(inputs, point, own)
+        losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * share
+        error = (logits.sigmoid() - target) * share
+        slope = inputs.T @ error + l2 * weight
+        slope = slope if free is None else slope * free
+        of_scale = torch.zeros_like(point[0]) if own is None else (error * own).sum(dim=0)
+        gradient = torch.cat([slope, of_scale[None], error.sum(dim=0)[None]])
+        return losses.sum(dim=0) + l2 * weight.square().sum(dim=0) / 2, gradient
+
+    frequency = (target * share).sum(dim=0)
+    return minimise(objective, start, tolerance=TOLERANCE * (frequency * (1 - frequency)).clamp(min=1e-4))
+
+
+def linear_logits(
+    inputs: Float[Tensor, "N D"], point: Float[Tensor, "D2 L"], own: Float[Tensor, "N L"] | None = None
+) -> Float[Tensor, "N L"]:
+    """``inputs @ weights + scale * own + bias``, with the rows of :func:`fit_logistic`."""
+    logits = torch.addmm(point[-1], inputs, point[:-2])
+    return logits if own is None else logits + point[-2] * own

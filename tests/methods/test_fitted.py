@@ -1,0 +1,212 @@
+"""Methods that are fitted in one step: what they find, what they may not see, and how they train."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+import ctran
+from ctran import methods, registry
+from ctran.cli.main import main
+from ctran.data.feature_table import FeatureTable
+from ctran.errors import UserError
+from ctran.labels import LabelSpace
+from ctran.methods._fitted import descend, fit_images, folds_of
+from ctran.model import Features
+from ctran.training.fit import fit
+from ctran.training.pipeline import prepare
+from ctran.training.recipe import read_recipe
+from tests.methods.test_statistics import recipe_of
+
+KNOWN = ("pairwise", "stack", "sum")
+L2 = ["--model.image_l2", "0.1", "--model.label_l2", "0.0003"]
+"""Instead of cross-validation, for time."""
+STEP = ["--training.epochs", "0", "--training.feature_views", "2", "--training.backbone_learning_rate", "0"]
+
+
+def model_of(name, labels, *flags):
+    """A method on a tiny backbone."""
+    recipe = read_recipe(None, ["--method", name, "--model.backbone", "test_resnet", "--model.weights", "none", *flags])
+    return registry.find(methods, name).build(recipe.model, LabelSpace(tuple(f"l{i}" for i in range(labels))))
+
+
+def world(pictures=1500, labels=4, seed=0, strength=2.5):
+    """Labels of an Ising model, exactly drawn; image features that say nothing. Returns couplings, biases and truth."""
+    generator = torch.Generator().manual_seed(seed)
+    coupling = torch.randn(labels, labels, generator=generator).triu(1) * strength
+    coupling, bias = coupling + coupling.T, torch.randn(labels, generator=generator) * 0.5
+    states = torch.tensor(list(itertools.product((0.0, 1.0), repeat=labels)))
+    energy = states @ bias + ((states @ coupling) * states).sum(dim=1) / 2
+    rows = torch.multinomial(energy.softmax(dim=0), pictures, replacement=True, generator=generator)
+    return coupling, bias, states[rows].long() + 1
+
+
+def features_of(pooled):
+    return Features(pooled[:, None], (1, 1))
+
+
+@torch.no_grad()
+def test_pairwise_finds_the_exact_conditionals_of_an_ising_model():
+    coupling, bias, truth = world(6000, strength=1.0)
+    model = model_of("pairwise", 4, "--model.image_l2", "0.1", "--model.label_l2", "0.00003")
+    pooled = torch.zeros(len(truth), model.backbone.channels)  # pictures that look alike
+    model.fit_features(FeatureTable(pooled[None], truth))
+    rows = torch.tensor(list(itertools.product((1, 2), repeat=4)))
+    for label in range(4):
+        states = rows.clone()
+        states[:, label] = 0
+        found = model.predict_labels(features_of(pooled[:16]), states)[:, label]
+        others = (rows - 1).float()
+        others[:, label] = 0
+        assert torch.allclose(found, bias[label] + others @ coupling[label], atol=0.3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_labels_help_exactly_where_labels_are_dependent(name):
+    _, _, truth = world()
+    generator = torch.Generator().manual_seed(2)
+    pooled = torch.randn(len(truth), 512, generator=generator)[:, : model_of(name, 4).backbone.channels]
+    shuffled = torch.stack([column[torch.randperm(len(truth), generator=generator)] for column in truth.T], dim=1)
+    gains = []
+    for labels in (truth, shuffled):
+        model = model_of(name, 4, *L2)
+        model.fit_features(FeatureTable(pooled[None], labels))
+        hidden = labels.clone()
+        hidden[:, 0] = 0
+        target = (labels[:, 0] == 2).float()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits
+        nothing = model.predict_labels(features_of(pooled), torch.zeros_like(labels))[:, 0]
+        gains.append(float(loss(nothing, target) - loss(model.predict_labels(features_of(pooled), hidden)[:, 0], target)))
+    assert gains[0] > 0.02 and abs(gains[1]) < 0.01
+
+
+@torch.no_grad()
+def test_sum_is_the_linear_layer_where_nothing_is_known():
+    _, _, truth = world(400)
+    model = model_of("sum", 4, *L2)
+    pooled = torch.randn(400, model.backbone.channels, generator=torch.Generator().manual_seed(1))
+    model.fit_features(FeatureTable(pooled[None], truth))
+    images = fit_images(FeatureTable(pooled[None], truth), l2=0.1)
+    found = model.predict_labels(features_of(pooled), torch.zeros_like(truth))
+    assert torch.allclose(found, pooled @ images.weight.T + images.bias, atol=1e-4)
+
+
+def test_held_out_logits_do_not_depend_on_the_pictures_own_labels_and_are_of_all_views():
+    generator = torch.Generator().manual_seed(1)
+    views, truth = torch.randn(2, 60, 5, generator=generator), torch.randint(1, 3, (60, 3), generator=generator)
+    fold = folds_of(60, 0) == 2
+    changed = truth.clone()
+    changed[fold] = 3 - changed[fold]
+    first, second = (fit_images(FeatureTable(views, labels), l2=0.1) for labels in (truth, changed))
+    assert torch.equal(first.held_out[:, fold], second.held_out[:, fold])
+    assert not torch.equal(first.held_out[:, ~fold], second.held_out[:, ~fold])
+    assert not torch.equal(first.weight, second.weight) and first.held_out.shape == (2, 60, 3)
+    swapped = fit_images(FeatureTable(views.flip(0), truth), l2=0.1)
+    assert torch.allclose(swapped.held_out.flip(0), first.held_out, atol=1e-3)
+
+
+def test_folds_cover_all_pictures_evenly_and_follow_the_seed():
+    first, again, other = folds_of(53, 1), folds_of(53, 1), folds_of(53, 2)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert first.bincount().tolist() == [11, 11, 11, 10, 10] and folds_of(2, 0).tolist() in ([0, 1], [1, 0])
+
+
+def test_the_search_of_penalties_stops_after_two_rises_and_returns_the_least():
+    losses, tried = {5: 3.0, 4: 1.0, 3: 2.0, 2: 2.5, 1: 0.0}, []
+
+    def loss_of(penalty):
+        tried.append(penalty)
+        return losses[penalty]
+
+    assert descend((5, 4, 3, 2, 1), loss_of) == 4 and tried == [5, 4, 3, 2]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [*KNOWN, "knn", "linear"])
+def test_entries_that_are_not_annotated_have_no_effect_and_a_seed_gives_the_same_model(name):
+    flags = L2 if name in KNOWN else ["--model.solver", "lbfgs"] if name == "linear" else []
+    _, _, truth = world(80)
+    generator = torch.Generator().manual_seed(3)
+    pooled = torch.randn(1, 80, 512, generator=generator)
+    truth = truth.masked_fill(torch.rand(truth.shape, generator=generator) < 0.4, 0)
+    truth[:, 3] = 0  # a label without any annotation
+    found = []
+    for seed in (0, 0, 1):
+        model = model_of(name, 4, *flags)
+        table = FeatureTable(pooled[..., : model.backbone.channels], truth, seed)
+        assert model.fit_features(table)
+        found.append(model.predict_labels(features_of(table.views[0, :9]), torch.zeros(9, 4, dtype=torch.long)))
+    assert torch.equal(found[0], found[1]) and found[0].isfinite().all()
+    assert torch.allclose(found[0][:, 3], torch.zeros(9), atol=1e-5)  # nothing is known of it: one half
+    assert torch.equal(found[0], found[2]) == (name not in ("pairwise", "stack"))  # which draw masks
+
+
+@torch.no_grad()
+def test_neighbours_are_the_nearest_and_their_annotations_are_counted():
+    model = model_of("knn", 2, "--model.neighbours", "3", "--model.examples", "8")
+    pooled = torch.zeros(6, model.backbone.channels)
+    pooled[:, 0], pooled[:, 1] = 1, torch.arange(6) * 0.1
+    truth = torch.tensor([[2, 1], [2, 0], [1, 2], [1, 1], [1, 1], [1, 1]])
+    model.fit_features(FeatureTable(pooled[None], truth))
+    first = torch.tensor([3.5 / 7, 1.5 / 6])  # prevalences, with half an entry of each kind
+    first[0] = 2.5 / 7
+    logits = model.predict_labels(features_of(pooled[:1] * 7), torch.zeros(1, 2, dtype=torch.long))
+    expected = torch.tensor([(2 + 2 * first[0]) / 5, (1 + 2 * first[1]) / 4])
+    assert torch.allclose(logits[0].sigmoid(), expected, atol=1e-5)
+
+
+def test_it_trains_saves_loads_and_resumes_like_any_method(folder, tmp_path, capsys):
+    recipe = recipe_of("pairwise", folder, *STEP)
+    report = fit(recipe, tmp_path / "run")
+    out = capsys.readouterr()
+    assert "penalty of image weights" in out.err and report.score > 60
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    finished = json.loads((tmp_path / "run" / "finished.json").read_text())
+    assert [row["epoch"] for row in history] == [0] and (finished["epochs"], finished["planned_epochs"]) == (0, 0)
+    tagger = ctran.load(tmp_path / "run")
+    before = tagger.predict(folder / "00.png").probabilities
+    assert tagger.look(folder / "00.png").tell({"red": False}).predict().probabilities != before
+    (tmp_path / "run" / "finished.json").unlink()
+    fit(recipe, tmp_path / "run", resume=True)
+    assert ctran.load(tmp_path / "run").predict(folder / "00.png").probabilities == before
+
+
+@pytest.mark.parametrize(
+    ("method", "flags", "message"),
+    [
+        ("pairwise", ["--training.epochs", "3"], "training.epochs: method 'pairwise' is fitted in one step, without epochs"),
+        ("knn", ["--training.feature_views", "0"], "training.feature_views: method 'knn' is fitted to stored image features"),
+        ("linear", [], "training.epochs: method 'linear' is trained in epochs: set it to 1 or more"),
+        ("linear", ["--model.solver", "lbfgs", "--training.epochs", "2"], "training.epochs: method 'linear' is fitted in one"),
+    ],
+)
+def test_epochs_and_stored_features_must_suit_the_method(folder, method, flags, message):
+    with pytest.raises(UserError, match=message):
+        prepare(recipe_of(method, folder, *STEP, *flags))
+
+
+def test_options_of_the_other_solver_are_refused(capsys):
+    assert main(["train", "--method", "linear", "--model.solver", "lbfgs", "--model.dropout", "0.1"]) != 0
+    assert "model.dropout belongs to model.solver sgd, got lbfgs: leave it out" in capsys.readouterr().err
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_parent_is_not_told_by_a_child_that_it_made_known(name):
+    """A label that follows from another is scored only where it is unknown: else its own state would reach its logit."""
+    generator = torch.Generator().manual_seed(7)
+    child = torch.rand(600, generator=generator) < 0.2
+    parent = child | (torch.rand(600, generator=generator) < 0.3)
+    truth = torch.stack([child, parent], dim=1).long() + 1
+    recipe = read_recipe(None, ["--method", name, "--model.backbone", "test_resnet", "--model.weights", "none", *L2])
+    labels = LabelSpace(("poodle", "dog"), implications=(("poodle", "dog"),))
+    model = registry.find(methods, name).build(recipe.model, labels)
+    model.fit_features(FeatureTable(torch.zeros(1, 600, model.backbone.channels), truth))
+    features = features_of(torch.zeros(1, model.backbone.channels))
+    absent = model.predict_labels(features, torch.tensor([[1, 0]]))[0, 1].sigmoid()
+    exact = float(parent[~child].float().mean())
+    assert float(absent) == pytest.approx(exact, abs=0.05)
+    child_if_parent = model.predict_labels(features, torch.tensor([[0, 2]]))[0, 0].sigmoid()
+    assert float(child_if_parent) == pytest.approx(float(child[parent].float().mean()), abs=0.05)
