@@ -21,6 +21,12 @@ SUFFICIENT = 1e-4
 """Share of the decrease promised by the slope that a step must reach (Armijo's condition)."""
 
 
+SHORTENED = 20
+"""How often a step is halved."""
+ROUNDING = 1e-7
+"""Relative rounding error of a value in float32."""
+
+
 @dataclass(frozen=True)
 class Standardise:
     """Shift and scale of inputs, from training rows."""
@@ -43,8 +49,12 @@ class Standardise:
         return plain, bias - plain @ self.mean
 
 
+Objective = Callable[[Float[Tensor, "D L"]], tuple[Float[Tensor, " L"], Float[Tensor, "D L"]]]
+"""Values and gradients of ``L`` functions at a point, a column each."""
+
+
 def minimise(
-    objective: Callable[[Float[Tensor, "D L"]], tuple[Float[Tensor, " L"], Float[Tensor, "D L"]]],
+    objective: Objective,
     start: Float[Tensor, "D L"],
     *,
     tolerance: float | Float[Tensor, " L"] = 1e-4,
@@ -76,25 +86,36 @@ def minimise(
         direction = torch.where(bad, -gradient, direction)
         slope = torch.where(bad, -gradient.square().sum(dim=0), slope)
         step = torch.where(active, length if not steps else torch.ones_like(length), 0.0)
-        for _ in range(20):
-            there = point + step * direction
-            value_there, gradient_there = objective(there)
-            failed = active & ~(value_there <= value + SUFFICIENT * step * slope + 1e-7 * value.abs())
-            if not failed.any():
-                break
-            step = torch.where(failed, step / 2, step)
-        else:
-            step = torch.where(failed, 0.0, step)
-            there = point + step * direction
-            value_there, gradient_there = objective(there)
-            if not (step > 0).any():
-                return point
+        there, value_there, gradient_there = _shorten(objective, point, value, direction, slope, step)
+        if torch.equal(there, point):
+            break
         steps.append(there - point)
         changes.append(gradient_there - gradient)
         if len(steps) > MEMORY:
             del steps[0], changes[0]
         point, value, gradient = there, value_there, gradient_there
     return point
+
+
+def _shorten(
+    objective: Objective,
+    point: Float[Tensor, "D L"],
+    value: Float[Tensor, " L"],
+    direction: Float[Tensor, "D L"],
+    slope: Float[Tensor, " L"],
+    step: Float[Tensor, " L"],
+) -> tuple[Float[Tensor, "D L"], Float[Tensor, " L"], Float[Tensor, "D L"]]:
+    """The next point, its values and gradients: each step is halved until its function decreases enough, or else left out."""
+    there = point + step * direction
+    value_there, gradient_there = objective(there)
+    for trial in range(SHORTENED):
+        failed = (step > 0) & ~(value_there <= value + SUFFICIENT * step * slope + ROUNDING * value.abs())
+        if not failed.any():
+            break
+        step = torch.where(failed, 0.0 if trial == SHORTENED - 1 else step / 2, step)
+        there = point + step * direction
+        value_there, gradient_there = objective(there)
+    return there, value_there, gradient_there
 
 
 def _direction(gradient: Float[Tensor, "D L"], steps: list[Tensor], changes: list[Tensor]) -> Float[Tensor, "D L"]:
