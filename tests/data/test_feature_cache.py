@@ -23,7 +23,7 @@ PARTS = {
     "transform": {"size": 224, "mean": (0.5, 0.5)},
     "data": "def",
     "views": 2,
-    "arithmetic": "cpu bf16",
+    "precision": "cpu bf16",
 }
 
 
@@ -104,7 +104,7 @@ def test_a_cache_of_another_shape_is_refused(tmp_path):
         ({"weights": "xyz"}, r"of other weights \(there: abc, wanted: xyz\): delete .*/c and run again"),
         ({"data": "xyz"}, r"of other data \(there: def, wanted: xyz\)"),
         ({"views": 3}, r"of other views \(there: 2, wanted: 3\)"),
-        ({"arithmetic": "cuda bf16"}, r"of other arithmetic \(there: cpu bf16, wanted: cuda bf16\)"),
+        ({"precision": "cuda bf16"}, r"of other precision \(there: cpu bf16, wanted: cuda bf16\)"),
         ({"transform": {"size": 448, "mean": (0.5, 0.5)}}, r"of other transform.size \(there: 224, wanted: 448\):"),
         ({"weights": "x", "views": 3}, r"of other views \(there: 2, wanted: 3\); weights \(there: abc, wanted: x\):"),
         ({"augmentation": "flip"}, r"of other augmentation \(there: None, wanted: flip\)"),

@@ -31,7 +31,7 @@ def test_a_cache_says_what_its_tokens_depend_on_and_changes_its_place_with_it(fo
         "data",
         "views",
         "split",
-        "arithmetic",
+        "precision",
         "layout",
         "arrays",
         "grid",

@@ -281,7 +281,7 @@ def test_pictures_left_out_on_request_are_listed_in_the_run_folder(recipe, folde
 
 
 def test_cached_features_train_as_the_backbone_itself_would(recipe, tmp_path):
-    """One view, frozen backbone, no augmentation: tokens from disk (float16, bf16 arithmetic) or made anew, near the same."""
+    """One view, frozen backbone, no augmentation: tokens from disk (float16, in bf16) or computed again, near the same."""
     frozen = change(recipe, backbone_learning_rate=0.0, augmentation="none", epochs=1)
     fit(frozen, tmp_path / "direct")
     fit(change(frozen, feature_views=1), tmp_path / "cached")
@@ -300,7 +300,7 @@ def test_a_compiled_backbone_gives_the_same_tokens(recipe, monkeypatch):
     plain = prepare(frozen).train.dataset.cache
     monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
     compiled = prepare(frozen).train.dataset.cache
-    assert compiled.folder != plain.folder  # other arithmetic, other key
+    assert compiled.folder != plain.folder  # other precision, other key
     assert abs(compiled.arrays["tokens"].astype(float) - plain.arrays["tokens"].astype(float)).max() < 0.05
 
 

@@ -65,8 +65,8 @@ class MethodConfig:
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:
     """The test transform of a model; mean and standard deviation are the backbone's."""
-    see = (backbone.mean, backbone.std)
-    return Preprocessing(config.image_size, config.fit, *see, config.centre, config.resample, config.resizer)
+    statistics = (backbone.mean, backbone.std)
+    return Preprocessing(config.image_size, config.fit, *statistics, config.centre, config.resample, config.resizer)
 
 
 def build(name: str, config: MethodConfig, labels: LabelSpace) -> Method:

@@ -55,12 +55,12 @@ class CrossFit(nn.Module):
             epoch: of the training, from 0.
         """
         logits = self.logits(F.dropout(pooled, self.dropout, self.training))
-        may_see = torch.arange(self.folds, device=index.device) != (index % self.folds)[:, None]  # (B, K)
-        repeated = truth[:, None].expand(-1, self.folds, -1)[may_see]
+        trained_on = torch.arange(self.folds, device=index.device) != (index % self.folds)[:, None]  # (B, K)
+        repeated = truth[:, None].expand(-1, self.folds, -1)[trained_on]
         nothing = torch.full_like(repeated, int(LabelState.UNKNOWN))
-        rows = index[:, None].expand(-1, self.folds)[may_see]
+        rows = index[:, None].expand(-1, self.folds)[trained_on]
         copies = self.folds - 1 if criterion.reduction == "mean" else 1
-        return copies * criterion(logits[may_see], repeated, nothing, epoch=epoch, index=rows)
+        return copies * criterion(logits[trained_on], repeated, nothing, epoch=epoch, index=rows)
 
     @torch.no_grad()
     def held_out(self, pooled: Float[Tensor, "B C"], index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:

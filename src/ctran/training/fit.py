@@ -191,7 +191,7 @@ def evaluate_run(
         intervals: replicates of the bootstrap over pictures; 0 for no intervals.
     """
     coverage = match_labels(tagger.labels, table.labels)
-    truth, answers = predict_table(
+    truth, outputs = predict_table(
         tagger,
         table,
         options.settings(),
@@ -202,7 +202,7 @@ def evaluate_run(
     )
     found = report(
         truth,
-        answers,
+        outputs,
         tagger.labels,
         presets=options.presets,
         intervals=intervals,

@@ -205,8 +205,8 @@ def cached_features(
 
     with on_device(model.backbone, device), torch.inference_mode():
         probe = model.stored(model.encode_images(plain.image(0, 0)[None].to(device)))
-    arithmetic = f"{device.type} {'bf16' if rounded else 'float32'}{' compiled' if worth else ''}"
-    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "arithmetic": arithmetic, "layout": LAYOUT}
+    precision = f"{device.type} {'bf16' if rounded else 'float32'}{' compiled' if worth else ''}"
+    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "precision": precision, "layout": LAYOUT}
     if views > 1:  # the others are augmented
         key["seed"] = data.seed
     arrays = {name: tuple(tensor.shape[1:]) for name, tensor in probe.arrays.items()}

@@ -143,8 +143,8 @@ def _read_files(path: Path) -> Keys:
         found = {key: (value, path) for key, value in _dotted(tree, path).items()} | found
         if base is None:
             return found
-        beside = path.parent / f"{base}.yaml"
-        path = beside if beside.is_file() else find_recipe(str(base))
+        sibling = path.parent / f"{base}.yaml"
+        path = sibling if sibling.is_file() else find_recipe(str(base))
 
 
 def _dotted(tree: dict[Any, Any], path: Path) -> dict[str, Any]:

@@ -174,8 +174,8 @@ class LabelTask(L.LightningModule):
         ids = [self.val_ids[i] for i in batch.index.tolist()]
         features = features_of(model, batch)
         rows: list[Tensor] = [batch.index, batch.truth]
-        for answer in ask(model, features, batch.truth, ids, self.labels, options.settings(), seed=options.seed):
-            rows += [answer.states, answer.logits]
+        for output in ask(model, features, batch.truth, ids, self.labels, options.settings(), seed=options.seed):
+            rows += [output.states, output.logits]
         self._gathered.append(tuple(rows))
 
     def on_validation_epoch_end(self) -> None:
@@ -188,8 +188,8 @@ class LabelTask(L.LightningModule):
         if self.trainer.training and not all(bool(torch.isfinite(z).all()) for z in rest[1::2]):
             self._stop_diverged()  # diverged in the last step of the epoch, whose loss was finite
         settings = self.recipe.evaluation.settings()
-        answers = [SettingLogits(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
-        self.report = report(truth, answers, self.labels, left_out=self.left_out)
+        outputs = [SettingLogits(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
+        self.report = report(truth, outputs, self.labels, left_out=self.left_out)
         self.log("val_score", self.report.score, prog_bar=True)
         for name, value in self.report.scores.items():
             self.log(name, value)
