@@ -182,3 +182,11 @@ def test_the_average_is_that_of_its_formula_and_its_buffers_are_the_models(decay
         assert torch.allclose(p, expected[name], atol=1e-6)
     assert all(torch.equal(a, b) for a, b in zip(average.module.buffers(), model.buffers(), strict=True))
     assert not average.module.training and not any(p.requires_grad for p in average.parameters())
+
+
+def test_a_prefix_that_only_names_frozen_parameters_is_refused():
+    model = small()
+    model.backbone.requires_grad_(False)
+    with pytest.raises(UserError, match=r"training.trainable: 'backbone.network.layer4' has no effect"):
+        freeze_others(model, ["classifier", "backbone.network.layer4"])
+    assert all(p.requires_grad for p in model.classifier.parameters())

@@ -13,7 +13,7 @@ def freeze_others(model: nn.Module, prefixes: Sequence[str]) -> None:
     Prefixes match whole parts of a name: ``layer4`` does not match ``layer40.weight``.
 
     Raises:
-        UserError: no parameter has the prefix.
+        UserError: no parameter has the prefix, or all that have it are frozen already, so that it has no effect.
     """
     if not prefixes:
         return
@@ -22,6 +22,11 @@ def freeze_others(model: nn.Module, prefixes: Sequence[str]) -> None:
         if not any(_under(name, prefix) for name in names):
             parts = {name.rsplit(".", count)[0] for name in names for count in range(name.count(".") + 1)}
             raise UserError(f"training.trainable: no parameter's name starts with {prefix!r}{nearest(prefix, sorted(parts))}")
+        if not any(parameter.requires_grad for name, parameter in model.named_parameters() if _under(name, prefix)):
+            raise UserError(
+                f"training.trainable: {prefix!r} has no effect, as all of it is frozen (by the method, or by "
+                "training.backbone_learning_rate 0): leave it out"
+            )
     for name, parameter in model.named_parameters():
         if not any(_under(name, prefix) for prefix in prefixes):
             parameter.requires_grad_(False)
