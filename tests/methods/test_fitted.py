@@ -167,7 +167,7 @@ def test_it_trains_saves_loads_and_resumes_like_any_method(folder, tmp_path, cap
     assert [row["epoch"] for row in history] == [0] and (finished["epochs"], finished["planned_epochs"]) == (0, 0)
     tagger = ctran.load(tmp_path / "run")
     before = tagger.predict(folder / "00.png").probabilities
-    assert tagger.look(folder / "00.png").tell({"red": False}).predict().probabilities != before
+    assert tagger.session(folder / "00.png").tell({"red": False}).predict().probabilities != before
     (tmp_path / "run" / "finished.json").unlink()
     fit(recipe, tmp_path / "run", resume=True)
     assert ctran.load(tmp_path / "run").predict(folder / "00.png").probabilities == before
