@@ -8,11 +8,12 @@ from ctran.model.pretrained import WeightsError
 
 SOURCE = Path(ctran.__file__).parent
 INTERNAL = {
+    "data/loading.py": "images of a batch that holds cached features: only this package can ask for them",
     "labels.py": "closure hands the labels of a circle to its caller",
     "model/backbone.py": "shapes that only this package can get wrong",
     "model/embeddings.py": "shapes that only this package can get wrong",
     "model/encoder.py": "shapes that only this package can get wrong",
-    "model/method.py": "a method of somebody's own that lacks a function",
+    "model/method.py": "a method of another package that lacks a function",
     "training/checkpoint.py": "raised for the caller, which names the file and what is left",
     "export/graphs.py": "a method that does not prepare what it needs",
     "paper/published.py": "the shipped file of published figures, checked",
