@@ -57,7 +57,7 @@ def test_a_recipe_survives_the_disk(tmp_path, folder):
         (["--training.epocs", "3"], r"unknown recipe key 'training.epocs'; did you mean 'training.epochs'\?"),
         (["--trainning.epochs", "3"], r"did you mean 'training.epochs'\?"),
         (["--training.epochs", "many"], "training.epochs"),
-        (["--training.epochs", "0"], "training.epochs must be at least 1, got 0"),
+        (["--training.epochs", "-1"], "training.epochs must not be negative"),
         (["--training.hide_image", "2"], "training.hide_image must lie between 0 and 1"),
         (["--training.epochs"], "--training.epochs needs a value"),
         (["epochs", "3"], "expected --key value, got 'epochs'"),
