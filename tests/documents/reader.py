@@ -23,7 +23,7 @@ import httpx
 import ctran
 from ctran.cli.main import main
 from ctran.serving.label_config import LabelConfig
-from ctran.training.recipe import hints_of, named
+from ctran.training.recipe import find_recipe, hints_of, named, read_typed
 from tests.conftest import TOY
 from tests.documents.blocks import ROOT, Block, commands_in
 
@@ -117,13 +117,16 @@ class Reader:
             return []
         if "--resume" in arguments:
             return ["--training.epochs", "3"] if "--training.epochs" in arguments else []
-        if arguments[1].startswith("-"):  # no recipe: only keys that this method has
-            has = hints_of(*named(None, arguments[1:]))
-            pairs = zip(SMALL[::2], SMALL[1::2], strict=True)
-            return [word for key, value in pairs if key.removeprefix("--") in has for word in (key, value)]
-        recipe = Path(arguments[1]).stem if "/" not in arguments[1] else arguments[1]
+        name = "" if arguments[1].startswith("-") else arguments[1]
+        path = find_recipe(name) if name else None
+        has, given = hints_of(*named(path, arguments[2 if name else 1 :])), read_typed(path) if path else {}
+        flags = [*SMALL, *(DEMO if name and "/" not in name else [])]
+        pairs = dict(zip(flags[::2], flags[1::2], strict=True))
+        if given.get("training.epochs") == 0:  # fitted in one step
+            del pairs["--training.epochs"]
+        recipe = name if "/" in name else Path(name).stem
         own = [] if "--source" in arguments else self.small.get(recipe, [])
-        return [*SMALL, *([] if "/" in arguments[1] else DEMO), *own]
+        return [*(word for key, value in pairs.items() if key.removeprefix("--") in has for word in (key, value)), *own]
 
     def serve(self, arguments: list[str]) -> int:
         """Start, wait until it answers, visit, stop by Ctrl-C."""
