@@ -123,7 +123,7 @@ class Reader:
         flags = [*SMALL, *(DEMO if name and "/" not in name else [])]
         pairs = dict(zip(flags[::2], flags[1::2], strict=True))
         if given.get("training.epochs") == 0:  # fitted in one step
-            del pairs["--training.epochs"]
+            del pairs["--training.epochs"], pairs["--training.learning_rate"]
         recipe = name if "/" in name else Path(name).stem
         own = [] if "--source" in arguments else self.small.get(recipe, [])
         return [*(word for key, value in pairs.items() if key.removeprefix("--") in has for word in (key, value)), *own]

@@ -22,7 +22,13 @@ from tests.methods.test_statistics import recipe_of
 KNOWN = ("pairwise", "stack", "sum")
 L2 = ["--model.image_l2", "0.1", "--model.label_l2", "0.0003"]
 """Instead of cross-validation, for time."""
-STEP = ["--training.epochs", "0", "--training.feature_views", "2", "--training.backbone_learning_rate", "0"]
+STEP = [
+    *("--training.epochs", "0"),
+    *("--training.feature_views", "2"),
+    *("--training.backbone_learning_rate", "0"),
+    *("--training.learning_rate", "1e-5"),
+]
+"""Instead of the toys' epochs and learning rate."""
 
 
 def model_of(name, labels, *flags):

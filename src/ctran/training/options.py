@@ -127,7 +127,7 @@ class Training:
         all_unknown: share of the pictures without any known label, beyond the sampling above.
         hide_image: share of the pictures whose image is hidden. Beyond the paper.
         prior_bias: start the classifier's bias at the log-odds of each label's frequency.
-        ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
+        ema: decay of the moving average of the weights that is evaluated and saved, below 1; 0 is none.
         augmentation: random transform of the training pictures.
         feature_views: with a frozen backbone: compute features of this many views of each training picture once (the first
             is not augmented) and keep them on disk; 0 runs the backbone in every step.
@@ -168,7 +168,7 @@ class Training:
     all_unknown: float = within(0.0, 0, 1)
     hide_image: float = within(0.0, 0, 1)
     prior_bias: bool = False
-    ema: float = within(0.0, 0, 1)
+    ema: float = within(0.0, 0, 1, below=True)
     augmentation: Augmentation = "ctran576"
     feature_views: int = within(0, 0)
     patience: int = within(0, 0)

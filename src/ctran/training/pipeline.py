@@ -37,6 +37,7 @@ from ctran.progress import bar
 from ctran.training.fitting import check_fitting, fit_features
 from ctran.training.options import Training
 from ctran.training.recipe import Recipe, read_run
+from ctran.training.unused import refuse_unused
 
 WORTH_COMPILING = 20_000
 """Images from which compiling the backbone saves time: EfficientNet-lite0 at 224 px on two cores takes 37 s to compile and is
@@ -255,6 +256,7 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
         print(f"warning: {warning}", file=sys.stderr)
     tagger.model.fit_statistics(tables["train"])
     check_fitting(recipe, tagger.model)
+    refuse_unused(recipe, tagger.model, labels)
     if options.prior_bias and options.init_from is None:
         prior_bias(tagger.model, tables["train"].truth)
     augment = augmentation(options.augmentation, tagger.preprocessing)
