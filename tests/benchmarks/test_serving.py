@@ -17,7 +17,7 @@ def test_a_server_is_loaded_and_its_table_can_be_read():
     assert [found["clients"] for found in result["loads"]] == list(serving.CLIENTS)
     text = serving.table(result)
     check_table(text)
-    assert "other answers: 0 (at most 0: reached)" in text
+    assert "other responses: 0 (at most 0: reached)" in text
 
 
 def test_growth_is_that_of_the_greatest_memory_after_the_first_fifth():
