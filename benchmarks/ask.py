@@ -39,7 +39,8 @@ from ctran.inference.session import Session
 from ctran.labels import LabelState
 from ctran.plots.style import BLUE, GOOD, GREY, INK, plain, save_figure
 from ctran.training.pipeline import build_tables
-from ctran.training.recipe import Recipe, find_recipe, read_recipe
+from ctran.training.recipe import Recipe, read_recipe
+from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import write_json
 
 ANSWERS = 20

@@ -19,7 +19,8 @@ from ctran.data.cache_folder import default_root
 from ctran.folders.tagger import Tagger
 from ctran.training.fit import assemble, evaluate_run, quiet
 from ctran.training.pipeline import build_tables, prepare
-from ctran.training.recipe import Recipe, find_recipe, read_recipe
+from ctran.training.recipe import Recipe, read_recipe
+from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import start
 
 TITLE = "The demo, and where its time goes"

@@ -13,7 +13,8 @@ from ctran.data.sources import openclipart, planted
 from ctran.folders.tagger import Tagger
 from ctran.inference.session import Session
 from ctran.labels import LabelState
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 
 SEEDS = {"val": 0, "test": 1}
 AT_ONCE = 16

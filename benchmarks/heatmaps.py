@@ -23,7 +23,8 @@ from benchmarks.heatmap_games import SEEDS, Canvases, Mosaics, maps_of, scores
 from benchmarks.heatmap_time import time_heatmaps
 from benchmarks.studies import trained
 from ctran.folders.tagger import Tagger
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import write_json
 
 OUT = Path(__file__).parents[1] / "docs" / "experiments"

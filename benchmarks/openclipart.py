@@ -28,7 +28,8 @@ from ctran.evaluation.report import Report
 from ctran.folders.tagger import Tagger
 from ctran.masking import EvalSetting
 from ctran.training.pipeline import build_tables
-from ctran.training.recipe import Recipe, find_recipe, read_recipe
+from ctran.training.recipe import Recipe, read_recipe
+from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import write_json
 
 SHARES = (0.0, 0.25, 0.5, 0.75)

@@ -27,7 +27,8 @@ from ctran.folders.tagger import Tagger
 from ctran.labels import LabelState
 from ctran.masking import EvalSetting
 from ctran.training.fit import fit
-from ctran.training.recipe import Recipe, find_recipe, read_recipe
+from ctran.training.recipe import Recipe, read_recipe
+from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import write_json
 
 SIZES = (500, 1000, 2000, 4000, 8000)

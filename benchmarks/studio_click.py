@@ -14,7 +14,8 @@ from benchmarks.serving import MODEL, TOY, served
 from ctran.data.sources import openclipart
 from ctran.labels import LabelSpace
 from ctran.training.pipeline import build_tagger
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 
 TITLE = "A click in the studio"
 TARGET = "On the demo's model every change updates all bars in under 100 ms; a list of 2,000 labels stays smooth."

@@ -27,7 +27,8 @@ from ctran import methods, registry
 from ctran.model import CTran, Method
 from ctran.model.fast import fast
 from ctran.training.pipeline import build_tables
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 
 TITLE = "One image, many questions"
 TARGET = (

@@ -17,7 +17,8 @@ from ctran.losses import bce
 from ctran.paper.comparison import compare, find_runs
 from ctran.paper.published import tables
 from ctran.training.pipeline import build_tables
-from ctran.training.recipe import Recipe, find_recipe, name_of, read_recipe, shipped
+from ctran.training.recipe import Recipe, read_recipe
+from ctran.training.recipe_files import find_recipe, name_of, shipped
 from tests.data import miniatures
 
 IN_FOLDERS = [name for name in shipped() if "/" in name]

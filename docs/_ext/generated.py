@@ -14,7 +14,7 @@ import ctran.cli
 from ctran import methods, recipes, registry
 from ctran.cli.main import make_parser
 from ctran.data import sources
-from ctran.training.recipe import shipped
+from ctran.training.recipe_files import shipped
 
 
 class CommandHelp(SphinxDirective):

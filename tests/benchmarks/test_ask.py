@@ -9,7 +9,8 @@ import torch
 from benchmarks import ask
 from ctran.data.sources import planted
 from ctran.training.pipeline import build_tables, build_tagger
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 from tests.conftest import TOY, stirred
 
 

@@ -24,7 +24,8 @@ from benchmarks import (
 )
 from benchmarks.harness import WITHOUT_BFLOAT16, Options
 from ctran.model import CTran
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 from tests.conftest import TOY, draw_folder
 
 CEILING = {"float32": 100.0, "bfloat16": 300.0}

@@ -10,7 +10,8 @@ from ctran.cli.main import main
 from ctran.evaluation.report import Report, Setting
 from ctran.masking import EvalSetting
 from ctran.metrics import Table
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import write_metrics
 
 SHARES = (0.0, 0.25, 0.5, 0.75)

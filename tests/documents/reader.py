@@ -23,7 +23,8 @@ import httpx
 import ctran
 from ctran.cli.main import main
 from ctran.serving.label_config import LabelConfig
-from ctran.training.recipe import find_recipe, hints_of, named, read_typed
+from ctran.training.recipe import hints_of, named, read_typed
+from ctran.training.recipe_files import find_recipe
 from tests.conftest import TOY
 from tests.documents.blocks import ROOT, Block, commands_in
 

@@ -10,7 +10,8 @@ import pytest
 from ctran import methods, registry
 from ctran.cli.main import COMMANDS, TAKE_KEYS, main
 from ctran.data import sources
-from ctran.training.recipe import recipe_parser, shipped
+from ctran.training.recipe import recipe_parser
+from ctran.training.recipe_files import shipped
 from tests.documents.blocks import PAGES, ROOT, Block, blocks_of, inline_commands
 from tests.documents.reader import Reader
 from tests.plugins import PLUGIN

@@ -7,7 +7,7 @@ from ctran import registry
 from ctran.data import sources
 from ctran.metrics import Table
 from ctran.paper.published import Block, Note, PublishedTable, Row, find, tables
-from ctran.training.recipe import shipped
+from ctran.training.recipe_files import shipped
 
 MEASURED = {f.name for f in fields(Table)} | {"accuracy"}
 BY_NAME = [pytest.param(table, id=name) for name, table in tables().items()]

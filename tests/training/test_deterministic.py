@@ -15,7 +15,8 @@ from ctran.model import Features
 from ctran.training import deterministic as module
 from ctran.training import fit
 from ctran.training.deterministic import deterministic, lacks_deterministic
-from ctran.training.recipe import find_recipe, read_recipe
+from ctran.training.recipe import read_recipe
+from ctran.training.recipe_files import find_recipe
 from ctran.training.task import LabelTask
 from tests.conftest import TOY
 

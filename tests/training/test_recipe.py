@@ -8,7 +8,8 @@ from ctran.data import sources
 from ctran.labels import Group, LabelSpace
 from ctran.masking import EvalSetting
 from ctran.model.schemes.latent import LatentEncoder
-from ctran.training.recipe import RecipeError, Training, find_recipe, name_of, named, read_recipe
+from ctran.training.recipe import RecipeError, Training, named, read_recipe
+from ctran.training.recipe_files import find_recipe, name_of
 
 SHIPPED = sorted(Path(recipes.__path__[0]).glob("*.yaml"))
 

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from ctran.cli.main import main
-from ctran.training.recipe import find_recipe, hints_of, read_recipe, shipped
+from ctran.training.recipe import hints_of, read_recipe
+from ctran.training.recipe_files import find_recipe, shipped
 from ctran.training.template import template
 
 NEEDED = {"imagefolder": ["--data.absent", "negative"]}

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the file; prints how to train it."""
     from ctran.errors import UserError
     from ctran.files import write_text
-    from ctran.training.recipe import find_recipe, name_of
+    from ctran.training.recipe_files import find_recipe, name_of
     from ctran.training.template import template
 
     path = find_recipe(options.recipe)

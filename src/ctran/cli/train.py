@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; prints where the run folder is."""
-    from ctran.training.recipe import RecipeError, find_recipe, name_of, read_recipe, read_run, shipped
+    from ctran.training.recipe import RecipeError, read_recipe, read_run
+    from ctran.training.recipe_files import find_recipe, name_of, shipped
 
     if options.resume is not None:
         from ctran.training.extend import FINISHED, check_epochs

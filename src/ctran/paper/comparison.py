@@ -11,7 +11,8 @@ import msgspec
 
 from ctran.methods import ctran as ctran_method
 from ctran.paper.published import Column, PublishedTable
-from ctran.training.recipe import Recipe, find_recipe, read_recipe, read_run
+from ctran.training.recipe import Recipe, read_recipe, read_run
+from ctran.training.recipe_files import find_recipe
 
 _PRESET = "ctran"
 """The definitions of the metrics that the paper's figures were made with."""

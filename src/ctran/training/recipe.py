@@ -3,18 +3,20 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctran import losses, methods, recipes, registry
+from ctran import losses, methods, registry
 from ctran.data import sources
-from ctran.errors import UserError, nearest
+from ctran.errors import UserError
 from ctran.files import write_text
 from ctran.losses._base import LossConfig
 from ctran.methods._base import MethodConfig
-from ctran.training.options import RENAMED, Evaluation, Labels, Training
+from ctran.training import wrong_keys
+from ctran.training.options import Evaluation, Labels, Training
+from ctran.training.recipe_files import PARTS, SHORT, Keys, read_keys
 from ctran.training.values import (
     NULL,
     Plain,
@@ -33,18 +35,11 @@ from ctran.training.values import (
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-PARTS = ("model", "data", "labels", "training", "loss", "evaluation")
-
 PACKAGES = {"method": methods, "source": sources, "training.loss": losses}
 """Keys that name a file of a package, whose ``Config`` types a part of the recipe; the default is the package's ``DEFAULT``."""
 
 VERSIONS = "versions.json"
 """File of a run folder: versions of Python and libraries, and of other packages that the recipe names something of."""
-
-Keys = dict[str, tuple[Any, Path | None]]
-"""Dotted key -> value, and the file that it comes from (None: a flag)."""
-
-SHORT = {"--absent": "--data.absent", "--root": "--data.root", "--skip-broken": "--data.skip_broken"}
 
 
 @dataclass(frozen=True)
@@ -106,87 +101,9 @@ def recipe_parser(method: str = methods.DEFAULT, source: str = sources.DEFAULT, 
     return parser
 
 
-def shipped() -> list[str]:
-    """Names of the shipped recipes."""
-    folder = Path(recipes.__path__[0])
-    return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml"))
-
-
-def name_of(path: Path) -> str:
-    """Name of a recipe's run folder: ``paper-coco80`` of the shipped ``paper/coco80``, ``mine`` of any ``mine.yaml``."""
-    folder = Path(recipes.__path__[0])
-    inside = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
-    return "-".join(inside.with_suffix("").parts)
-
-
-def _read_files(path: Path) -> Keys:
-    """Dotted keys, each with its value (text, or lists and mappings of text) and the file that it comes from: the YAML file,
-    or a recipe that its key ``base`` names.
-
-    Raises:
-        RecipeError: a file is not YAML, or its base does not exist or leads back to it.
-    """
-    seen: list[Path] = []
-    found: Keys = {}
-    while True:
-        if path in seen:
-            raise RecipeError(f"{path}: its base leads back to it")
-        seen.append(path)
-        try:
-            tree = read_yaml(path.read_bytes())
-        except RecipeError as error:
-            raise RecipeError(f"{path} is not YAML: {error}") from None
-        if not isinstance(tree, dict):
-            kind = "nothing" if tree is None or tree == "" else "a list" if isinstance(tree, list) else "text"
-            raise RecipeError(f"{path} must hold keys and values, got {kind}")
-        base = tree.pop("base", None)
-        found = {key: (value, path) for key, value in _dotted(tree, path).items()} | found
-        if base is None:
-            return found
-        sibling = path.parent / f"{base}.yaml"
-        path = sibling if sibling.is_file() else find_recipe(str(base))
-
-
-def _dotted(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
-    """``{part: {name: value}}`` -> ``{"part.name": value}``; values are not split further."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if key not in PARTS:
-            found[str(key)] = value
-        elif isinstance(value, dict):
-            found |= {f"{key}.{name}": each for name, each in value.items()}
-        elif not (isinstance(value, Plain) and value in NULL):  # all keys below it may be commented out
-            raise RecipeError(f"{path}: {key}: expected keys and values, got {shown(value)}")
-    return found
-
-
-def find_recipe(name: str) -> Path:
-    """A YAML file by path, or one of the shipped ones by name (``demo``, ``paper/coco80``)."""
-    folder = Path(recipes.__path__[0])
-    for path in (Path(name), folder / name, folder / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    known = shipped()
-    raise RecipeError(f"no recipe {name!r}{nearest(name, known)} (a YAML file, or one of: {', '.join(known)})")
-
-
-def _read_flags(flags: Sequence[str]) -> dict[str, str | None]:
-    """``["--a.b", "1", "--c=2"]`` -> ``{"a.b": "1", "c": "2"}``; None for a flag without a value."""
-    pairs: dict[str, str | None] = {}
-    rest = list(flags)
-    while rest:
-        flag = rest.pop(0)
-        if not flag.startswith("--"):
-            raise RecipeError(f"expected --key value, got {flag!r}")
-        name, equals, value = flag.partition("=")
-        key = SHORT.get(name, name).removeprefix("--")
-        pairs[key] = value if equals else rest.pop(0) if rest and not rest[0].startswith("--") else None
-    return pairs
-
-
 def named(path: Path | None, flags: Sequence[str]) -> tuple[str, str, str]:
     """The method, the source and the loss of a recipe, whatever else it holds."""
-    return _names_of(_read(path, flags))
+    return _names_of(read_keys(path, flags))
 
 
 def parts_of(method: str, source: str, loss: str = losses.DEFAULT) -> dict[str, Any]:
@@ -220,14 +137,8 @@ def read_typed(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: as :func:`read_recipe`, except for required values that are missing.
     """
-    keys = _read(path, ())
+    keys = read_keys(path, ())
     return _typed(keys, _names_of(keys))
-
-
-def _read(path: Path | None, flags: Sequence[str]) -> Keys:
-    """Keys of a file, overridden by flags."""
-    keys = _read_files(path) if path else {}
-    return keys | {key: (value, None) for key, value in _read_flags(flags).items()}
 
 
 def _names_of(keys: Keys) -> tuple[str, str, str]:
@@ -246,7 +157,7 @@ def _typed(keys: Keys, names: tuple[str, str, str]) -> dict[str, Any]:
             continue
         where = f"{file}: " if file else ""
         if key not in hints:
-            raise RecipeError(f"{where}{_renamed(key) or _of_another(key, chosen) or _unknown(key, hints)}")
+            raise RecipeError(f"{where}{wrong_keys.explain(key, hints, chosen)}")
         found[key] = _value(value, hints[key], f"{where}{key}", flag=file is None)
     return found
 
@@ -259,7 +170,7 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: no YAML, an unknown key (with the nearest one), or a value of the wrong type.
     """
-    keys = _read(path, flags)
+    keys = read_keys(path, flags)
     names = _names_of(keys)
     found = _typed(keys, names)
     seed = found.pop("seed", 0)
@@ -273,7 +184,7 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
         raise RecipeError(str(error)) from None
 
 
-def _name_of(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) -> str:
+def _name_of(keys: Keys, name: str, default: str) -> str:
     """A key that names a method, a source or a loss, and one of that name exists."""
     value, file = keys.get(name, (default, None))
     if not isinstance(value, str):
@@ -283,40 +194,6 @@ def _name_of(keys: dict[str, tuple[Any, Path | None]], name: str, default: str) 
     except UserError as error:
         raise RecipeError(f"{f'{file}: ' if file else ''}{name}: {error}") from None
     return str(value)
-
-
-def _renamed(key: str) -> str:
-    """Today's name of a key that had another one, as an error message; an empty string for other keys."""
-    if key in RENAMED:
-        return f"{key} is now {RENAMED[key]}"
-    for name, module in registry.each(methods):
-        if not isinstance(module, UserError) and (new := module.Config.renamed.get(key)):
-            return f"{key} is now {new}, a key of method {name}"
-    return ""
-
-
-def _of_another(key: str, chosen: Mapping[str, str]) -> str:
-    """What is wrong with a key that another method, source or loss has; an empty string where none has it."""
-    part, _, name = key.partition(".")
-    if part not in chosen:
-        return ""
-    package = {"model": methods, "data": sources, "loss": losses}[part]
-    usable = ((each, module) for each, module in registry.each(package) if not isinstance(module, UserError))
-    those = [each for each, module in usable if name in option_types(module.Config)]
-    kind = registry.kind(package)
-    if not those:
-        return ""
-    return f"{key} is a key of {kind} {', '.join(those)}, and this recipe has {kind} {chosen[part]}: leave it out"
-
-
-def _unknown(key: str, hints: dict[str, Any]) -> str:
-    """The error message for an unknown key."""
-    for whole, hint in hints.items():
-        if key.startswith(f"{whole}.") and is_structured(hint):
-            return f"{key}: {whole} is given as a whole: {expected(hint)}"
-    last = key.rpartition(".")[2]
-    same = [known for known in hints if known.rpartition(".")[2] == last]
-    return f"unknown recipe key {key!r}{nearest(key, hints) if not same else f'; did you mean {same[0]!r}?'}"
 
 
 def _value(value: Any, hint: Any, key: str, *, flag: bool) -> Any:
