@@ -79,9 +79,25 @@ def test_a_method_that_builds_something_else_is_named(installed):
     from ctran.labels import LabelSpace
     from ctran.methods._base import MethodConfig, build
 
-    installed("odd", {"odd": "odd"}, {"odd.py": "SUMMARY = Config = 'x'\ndef build(config, labels):\n    return 5"})
+    module = "from ctran.methods.linear import SUMMARY, Config\ndef build(config, labels):\n    return 5"
+    installed("odd", {"odd": "odd"}, {"odd.py": module})
     with pytest.raises(UserError, match=r"method 'odd': build must return a ctran.model.Method, got builtins.int"):
         build("odd", MethodConfig(), LabelSpace(("a",)))
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["Config = 'x'", "class Config: pass", "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config: pass"],
+)
+def test_a_config_of_another_kind_is_named_and_stops_no_other(installed, config):
+    installed("plain", {"plain": "plain"}, {"plain.py": f"SUMMARY = build = 'x'\n{config}"})
+    expected = (
+        r"method 'plain' of package plain 2\.1 .* its Config is not a dataclass, a subclass of ctran.methods._base.MethodConfig"
+    )
+    with pytest.raises(UserError, match=expected):
+        registry.find(methods, "plain")
+    with pytest.raises(RecipeError, match=r"unknown recipe key 'training.epoch'; did you mean 'training.epochs'"):
+        read_recipe(None, ["--training.epoch", "3"])
 
 
 def test_packages_without_a_group_have_their_files_alone(installed):

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
@@ -58,7 +59,7 @@ def find(package: ModuleType, name: str) -> ModuleType:
     if own:
         return import_module(f"{package.__name__}.{name}")
     if added:
-        return _load(added[0], word)
+        return _load(added[0], package)
     known = names(package)
     raise UserError(f"unknown {word} {name!r}{nearest(name, known)} (there are: {', '.join(known)})")
 
@@ -95,8 +96,9 @@ def kind(package: ModuleType) -> str:
     return word.removesuffix("es") if word.endswith("sses") else word.removesuffix("s")
 
 
-def _load(point: "EntryPoint", word: str) -> ModuleType:
+def _load(point: "EntryPoint", package: ModuleType) -> ModuleType:
     """The module that an entry point names."""
+    word = kind(package)
     where = f"{word} {point.name!r} of package {_distribution(point)} ({point.value})"
     try:
         module = point.load()
@@ -104,6 +106,11 @@ def _load(point: "EntryPoint", word: str) -> ModuleType:
         raise UserError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
     if lacks := [each for each in HOLDS if not hasattr(module, each)]:
         raise UserError(f"{where} lacks {', '.join(lacks)}; expected a module with {', '.join(HOLDS)}")
+    place, _, name = getattr(package, "CONFIG", "").partition(":")
+    base = getattr(import_module(place), name) if place else object
+    if not (isinstance(module.Config, type) and issubclass(module.Config, base) and is_dataclass(module.Config)):
+        expected = f", a subclass of {place}.{name}" if place else ""
+        raise UserError(f"{where}: its Config is not a dataclass{expected}")
     return module
 
 

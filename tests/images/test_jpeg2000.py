@@ -76,6 +76,15 @@ def test_black_and_white_of_deep_files_stay_apart(name: str):
     assert near(base64.b64decode(FILES[name]), GREY if "grey" in name else COLOURS, within=2 if "lossy" in name else 1)
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if "JP2" in name and "YCbCr" not in name])
+def test_a_box_may_have_its_length_in_eight_more_bytes(name: str):
+    content = base64.b64decode(FILES[name])
+    at = content.index(b"jp2c")
+    length = len(content) - at + 12
+    longer = content[: at - 4] + struct.pack(">I4sQ", 1, b"jp2c", length) + content[at + 4 :]
+    assert near(longer, GREY if "grey" in name else COLOURS, within=2 if "lossy" in name else 1)
+
+
 def deeper(mode: str, bits: int, container: str) -> tuple[bytes, Image.Image]:
     """A lossy file of 8 bits whose header states more, and what it shows with 8: lossy samples scale with the stated depth.
 

@@ -12,6 +12,7 @@ from ctran.cli.main import main
 from ctran.data.feature_table import FeatureTable
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
+from ctran.methods import knn
 from ctran.methods._fitted import descend, fit_images, folds_of
 from ctran.model import Features
 from ctran.training.fit import fit
@@ -216,3 +217,25 @@ def test_a_parent_is_not_told_by_a_child_that_it_made_known(name):
     assert float(absent) == pytest.approx(exact, abs=0.05)
     child_if_parent = model.predict_labels(features, torch.tensor([[0, 2]]))[0, 0].sigmoid()
     assert float(child_if_parent) == pytest.approx(float(child[parent].float().mean()), abs=0.05)
+
+
+def test_a_fitted_run_refuses_more_epochs_and_stays_as_it_was(folder, tmp_path, capsys):
+    run = tmp_path / "run"
+    fit(recipe_of("knn", folder, *STEP), run)
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert main(["train", "--resume", str(run), "--training.epochs", "5"]) == 1
+    assert "was fitted in one step, without epochs; there are none to add" in capsys.readouterr().err
+    after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert after == before
+
+
+@torch.no_grad()
+def test_votes_do_not_depend_on_how_many_pictures_are_decided_at_a_time(monkeypatch):
+    model = model_of("knn", 3)
+    generator = torch.Generator().manual_seed(0)
+    pooled = torch.randn(30, model.backbone.channels, generator=generator)
+    model.fit_features(FeatureTable(pooled[None], torch.randint(0, 3, (30, 3), generator=generator)))
+    states = torch.zeros(30, 3, dtype=torch.long)
+    whole = model.predict_labels(features_of(pooled), states)
+    monkeypatch.setattr(knn, "ROWS", 7)
+    assert torch.allclose(model.predict_labels(features_of(pooled), states), whole)

@@ -10,6 +10,7 @@ from ctran.cli.main import main
 from ctran.data.loading import PictureSet
 from ctran.errors import UserError
 from ctran.methods.linear import Linear
+from ctran.model import Features
 from ctran.training.fit import fit
 from ctran.training.pipeline import build_tagger, prepare
 from tests.conftest import stirred
@@ -52,6 +53,21 @@ def test_a_method_may_keep_less_than_it_encodes(folder):
         made = model.encode_images(pictures.image(0, 0)[None])
         cache = parts.train.dataset.cache.read(np.array([0]), np.array([0]))
         assert torch.allclose(model.predict_labels(cache, states), model.predict_labels(made, states), atol=0.02)
+
+
+def test_what_another_method_keeps_is_not_read_in_its_place(folder, monkeypatch):
+    """Of equal name and shape: one keeps the mean over the tokens, the other the maximum."""
+    toy = registry.find(methods, "averages").Averages
+    first = prepare(recipe_of("averages", folder, *FROZEN)).train.dataset.cache
+
+    def stored(self, features):
+        return Features(features.tokens.amax(dim=1, keepdim=True), (1, 1))
+
+    monkeypatch.setattr(toy, "stored", stored)
+    second = prepare(recipe_of("averages", folder, *FROZEN)).train.dataset.cache
+    assert first.folder != second.folder and not np.array_equal(first.arrays["tokens"], second.arrays["tokens"])
+    monkeypatch.undo()
+    assert prepare(recipe_of("linear", folder, *FROZEN)).train.dataset.cache.folder not in (first.folder, second.folder)
 
 
 @pytest.mark.parametrize(

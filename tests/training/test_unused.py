@@ -76,6 +76,19 @@ def test_all_labels_unknown_may_be_said_of_a_method_that_does_so_anyway():
     assert messages("linear", unknown_share=(1.0, 1.0)) == []
 
 
+def test_hidden_images_need_a_method_that_can_leave_them_out():
+    (message,) = messages("linear", hide_image=0.3)
+    assert message.startswith("training.hide_image has no effect: method 'linear' cannot leave images out")
+    assert messages("ctran", hide_image=0.3) == []
+    (message,) = messages("ctran", "--model.use_image", "false", hide_image=0.3)
+    assert "method 'ctran' cannot leave images out" in message
+
+
+def test_a_fitted_method_starts_from_no_other_model(tmp_path):
+    (message,) = messages("knn", init_from=tmp_path, epochs=0)
+    assert "training.init_from has no effect: method 'knn' is fitted to the training pictures alone" in message
+
+
 def test_groups_must_exist():
     (message,) = messages("ctran", mask_by="groups")
     assert message.endswith("there are no groups of labels; leave it out, or set it to its default, labels")

@@ -5,6 +5,7 @@ become 256, which is 0. What a 0 was shows when the same code stream is decoded 
 """
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from PIL import Image
 
 START = b"\xff\x4f\xff\x51"
 """Start of a code stream, and its size marker."""
+_IN_BOX = re.compile(rb"jp2c(?:.{8})?" + re.escape(START), re.DOTALL)
+"""The same in the box of a JP2 file; a box of length 1 has its length in eight more bytes."""
 _DEPTHS = 42
 """Where the depths of the components begin after the start, three bytes a component."""
 YCBCR = {18, 24}
@@ -37,7 +40,8 @@ class Header:
 
 def read_header(content: bytes) -> Header | None:
     """Header of a code stream, alone or in a JP2 file; None where there is none."""
-    start = 0 if content.startswith(START) else content.find(b"jp2c" + START) + 4
+    box = _IN_BOX.search(content)
+    start = box.end() - len(START) if box and not content.startswith(START) else 0
     if not content.startswith(START, start) or len(content) < start + _DEPTHS:
         return None
     count = struct.unpack_from(">H", content, start + _DEPTHS - 2)[0]

@@ -266,8 +266,8 @@ class Predictor:
         """
         if not self.shows_heatmap:
             raise UserTypeError(
-                "this model has no heat map: it was trained without image, or it is an export, which holds no gradients; "
-                "take the model folder that the export was made of"
+                "this model has no heat map: its method cannot attribute a prediction to places of the picture, it was trained "
+                "without image, or it is an export, which holds no gradients (its model folder has them)"
             )
         others = heatmap.states_for(states, label, self.labels)
         images = self.preprocessing.normalise(square[None].to(self.device))

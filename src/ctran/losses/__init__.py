@@ -8,5 +8,7 @@ Other packages add theirs as entry points of the group below.
 """
 
 ENTRY_POINTS = "ctran.losses"
+CONFIG = "ctran.losses._base:LossConfig"
+"""Base class of every ``Config``."""
 DEFAULT = "bce"
 """The loss of a recipe that names none."""

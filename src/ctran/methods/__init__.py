@@ -7,5 +7,7 @@ Other packages add theirs as entry points of the group below.
 """
 
 ENTRY_POINTS = "ctran.methods"
+CONFIG = "ctran.methods._base:MethodConfig"
+"""Base class of every ``Config``."""
 DEFAULT = "ctran"
 """The method of a recipe that names none."""

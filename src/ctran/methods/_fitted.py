@@ -118,16 +118,17 @@ class _FoldFit:
     """Layers fitted to some of the pictures, one for each penalty; each starts from the one before."""
 
     def __init__(self, table: FeatureTable, rows: Bool[Tensor, " N"]) -> None:
-        views = table.views[:, rows]
-        self.standardise = Standardise.of(views.flatten(0, 1))
-        self.inputs = self.standardise(views.flatten(0, 1))
-        self.positive, self.scored = (each[rows].repeat(len(views), 1) for each in (table.positive, table.annotated))
+        self.table, self.rows = table, rows
+        self.standardise = Standardise.of(table.views[:, rows].flatten(0, 1))
         self.points: dict[float, Tensor] = {}
 
     def point(self, l2: float) -> Float[Tensor, "D2 L"]:
         if l2 not in self.points:
+            table, views = self.table, self.table.views[:, self.rows]
+            inputs = self.standardise(views.flatten(0, 1))  # not kept: with all folds it would be four times the table
+            positive, scored = (each[self.rows].repeat(len(views), 1) for each in (table.positive, table.annotated))
             start = next(reversed(self.points.values()), None)
-            self.points[l2] = fit_logistic(self.inputs, self.positive, self.scored, l2, start=start)
+            self.points[l2] = fit_logistic(inputs, positive, scored, l2, start=start)
         return self.points[l2]
 
     def logits(self, views: Float[Tensor, "V N C"], l2: float) -> Float[Tensor, "V N L"]:

@@ -20,6 +20,8 @@ SUMMARY = "share of positives among the most similar training pictures; known la
 
 NEIGHBOURS = (200, 100, 50, 20, 10, 5)
 """Numbers of neighbours that are tried."""
+ROWS = 256
+"""Pictures that are decided at a time: their neighbours' labels are in memory."""
 PRIOR = 2.0
 """Weight of a label's prevalence in a vote, in neighbours."""
 
@@ -33,7 +35,7 @@ class Config(MethodConfig):
         neighbours: pictures that vote; null chooses by the pictures' votes for each other.
     """
 
-    may_differ = MethodConfig.may_differ | {"neighbours"}
+    may_differ = MethodConfig.may_differ | {"examples", "neighbours"}
 
     examples: int = within(4096, 1)
     neighbours: int | None = within(None, 1)
@@ -85,6 +87,9 @@ class KNN(Method):
         Args:
             similar: cosine with each example; examples that are zero (fewer pictures than ``examples``) do not vote.
         """
+        return torch.cat([self._votes(part, neighbours) for part in similar.split(ROWS)])
+
+    def _votes(self, similar: Float[Tensor, "B M"], neighbours: int) -> Float[Tensor, "B L"]:
         empty = (self.examples == 0).all(dim=1)
         nearest = similar.masked_fill(empty, -torch.inf).topk(min(neighbours, similar.shape[1]), dim=1)
         chosen = self.truth[nearest.indices]

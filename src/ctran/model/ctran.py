@@ -165,6 +165,11 @@ class CTran(Method):
         return self.use_image
 
     @property
+    def hides_images(self) -> bool:
+        """Whether images can be left out: not where none is used."""
+        return self.use_image
+
+    @property
     def has_contributions(self) -> bool:
         """False without ``use_image``."""
         return self.use_image

@@ -221,6 +221,11 @@ class Method(nn.Module):
         return True
 
     @property
+    def hides_images(self) -> bool:
+        """Whether :meth:`predict_labels` can leave images out (``training.hide_image``)."""
+        return False
+
+    @property
     def has_contributions(self) -> bool:
         """Whether :meth:`contributions` can attribute a logit to image tokens; False without image or gradients.
 

@@ -31,6 +31,8 @@ def check_epochs(epochs: int, run: Path) -> bool:
     training = recorded_recipe(run).training
     if epochs == training.epochs:
         return False
+    if not training.epochs:
+        raise RecipeError(f"training.epochs: the model of {run} was fitted in one step, without epochs; there are none to add")
     further = f"To train its model further as a new run: {new_run(run, '--training.epochs', str(epochs))}"
     if epochs < training.epochs:
         raise RecipeError(

@@ -152,7 +152,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
     if options.patience:
         callbacks.append(Patience(options.patience))
     strategy = options.strategy
-    unused = len(task.stages) > 1 or options.hide_image or not parts.tagger.model.uses_image
+    unused = len(recipe.model.stages(options.epochs)) > 1 or options.hide_image or not parts.tagger.model.uses_image
     if options.devices > 1 and strategy in ("auto", "ddp") and unused:
         strategy = "ddp_find_unused_parameters_true"  # some steps leave parts of the model without a gradient
     try:

@@ -2,9 +2,10 @@
 
 import dataclasses
 import hashlib
+import inspect
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,6 +238,12 @@ def on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
         module.to(before)
 
 
+def source_digest(function: Callable[..., object]) -> str:
+    """Name of a function, and digest of the file that defines it: two methods may keep different things under one name."""
+    text = Path(inspect.getsourcefile(function) or "").read_bytes()
+    return f"{function.__module__}.{function.__qualname__} {hashlib.sha256(text).hexdigest()}"
+
+
 def weights_digest(module: nn.Module) -> str:
     """Digest of a module's tensors."""
     digest = hashlib.sha256()
@@ -275,6 +282,8 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
             "transform": dataclasses.asdict(tagger.preprocessing),
             "augmentation": options.augmentation,
         }
+        if type(tagger.model).stored is not Method.stored:
+            key["stored"] = source_digest(type(tagger.model).stored)
         device = training_device(options, rank)
         cache = cached_features(tagger.model, train, options.feature_views, "train", key, device)
         train_set = FeatureSet(cache, train.truth, recipe.seed)

@@ -46,6 +46,12 @@ RULES = (
         lambda recipe, model, labels: not model.uses_states,
         "method {method!r} does not use known labels, so all are unknown in training",
     ),
+    Rule(("hide_image",), lambda recipe, model, labels: not model.hides_images, "method {method!r} cannot leave images out"),
+    Rule(
+        ("init_from",),
+        lambda recipe, model, labels: not model.needs_epochs,
+        "method {method!r} is fitted to the training pictures alone",
+    ),
     Rule(("mask_by",), lambda recipe, model, labels: not labels.groups, "there are no groups of labels"),
     Rule(("exclusive",), lambda recipe, model, labels: not labels.exclusive, "there are no exclusive groups of labels"),
 )

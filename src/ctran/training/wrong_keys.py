@@ -25,7 +25,7 @@ def _renamed(key: str) -> str:
     if key in RENAMED:
         return f"{key} is now {RENAMED[key]}"
     for name, module in registry.each(methods):
-        if not isinstance(module, UserError) and (new := module.Config.renamed.get(key)):
+        if not isinstance(module, UserError) and (new := getattr(module.Config, "renamed", {}).get(key)):
             return f"{key} is now {new}, a key of method {name}"
     return ""
 
