@@ -1,7 +1,7 @@
 """What methods share that are fitted to averaged image features in one step, without epochs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -98,20 +98,30 @@ class ImageFit:
 
 
 def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
-    """Logistic regression of every label on standardised features, over all views; penalty and held-out logits by 5 folds."""
+    """Logistic regression of every label on standardised features, over all views, and held-out logits by 5 folds.
+
+    Without ``l2``, the penalty is that of least log-loss on two of the folds, with the first view alone, for time.
+    """
     folds = folds_of(table.views.shape[1], table.seed)
-    fits = [_FoldFit(table, folds != k) for k in range(int(folds.max()) + 1)]
-
-    def held_out(penalty: float) -> Float[Tensor, "V N L"]:
-        found = torch.zeros(*table.views.shape[:2], table.truth.shape[1])
-        for k, fit in enumerate(fits):
-            found[:, folds == k] = fit.logits(table.views[:, folds == k], penalty)
-        return found
-
     if l2 is None:
-        l2 = descend(IMAGE_L2, lambda penalty: log_loss(held_out(penalty)[0], table.positive, table.annotated))
+        l2 = _least_loss(replace(table, views=table.views[:1]), folds)
     weight, bias = _FoldFit(table, torch.ones_like(folds, dtype=torch.bool)).layer(l2)
-    return ImageFit(weight, bias, l2, held_out(l2))
+    held_out = torch.zeros(*table.views.shape[:2], table.truth.shape[1])
+    for k in range(int(folds.max()) + 1):
+        held_out[:, folds == k] = _FoldFit(table, folds != k).logits(table.views[:, folds == k], l2)
+    return ImageFit(weight, bias, l2, held_out)
+
+
+def _least_loss(table: FeatureTable, folds: Int[Tensor, " N"]) -> float:
+    """The penalty of image weights of least log-loss on the first two folds, each by a fit to the others."""
+    fits = [_FoldFit(table, folds != k) for k in range(2)]
+
+    def loss_of(l2: float) -> float:
+        rows = [folds == k for k in range(2)]
+        logits = torch.cat([fit.logits(table.views[:, held], l2)[0] for fit, held in zip(fits, rows, strict=True)])
+        return log_loss(logits, *(torch.cat([each[held] for held in rows]) for each in (table.positive, table.annotated)))
+
+    return descend(IMAGE_L2, loss_of)
 
 
 class _FoldFit:

@@ -10,7 +10,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.methods._fitted import KnownConfig, KnownLabelsMethod
 from ctran.model import Backbone
 
-SUMMARY = "image logit of each label plus what each known or probable other label adds to it; fitted in seconds"
+SUMMARY = "image logit of each label plus what each known or probable other label adds to it; fitted in one step"
 
 
 @dataclass(frozen=True)
