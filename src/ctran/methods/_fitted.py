@@ -243,36 +243,38 @@ class _MaskedRows:
             label_mask_training(table.truth, unknown_share=(0.0, 1.0), all_unknown=0.15, generator=generator)
             for _ in range(draws)
         ]
-        self.states = propagate_implications(torch.cat(drawn), method.implied)
-        self.own = torch.cat([logits[draw % views] for draw in range(draws)])
-        self.inputs = method.inputs(self.own, self.states)
+        states = propagate_implications(torch.cat(drawn), method.implied)
+        repeated = torch.cat([logits[draw % views] for draw in range(draws)])
+        self.inputs = method.inputs(repeated, states)
+        self.own = repeated if method.own_logit else None
         self.positive, self.scored = table.positive.repeat(draws, 1), table.annotated.repeat(draws, 1)
         related = method.implied.unique()
-        self.scored[:, related] = scored_mask(table.truth.repeat(draws, 1), self.states)[:, related]
+        self.scored[:, related] = scored_mask(table.truth.repeat(draws, 1), states)[:, related]
         self.folds = folds_of(pictures, table.seed).repeat(draws)
         self.points: dict[int, Tensor] = {}
 
     def fit(self, l2: float, fold: int = -1) -> Float[Tensor, "D2 L"]:
         """Fit to all pictures but those of one fold (-1: to all), starting from the fit before."""
         rows = self.folds != fold
-        own = self.own[rows] if self.method.own_logit else None
         self.points[fold] = fit_logistic(
             self.inputs[rows],
             self.positive[rows],
             self.scored[rows],
             l2,
-            own=own,
+            own=self._own(rows),
             blocked=self.method.blocked(),
             start=self.points.get(fold),
         )
         return self.points[fold]
+
+    def _own(self, rows: Bool[Tensor, " R"]) -> Float[Tensor, "S L"] | None:
+        return None if self.own is None else self.own[rows]
 
     def held_out_loss(self, l2: float) -> float:
         """Log-loss on two folds, each by a fit to the others."""
         total = 0.0
         for fold in range(2):
             rows = self.folds == fold
-            own = self.own[rows] if self.method.own_logit else None
-            logits = linear_logits(self.inputs[rows], self.fit(l2, fold), own)
+            logits = linear_logits(self.inputs[rows], self.fit(l2, fold), self._own(rows))
             total += log_loss(logits, self.positive[rows], self.scored[rows])
         return total / 2

@@ -19,8 +19,6 @@ MEMORY = 10
 """Pairs of steps and gradient differences that L-BFGS keeps."""
 SUFFICIENT = 1e-4
 """Share of the decrease promised by the slope that a step must reach (Armijo's condition)."""
-
-
 SHORTENED = 20
 """How often a step is halved."""
 ROUNDING = 1e-7
