@@ -28,6 +28,7 @@ from torch import Tensor
 from benchmarks.attention import Clipart
 from benchmarks.studies import trained
 from ctran import metrics
+from ctran.data import planted_canvas
 from ctran.data.planted_world import World
 from ctran.data.sources import planted
 from ctran.data.table import SampleTable
@@ -171,7 +172,7 @@ def exact_gains(world: World, p: np.ndarray, i: int, counts: np.ndarray) -> tupl
 
 def planted_gains(predictor: Predictor, table: SampleTable, world: World, seed: int) -> dict[str, Any]:
     """All questions about all pictures, told nothing or two labels: computed, enumerated, joint, and by the trained model."""
-    drawn, truth = planted.drawn(table), table.truth.rows(list(range(len(table)))).long()
+    drawn, truth = planted_canvas.drawn(table), table.truth.rows(list(range(len(table)))).long()
     counts, rng = table.labels.targets, np.random.default_rng(seed)
     rows = []
     for row in range(len(table)):

@@ -18,6 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from benchmarks import openclipart, planted
+from benchmarks.planted_measure import measure
 from benchmarks.studies import trained
 from ctran.data.loading import Batch
 from ctran.data.sources import planted as planted_source
@@ -71,8 +72,8 @@ class Planted:
 
     def measure(self, tagger: Tagger, recipe: Recipe) -> list[float]:
         """At each known share."""
-        table = planted_source.build(replace(recipe.data, train=1, val=1, test=planted.TEST))["test"]
-        found = planted.measure(tagger, table, planted_source.world(recipe.data))["settings"]
+        table = planted_source.build(replace(recipe.data, train=1, val=1, test=planted.TEST["test"]))["test"]
+        found = measure(tagger, table, planted_source.world(recipe.data))["settings"]
         return [row["kl"]["all"] for row in found if row["known_share"] in SHARES]
 
 

@@ -1,11 +1,16 @@
-"""How near training comes to the exact posterior of the planted world, by training size.
+"""How near methods come to the exact posterior of a planted world, by training size.
 
-    python -m benchmarks.planted                 about 25 minutes on two CPU cores; goes on where it was stopped
-    python -m benchmarks.planted --plot-only     draw the figure again
+    python -m benchmarks.planted --world planted             C-Tran, pairwise and linear; goes on where it was stopped
+    python -m benchmarks.planted --world planted_scenes      the world where pairs of labels are not enough
+    python -m benchmarks.planted --world planted_scenes --methods auto --sizes 8000
+    python -m benchmarks.planted --world planted_scenes --limits       the best model of pairs alone, without pictures: a minute
+    python -m benchmarks.planted --world planted_scenes --plot-only    draw the figure and print the table again
 
-Each size is one run of the recipe ``planted`` (``runs/planted/SIZE``), with more epochs where there are fewer pictures. Writes
-``docs/experiments/planted.json`` after each, and ``planted.png``. Divergences are in nats a label, means over the target labels
-that are not known.
+``ctran`` is the recipe of the world's name, with more epochs where there are fewer pictures; every other name is a method
+that is fitted in one step, with the recipe ``quick`` on the same image features: one view a picture, not augmented. Each method
+and size is one run (``runs/WORLD/METHOD/SIZE``). Writes ``docs/experiments/WORLD.json`` after each, and ``WORLD.png``.
+Divergences are in nats a label, means over the target labels that are not known, on 1,000 test pictures. Further flags go to
+the recipes.
 """
 
 import argparse
@@ -19,148 +24,165 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ctran.analysis.predict_table import predict_table
-from ctran.data.planted_world import World, kl
-from ctran.data.sources import planted
-from ctran.data.table import SampleTable
+from benchmarks.planted_measure import SHARES, limits, measure
+from benchmarks.studies import trained
+from ctran import registry
+from ctran.data import sources
+from ctran.data.planted_canvas import Canvas, drawn
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelState
-from ctran.masking import EvalSetting
-from ctran.training.fit import fit
 from ctran.training.recipe import Recipe, read_recipe
 from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import write_json
 
-SIZES = (500, 1000, 2000, 4000, 8000)
-SHARES = (0.0, 0.25, 0.5, 0.75)
-TEST = 1000
-SEEN_PICTURES = 96_000  # in training, all epochs together, unless that takes more than 40
-SEEN = 0.9  # a drawn object counts as recognised from this probability on, told nothing
+SIZES = (500, 2000, 8000)
+METHODS = ("pairwise", "linear", "ctran")
+OPTIONS = {"linear": ("--model.solver", "lbfgs")}
+"""Flags of methods that need some to be fitted in one step."""
+SHARED = ("backbone", "weights", "image_size", "fit")
+"""Options of the world's recipe that all methods have."""
+TEST = {"val": 500, "test": 1000}
+"""Pictures that are measured."""
+SEEN_PICTURES = 96_000
+"""In training, all epochs together, unless that takes more than :data:`MOST_EPOCHS`."""
+MOST_EPOCHS = 40
 DOCS = Path(__file__).parents[1] / "docs" / "experiments"
 
 
-def asked(states: np.ndarray, table: SampleTable) -> np.ndarray:
-    """Entries that count: target labels that the model was not told."""
-    return (states == LabelState.UNKNOWN) & table.labels.targets.numpy()
+def worlds() -> list[str]:
+    """Sources that are planted worlds."""
+    return [name for name in registry.files(sources) if issubclass(registry.find(sources, name).Config, Canvas)]
 
 
-def answers(tagger: Tagger, table: SampleTable) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """States and the model's probabilities at each known share."""
-    _, found = predict_table(tagger, table, [EvalSetting(share) for share in SHARES], batch_size=64)
-    return [a.states.cpu().numpy() for a in found], [a.logits.cpu().double().sigmoid().numpy() for a in found]
+def recipe_for(world: str, method: str, size: int, flags: Sequence[str] = ()) -> Recipe:
+    """The recipe of one run. Its test split is small, as the run's report is not what is measured here."""
+    sized = ["--data.train", str(size), "--data.test", "20"]
+    if method == "ctran":
+        epochs = ["--training.epochs", str(max(1, min(MOST_EPOCHS, SEEN_PICTURES // size)))]
+        return read_recipe(find_recipe(world), [*sized, *epochs, *flags])
+    model = dataclasses.asdict(read_recipe(find_recipe(world)).model)
+    same = [flag for key in SHARED for flag in (f"--model.{key}", str(model[key]))]
+    plain = ["--training.augmentation", "none", "--training.feature_views", "1"]
+    fitted = ["--method", method, "--source", world, *same, *plain, *OPTIONS.get(method, ())]
+    return read_recipe(find_recipe("quick"), [*fitted, *sized, *flags])
 
 
-def measure(tagger: Tagger, table: SampleTable, world: World) -> dict[str, Any]:
-    """Divergence from the exact posterior at each known share, and how well drawn objects are recognised."""
-    drawn = planted.drawn(table)
-    states, probabilities = answers(tagger, table)
-    missed = drawn & (probabilities[0] < SEEN)
-    clean = ~missed.any(1, keepdims=True)
-    rows = []
-    for share, told, p in zip(SHARES, states, probabilities, strict=True):
-        exact, blind = world.posterior(drawn, told), world.posterior(drawn, np.zeros_like(told))
-        error, ignoring, entries = kl(exact, p), kl(exact, blind), asked(told, table)
-        parts = {"all": entries, "not_drawn": entries & ~drawn, "drawn": entries & drawn, "all_seen": entries & clean}
-        rows.append(
-            {
-                "known_share": share,
-                "entries": {k: int(m.sum()) for k, m in parts.items()},
-                "kl": {k: float(error[m].mean()) for k, m in parts.items()},
-                "kl_ignoring_known": {k: float(ignoring[m].mean()) for k, m in parts.items()},
-            }
-        )
-    names = table.labels.names
-    recall = {n: float(1 - missed[:, i].sum() / drawn[:, i].sum()) for i, n in enumerate(names) if drawn[:, i].any()}
-    return {"settings": rows, "recognised": recall, "recognised_all": float(1 - missed.sum() / drawn.sum())}
+def study(
+    world: str, methods: Sequence[str], sizes: Sequence[int], runs: Path, folder: Path, split: str, flags: Sequence[str]
+) -> None:
+    """All sizes and methods; what is in the JSON file already is not repeated."""
+    source = registry.find(sources, world)
+    settings = read_recipe(find_recipe(world)).data
+    model = source.world(settings)
+    found = read(folder, world)
+    table = source.build(dataclasses.replace(settings, **{"train": 1, "val": 1, "test": 1, split: TEST[split]}))[split]
+    found["world"] = {
+        "prevalence": dict(zip(table.labels.names, model.prevalence.tolist(), strict=True)),
+        f"{split}_pictures": TEST[split],
+        "drawn_a_picture": float(drawn(table).sum(1).mean()),
+    }
+    for size in sizes:
+        for method in methods:
+            done = found.setdefault("methods", {}).setdefault(method, {})
+            if str(size) in done:
+                continue
+            tagger = trained(recipe_for(world, method, size, flags), runs / world / method / str(size))
+            done[str(size)] = measure(tagger, table, model, split)
+            write_json(folder / f"{world}.json", found)
+            print(size, method, *(f"{row['kl']['all']:.4f}" for row in done[str(size)]["settings"]), flush=True)
 
 
-def run(recipe: Recipe, folder: Path) -> Tagger:
-    """Train, go on, or just load: whatever is left to do."""
-    if not (folder / "metrics.json").exists():
-        fit(recipe, folder, resume=(folder / "last.ckpt").exists())
-    return Tagger.load(folder)
+def read(folder: Path, world: str) -> dict[str, Any]:
+    """Figures so far."""
+    path = folder / f"{world}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def without_image(world: str, runs: Path, size: int) -> dict[str, list[float]]:
+    """Probabilities of C-Tran without image when nothing is known, and the training prevalence, which they should be."""
+    recipe = recipe_for(world, "ctran", size, ["--model.use_image", "false"])
+    tagger = trained(recipe, runs / world / "no_image" / str(size))
+    truth = registry.find(sources, world).build(recipe.data)["train"].truth
+    share = (truth.counts()[LabelState.POSITIVE].double() / len(truth)).numpy()
+    return {"predicted": prior_of(tagger).tolist(), "training_prevalence": share.tolist()}
 
 
 def prior_of(tagger: Tagger) -> np.ndarray:
-    """Probabilities of a model without image that is told nothing."""
+    """Probabilities of a model without image when nothing is known."""
     side = tagger.preprocessing.size
     with torch.no_grad():
         states = torch.zeros(1, len(tagger.labels), dtype=torch.long)
         return tagger.model(torch.zeros(1, 3, side, side), states).sigmoid()[0].double().numpy()
 
 
-def study(sizes: Sequence[int], runs: Path, flags: Sequence[str]) -> dict[str, Any]:
-    """All sizes, then the ablation without image on the largest; what is in the JSON file already is not repeated."""
-    path = DOCS / "planted.json"
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"sizes": {}}
-    settings = read_recipe(find_recipe("planted"), flags).data
-    table = planted.build(dataclasses.replace(settings, train=1, val=1, test=TEST))["test"]
-    found["world"] = {
-        "prevalence": dict(zip(table.labels.names, planted.world(settings).prevalence.tolist(), strict=True)),
-        "test_pictures": TEST,
-        "drawn_a_picture": float(planted.drawn(table).sum(1).mean()),
-    }
-    for size in sizes:
-        if str(size) in found["sizes"]:
-            continue
-        sized = ["--data.train", str(size), "--training.epochs", str(min(40, SEEN_PICTURES // size))]
-        recipe = read_recipe(find_recipe("planted"), [*sized, *flags])
-        tagger = run(recipe, runs / str(size))
-        found["sizes"][str(size)] = measure(tagger, table, planted.world(settings))
-        write_json(path, found)
-        print(size, json.dumps(found["sizes"][str(size)]["settings"][2]["kl"]), flush=True)
-    if "no_image" not in found:
-        largest = ["--data.train", str(max(sizes)), "--model.use_image", "false"]
-        recipe = read_recipe(find_recipe("planted"), [*largest, *flags])
-        prior = prior_of(run(recipe, runs / "no_image"))
-        truth = planted.build(recipe.data)["train"].truth
-        share = (truth.counts()[LabelState.POSITIVE].double() / len(truth)).numpy()
-        found["no_image"] = {"predicted": prior.tolist(), "training_prevalence": share.tolist()}
-        write_json(path, found)
-    return found
-
-
 def table(found: dict[str, Any]) -> str:
-    """Markdown: divergence at each size and known share, and what ignoring the known labels costs."""
-    lines = ["| training pictures | " + " | ".join(f"{100 * s:g} %" for s in SHARES) + " |", "|---|---|---|---|---|"]
-    rows = {size: found["sizes"][str(size)]["settings"] for size in sorted(map(int, found["sizes"]))}
-    for size, settings in rows.items():
-        lines.append(f"| {size:,} | " + " | ".join(f"{s['kl']['all']:.4f}" for s in settings) + " |")
-    ignoring = next(iter(rows.values()))
-    lines.append("| ignoring the known labels | " + " | ".join(f"{s['kl_ignoring_known']['all']:.4f}" for s in ignoring) + " |")
+    """Markdown: divergence of each method, size and known share, and the limits."""
+    lines = [
+        "| method | training pictures | " + " | ".join(f"{100 * s:g} %" for s in SHARES) + " | recognised |",
+        "|---" * 7 + "|",
+    ]
+    methods = found.get("methods", {})
+    for method, sizes in methods.items():
+        for size in sorted(map(int, sizes)):
+            row = sizes[str(size)]
+            cells = " | ".join(f"{s['kl']['all']:.4f}" for s in row["settings"])
+            lines.append(f"| `{method}` | {size:,} | {cells} | {100 * row['recognised_all']:.0f} % |")
+    for key, name in (("pairs", "best model of pairs"), ("ignoring_known", "exact posterior, ignoring the known labels")):
+        if "limits" in found:
+            lines.append(f"| {name} | | " + " | ".join(f"{row[key]:.4f}" for row in found["limits"]) + " | 100 % |")
     return "\n".join(lines)
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
-    """Divergence against training size, one line a known share; what ignoring the known labels costs, dotted."""
-    sizes = sorted(map(int, found["sizes"]))
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for number, share in enumerate(SHARES):
-        rows = [found["sizes"][str(n)]["settings"][number] for n in sizes]
-        (line,) = axes.loglog(sizes, [r["kl"]["all"] for r in rows], "o-", label=f"{100 * share:g} % known")
-        if share:
-            axes.axhline(rows[0]["kl_ignoring_known"]["all"], color=line.get_color(), linestyle=":", linewidth=1)
-    axes.axhline(0.02, color="black", linewidth=0.8)
-    axes.text(sizes[0], 0.0205, "target at 50 % known", fontsize=8)
-    axes.set(xlabel="training pictures", ylabel="KL from the exact posterior (nats a label)")
-    axes.set_xticks(sizes, [str(n) for n in sizes], minor=False)
-    axes.set_xticks([], minor=True)
-    axes.set_title("Planted world (dotted: cost of ignoring the known labels)", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    """Divergence against training size, a panel for each known share; limits as horizontal lines."""
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(SHARES), sharey=True)
+    for number, (share, axes) in enumerate(zip(SHARES, panels, strict=True)):
+        for method, rows in found.get("methods", {}).items():
+            sizes = sorted(map(int, rows))
+            axes.loglog(sizes, [rows[str(n)]["settings"][number]["kl"]["all"] for n in sizes], "o-", label=method)
+        for key, style in (("pairs", "--"), ("ignoring_known", ":")):
+            if value := found["limits"][number][key] if "limits" in found else 0:
+                axes.axhline(value, color="black", linestyle=style, linewidth=0.9, label=f"limit: {key.replace('_', ' ')}")
+        every = sorted({int(n) for rows in found.get("methods", {}).values() for n in rows})
+        axes.set_xticks(every, [str(n) for n in every], fontsize=7)
+        axes.set_xticks([], minor=True)
+        axes.set(xlabel="training pictures", title=f"{100 * share:g} % known")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("KL from the exact posterior\n(nats a label)")
+    panels[-1].legend(frameon=False, fontsize=7)
     figure.savefig(path, dpi=120)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", choices=worlds(), default="planted")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--runs", type=Path, default=Path("runs/planted"), help="where the run folders are")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folders are")
+    parser.add_argument("--folder", type=Path, default=DOCS, help="of the JSON file and the figure")
+    parser.add_argument(
+        "--split", choices=tuple(TEST), default="test", help="val for choices of settings, with another --folder"
+    )
+    parser.add_argument("--limits", action="store_true", help="only the best model of pairs, without pictures")
+    parser.add_argument("--no-image", action="store_true", help="only C-Tran without image, at the largest of the sizes")
     parser.add_argument("--plot-only", action="store_true")
-    options, flags = parser.parse_known_args()
-    path = DOCS / "planted.json"
-    found = json.loads(path.read_text()) if options.plot_only else study(options.sizes, options.runs, flags)
-    plot(found, DOCS / "planted.png")
+    options, flags = parser.parse_known_args(arguments)
+    if options.split == "val" and options.folder == DOCS:
+        parser.error("--split val is for choices, its figures are not for the page: give another --folder")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    world, path = options.world, options.folder / f"{options.world}.json"
+    if options.limits:
+        source, settings = registry.find(sources, world), read_recipe(find_recipe(world)).data
+        targets = source.label_space(settings).targets.tolist()
+        write_json(path, read(options.folder, world) | {"limits": limits(source.world(settings), targets)})
+    elif options.no_image:
+        found = without_image(world, options.runs, max(options.sizes))
+        write_json(path, read(options.folder, world) | {"no_image": found})
+    elif not options.plot_only:
+        study(world, options.methods, options.sizes, options.runs, options.folder, options.split, flags)
+    found = read(options.folder, world)
+    plot(found, path.with_suffix(".png"))
     print(table(found))
 
 

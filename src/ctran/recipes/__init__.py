@@ -1,6 +1,7 @@
 """Recipes (YAML), one experiment each, in folders by what they are for.
 
-* ``demo``, ``linear``, ``planted``: run in minutes on two cores, their figures are measured (``docs/experiments``).
+* ``demo``, ``linear``, ``planted``, ``planted_scenes``: run in minutes on two cores, their figures are measured
+  (``docs/experiments``).
 * ``tagger``: the demo's settings for a user's own pictures.
 * ``paper/``: the rows of the paper's tables that are C-Tran's, in its setting; ``ctran table`` compares runs with them.
 * ``modern/``: the same tasks with what the field has learned since; never run.

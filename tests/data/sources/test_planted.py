@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ctran.data import planted_canvas
 from ctran.data.planted_world import World, kl
 from ctran.data.sources import openclipart, planted
 from ctran.data.table import SampleTable
@@ -141,7 +142,7 @@ def test_nothing_is_painted_outside_the_boxes(tables):
 
 def test_only_present_objects_are_drawn_and_never_the_scene(tables):
     for table in tables.values():
-        drawn, present = planted.drawn(table), (table.truth.dense() == POSITIVE).numpy()
+        drawn, present = planted_canvas.drawn(table), (table.truth.dense() == POSITIVE).numpy()
         assert drawn.any() and not (drawn & ~present).any()
         assert not drawn[:, table.labels.index(planted.SCENE)].any()
         assert table.labels.extra == (planted.SCENE,)
@@ -164,7 +165,7 @@ def test_clip_art_of_the_splits_is_disjoint_and_shows_its_label(tables):
 def test_present_objects_are_drawn_with_probability_q(tables):
     present = (tables["train"].truth.dense()[:, :-1] == POSITIVE).numpy()
     count = present.sum()
-    share = planted.drawn(tables["train"]).sum() / count
+    share = planted_canvas.drawn(tables["train"]).sum() / count
     assert abs(share - 0.6) < 4 * np.sqrt(0.6 * 0.4 / count)
 
 
@@ -182,7 +183,7 @@ def test_a_larger_split_starts_with_the_rows_of_a_smaller_one(tables):
 
 
 def test_eleven_large_drawings_still_find_room(rng):
-    boxes = planted.place([(40, 40)] * 11, 96, rng)
+    boxes = planted_canvas.place([(40, 40)] * 11, 96, rng)
     painted = np.zeros((96, 96), dtype=int)
     for left, top, right, bottom in boxes:
         painted[top:bottom, left:right] += 1
@@ -193,7 +194,7 @@ def test_clip_art_without_an_object_is_refused():
     clipart = openclipart.build(openclipart.Config())["test"]
     cards = [i for i, name in enumerate(clipart.ids) if "games/cards" in name]
     with pytest.raises(ValueError, match=r"no 'flag' in folder .*; is root the whole library"):
-        planted.read_drawings(clipart.select(cards), ("card", "flag"))
+        planted_canvas.read_drawings(clipart.select(cards), ("card", "flag"))
 
 
 # ------------------------------------------------------------------------------------------------- a small trained version
@@ -226,7 +227,7 @@ def test_a_trained_model_uses_known_labels():
     model = CTran(Backbone("test_resnet"), num_labels=5, token_dim=32, num_layers=2, num_heads=4, dropout=0.0)
     train(model, lambda rows: model.encode_images(images["train"][rows]), tables["train"].truth.dense().long(), epochs=12)
 
-    test, drawn = tables["test"], planted.drawn(tables["test"])
+    test, drawn = tables["test"], planted_canvas.drawn(tables["test"])
     truth = test.truth.dense().long()
     states = reveal(truth, known_labels(EvalSetting(0.5), truth, test.ids, test.labels))
     with torch.no_grad():
