@@ -8,6 +8,9 @@ from sklearn.linear_model import LogisticRegression
 
 from ctran.methods._logistic import Standardise, fit_logistic, linear_logits, minimise
 
+EXACT = 1e-10
+"""Tolerance where weights are compared."""
+
 
 def drawn(rows=300, inputs=40, labels=6):
     """Standardised inputs of very different variances, truth with rare and frequent labels, and 80 % of the entries scored."""
@@ -22,7 +25,7 @@ def drawn(rows=300, inputs=40, labels=6):
 @pytest.mark.parametrize("l2", [1.0, 0.1, 0.01])
 def test_weights_are_those_of_scikit_learn_over_the_scored_rows(l2):
     x, positive, scored = drawn()
-    point = fit_logistic(x, positive, scored, l2)
+    point = fit_logistic(x, positive, scored, l2, tolerance=EXACT)
     for label, rows in enumerate(scored.T):
         oracle = LogisticRegression(C=1 / (l2 * int(rows.sum())), max_iter=5000, tol=1e-8)
         oracle.fit(x[rows].double().numpy(), positive[rows, label].numpy())
@@ -32,15 +35,15 @@ def test_weights_are_those_of_scikit_learn_over_the_scored_rows(l2):
 
 def test_a_start_elsewhere_ends_at_the_same_point():
     x, positive, scored = drawn()
-    cold = fit_logistic(x, positive, scored, 0.03)
-    warm = fit_logistic(x, positive, scored, 0.03, start=fit_logistic(x, positive, scored, 1.0))
+    cold = fit_logistic(x, positive, scored, 0.03, tolerance=EXACT)
+    warm = fit_logistic(x, positive, scored, 0.03, start=fit_logistic(x, positive, scored, 1.0), tolerance=EXACT)
     assert torch.allclose(cold, warm, atol=5e-3)
 
 
 def test_labels_do_not_affect_each_other():
     x, positive, scored = drawn()
-    together = fit_logistic(x, positive, scored, 0.03)
-    alone = torch.cat([fit_logistic(x, positive[:, [i]], scored[:, [i]], 0.03) for i in range(6)], dim=1)
+    together = fit_logistic(x, positive, scored, 0.03, tolerance=EXACT)
+    alone = torch.cat([fit_logistic(x, positive[:, [i]], scored[:, [i]], 0.03, tolerance=EXACT) for i in range(6)], dim=1)
     assert torch.allclose(together, alone, atol=5e-3)
 
 
@@ -50,7 +53,7 @@ def test_blocked_weights_stay_zero_and_own_logits_are_scaled():
     blocked[:, 1] = True
     blocked[3, 2] = True
     own = torch.randn(300, 6, generator=torch.Generator().manual_seed(4)) + 3 * positive
-    point = fit_logistic(x, positive, scored, 0.03, own=own, blocked=blocked)
+    point = fit_logistic(x, positive, scored, 0.03, own=own, blocked=blocked, tolerance=EXACT)
     assert (point[:-2][blocked] == 0).all() and (point[:-2][~blocked] != 0).all()
     rows = scored[:, 1]
     oracle = LogisticRegression(C=1e9, max_iter=5000).fit(own[rows, 1:2].numpy(), positive[rows, 1].numpy())

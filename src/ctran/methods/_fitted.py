@@ -1,7 +1,7 @@
 """What methods share that are fitted to averaged image features in one step, without epochs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +15,17 @@ from ctran.data.loading import seed_of
 from ctran.labels import LabelSpace
 from ctran.masking import label_mask_training, scored_mask
 from ctran.methods._base import MethodConfig
-from ctran.methods._logistic import Standardise, fit_logistic, linear_logits
+from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, fit_logistic, linear_logits
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
 
 FOLDS = 5
 IMAGE_L2 = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 """Penalties that are tried for the weights of image features, the largest first."""
-LABEL_L2 = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+LABEL_L2 = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 """Penalties that are tried for the weights of known labels."""
+SEARCH = 1e-4
+"""Tolerance of fits that only compare penalties."""
 MOST_ROWS = 16_000
 """Rows of states, over all pictures, to which the weights of known labels are fitted; more if four draws a picture are."""
 DRAWS = 4, 16
@@ -71,13 +73,13 @@ def folds_of(pictures: int, seed: int) -> Int[Tensor, " N"]:
 
 
 def descend(penalties: Sequence[float], loss_of: Callable[[float], float]) -> float:
-    """The penalty of least loss, tried from the largest on until the loss has risen twice in a row."""
-    losses: list[float] = []
-    for penalty in penalties:
-        losses.append(loss_of(penalty))
-        if len(losses) > 2 and losses[-1] > losses[-2] > losses[-3]:
+    """The penalty of least loss, tried from the largest on until the loss rises."""
+    best, least = penalties[0], loss_of(penalties[0])
+    for penalty in penalties[1:]:
+        if (loss := loss_of(penalty)) > least:
             break
-    return penalties[min(range(len(losses)), key=losses.__getitem__)]
+        best, least = penalty, loss
+    return best
 
 
 @dataclass(frozen=True)
@@ -102,51 +104,45 @@ def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
 
     Without ``l2``, the penalty is that of least log-loss on two of the folds, with the first view alone, for time.
     """
-    folds = folds_of(table.views.shape[1], table.seed)
+    views, pictures, _ = table.views.shape
+    folds = folds_of(pictures, table.seed)
+    standardise = Standardise.of(table.views.flatten(0, 1))
+    inputs = standardise(table.views)
+    principal = Covariance.of(inputs.flatten(0, 1)).spanned()
+    inputs, covariance = inputs @ principal.basis, Covariance(principal.values)  # the same penalty, as the basis is orthonormal
+    positive, scored = table.positive, table.annotated
+
+    def fit(rows: Bool[Tensor, " N"], l2: float, start: Tensor | None, used: int = views, **options: float) -> Tensor:
+        return fit_logistic(
+            inputs[:used, rows].flatten(0, 1),
+            positive[rows].repeat(used, 1),
+            scored[rows].repeat(used, 1),
+            l2,
+            start=start,
+            covariance=covariance,
+            **options,
+        )
+
     if l2 is None:
-        l2 = _least_loss(replace(table, views=table.views[:1]), folds)
-    weight, bias = _FoldFit(table, torch.ones_like(folds, dtype=torch.bool)).layer(l2)
-    held_out = torch.zeros(*table.views.shape[:2], table.truth.shape[1])
-    for k in range(int(folds.max()) + 1):
-        held_out[:, folds == k] = _FoldFit(table, folds != k).logits(table.views[:, folds == k], l2)
+        points: dict[int, Tensor] = {}
+
+        def loss_of(l2: float) -> float:
+            total = 0.0
+            for fold in range(min(2, pictures)):
+                held = folds == fold
+                points[fold] = fit(~held, l2, points.get(fold), used=1, tolerance=SEARCH)
+                total += log_loss(linear_logits(inputs[0, held], points[fold]), positive[held], scored[held])
+            return total
+
+        l2 = descend(IMAGE_L2, loss_of)
+    point = fit(torch.ones_like(folds, dtype=torch.bool), l2, None)
+    held_out = torch.zeros(views, pictures, table.truth.shape[1])
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        found = fit(~held, l2, None)  # from the start: another fit has seen these pictures
+        held_out[:, held] = torch.stack([linear_logits(view[held], found) for view in inputs])
+    weight, bias = standardise.fold((principal.basis @ point[:-2]).T, point[-1])
     return ImageFit(weight, bias, l2, held_out)
-
-
-def _least_loss(table: FeatureTable, folds: Int[Tensor, " N"]) -> float:
-    """The penalty of image weights of least log-loss on the first two folds, each by a fit to the others."""
-    fits = [_FoldFit(table, folds != k) for k in range(2)]
-
-    def loss_of(l2: float) -> float:
-        rows = [folds == k for k in range(2)]
-        logits = torch.cat([fit.logits(table.views[:, held], l2)[0] for fit, held in zip(fits, rows, strict=True)])
-        return log_loss(logits, *(torch.cat([each[held] for held in rows]) for each in (table.positive, table.annotated)))
-
-    return descend(IMAGE_L2, loss_of)
-
-
-class _FoldFit:
-    """Layers fitted to some of the pictures, one for each penalty; each starts from the one before."""
-
-    def __init__(self, table: FeatureTable, rows: Bool[Tensor, " N"]) -> None:
-        self.table, self.rows = table, rows
-        self.standardise = Standardise.of(table.views[:, rows].flatten(0, 1))
-        self.points: dict[float, Tensor] = {}
-
-    def point(self, l2: float) -> Float[Tensor, "D2 L"]:
-        if l2 not in self.points:
-            table, views = self.table, self.table.views[:, self.rows]
-            inputs = self.standardise(views.flatten(0, 1))  # not kept: with all folds it would be four times the table
-            positive, scored = (each[self.rows].repeat(len(views), 1) for each in (table.positive, table.annotated))
-            start = next(reversed(self.points.values()), None)
-            self.points[l2] = fit_logistic(inputs, positive, scored, l2, start=start)
-        return self.points[l2]
-
-    def logits(self, views: Float[Tensor, "V N C"], l2: float) -> Float[Tensor, "V N L"]:
-        return torch.stack([linear_logits(self.standardise(view), self.point(l2)) for view in views])
-
-    def layer(self, l2: float) -> tuple[Float[Tensor, "L C"], Float[Tensor, " L"]]:
-        point = self.point(l2)
-        return self.standardise.fold(point[:-2].T, point[-1])
 
 
 class FittedMethod(Method):
@@ -251,9 +247,10 @@ class _MaskedRows:
         related = method.implied.unique()
         self.scored[:, related] = scored_mask(table.truth.repeat(draws, 1), states)[:, related]
         self.folds = folds_of(pictures, table.seed).repeat(draws)
+        self.covariance = Covariance.of(self.inputs)
         self.points: dict[int, Tensor] = {}
 
-    def fit(self, l2: float, fold: int = -1) -> Float[Tensor, "D2 L"]:
+    def fit(self, l2: float, fold: int = -1, tolerance: float = TOLERANCE) -> Float[Tensor, "D2 L"]:
         """Fit to all pictures but those of one fold (-1: to all), starting from the fit before."""
         rows = self.folds != fold
         self.points[fold] = fit_logistic(
@@ -264,6 +261,8 @@ class _MaskedRows:
             own=self._own(rows),
             blocked=self.method.blocked(),
             start=self.points.get(fold),
+            covariance=self.covariance,
+            tolerance=tolerance,
         )
         return self.points[fold]
 
@@ -275,6 +274,6 @@ class _MaskedRows:
         total = 0.0
         for fold in range(2):
             rows = self.folds == fold
-            logits = linear_logits(self.inputs[rows], self.fit(l2, fold), self._own(rows))
+            logits = linear_logits(self.inputs[rows], self.fit(l2, fold, SEARCH), self._own(rows))
             total += log_loss(logits, self.positive[rows], self.scored[rows])
         return total / 2

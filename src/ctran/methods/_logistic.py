@@ -1,7 +1,8 @@
 """Logistic regressions of all labels at once, fitted to convergence by L-BFGS.
 
 The labels share their inputs, so one matrix product serves all of them. Each label's problem is convex and has its own step
-length: a line search over the sum of all would make every label wait for the worst one.
+length: a line search over the sum of all would make every label wait for the worst one. Features of a network are strongly
+correlated; in the coordinates of their covariance, which is the Hessian but for weights, few steps are needed.
 """
 
 from collections.abc import Callable
@@ -12,9 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-TOLERANCE = 1e-3
-"""Largest entry of the gradient at the solution, in units of ``p (1 - p)`` with the share ``p`` of positives of the label: the
-gradients of rare labels are small from the start."""
+TOLERANCE = 1e-5
+"""Of a fit that is kept; see :func:`fit_logistic`."""
 MEMORY = 10
 """Pairs of steps and gradient differences that L-BFGS keeps."""
 SUFFICIENT = 1e-4
@@ -38,13 +38,43 @@ class Standardise:
         scale = inputs.std(dim=0, correction=0)
         return cls(inputs.mean(dim=0), torch.where(scale > 1e-6 * inputs.abs().amax(), 1 / scale, torch.zeros_like(scale)))
 
-    def __call__(self, inputs: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    def __call__(self, inputs: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
         return (inputs - self.mean) * self.scale
 
     def fold(self, weight: Float[Tensor, "L D"], bias: Float[Tensor, " L"]) -> tuple[Float[Tensor, "L D"], Float[Tensor, " L"]]:
         """Weights and biases for inputs as they come, from those for standardised inputs."""
         plain = weight * self.scale
         return plain, bias - plain @ self.mean
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Second moments of inputs by their eigenvectors: an estimate of the Hessians of logistic regressions.
+
+    Args:
+        values: eigenvalues.
+        basis: eigenvectors, a column each; None where the inputs are in these coordinates already.
+    """
+
+    values: Float[Tensor, " R"]
+    basis: Float[Tensor, "D R"] | None = None
+
+    @classmethod
+    def of(cls, inputs: Float[Tensor, "N D"]) -> "Covariance":
+        """That of some rows."""
+        values, basis = torch.linalg.eigh(inputs.T @ inputs / len(inputs))
+        return cls(values.clamp(min=0), basis)
+
+    def spanned(self) -> "Covariance":
+        """Without the directions in which the inputs do not differ; weights along these are 0 at any penalty."""
+        assert self.basis is not None
+        kept = self.values > 1e-6 * self.values[-1]
+        return Covariance(self.values[kept], self.basis[:, kept])
+
+    def solve(self, right: Float[Tensor, "D L"], weight: Float[Tensor, " L"], l2: float) -> Float[Tensor, "D L"]:
+        """``(weight * moments + l2)^-1 right``, a column each."""
+        scale = weight * self.values[:, None] + l2
+        return right / scale if self.basis is None else self.basis @ ((self.basis.T @ right) / scale)
 
 
 Objective = Callable[[Float[Tensor, "D L"]], tuple[Float[Tensor, " L"], Float[Tensor, "D L"]]]
@@ -57,15 +87,17 @@ def minimise(
     *,
     tolerance: float | Float[Tensor, " L"] = 1e-4,
     max_iterations: int = 200,
+    precondition: Callable[[Float[Tensor, "D L"]], Float[Tensor, "D L"]] = lambda gradient: gradient,
 ) -> Float[Tensor, "D L"]:
     """Minimum of ``L`` independent smooth convex functions, by L-BFGS with backtracking, each with its own step.
 
     Args:
         objective: values and gradients of all functions at a point, a column each.
         start: first point.
-        tolerance: a function has converged if the largest absolute entry of its gradient is below this; one number, or one for
-            each function.
+        tolerance: a function has converged if a Newton step would lower it by less than this, by the estimated Hessian; one
+            number, or one for each function.
         max_iterations: upper bound; one call of ``objective`` each, and one more for each shortened step.
+        precondition: estimate of the inverse Hessians times a gradient, a column each; positive definite.
 
     Source: Nocedal and Wright, Numerical Optimization, 2nd edition, Algorithms 7.4 and 7.5.
     """
@@ -73,12 +105,13 @@ def minimise(
     value, gradient = objective(point)
     steps: list[Tensor] = []
     changes: list[Tensor] = []
-    length = 1 / gradient.norm(dim=0).clamp(min=1)
+    length = 1 / precondition(gradient).norm(dim=0).clamp(min=1)
     for _ in range(max_iterations):
-        active = gradient.abs().amax(dim=0) > tolerance
+        newton = precondition(gradient)
+        active = (newton * gradient).sum(dim=0) > 2 * tolerance
         if not active.any():
             break
-        direction = _direction(gradient, steps, changes)
+        direction = _direction(gradient, steps, changes, precondition)
         slope = (direction * gradient).sum(dim=0)
         bad = slope >= 0  # no descent: start again from the gradient
         direction = torch.where(bad, -gradient, direction)
@@ -116,7 +149,12 @@ def _shorten(
     return there, value_there, gradient_there
 
 
-def _direction(gradient: Float[Tensor, "D L"], steps: list[Tensor], changes: list[Tensor]) -> Float[Tensor, "D L"]:
+def _direction(
+    gradient: Float[Tensor, "D L"],
+    steps: list[Tensor],
+    changes: list[Tensor],
+    precondition: Callable[[Float[Tensor, "D L"]], Float[Tensor, "D L"]],
+) -> Float[Tensor, "D L"]:
     """Minus the inverse Hessian's estimate times the gradient, a column each; pairs without curvature are left out."""
     q = gradient.clone()
     curvature = [(s * y).sum(dim=0) for s, y in zip(steps, changes, strict=True)]
@@ -125,9 +163,10 @@ def _direction(gradient: Float[Tensor, "D L"], steps: list[Tensor], changes: lis
     for s, y, r in zip(reversed(steps), reversed(changes), reversed(rho), strict=True):
         alphas.append(r * (s * q).sum(dim=0))
         q -= alphas[-1] * y
+    q = precondition(q)
     if steps:
         y, c = changes[-1], curvature[-1]
-        q *= torch.where(c > 1e-12, c / y.square().sum(dim=0).clamp(min=1e-20), 1.0)
+        q *= torch.where(c > 1e-12, c / (y * precondition(y)).sum(dim=0).clamp(min=1e-20), 1.0)
     for s, y, r, alpha in zip(steps, changes, rho, reversed(alphas), strict=True):
         q += (alpha - r * (y * q).sum(dim=0)) * s
     return -q
@@ -142,6 +181,8 @@ def fit_logistic(
     own: Float[Tensor, "N L"] | None = None,
     blocked: Bool[Tensor, "D L"] | None = None,
     start: Float[Tensor, "D2 L"] | None = None,
+    covariance: Covariance | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Float[Tensor, "D2 L"]:
     """One logistic regression a label: its weights, the scale of ``own`` and its bias, in the rows of a matrix.
 
@@ -155,6 +196,9 @@ def fit_logistic(
         own: logits to start from, a column a label: ``scale * own + bias`` is added, with a scale that starts at 1. None is 0.
         blocked: weights that stay 0.
         start: first point, e.g. of a neighbouring ``l2``.
+        covariance: of ``inputs`` or of similar ones; None computes it.
+        tolerance: by how much a further step may lower the mean loss of a label, in units of ``p (1 - p)`` with the share ``p``
+            of its positives.
     """
     shape = inputs.shape[1], positive.shape[1]
     share = scored.to(inputs.dtype) / scored.sum(dim=0).clamp(min=1)
@@ -176,7 +220,16 @@ def fit_logistic(
         return losses.sum(dim=0) + l2 * weight.square().sum(dim=0) / 2, gradient
 
     frequency = (target * share).sum(dim=0)
-    return minimise(objective, start, tolerance=TOLERANCE * (frequency * (1 - frequency)).clamp(min=1e-4))
+    variance = (frequency * (1 - frequency)).clamp(min=1e-4)
+    covariance = Covariance.of(inputs) if covariance is None else covariance
+    square = torch.ones_like(variance) if own is None else (own.square() * share).sum(dim=0).clamp(min=1e-6)
+
+    def precondition(gradient: Float[Tensor, "D2 L"]) -> Float[Tensor, "D2 L"]:
+        slope = covariance.solve(gradient[:-2], variance, l2)
+        slope = slope if free is None else slope * free
+        return torch.cat([slope, (gradient[-2] / (variance * square))[None], (gradient[-1] / variance)[None]])
+
+    return minimise(objective, start, tolerance=tolerance * variance, precondition=precondition)
 
 
 def linear_logits(
