@@ -255,7 +255,10 @@ def test_all_forms_name_the_same_label_of_an_exclusive_group(run, capsys, tmp_pa
 def test_calibrating_writes_into_the_model_folder_and_is_taken_back(run, capsys):
     assert main(["calibrate", str(run[0]), "--known-share", "0", "50", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert [row["known_share"] for row in json.loads(out)] == [0, 0.5]
+    found = json.loads(out)
+    assert [row["known_share"] for row in found["test"]] == [0, 0.5] and found["split"] == "val"
+    assert [fit["kept"] for fit in found["temperatures"]] == [False, False] and "only" in found["temperatures"][0]["reason"]
+    assert "not kept: 0 % known: temperature 1 is kept, only" in err and "nothing is kept: probabilities" in err
     path = run[0] / "model" / "calibration.json"
     assert str(path) in err and json.loads(path.read_text())["known_shares"] == [0, 0.5]
     assert main(["calibrate", str(run[0]), "--precision", "0.9"]) == 0
@@ -263,6 +266,8 @@ def test_calibrating_writes_into_the_model_folder_and_is_taken_back(run, capsys)
     assert main(["calibrate", str(run[0]), "--reset"]) == 0
     assert not path.exists()
     assert main(["calibrate", str(run[0]), "--known-share", "100"]) == 1
+    assert main(["calibrate", str(run[0]), "--split", "train"]) == 1
+    assert "was trained on all" in capsys.readouterr().err
 
 
 def test_suspects_are_ranked_in_a_table_a_sheet_and_a_page(run, capsys, tmp_path):

@@ -86,6 +86,6 @@ def test_figures_of_decisions_are_of_the_chosen_sets_and_the_ranking_of_the_logi
 
 def test_thresholds_are_not_fitted_for_a_method_that_does_not_use_them(tagger, tables):
     truth, found = predict_shares(tagger, tables["train"], (0.0,), 0, "train")
-    calibration = fit_calibration(truth, found, tagger.labels)
+    calibration = fit_calibration(truth, found, tagger.labels).calibration
     assert not calibration.thresholds
     assert "no thresholds: the method chooses label sets by itself" in calibration.reasons

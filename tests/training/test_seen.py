@@ -64,3 +64,30 @@ def test_a_damaged_file_is_refused_by_name(tmp_path):
     (tmp_path / seen.FILE).write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"trained_on.npy: damaged"):
         seen.read(tmp_path)
+
+
+def test_a_calibration_leaves_out_pictures_that_the_model_was_trained_on(folder, other, tmp_path, capsys):
+    tables, run = read(folder), tmp_path / "run"
+    (run / "model").mkdir(parents=True)
+    with pytest.raises(DataError, match="not known which pictures of train"):
+        seen.without_seen(tables["train"], "train", run)
+    assert seen.without_seen(tables["val"], "val", run) is tables["val"]
+    seen.record(tables, run, None)
+    assert seen.without_seen(tables["val"], "val", run) is tables["val"]
+    with pytest.raises(DataError, match=f"was trained on all {len(tables['train'])} pictures of train.*--root"):
+        seen.without_seen(tables["train"], "train", run)
+    trained = {f"new{n}.png" for n in range(10) if f"{n:02}.png" in tables["train"].ids}
+    theirs = read(other)
+    capsys.readouterr()
+    for split in ("train", "val", "test"):
+        ids = theirs[split].ids
+        new = [name for name in ids if name not in trained]
+        if new and len(new) < len(ids):
+            left = seen.without_seen(theirs[split], split, run)
+            assert left.ids == new
+            assert f"was trained on {len(ids) - len(new)} of the {len(ids)} pictures of {split}: they are left" in (
+                capsys.readouterr().err
+            )
+            break
+    else:
+        raise AssertionError("no split has both kinds")

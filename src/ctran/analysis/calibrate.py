@@ -1,38 +1,34 @@
 """Fit temperatures and thresholds of a model on one table, and measure their effect on another.
 
 A calibration is only kept where it helps on pictures that it was not fitted on: the rules are those of :func:`fit_calibration`.
+Pictures that the model was trained on are of no use: it predicts them with more confidence than others.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran import metrics
-from ctran.analysis.fits import (
-    expected_calibration_error,
-    fit_temperature,
-    fit_thresholds,
-    nats,
-)
+from ctran.analysis.fits import expected_calibration_error
 from ctran.analysis.predict_table import predict_table
+from ctran.analysis.temperatures import TemperatureFit, fit_share
+from ctran.analysis.thresholds import ThresholdFit, fit_labels
 from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder, scored
-from ctran.constraints.implications import propagate
 from ctran.data.table import SampleTable
 from ctran.evaluation.evaluate import SettingLogits
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import EvalSetting
 
-_FOLDS = 5
-"""Folds of the cross-validation over pictures."""
-PICTURES = 20
-"""Least number of pictures with entries that count; with fewer nothing is fitted."""
+DRAWS = 4
+"""Draws of known labels to fit at each share: about so often each label of a picture is to predict once at 75 %."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class Quality:
             requested).
         temperature: by which logits are divided, mean over the pictures.
         ece_before, ece_after: expected calibration error of single labels, 0 to 1.
+        nats_before, nats_after: log-loss of single labels, in nats an entry.
         CF1_half, OF1_half: in percent, with thresholds of one half, as in the paper.
         CF1_own, OF1_own: with the fitted thresholds, on calibrated probabilities, as
             ``predict`` decides (:meth:`~ctran.constraints.decode.Decoder.labels`).
@@ -53,6 +50,8 @@ class Quality:
     temperature: float
     ece_before: float
     ece_after: float
+    nats_before: float
+    nats_after: float
     CF1_half: float
     CF1_own: float
     OF1_half: float
@@ -60,130 +59,106 @@ class Quality:
 
 
 def predict_shares(
-    tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str
+    tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str, draws: int = 1
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
-    """Truth, and the model's logits at each share of known labels."""
+    """Truth, and the model's logits at each share of known labels, in each draw of them."""
     settings = [EvalSetting(share) for share in shares]
-    truth, found = predict_table(tagger, table, settings, seed=seed, what=f"predicting {name}")
+    truth, found = predict_table(tagger, table, settings, seed=seed, draws=draws, what=f"predicting {name}")
     on_cpu = [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
     return truth.cpu(), [a if a.chosen is None else replace(a, chosen=a.chosen.cpu()) for a in on_cpu]
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A calibration, and what was tried for it.
+
+    Args:
+        calibration: what is kept; its ``reasons`` name the rest.
+        shares: the temperature of each share.
+        labels: the threshold of each label outside the exclusive groups that has positives; empty where none could be fitted.
+    """
+
+    calibration: Calibration
+    shares: tuple[TemperatureFit, ...]
+    labels: tuple[ThresholdFit, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        fits = {"temperatures": [asdict(fit) for fit in self.shares], "thresholds": [asdict(fit) for fit in self.labels]}
+        return {"calibration": self.calibration.as_dict(), **fits}
+
+    @property
+    def kept(self) -> list[str]:
+        """What is kept, a sentence each."""
+        found = [fit.sentence for fit in self.shares if fit.kept]
+        own = self.calibration.thresholds
+        return found + ([f"thresholds of {len(own)} of {len(self.labels)} labels by {self.calibration.rule}"] if own else [])
+
+
 def fit_calibration(
     truth: Int[Tensor, "N L"], found: Sequence[SettingLogits], labels: LabelSpace, *, precision: float | None = None
-) -> Calibration:
+) -> Fit:
     """A temperature a share, then a threshold a label on the calibrated probabilities of all shares together.
+
+    Both are shrunk towards changing nothing (:data:`ctran.analysis.fits.PRIOR`), and kept only where they help pictures that
+    were left out of their fit, in five-fold cross-validation. A temperature other than 1 is kept if
+
+    1. at least :data:`~ctran.analysis.crossfit.PICTURES` pictures have entries that count, some positive and some negative,
+    2. the likelihood has a maximum,
+    3. it makes the pictures left out more likely than 1 does, on average by more than two standard errors, and
+    4. their expected calibration error is no greater.
+
+    The threshold of a label that maximises F1 is kept if there are as many pictures, and at least
+    :data:`~ctran.analysis.thresholds.LEAST` with the label, and if on the pictures left out
+
+    1. the label's F1 is greater than with one half, over all shares by more than two standard errors,
+    2. it is lower at no share by more than that, and
+    3. the F1 over all labels together (OF1) does not become lower.
+
+    If all kept thresholds together have a lower OF1 or a lower mean F1 at a share, by more than two standard errors, none is
+    kept. Thresholds of a wanted precision are all kept, as they are not meant to help F1.
 
     A temperature is stored with the mean share of labels that was given, as :meth:`Calibration.temperature_of` expects: without
     those that follow by implications or groups. A share that gives no more labels than the one before it, because the
     annotation has no more, is left out.
 
-    A temperature other than 1 is kept if (1) at least :data:`PICTURES` pictures have entries that count, some of them positive
-    and some negative, (2) the fit is not at its bound, and (3) fitted on four fifths of the pictures it makes the others more
-    likely than 1 does, on average over pictures by more than one standard error. Thresholds are kept if (1) holds and, where
-    they maximise F1, if chosen on four fifths of the pictures they have a greater mean F1 on the others than one half has.
-    :attr:`Calibration.reasons` lists what was not kept, and why.
-
     Args:
-        truth, found: of :func:`answers`, on ``val``.
+        truth, found: of :func:`predict_shares`, on pictures that the model was not trained on.
         precision: wanted precision of each label's threshold; None maximises its F1.
     """
-    kept, temperatures, reasons = list[SettingLogits](), list[float](), list[str]()
-    for output in sorted(found, key=_share):
-        name = f"{output.setting} known"
-        if kept and _share(output) - _share(kept[-1]) < 1e-6:
-            reasons.append(f"{name}: left out, the annotations give as many labels as at {kept[-1].setting}")
+    by_setting = dict[str, list[SettingLogits]]()
+    for output in found:
+        by_setting.setdefault(str(output.setting), []).append(output)
+    fits, kept, reasons = list[TemperatureFit](), list[list[SettingLogits]](), list[str]()
+    for draws in sorted(by_setting.values(), key=_share):
+        if kept and _share(draws) - _share(kept[-1]) < 1e-6:
+            same = f"the annotations give as many labels as at {kept[-1][0].setting}"
+            reasons.append(f"{draws[0].setting} known: left out, {same}")
             continue
-        temperature, reason = _temperature(truth, output, labels)
-        kept.append(output)
-        temperatures.append(temperature)
-        reasons += [f"{name}: temperature 1 is kept, {reason}"] if reason else []
+        fits.append(fit_share(truth, draws, labels))
+        kept.append(draws)
+        reasons += [fits[-1].sentence] if not fits[-1].kept else []
     rule = "greatest F1" if precision is None else f"precision of at least {precision:g}"
-    calibration = Calibration(tuple(map(_share, kept)), tuple(temperatures), {}, rule, tuple(reasons))
-    if any(output.chosen is not None for output in kept):
-        return replace(calibration, reasons=(*reasons, "no thresholds: the method chooses label sets by itself"))
-    chosen, reason = _thresholds(truth, kept, labels, calibration, precision)
-    if reason:
-        return replace(calibration, reasons=(*reasons, f"thresholds of one half are kept, {reason}"))
-    return replace(calibration, thresholds=chosen)
+    shares, temperatures = (tuple(values) for values in zip(*((f.known_share, f.temperature) for f in fits), strict=True))
+    calibration = Calibration(shares, temperatures, {}, rule, tuple(reasons))
+    if any(output.chosen is not None for draws in kept for output in draws):
+        reasons.append("no thresholds: the method chooses label sets by itself")
+        return Fit(replace(calibration, reasons=tuple(reasons)), tuple(fits), ())
+    thresholds, reason = fit_labels(truth, kept, labels, calibration, precision)
+    reasons += [f"thresholds of one half are kept, {reason}"] if reason else _refused(thresholds)
+    own = {fit.label: fit.fitted for fit in thresholds if fit.kept and fit.fitted is not None}
+    return Fit(replace(calibration, thresholds=own, reasons=tuple(reasons)), tuple(fits), tuple(thresholds))
 
 
-def _share(output: SettingLogits) -> float:
-    """Mean share of known labels over the pictures."""
-    return float(output.given.double().mean())
+def _refused(thresholds: Sequence[ThresholdFit]) -> list[str]:
+    """For each reason, of how many labels the threshold is not kept."""
+    counts = Counter(fit.reason for fit in thresholds if not fit.kept)
+    return [f"thresholds of {n} of {len(thresholds)} labels stay one half: {reason}" for reason, n in counts.most_common()]
 
 
-def _too_few(truth: Int[Tensor, "N L"], counts: Bool[Tensor, "N L"]) -> str:
-    """Why nothing can be fitted on these entries; an empty string where something can."""
-    pictures, positive = int(counts.any(dim=1).sum()), int((counts & (truth == LabelState.POSITIVE)).sum())
-    if pictures < PICTURES:
-        return f"only {pictures} pictures have labels to predict (at least {PICTURES} are needed)"
-    if not positive:
-        return "no label to predict is positive in any picture"
-    return "" if positive < int(counts.sum()) else "every label to predict is positive in every picture"
-
-
-def _temperature(truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace) -> tuple[float, str]:
-    """The temperature of one share, or 1 and the reason for it."""
-    counts = scored(truth, output.states, labels) & labels.targets
-    if reason := _too_few(truth, counts):
-        return 1.0, reason
-    states, truth = propagate(output.states, labels), truth.masked_fill(~labels.targets, int(LabelState.UNKNOWN))
-    groups = [members for members in labels.exclusive if labels.targets[members].all()]
-    temperature = fit_temperature(output.logits, truth, states, groups)
-    scales = (temperature / 2, temperature, 2 * temperature)
-    half, best, twice = (float(nats(output.logits.double() / t, truth, states, groups).sum()) for t in scales)
-    if not (best < half and best < twice):
-        return 1.0, "the fit runs to its bound: the likelihood has no greatest value"
-    gains = torch.zeros(len(truth), dtype=torch.double)
-    for fold in range(_FOLDS):
-        out = torch.arange(len(truth)) % _FOLDS == fold
-        fitted = fit_temperature(output.logits[~out], truth[~out], states[~out], groups)
-        plain, scaled = (nats(output.logits[out].double() / t, truth[out], states[out], groups) for t in (1.0, fitted))
-        gains[out] = plain - scaled
-    gains = gains[counts.any(dim=1)]
-    gain, error = float(gains.mean()), float(gains.std() / len(gains) ** 0.5)
-    if not gain > error:
-        gained = f"{gain:+.2g} nats a picture, standard error {error:.2g}"
-        return 1.0, f"{temperature:.3g} is no better on pictures left out of its fit ({gained})"
-    return temperature, ""
-
-
-def _thresholds(
-    truth: Int[Tensor, "N L"],
-    found: Sequence[SettingLogits],
-    labels: LabelSpace,
-    calibration: Calibration,
-    precision: float | None,
-) -> tuple[dict[str, float], str]:
-    """A threshold for each label outside the exclusive groups that has positives, or none and the reason."""
-    counts = torch.stack([scored(truth, a.states, labels) & labels.targets for a in found]).any(dim=0)
-    if reason := _too_few(truth, counts):
-        return {}, reason
-    parts = (entries(truth, a, Decoder(labels, calibration)) for a in found)
-    p, hits, counted = (np.concatenate(part) for part in zip(*parts, strict=True))
-    one_of = {name for group in labels.groups if group.exclusive for name in group.labels}
-    alone = np.array([name not in one_of for name in labels.names])
-    fitted = fit_thresholds(p, hits, counted, precision=precision)
-    chosen = {n: t for n, t in zip(labels.names, fitted, strict=True) if t is not None and n not in one_of}
-    if precision is not None or not chosen:
-        return chosen, ""
-    predicted = np.zeros_like(hits)
-    fold = np.tile(np.arange(len(truth)) % _FOLDS, len(found))
-    for number in range(_FOLDS):
-        out = fold == number
-        limits = [0.5 if t is None else t for t in fit_thresholds(p[~out], hits[~out], counted[~out])]
-        predicted[out] = p[out] >= np.array(limits)
-    own, half = (_mean_f1(each[:, alone], hits[:, alone], counted[:, alone]) for each in (predicted, p >= 0.5))
-    if not own > half:
-        return {}, f"the fitted ones have no greater F1 on pictures left out of their fit ({own:.1f} %, one half {half:.1f} %)"
-    return chosen, ""
-
-
-def _mean_f1(predicted: Bool[np.ndarray, "N L"], positive: Bool[np.ndarray, "N L"], counts: Bool[np.ndarray, "N L"]) -> float:
-    """F1 in percent, mean over the labels with positive entries."""
-    hits, num_predicted, num_positive = ((each & counts).sum(axis=0) for each in (predicted & positive, predicted, positive))
-    return float(100 * (2 * hits / np.maximum(num_predicted + num_positive, 1))[num_positive > 0].mean())
+def _share(draws: Sequence[SettingLogits]) -> float:
+    """Mean share of known labels over pictures and draws."""
+    return float(np.mean([float(output.given.double().mean()) for output in draws]))
 
 
 def entries(
@@ -205,10 +180,17 @@ def qualities(
         after, *_ = entries(truth, output, decoder)
         half = metrics.measure(before, positive, counts, threshold=output.thresholds(Decoder(labels)))
         fitted = metrics.measure(output.present(decoder).double().numpy(), positive, counts)
-        worse, better = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
+        errors = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
+        losses = (_log_loss(p[counts], positive[counts]) for p in (before, after))
         scores = (half.CF1, fitted.CF1, half.OF1, fitted.OF1)
-        rows.append(Quality(_share(output), float(temperature.mean()), worse, better, *scores))
+        rows.append(Quality(_share([output]), float(temperature.mean()), *errors, *losses, *scores))
     return rows
+
+
+def _log_loss(p: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
+    """Mean of minus the log-probability of each entry, in nats; NaN without entries."""
+    right = np.where(positive, p, 1 - p).clip(1e-12)
+    return float(-np.log(right).mean()) if len(p) else float("nan")
 
 
 def _calibration_file(folder: Path) -> Path:

@@ -55,6 +55,29 @@ def warn_if_seen(table: SampleTable, split: str, run: Path) -> None:
         compare(table, before, split, str(run))
 
 
+def without_seen(table: SampleTable, split: str, run: Path) -> SampleTable:
+    """The pictures of a table that a run's model was not trained on; says how many are left out.
+
+    Raises:
+        DataError: none is left, or ``split`` is that of the training and the run has no record of its pictures.
+    """
+    before = read(run)
+    if before is None:
+        if split == "train":
+            raise DataError(f"{run} has no {FILE}, so it is not known which pictures of train it was not trained on")
+        return table
+    new = ~np.isin(numbers(table), before)
+    if not new.any():
+        raise DataError(
+            f"{run} was trained on all {len(table):,} pictures of {split}, and predicts them with more confidence than others: "
+            "use pictures that it was not trained on, another split or other data (--root)"
+        )
+    if new.all():
+        return table
+    warn(f"{run} was trained on {int((~new).sum()):,} of the {len(table):,} pictures of {split}: they are left out")
+    return table.select(np.flatnonzero(new).tolist())
+
+
 def compare(table: SampleTable, before: UInt64[np.ndarray, " M"], split: str, model: str) -> None:
     """Warn of pictures of a table that are among those of a training."""
     again = np.isin(numbers(table), before)
