@@ -3,28 +3,35 @@
     python -m benchmarks.calibration [--seeds 0 1 2] [--runs runs]
 
 Fitted on val, measured on test, at 0, 25, 50 and 75 % known, as the command does. Runs are shared with ``benchmarks.ask`` and
-trained where they are missing. About a minute a seed, and 5 for a run.
+trained where they are missing. About 5 minutes a seed, and 5 for a run. Each seed is also fitted on 20 random parts of val of
+67 pictures, as many as a small collection has.
 """
 
 import argparse
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Int
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from benchmarks.ask import clipart_run, spread
-from ctran.analysis.calibrate import entries, fit_calibration, predict_shares, qualities
+from ctran.analysis.calibrate import DRAWS, Quality, entries, fit_calibration, predict_shares, qualities
 from ctran.analysis.fits import binned
 from ctran.constraints.decode import Decoder
-from ctran.labels import LabelState
+from ctran.evaluation.evaluate import SettingLogits
+from ctran.labels import LabelSpace
 from ctran.plots.style import BAD, GOOD, GREY, plain, save_figure
 from ctran.training.pipeline import build_tables
 from ctran.training.run_folder import write_json
 
-FEW = 20
+SMALL, PARTS = 67, 20
+"""Pictures in a small val, and how many of these are drawn."""
 FIGURES = ("F1_half", "F1_own", "CF1_half", "CF1_own", "OF1_half", "OF1_own")
 SHARES = (0.0, 0.25, 0.5, 0.75)
 OUT = Path(__file__).parents[1] / "docs" / "experiments" / "calibration.json"
@@ -34,7 +41,9 @@ def study(seed: int, runs: Path) -> dict[str, Any]:
     """Fit on val, measure on test: figures a share, and how often labels are there by the probability that is said."""
     recipe, tagger, _ = clipart_run("demo", seed, runs)
     tables = build_tables(recipe)
-    fitted = fit_calibration(*predict_shares(tagger, tables["val"], SHARES, 0, "val"), tagger.labels)
+    val = predict_shares(tagger, tables["val"], SHARES, 0, "val", DRAWS)
+    fit = fit_calibration(*val, tagger.labels)
+    fitted = fit.calibration
     truth, found = predict_shares(tagger, tables["test"], SHARES, 0, "test")
     rows = [asdict(row) for row in qualities(truth, found, tagger.labels, fitted)]
     for row, answer in zip(rows, found, strict=True):
@@ -43,9 +52,26 @@ def study(seed: int, runs: Path) -> dict[str, Any]:
             row[f"reliability_{name}"] = reliability(p[counts], positive[counts])
             present = answer.present(decoder).numpy()
             row["F1_own" if name == "after" else "F1_half"] = mean_f1(present, positive, counts)
-    pictures = tables["val"].truth.counts()[LabelState.POSITIVE]
-    few = sum(int(pictures[tagger.labels.index(name)]) < FEW for name in fitted.thresholds)
-    return {"rows": rows, "thresholds": sorted(fitted.thresholds.values()), "few": few}
+    small = [asdict(row) for part in parts(*val) for row in small_val(part, (truth, found), tagger.labels)]
+    kept = {"temperatures": [t.kept for t in fit.shares], "thresholds": fitted.thresholds, "reasons": fitted.reasons}
+    return {"rows": rows, "kept": kept, "labels": len(tagger.labels), "small": small}
+
+
+Outputs = tuple[Int[Tensor, "N L"], list[SettingLogits]]
+"""Truth, and outputs at each share."""
+
+
+def parts(truth: Int[Tensor, "N L"], found: Sequence[SettingLogits]) -> list[Outputs]:
+    """Random parts of :data:`SMALL` pictures."""
+    drawn = [torch.randperm(len(truth), generator=torch.Generator().manual_seed(seed))[:SMALL] for seed in range(PARTS)]
+    return [
+        (truth[at], [replace(o, states=o.states[at], logits=o.logits[at], shares=o.given[at]) for o in found]) for at in drawn
+    ]
+
+
+def small_val(part: Outputs, test: Outputs, labels: LabelSpace) -> list[Quality]:
+    """Effect on test of a calibration by one part."""
+    return qualities(*test, labels, fit_calibration(*part, labels).calibration)
 
 
 def mean_f1(called: np.ndarray, positive: np.ndarray, counts: np.ndarray) -> float:
@@ -64,18 +90,19 @@ def reliability(p: np.ndarray, positive: np.ndarray) -> list[list[float]]:
 PAGE = """# Calibration
 
 Written by `python -m benchmarks.calibration`; raw figures in [calibration.json](calibration.json). The recipe `demo` on the
-clip-art library, fitted on val (461 pictures), measured on test (930), mean and standard deviation over {seeds} seeds.
+clip-art library, fitted on val (461 pictures), measured on test (930); {runs}. Nothing was chosen on test.
 
 `ctran calibrate RUN` does the same for one run and keeps what it found in the model folder: a temperature for each share of
-known labels, by which logits are divided, and a threshold for each label. `ctran predict`, sessions, the server and exports use
-both; without them, and with `--threshold 0.5`, a label counts as present from one half on, as in the paper.
+known labels, by which logits are divided, and thresholds of labels, both only where they help pictures that were left out of
+their fit ([how it decides](../howto/thresholds.md)). `ctran predict`, sessions, the server and exports use both; without them,
+and with `--threshold 0.5`, a label counts as present from one half on, as in the paper.
 
 ![Reliability before and after](calibration.png)
 
 ## Temperatures
 
-| known | temperature | ECE before, % | after, % |
-|---|---|---|---|
+| known | temperature | ECE before, % | after, % | log-loss before, nats / 1000 entries | after |
+|---|---|---|---|---|---|
 {temperatures}
 
 The expected calibration error is over single entries (picture, label), nearly all of which are absent and predicted so with
@@ -88,22 +115,26 @@ given about that probability.
 |---|---|---|---|---|---|---|
 {thresholds}
 
-Mean F1 is the mean over the labels of their F1. That is what thresholds are fitted for, on all shares together; the best
-threshold of calibrated probabilities is half the F1 that it reaches, so it lies below one half (the median is {median:.2f}).
-CF1 (of mean precision and mean recall) and OF1 (of all entries as one) have other best thresholds.
+{refused}
 
-They are no gain for everything: they help where nothing is known, and harm where half of the labels are, whose middling
-probabilities are predicted too high (the figure) and which one threshold a label does not follow. OF1 is always better off
-with one half. Of the {labels} labels that have a threshold, {few} have fewer than 20 pictures in val, too few to place it well;
-`fit_thresholds` therefore mixes counts with what the probabilities expect. `ctran calibrate --precision 0.9` asks for a
-precision instead, and prints these figures for your own run before you rely on them.
+Mean F1 is the mean over the labels of their F1, which thresholds are fitted for, on all shares together. OF1 is of all entries
+as one. Where no threshold is kept, both columns are the same.
+
+## A small val
+
+Fitted on {parts} random parts of {small} pictures of val, as many as a small collection has, measured on all of test:
+mean over the parts, and in brackets the worst change of a part from the figure before. Log-loss is in nats per 1,000 entries.
+
+| known | parts with a temperature | ECE before, % | after, % | log-loss before | after | OF1 before | after |
+|---|---|---|---|---|---|---|---|
+{few}
 """
 
 
 def write_page(found: dict[str, Any]) -> None:
     """``calibration.md`` and ``.png``."""
     runs = list(found.values())
-    temperatures, thresholds = list[str](), list[str]()
+    temperatures, thresholds, few = list[str](), list[str](), list[str]()
     for n, share in enumerate(SHARES):
         rows = [run["rows"][n] for run in runs]
 
@@ -112,13 +143,44 @@ def write_page(found: dict[str, Any]) -> None:
 
         head = f"| {100 * share:g} % | "
         cells = (cell("temperature", ".2f"), cell("ece_before", ".2f", 100), cell("ece_after", ".2f", 100))
-        temperatures.append(head + " | ".join(cells) + " |")
+        losses = (cell("nats_before", ".1f", 1000), cell("nats_after", ".1f", 1000))
+        temperatures.append(head + " | ".join((*cells, *losses)) + " |")
         thresholds.append(head + " | ".join(cell(f, ".1f") for f in FIGURES) + " |")
-    median = float(np.median([t for run in runs for t in run["thresholds"]]))
-    tables = {"temperatures": "\n".join(temperatures), "thresholds": "\n".join(thresholds)}
-    tables |= {"labels": len(runs[0]["thresholds"]), "few": runs[0]["few"]}
-    OUT.with_suffix(".md").write_text(PAGE.format(seeds=len(runs), median=median, **tables), encoding="utf-8")
+        few.append(head + small_row([row for run in runs for row in run["small"][n :: len(SHARES)]]))
+    names = ", ".join(found)
+    tables = {"temperatures": temperatures, "thresholds": thresholds, "few": few, "refused": refused(found)}
+    text = PAGE.format(
+        runs=f"seed {names}" if len(runs) == 1 else f"mean and standard deviation over the seeds {names}",
+        parts=PARTS,
+        small=SMALL,
+        **{name: "\n".join(lines) for name, lines in tables.items()},
+    )
+    OUT.with_suffix(".md").write_text(text, encoding="utf-8")
     draw(runs)
+
+
+def small_row(rows: list[dict[str, Any]]) -> str:
+    """Cells of one share over all parts of all seeds."""
+    kept = np.mean([row["temperature"] != 1 for row in rows])
+    cells = [f"{100 * kept:.0f} %"]
+    for before, after, scale, form, worst in (
+        ("ece_before", "ece_after", 100, ".2f", max),
+        ("nats_before", "nats_after", 1000, ".1f", max),
+        ("OF1_half", "OF1_own", 1, ".1f", min),
+    ):
+        values = scale * np.array([(row[before], row[after]) for row in rows])
+        change = worst(values[:, 1] - values[:, 0])
+        cells += [f"{values[:, 0].mean():{form}}", f"{values[:, 1].mean():{form}} ({change:+{form}})"]
+    return " | ".join(cells) + " |"
+
+
+def refused(found: dict[str, Any]) -> list[str]:
+    """What was kept and refused, a list item a seed."""
+    lines = list[str]()
+    for seed, run in found.items():
+        kept = f"seed {seed}: {len(run['kept']['thresholds'])} of {run['labels']} labels have their own threshold"
+        lines.append("* " + "; ".join([kept, *run["kept"]["reasons"]]) + ".")
+    return lines
 
 
 def draw(runs: list[dict[str, Any]]) -> None:

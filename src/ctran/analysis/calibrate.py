@@ -180,10 +180,10 @@ def qualities(
         after, *_ = entries(truth, output, decoder)
         half = metrics.measure(before, positive, counts, threshold=output.thresholds(Decoder(labels)))
         fitted = metrics.measure(output.present(decoder).double().numpy(), positive, counts)
-        errors = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
-        losses = (_log_loss(p[counts], positive[counts]) for p in (before, after))
+        worse, better = (expected_calibration_error(p[counts], positive[counts]) for p in (before, after))
+        loss, less = (_log_loss(p[counts], positive[counts]) for p in (before, after))
         scores = (half.CF1, fitted.CF1, half.OF1, fitted.OF1)
-        rows.append(Quality(_share([output]), float(temperature.mean()), *errors, *losses, *scores))
+        rows.append(Quality(_share([output]), float(temperature.mean()), worse, better, loss, less, *scores))
     return rows
 
 

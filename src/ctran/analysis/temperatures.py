@@ -56,8 +56,9 @@ class TemperatureFit:
 
     @property
     def effect(self) -> str:
-        """Effect on pictures that were left out of the fit."""
-        assert None not in (self.gain, self.error, self.ece_before, self.ece_after)
+        """Effect on pictures that were left out of the fit; empty without a fit."""
+        if self.gain is None or self.error is None or self.ece_before is None or self.ece_after is None:
+            return ""
         change = "lower" if self.gain >= 0 else "higher"
         return (
             f"log-loss {abs(self.gain):.2g} nats a picture {change}, standard error {self.error:.2g}; "
@@ -123,5 +124,5 @@ class _Rows:
             after[out] = Decoder(self.labels, Calibration(temperatures=(fitted,))).probabilities(z, self.given[out])
         by_picture = gains.view(self.draws, -1).mean(dim=0)
         counts, positive = self.counts.numpy(), (self.truth == LabelState.POSITIVE).numpy()
-        errors = (expected_calibration_error(p.numpy()[counts], positive[counts]) for p in (before, after))
-        return by_picture[self.counts.any(dim=1).view(self.draws, -1).any(dim=0)], *errors
+        plain, scaled = (expected_calibration_error(p.numpy()[counts], positive[counts]) for p in (before, after))
+        return by_picture[self.counts.any(dim=1).view(self.draws, -1).any(dim=0)], plain, scaled

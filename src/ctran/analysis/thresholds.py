@@ -17,8 +17,6 @@ from ctran.labels import LabelSpace, LabelState
 
 LEAST = 10
 """Least number of pictures with a label; with fewer its threshold of the greatest F1 is not fitted."""
-_Values = Float[np.ndarray, "..."] | float
-"""One figure, or one for each share or label."""
 _AT_ONCE = 500
 """Labels whose entries are in memory at once."""
 
@@ -104,17 +102,17 @@ class _Counts:
         """Counts of the labels of all parts."""
         return cls(*(np.concatenate(each, axis=-1) for each in zip(*(part._parts for part in parts), strict=True)))
 
-    def f1(self) -> tuple[_Values, Float[np.ndarray, "N ..."]]:
+    def f1(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "N ..."]]:
         """F1 over the pictures, 0 to 1, and by how much each picture moves it (the linear part of the effect)."""
         size = self.called + self.positive
         whole = np.maximum(size.sum(axis=0), 1e-9)
-        f1 = 2 * self.hits.sum(axis=0) / whole
+        f1 = np.asarray(2 * self.hits.sum(axis=0) / whole)
         return f1, (2 * self.hits - f1 * size) / whole
 
 
-def _error(moved: Float[np.ndarray, "N ..."]) -> _Values:
+def _error(moved: Float[np.ndarray, "N ..."]) -> Float[np.ndarray, "..."]:
     """Standard error over the pictures of a sum of what each adds."""
-    return np.sqrt((moved**2).sum(axis=0))
+    return np.asarray(np.sqrt((moved**2).sum(axis=0)))
 
 
 def _pooled(
@@ -158,10 +156,10 @@ class _Entries:
         self.pictures: list[int] = (self.ever.numpy() & self.positive).sum(axis=0).tolist()
 
     def _columns(self, at: Sequence[int]) -> "_Columns":
-        joined = (np.concatenate([each[:, at] for draws in kind for each in draws]) for kind in (self.p, self.counts))
+        p, counts = (np.concatenate([each[:, at] for draws in kind for each in draws]) for kind in (self.p, self.counts))
         weights = [np.full(len(self.folds), 1 / (len(self.p) * len(draws))) for draws in self.p for _ in draws]
         repeats = sum(map(len, self.p))
-        return _Columns(*joined, np.tile(self.positive[:, at], (repeats, 1)), np.concatenate(weights))
+        return _Columns(p, counts, np.tile(self.positive[:, at], (repeats, 1)), np.concatenate(weights))
 
     def fit(self, at: Sequence[int], precision: float) -> list[float | None]:
         """Thresholds of this precision, by all pictures."""
@@ -258,10 +256,10 @@ class _Compared:
         return ""
 
 
-def _gains(own: _Counts, half: _Counts) -> tuple[_Values, Float[np.ndarray, "N ..."]]:
+def _gains(own: _Counts, half: _Counts) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "N ..."]]:
     """By how much F1 is greater, and by how much each picture moves that."""
     (f1, moved), (f1_half, moved_half) = own.f1(), half.f1()
-    return f1 - f1_half, moved - moved_half
+    return np.asarray(f1 - f1_half), moved - moved_half
 
 
 def _exceeds(gain: Float[np.ndarray, " L"], moved: Float[np.ndarray, "N L"]) -> Bool[np.ndarray, " L"]:
