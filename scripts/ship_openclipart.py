@@ -35,7 +35,8 @@ def main() -> None:
     run = parser.parse_args().run
     tagger, recipe = Tagger.load(run), read_run(run)
     tables = build_tables(recipe)
-    tagger.calibration = fit_calibration(*predict_shares(tagger, tables["val"], SHARES, 0, "val"), tagger.labels)
+    calibration = fit_calibration(*predict_shares(tagger, tables["val"], SHARES, 0, "val"), tagger.labels).calibration
+    tagger.calibration = calibration
     part = HOME.with_name(HOME.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -48,7 +49,7 @@ def main() -> None:
         scores[name] = [setting.hidden.mAP for setting in measured.settings]
         if name == "float16":
             (part / "metrics.md").write_text(measured.markdown() + "\n", encoding="utf-8")
-            fitted = [vars(row) for row in qualities(truth, found, model.labels, tagger.calibration)]
+            fitted = [vars(row) for row in qualities(truth, found, model.labels, calibration)]
     apart = max(abs(a - b) for a, b in zip(*scores.values(), strict=True))
     size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
     shutil.copy(run / "recipe.yaml", part)

@@ -15,7 +15,7 @@ from ctran.data.loading import seed_of
 from ctran.labels import LabelSpace
 from ctran.masking import label_mask_training, scored_mask
 from ctran.methods._base import MethodConfig
-from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, fit_logistic, linear_logits
+from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, eigenvectors, fit_logistic, linear_logits
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
 
@@ -108,11 +108,15 @@ def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
     folds = folds_of(pictures, table.seed)
     standardise = Standardise.of(table.views.flatten(0, 1))
     inputs = standardise(table.views)
-    principal = Covariance.of(inputs.flatten(0, 1)).spanned()
-    inputs, covariance = inputs @ principal.basis, Covariance(principal.values)  # the same penalty, as the basis is orthonormal
+    values, basis = eigenvectors(inputs.flatten(0, 1))
+    kept = values > 1e-6 * values[-1]  # along the others no input differs, and weights are 0 at any penalty
+    basis, covariance = basis[:, kept], Covariance(values[kept])
+    inputs = inputs @ basis  # orthonormal, so the penalty is the same
     positive, scored = table.positive, table.annotated
 
-    def fit(rows: Bool[Tensor, " N"], l2: float, start: Tensor | None, used: int = views, **options: float) -> Tensor:
+    def fit(
+        rows: Bool[Tensor, " N"], l2: float, start: Tensor | None = None, used: int = views, tolerance: float = TOLERANCE
+    ) -> Tensor:
         return fit_logistic(
             inputs[:used, rows].flatten(0, 1),
             positive[rows].repeat(used, 1),
@@ -120,7 +124,7 @@ def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
             l2,
             start=start,
             covariance=covariance,
-            **options,
+            tolerance=tolerance,
         )
 
     if l2 is None:
@@ -135,13 +139,13 @@ def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
             return total
 
         l2 = descend(IMAGE_L2, loss_of)
-    point = fit(torch.ones_like(folds, dtype=torch.bool), l2, None)
+    point = fit(torch.ones_like(folds, dtype=torch.bool), l2)
     held_out = torch.zeros(views, pictures, table.truth.shape[1])
     for fold in range(int(folds.max()) + 1):
         held = folds == fold
-        found = fit(~held, l2, None)  # from the start: another fit has seen these pictures
+        found = fit(~held, l2)  # from the start: another fit has seen these pictures
         held_out[:, held] = torch.stack([linear_logits(view[held], found) for view in inputs])
-    weight, bias = standardise.fold((principal.basis @ point[:-2]).T, point[-1])
+    weight, bias = standardise.fold((basis @ point[:-2]).T, point[-1])
     return ImageFit(weight, bias, l2, held_out)
 
 

@@ -62,19 +62,18 @@ class Covariance:
     @classmethod
     def of(cls, inputs: Float[Tensor, "N D"]) -> "Covariance":
         """That of some rows."""
-        values, basis = torch.linalg.eigh(inputs.T @ inputs / len(inputs))
-        return cls(values.clamp(min=0), basis)
-
-    def spanned(self) -> "Covariance":
-        """Without the directions in which the inputs do not differ; weights along these are 0 at any penalty."""
-        assert self.basis is not None
-        kept = self.values > 1e-6 * self.values[-1]
-        return Covariance(self.values[kept], self.basis[:, kept])
+        return cls(*eigenvectors(inputs))
 
     def solve(self, right: Float[Tensor, "D L"], weight: Float[Tensor, " L"], l2: float) -> Float[Tensor, "D L"]:
         """``(weight * moments + l2)^-1 right``, a column each."""
         scale = weight * self.values[:, None] + l2
         return right / scale if self.basis is None else self.basis @ ((self.basis.T @ right) / scale)
+
+
+def eigenvectors(inputs: Float[Tensor, "N D"]) -> tuple[Float[Tensor, " D"], Float[Tensor, "D D"]]:
+    """Eigenvalues of the second moments of inputs, ascending, and their eigenvectors, a column each."""
+    values, basis = torch.linalg.eigh(inputs.T @ inputs / len(inputs))
+    return values.clamp(min=0), basis
 
 
 Objective = Callable[[Float[Tensor, "D L"]], tuple[Float[Tensor, " L"], Float[Tensor, "D L"]]]
