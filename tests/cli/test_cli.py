@@ -268,6 +268,8 @@ def test_calibrating_writes_into_the_model_folder_and_is_taken_back(run, capsys)
     assert main(["calibrate", str(run[0]), "--known-share", "100"]) == 1
     assert main(["calibrate", str(run[0]), "--split", "train"]) == 1
     assert "was trained on all" in capsys.readouterr().err
+    assert main(["calibrate", str(run[0]), "--split", "test"]) == 1
+    assert "takes train or val here, got test" in capsys.readouterr().err
 
 
 def test_suspects_are_ranked_in_a_table_a_sheet_and_a_page(run, capsys, tmp_path):

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(what, "--known-share", nargs="+", default=[0, 25, 50, 75], shown="0 25 50 75")
     add(what, "--seed", default=0)
     data = parser.add_argument_group("data")
-    add(data, "--split", more="those that the model was trained on are left out", default="val", choices=("train", "val"))
+    add(data, "--split", more="those that the model was trained on are left out; test is refused", default="val")
     add(data, "--root")
     add(parser.add_argument_group("output"), "--json")
 
@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
     percents = sorted(set(options.known_share))
     if percents[-1] == 100:
         raise UserError("--known-share takes percentages below 100 here, got 100: no label is left to calibrate on")
+    if options.split == "test":
+        raise UserError("--split takes train or val here, got test: what is chosen by test pictures cannot be measured on them")
     tagger = Tagger.load(options.run, options.device)
     if options.reset:
         path = remove_calibration(options.run)
