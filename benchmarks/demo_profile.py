@@ -29,7 +29,10 @@ COMMANDS = 4
 """That scripts/demo.sh starts."""
 TOP = 12
 """Functions listed."""
-SHORT = ("--training.epochs", "2", "--model.separate_epochs", "1", "--training.feature_views", "1")
+SHORT = (
+    *("--training.epochs", "2", "--model.separate_epochs", "1"),
+    *("--training.feature_views", "1", "--training.augmentation", "none"),
+)
 
 
 class Phases:

@@ -100,7 +100,8 @@ def read(folder: Path, world: str) -> dict[str, Any]:
 
 def without_image(world: str, runs: Path, size: int) -> dict[str, list[float]]:
     """Probabilities of C-Tran without image when nothing is known, and the training prevalence, which they should be."""
-    recipe = recipe_for(world, "ctran", size, ["--model.use_image", "false"])
+    off = ["--model.use_image", "false", "--model.token_dropout", "0", "--training.hide_image", "0"]
+    recipe = recipe_for(world, "ctran", size, off)
     tagger = trained(recipe, runs / world / "no_image" / str(size))
     truth = registry.find(sources, world).build(recipe.data)["train"].truth
     share = (truth.counts()[LabelState.POSITIVE].double() / len(truth)).numpy()

@@ -34,7 +34,10 @@ SMALL = [
     *("--training.workers", "0"),
     *("--training.precision", "32-true"),
 ]
-DEMO = ["--model.separate_epochs", "1", "--model.anchor_folds", "2", "--training.feature_views", "1"]
+DEMO = [
+    *("--model.separate_epochs", "1", "--model.anchor_folds", "2"),
+    *("--training.feature_views", "1", "--training.augmentation", "none"),
+]
 """For recipes with options of the anchored model."""
 
 ELSEWHERE = {

@@ -12,10 +12,12 @@ from ctran.training.pipeline import prepare
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY
 
+ONE_VIEW = ["--training.feature_views", "1", "--training.augmentation", "none"]
+
 
 def cache_of(folder, *flags):
     """The training set's, made or found."""
-    frozen = ["--training.backbone_learning_rate", "0", "--training.feature_views", "1"]
+    frozen = ["--training.backbone_learning_rate", "0", "--training.feature_views", "2"]
     source = ["--source", "imagefolder", "--root", str(folder), "--absent", "negative"]
     return prepare(read_recipe(None, [*TOY, *source, *frozen, *flags])).train.dataset.cache
 
@@ -30,6 +32,7 @@ def test_a_cache_says_what_its_tokens_depend_on_and_changes_its_place_with_it(fo
         "augmentation",
         "data",
         "views",
+        "seed",
         "split",
         "precision",
         "layout",
@@ -51,7 +54,7 @@ def test_networks_of_the_same_weights_do_not_share_a_cache(folder, tmp_path):
     backbone = Backbone("resnet18")
     save_file(backbone.network.state_dict(), tmp_path / "weights.safetensors")
     weights = ["--model.weights", f"file:{tmp_path / 'weights.safetensors'}"]
-    plain, blurred = (cache_of(folder, "--model.backbone", name, *weights) for name in ("resnet18", "resnetblur18"))
+    plain, blurred = (cache_of(folder, "--model.backbone", name, *weights, *ONE_VIEW) for name in ("resnet18", "resnetblur18"))
     assert plain.folder != blurred.folder
 
 
@@ -68,9 +71,9 @@ def test_a_cache_of_other_pictures_in_the_place_of_the_right_one_is_refused(fold
 def test_views_follow_from_the_seed_of_the_recipe_and_the_test_transform_does_not(folder, tmp_path):
     save_file(Backbone("test_resnet").network.state_dict(), tmp_path / "weights.safetensors")  # else they are the seed's too
     weights = ["--model.weights", f"file:{tmp_path / 'weights.safetensors'}"]
-    one, other = (cache_of(folder, *weights, "--seed", seed) for seed in "01")
+    one, other = (cache_of(folder, *weights, *ONE_VIEW, "--seed", seed) for seed in "01")
     assert one.folder == other.folder and "seed" not in json.loads((one.folder / "key.json").read_text())
-    views = [*weights, "--training.feature_views", "2", "--training.augmentation", "crop"]
+    views = [*weights, "--training.augmentation", "crop"]
     one, other = (cache_of(folder, *views, "--seed", seed) for seed in "01")
     assert one.folder != other.folder and json.loads((other.folder / "key.json").read_text())["seed"] == 1
     mine, others = one.arrays["tokens"], other.arrays["tokens"]

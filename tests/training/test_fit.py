@@ -97,7 +97,8 @@ STAGES = {"backbone_learning_rate": 0.0}
 
 def staged(recipe, model=None, **options):
     """The recipe as the demo trains: separately, then jointly on cross-fitted anchors."""
-    own = {"soft_states": True, "separate_epochs": 2, "anchor_folds": 3, "anchor_learning_rate": 0.0} | (model or {})
+    own = {"soft_states": True, "separate_epochs": 2, "separate_learning_rate": 0.01}
+    own |= {"anchor_folds": 3, "anchor_learning_rate": 0.0} | (model or {})
     config = anchored.Config(**dataclasses.asdict(recipe.model), **own)
     changed = change(recipe, **{**STAGES, **options})
     return dataclasses.replace(changed, method="anchored", model=config)
@@ -155,7 +156,7 @@ def task_of(recipe):
 
 
 def test_separate_epochs_train_the_encoder_on_labels_and_the_anchor_on_images(recipe, monkeypatch):
-    task, parts = task_of(staged(recipe))
+    task, parts = task_of(staged(recipe, epochs=3))
     monkeypatch.setattr(LabelTask, "current_epoch", 0)
     monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
     task.generator = torch.Generator().manual_seed(0)
@@ -186,7 +187,8 @@ def test_learning_rates_of_the_stages(recipe):
     groups = [{"part": part, "lr": rate} for part, rate in (("", 0.1), ("anchor", 0.1), ("backbone", 0.0))]
     first, second = task._schedules(groups, 10)
     assert (first.steps, first.rates) == (20, [0.3, 0.3, 0.0]) and (second.steps, second.rates) == (20, [0.1, 0.0, 0.0])
-    whole, _ = task_of(staged(recipe, {"separate_epochs": 4}, **options))
+    alone = {"separate_epochs": 4, "anchor_folds": 0, "anchor_learning_rate": None}
+    whole, _ = task_of(staged(recipe, alone, **options))
     assert [s.steps for s in whole._schedules(groups, 10)] == [40]
 
 
@@ -296,7 +298,7 @@ def test_cached_features_train_as_the_backbone_itself_would(recipe, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(pipeline.compiler() is None, reason="needs a C++ compiler")
 def test_a_compiled_backbone_gives_the_same_tokens(recipe, monkeypatch):
-    frozen = change(recipe, backbone_learning_rate=0.0, feature_views=1)
+    frozen = change(recipe, backbone_learning_rate=0.0, augmentation="none", feature_views=1)
     plain = prepare(frozen).train.dataset.cache
     monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
     compiled = prepare(frozen).train.dataset.cache
@@ -308,7 +310,7 @@ def test_without_a_compiler_nothing_is_compiled(recipe, monkeypatch):
     monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
     monkeypatch.setattr(pipeline.shutil, "which", lambda name: None)
     monkeypatch.setattr(torch, "compile", lambda module: pytest.fail("compiled"))
-    prepare(change(recipe, backbone_learning_rate=0.0, feature_views=1))
+    prepare(change(recipe, backbone_learning_rate=0.0, augmentation="none", feature_views=1))
 
 
 def test_no_truth_that_is_not_shown_can_leak(recipe, folder):

@@ -110,7 +110,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(gaps, tmp_path, reducti
 def test_the_stages_of_an_anchored_model_train_on_two_processes(gaps, tmp_path):
     flags = [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown", "--method", "anchored"]
     flags += ["--model.separate_epochs", "2", "--model.anchor_folds", "3", "--model.anchor_learning_rate", "0"]
-    flags += ["--training.epochs", "3"]
+    flags += ["--model.separate_learning_rate", "0.01", "--training.epochs", "3"]
     recipe = change(
         read_recipe(None, flags),
         backbone_learning_rate=0.0,

@@ -87,6 +87,7 @@ def test_training_by_softmax_is_the_groups_cross_entropy_beside_the_other_labels
     """With a learning rate of 0 the first epoch's loss is the formula's."""
     flags = {
         "unknown_share": "[1, 1]",
+        "mask_by": "labels",
         "learning_rate": "0",
         "backbone_learning_rate": "0",
         "augmentation": "none",

@@ -1,110 +1,263 @@
-"""A key of a recipe that would have no effect is an error that names it."""
+"""A key of a recipe that would have no effect is an error that names it, and each key is known to have one otherwise."""
 
 import dataclasses
 
 import pytest
 
+from ctran import losses, methods, registry
+from ctran.cli.main import main
+from ctran.data import sources
 from ctran.errors import UserError
-from ctran.labels import LabelSpace
+from ctran.labels import Group, LabelSpace
 from ctran.methods._base import build
-from ctran.training.options import Training
 from ctran.training.pipeline import prepare
-from ctran.training.recipe import read_recipe
-from ctran.training.unused import RULES, STEPS, unused
+from ctran.training.recipe import hints_of, read_recipe
+from ctran.training.unused import unused
 from tests.conftest import TOY
 from tests.methods.test_statistics import recipe_of
 
-OTHER = {
-    "optimizer": "sgd",
-    "learning_rate": 0.5,
-    "weight_decay": 0.1,
-    "schedule": "cosine",
-    "warmup": 0.2,
-    "clip_norm": 1.0,
-    "loss": "asl",
-    "reduction": "sum",
-    "exclusive": "softmax",
-    "hide_image": 0.1,
-    "ema": 0.9,
-    "patience": 3,
-    "trainable": ("classifier",),
-    "activation_checkpointing": True,
-    "prior_bias": True,
-    "unknown_share": (0.5, 1.0),
-    "all_unknown": 0.2,
-    "mask_by": "groups",
-    "mask_over": "extra",
+PLAIN = LabelSpace(("a", "b", "c"))
+EXTRA = LabelSpace(("a", "b", "c", "d"), extra=("c", "d"), groups=(Group("g", ("a", "b")),))
+ONE_OF = LabelSpace(("a", "b", "c"), groups=(Group("g", ("a", "b", "c"), exclusive=True),))
+
+
+def lines(flags, labels):
+    """Of a recipe, from ``--key value`` flags in one text: the line for each key without effect."""
+    recipe = read_recipe(None, ["--model.backbone", "test_resnet", *flags.split()])
+    return list(unused(recipe, build(recipe.method, recipe.model, labels), labels))
+
+
+FITTED = "--method pairwise --training.epochs 0"
+ANCHORED = "--method anchored --training.epochs 9"
+NO_IMAGE = "--model.use_image false"
+SGD = "--training.optimizer sgd"
+STEPS = {  # keys of training by gradient steps: with a fitted method, each is refused
+    "training.optimizer": "sgd",
+    "training.learning_rate": "0.5",
+    "training.weight_decay": "0.1",
+    "training.schedule": "cosine",
+    "training.warmup": "0.2",
+    "training.clip_norm": "1",
+    "training.loss": "asl",
+    "training.reduction": "sum",
+    "training.ema": "0.9",
+    "training.patience": "3",
+    "training.trainable": "[classifier]",
+    "training.activation_checkpointing": "true",
+    "training.prior_bias": "true",
+    "training.all_unknown": "0.2",
+    "training.hide_image": "0.1",
+    "training.exclusive": "softmax",
+    "loss.label_smoothing": "0.1",
 }
-"""A value beside the default, of keys that may stand alone."""
-LABELS = LabelSpace(("a", "b", "c"))
+CASES = [
+    *((FITTED, key, value, "'pairwise' is fitted in one step", PLAIN) for key, value in STEPS.items()),
+    (f"{FITTED} --training.loss asl", "loss.margin", "0.1", "is fitted in one step", PLAIN),
+    (f"{FITTED} --training.loss asl", "loss.gamma_negative", "1", "is fitted in one step", PLAIN),
+    (f"{FITTED} --training.loss asl", "loss.gamma_positive", "1", "is fitted in one step", PLAIN),
+    (f"{FITTED} --training.loss focal", "loss.gamma", "1", "is fitted in one step", PLAIN),
+    (f"{FITTED} --training.loss focal", "loss.alpha", "null", "is fitted in one step", PLAIN),
+    (FITTED, "training.batch_size", "8", "batches of at least 32", PLAIN),
+    (FITTED, "training.init_from", "runs/x", "fitted to the training pictures alone", PLAIN),
+    ("", "training.momentum", "0.5", "it belongs to training.optimizer sgd, and this is adam", PLAIN),
+    ("--training.optimizer adamw", "training.nesterov", "true", "and this is adamw", PLAIN),
+    ("", "training.milestones", "[3]", "it belongs to training.schedule steps, and this is constant", PLAIN),
+    ("--training.schedule cosine", "training.factor", "0.1", "and this is cosine", PLAIN),
+    ("--training.schedule steps --training.epochs 3", "training.milestones", "[3,9]", "ends before the first", PLAIN),
+    ("--training.schedule onecycle", "training.warmup", "0.1", "a warm-up of its own", PLAIN),
+    ("--training.schedule cosine --training.epochs 3", "training.patience", "3", "training.epochs 3 are over", PLAIN),
+    ("--training.unknown_share [1,1]", "training.all_unknown", "0.1", "leaves all labels unknown", PLAIN),
+    ("--training.unknown_share [1,1]", "training.mask_by", "groups", "leaves all labels unknown", EXTRA),
+    ("--training.unknown_share [1,1]", "training.mask_over", "extra", "leaves all labels unknown", EXTRA),
+    ("--training.all_unknown 1", "training.unknown_share", "[0.5,1]", "leaves all labels unknown", PLAIN),
+    ("--method linear", "training.unknown_share", "[0.5,1]", "'linear' does not use known labels", PLAIN),
+    ("--method linear", "training.all_unknown", "0.2", "'linear' does not use known labels", PLAIN),
+    ("", "training.mask_over", "extra", "there are no extra labels", PLAIN),
+    ("", "training.mask_by", "groups", "no two labels that may be known", PLAIN),
+    ("--training.mask_over extra", "training.mask_by", "groups", "no two labels that may be known", EXTRA),
+    ("", "training.exclusive", "softmax", "there are no exclusive groups", EXTRA),
+    ("--training.exclusive softmax", "training.loss", "focal", "as all are in exclusive groups", ONE_OF),
+    ("--training.exclusive softmax", "loss.label_smoothing", "0.1", "as all are in exclusive groups", ONE_OF),
+    ("--method linear", "training.hide_image", "0.3", "'linear' cannot leave images out", PLAIN),
+    (NO_IMAGE, "training.hide_image", "0.3", "'ctran' cannot leave images out", PLAIN),
+    (f"{ANCHORED} --model.separate_epochs 9", "training.hide_image", "0.3", "no stage of this training", PLAIN),
+    ("--training.feature_views 1 --training.backbone_learning_rate 0", "training.augmentation", "flip", "of one view", PLAIN),
+    (NO_IMAGE, "training.augmentation", "flip", "the model does not use the image", PLAIN),
+    ("", "training.strategy", "ddp", "training.devices is 1", PLAIN),
+    (NO_IMAGE, "training.backbone_learning_rate", "0.1", "the backbone is not trained", PLAIN),
+    ("--training.trainable [encoder]", "training.backbone_learning_rate", "0.1", "the backbone is not trained", PLAIN),
+    (
+        "--training.trainable [backbone.network] --training.backbone_learning_rate 0.1",
+        *("training.learning_rate", "0.2", "all of training.trainable has training.backbone_learning_rate", PLAIN),
+    ),
+    (
+        "--method knn --training.epochs 0 --training.augmentation none --training.backbone_learning_rate 0",
+        *("training.feature_views", "3", "by their first view alone; reset it: --training.feature_views 1", PLAIN),
+    ),
+    ("--evaluation.known_groups [1]", "evaluation.known_share", "[0.5]", "known_groups takes its place", PLAIN),
+    ("--evaluation.known_share [0]", "evaluation.reveal", "positives", "no label is known", PLAIN),
+    ("--evaluation.known_share [0]", "evaluation.draws", "3", "no known labels are drawn", PLAIN),
+    ("--evaluation.reveal confident", "evaluation.seed", "3", "no known labels are drawn", PLAIN),
+    ("--model.fit cut", "model.centre", "0.9", "takes the middle of the picture", PLAIN),
+    ("--model.fit cut --training.augmentation flip", "model.resample", "bilinear", "nothing else resizes it", PLAIN),
+    ("--model.fit cut --training.augmentation cub299", "model.resizer", "torch", "nothing else resizes it", PLAIN),
+    ("", "model.num_latents", "8", "model.attention is full, and only latent has latents", PLAIN),
+    (NO_IMAGE, "model.positions", "sine", "model.use_image is false", PLAIN),
+    (NO_IMAGE, "model.attention", "image_first", "model.use_image is false", PLAIN),
+    ("--method linear --model.solver lbfgs --training.epochs 0", "model.dropout", "0.1", "model.solver sgd", PLAIN),
+    (f"{ANCHORED} --model.anchor false", "model.pooled_dropout", "0.1", "model.anchor is false", PLAIN),
+    (f"{ANCHORED} --model.anchor false", "model.anchor_learning_rate", "0.1", "model.anchor is false", PLAIN),
+    (f"{ANCHORED} --model.anchor false", "model.anchor_weight_decay", "0.1", "model.anchor is false", PLAIN),
+    (f"{ANCHORED} {NO_IMAGE}", "model.soft_states", "true", "model.use_image is false", PLAIN),
+    (f"{ANCHORED} {NO_IMAGE}", "model.image_bias", "1", "model.use_image is false", PLAIN),
+    (f"{ANCHORED} {NO_IMAGE}", "model.token_dropout", "0.1", "model.use_image is false", PLAIN),
+    (f"{ANCHORED} --model.use_states false", "model.positive_bias", "1", "no label is known to be positive", PLAIN),
+    (f"{ANCHORED} --model.dropout 0", "model.attention_dropout", "false", "model.dropout is 0", PLAIN),
+    (ANCHORED, "model.separate_learning_rate", "0.1", "model.separate_epochs is 0", PLAIN),
+    (f"{ANCHORED} --model.anchor_learning_rate 0", "model.anchor_weight_decay", "0.1", "is 0 in all epochs", PLAIN),
+    (
+        f"{ANCHORED} --model.separate_epochs 9 --model.separate_learning_rate 1",
+        *("model.anchor_learning_rate", "0.1", "no epochs follow", PLAIN),
+    ),
+    (
+        f"{ANCHORED} --model.separate_epochs 2 --model.anchor_learning_rate 0",
+        *("model.anchor_folds", "3", "0 in model.separate_epochs (see model.separate_learning_rate)", PLAIN),
+    ),
+    (
+        f"{ANCHORED} --model.separate_epochs 9 --model.separate_learning_rate 1 --model.anchor_learning_rate 0",
+        *("model.anchor_folds", "3", "no epochs follow", PLAIN),
+    ),
+    *(
+        (f"--source {name} --root x --data.select_on test", "data.val", "7", "none are held out", PLAIN)
+        for name in ("coco80", "coco1000", "cub312", "news500", "vg500", "voc2007")
+    ),
+    ("--source coco1000 --root x --data.vocabulary v", "data.stopwords", "s", "data.vocabulary is made already", PLAIN),
+    ("--source coco1000 --root x --data.val_captions v", "data.check_counts", "false", "not COCO's own", PLAIN),
+    ("--source cub312 --root x --data.attributes image", "data.invisible", "absent", "data.attributes class", PLAIN),
+    ("--source openimages --root x --data.labels l", "data.min_positives", "5", "lists the labels", PLAIN),
+    ("--source planted --data.drawn_share 0", "data.drawing", "[0.5,0.6]", "draws nothing", PLAIN),
+    ("--source planted_scenes --data.drawn_share 0", "data.large", "[0.5,0.6]", "draws nothing", PLAIN),
+    ("--source planted_scenes --data.drawn_share 0", "data.small", "[0.1,0.2]", "draws nothing", PLAIN),
+    (
+        "--source labelstudio --root x --absent unknown --data.choices [tags]",
+        *("data.negatives", "[not]", "none of them is in data.choices", PLAIN),
+    ),
+]
+"""Flags, the key that has no effect beside them, a value, why, and the labels."""
 
 
-def messages(method, *flags, labels=LABELS, **training):
-    flags += ("--training.loss", training.get("loss", "bce"))  # with the options of that loss
-    recipe = read_recipe(None, ["--method", method, "--model.backbone", "test_resnet", "--model.weights", "none", *flags])
-    model = build(recipe.method, recipe.model, labels)
-    recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **training))
-    return list(unused(recipe, model, labels))
+@pytest.mark.parametrize(("flags", "key", "value", "why", "labels"), CASES)
+def test_a_key_without_effect_is_refused(flags, key, value, why, labels):
+    found = [line for line in lines(f"{flags} --{key} {value}", labels) if line.startswith(f"{key} has no effect: ")]
+    assert len(found) == 1 and why in found[0] and f"; reset it: --{key} " in found[0]
 
 
-@pytest.mark.parametrize("key", OTHER)
-def test_no_key_of_gradient_steps_is_taken_by_a_method_that_is_fitted_in_one_step(key):
-    (message, *_) = messages("pairwise", **{key: OTHER[key]}, epochs=0)
-    assert message.startswith(f"training.{key} has no effect: method 'pairwise' is fitted in one step; leave it out")
+USED = [
+    ("", PLAIN),
+    (FITTED, PLAIN),
+    ("--method linear --training.unknown_share [1,1]", PLAIN),  # says what happens anyway
+    (f"{SGD} --training.momentum 0.5 --training.nesterov true", PLAIN),
+    ("--training.schedule steps --training.milestones [3] --training.factor 0.5 --training.epochs 5", PLAIN),
+    ("--training.patience 200", PLAIN),  # the run can be resumed with more epochs
+    (f"{FITTED} --training.batch_size 64", PLAIN),
+    ("--training.mask_by groups --training.exclusive softmax", ONE_OF),
+    ("--training.mask_over extra", EXTRA),
+    ("--training.mask_by groups", EXTRA),
+    ("--training.exclusive softmax --training.reduction sum", ONE_OF),
+    ("--training.hide_image 0.3", PLAIN),
+    (f"{ANCHORED} --model.separate_epochs 2 --training.hide_image 0.3", PLAIN),
+    ("--training.devices 2 --training.strategy ddp", PLAIN),
+    (f"{NO_IMAGE} --training.backbone_learning_rate 0 --training.augmentation none", PLAIN),
+    ("--training.trainable [backbone,encoder] --training.backbone_learning_rate 0.1 --training.learning_rate 0.2", PLAIN),
+    ("--model.fit cut --model.resample bilinear --training.augmentation cub299", PLAIN),
+    (f"{NO_IMAGE} --model.attention latent --model.num_latents 8", PLAIN),
+    (f"{ANCHORED} --model.use_states false --model.soft_states true --model.positive_bias 1", PLAIN),
+    (
+        f"{ANCHORED} --model.separate_epochs 2 --model.separate_learning_rate 0.1 --model.anchor_learning_rate 0 "
+        "--model.anchor_folds 3 --model.anchor_weight_decay 0.1",
+        PLAIN,
+    ),
+    ("--evaluation.reveal positives --evaluation.draws 3", PLAIN),
+    ("--source cub312 --root x --data.val 7 --data.invisible absent", PLAIN),
+]
+"""Flags that have an effect beside each other, near the cases above; and labels."""
 
 
-def test_every_key_of_the_rules_exists_and_is_tried():
-    fields = {field.name for field in dataclasses.fields(Training)}
-    assert {key for rule in RULES for key in rule.keys} <= fields
-    assert set(STEPS) == OTHER.keys() | {"momentum", "nesterov", "milestones", "factor"}  # these need another one beside them
+@pytest.mark.parametrize(("flags", "labels"), USED)
+def test_keys_that_have_an_effect_are_not_refused(flags, labels):
+    assert lines(flags, labels) == []
 
 
-@pytest.mark.parametrize("method", ["ctran", "linear", "pairwise"])
-def test_the_defaults_are_never_refused(method):
-    assert messages(method) == []
+TRAINED = "there is always a training, a validation and a test"
+PICTURES = "all pictures are read, and enter the backbone"
+DATA = "acts on what the files hold, which is known when they are read"
+ALWAYS = {
+    **dict.fromkeys(("training.epochs", "training.accelerator", "training.precision", "training.workers"), TRAINED),
+    "training.devices": TRAINED,
+    "training.deterministic": "acts on the algorithms of the device",
+    **dict.fromkeys(("model.backbone", "model.weights", "model.image_size", "model.fit"), PICTURES),
+    **dict.fromkeys(("model.token_dim", "model.num_layers", "model.num_heads"), "there is always an encoder"),
+    "model.use_image": "is the model's own switch",
+    "model.use_states": "is the model's own switch",
+    "model.anchor": "without image, the logits with nothing known are the anchor's",
+    "model.orthogonal": "there is always an encoder",
+    "model.separate_epochs": "stages differ in more than rates; without an anchor it is refused by the options",
+    "model.solver": "decides how the method is fitted",
+    **dict.fromkeys(("model.image_l2", "model.label_l2", "model.examples", "model.neighbours"), "the method is always fitted"),
+    **dict.fromkeys(("evaluation.known_groups", "evaluation.presets"), TRAINED),
+    **dict.fromkeys(("labels.extra", "labels.groups", "labels.implications"), "are checked against the source's labels"),
+    **dict.fromkeys(("data.root", "data.skip_broken", "data.truncated", "data.white"), DATA),
+    **dict.fromkeys(("data.absent", "data.uncertain", "data.delimiter", "data.several", "data.image_key"), DATA),
+    **dict.fromkeys(("data.image_column", "data.split_column", "data.ignore_columns", "data.strip_prefix"), DATA),
+    **dict.fromkeys(("data.images", "data.config", "data.choices", "data.names", "data.labels", "data.difficult"), DATA),
+    **dict.fromkeys(("data.keep_empty", "data.crowd", "data.min_area", "data.split", "data.attributes"), DATA),
+    **dict.fromkeys(("data.words", "data.vocabulary", "data.wordnet", "data.select_on", "data.test"), DATA),
+    **dict.fromkeys(("data.train_captions", "data.val_captions", "data.train_images", "data.val_images"), DATA),
+    **dict.fromkeys(("data.train", "data.drawn_share", "data.canvas", "data.seed", "data.objects"), "pictures are made"),
+    **dict.fromkeys(("data.coupling", "data.scene_coupling", "data.scene_field", "data.triple"), "labels are drawn"),
+}
+"""Keys that have an effect beside any others, and why; or that other code refuses."""
 
 
-@pytest.mark.parametrize("key", ["unknown_share", "all_unknown", "mask_by", "mask_over"])
-def test_masks_are_refused_where_known_labels_are_not_used(key):
-    assert any(
-        f"training.{key} has no effect: method 'linear' does not use" in m for m in messages("linear", **{key: OTHER[key]})
-    )
-    assert not any("does not use" in m for m in messages("ctran", **{key: OTHER[key]}))
+def test_each_key_of_each_config_has_a_rule_or_a_reason_to_need_none():
+    names = [("ctran", source, "bce") for source in registry.files(sources)]
+    names += [(method, "csv", "bce") for method in registry.files(methods)]
+    names += [("ctran", "csv", loss) for loss in registry.files(losses)]
+    every = {key for chosen in names for key in hints_of(*chosen)}
+    refused = {key for _, key, *_ in CASES}
+    assert refused & ALWAYS.keys() == set()
+    assert every == refused | ALWAYS.keys()
 
 
-def test_all_labels_unknown_may_be_said_of_a_method_that_does_so_anyway():
-    assert messages("linear", unknown_share=(1.0, 1.0)) == []
+def test_one_error_names_all_keys_and_how_to_reset_them(capsys):
+    flags = ["--training.momentum", "0.5", "--training.milestones", "[3]", "--model.num_latents", "8"]
+    assert main(["train", *flags]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("ctran train: ") and len(err.splitlines()) == 3
+    assert "and this is adam; reset it: --training.momentum null" in err
+    assert "reset it: --training.milestones '[]'" in err and "reset it: --model.num_latents 64" in err
 
 
-def test_hidden_images_need_a_method_that_can_leave_them_out():
-    (message,) = messages("linear", hide_image=0.3)
-    assert message.startswith("training.hide_image has no effect: method 'linear' cannot leave images out")
-    assert messages("ctran", hide_image=0.3) == []
-    (message,) = messages("ctran", "--model.use_image", "false", hide_image=0.3)
-    assert "method 'ctran' cannot leave images out" in message
-
-
-def test_a_fitted_method_starts_from_no_other_model(tmp_path):
-    (message,) = messages("knn", init_from=tmp_path, epochs=0)
-    assert "training.init_from has no effect: method 'knn' is fitted to the training pictures alone" in message
-
-
-def test_groups_must_exist():
-    (message,) = messages("ctran", mask_by="groups")
-    assert message.endswith("there are no groups of labels; leave it out, or set it to its default, labels")
-    (message,) = messages("ctran", exclusive="softmax")
-    assert "training.exclusive has no effect: there are no exclusive groups of labels" in message
-
-
-def test_options_of_a_loss_are_refused_where_there_is_none():
-    (message,) = messages("pairwise", "--loss.label_smoothing", "0.1", epochs=0)
-    assert message.startswith("loss has options that have no effect: method 'pairwise'")
-
-
-def test_preparing_a_training_refuses_it(folder):
-    with pytest.raises(UserError, match=r"training.all_unknown has no effect: method 'linear' .* its default, 0.0$"):
-        prepare(recipe_of("linear", folder, "--training.all_unknown", "0.5"))
+def test_preparing_a_training_refuses_it_unless_it_is_resumed(folder):
+    recipe = recipe_of("linear", folder, "--training.all_unknown", "0.5", "--training.hide_image", "0.1")
+    with pytest.raises(UserError, match=r"training.all_unknown has no effect(.|\n)*training.hide_image has no effect"):
+        prepare(recipe)
+    assert prepare(recipe, resume=True).tagger.model.name == "linear"
     assert "--training.learning_rate" in TOY  # the toys set it, so a fitted method with their flags is refused
     with pytest.raises(UserError, match=r"training.learning_rate has no effect: method 'knn' is fitted in one step"):
         steps = ["--training.epochs", "0", "--training.feature_views", "1", "--training.backbone_learning_rate", "0"]
         prepare(recipe_of("knn", folder, *steps))
+
+
+def test_what_a_model_to_start_from_replaces_is_a_notice(folder, tmp_path, capsys):
+    flags = ["--training.prior_bias", "true"]
+    prepare(recipe_of("linear", folder)).tagger.save(tmp_path / "first")
+    capsys.readouterr()
+    prepare(recipe_of("linear", folder, *flags, "--training.init_from", str(tmp_path / "first")))
+    expected = "model.weights and training.prior_bias not used: all weights are those of training.init_from"
+    assert expected in capsys.readouterr().err
+
+
+def test_defaults_are_compared_with_those_of_the_recipe_s_own_method():
+    recipe = read_recipe(None, ["--source", "planted_scenes", "--data.drawn_share", "0"])
+    assert dataclasses.asdict(recipe.data)["canvas"] == 160 and list(unused(recipe)) == []

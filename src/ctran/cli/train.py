@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Train; prints where the run folder is."""
     from ctran.training.recipe import RecipeError, read_recipe, read_run
     from ctran.training.recipe_files import find_recipe, name_of, shipped
+    from ctran.training.unused import refuse_unused
 
     if options.resume is not None:
         from ctran.training.extend import FINISHED, check_epochs
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
         if path is None and not options.keys:
             raise RecipeError(f"name a recipe: a YAML file, or one of {', '.join(shipped())}")
         recipe = read_recipe(path, options.keys)
+        refuse_unused(recipe)
         folder = output_folder(options.output or Path("runs") / (name_of(path) if path else recipe.method))
     from ctran.training.fit import fit  # after the recipe: a wrong key is named without waiting for the trainer
 

@@ -1,7 +1,7 @@
 """Training pictures of a published data set that are held out for validation."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from ctran.data.table import DataError, SampleTable
@@ -27,6 +27,12 @@ def hold_out(ids: Sequence[str], count: int) -> tuple[list[int], list[int]]:
         raise DataError(f"--data.val must hold out between 1 and {len(ids) - 1} training pictures, got {count}")
     order = by_hash(ids)
     return sorted(order[count:]), sorted(order[:count])
+
+
+def unused(select_on: Selection) -> Iterator[tuple[str, str]]:
+    """Option ``val`` of a source, and why it has no effect, where the test set chooses the epoch."""
+    if select_on == "test":
+        yield "val", "data.select_on test takes the test pictures, so none are held out"
 
 
 def with_selection(train: SampleTable, test: SampleTable, *, select_on: Selection, val: int) -> dict[str, SampleTable]:

@@ -29,6 +29,9 @@ Resizer = Literal["pillow", "torch"]
 Augmentation = Literal["none", "flip", "crop", "clipart", "ctran576", "asl448", "cub299"]
 """Named training augmentations; see :func:`augmentation`."""
 
+RESIZING = {"ctran576": ("resample", "resizer"), "asl448": ("resample", "resizer"), "cub299": ("resample",)}
+"""Options of :class:`Preprocessing` that an augmentation uses by itself, whatever ``fit`` is."""
+
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom edge, in pixels."""
 

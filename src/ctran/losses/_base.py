@@ -1,6 +1,6 @@
 """What all losses share: options with bounds, the interface, and the reduction over the entries that count (paper, Eq. 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +21,10 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, "loss")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others, each with the reason; training refuses those that are set."""
+        return iter(())
 
 
 class EntryLoss(nn.Module):

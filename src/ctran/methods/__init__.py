@@ -2,6 +2,7 @@
 
 Each has ``SUMMARY`` (one line), ``Config`` (a frozen dataclass of its options; a subclass of :class:`._base.MethodConfig`) and
 ``build(config, labels: LabelSpace) -> Method``: a module with the methods ``encode_images`` and ``predict_labels``.
+``Config.unused`` names options that have no effect beside others.
 
 Other packages add theirs as entry points of the group below.
 """

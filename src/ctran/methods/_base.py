@@ -1,17 +1,20 @@
 """What all methods share: options, and how a model is built from the name of its method."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
 from ctran import methods, registry
 from ctran.bounds import check_bounds, within
 from ctran.errors import UserTypeError
-from ctran.images.transforms import Fit, Preprocessing, Resample, Resizer
+from ctran.images.transforms import RESIZING, Fit, Preprocessing, Resample, Resizer
 from ctran.labels import LabelSpace
 from ctran.model import Backbone, Method, Stage
+
+if TYPE_CHECKING:
+    from ctran.training.options import Training
 
 MOST_PIXELS = 8192
 """Upper bound of ``image_size``: the activations of a larger picture do not fit into memory."""
@@ -54,6 +57,18 @@ class MethodConfig:
             UserError: the options do not fit the number of epochs.
         """
         return (Stage(epochs),)
+
+    def unused(self, training: "Training") -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others, each with the reason; training refuses those that are not at their default.
+
+        Args:
+            training: of the recipe; its keys may be among them, as ``training.KEY``.
+        """
+        if self.fit == "cut":
+            why = "model.fit cut takes the middle of the picture as it is"
+            yield "centre", why
+            resizing = () if training.feature_views == 1 else RESIZING.get(training.augmentation, ())
+            yield from ((key, f"{why}, and nothing else resizes it") for key in ("resample", "resizer") if key not in resizing)
 
     def helper(self, model: Method) -> nn.Module | None:
         """A module that is trained beside the model and discarded at the end; checkpoints hold it. None by default.

@@ -1,9 +1,9 @@
 """C-Tran with an anchor, and other changes beyond the paper for small data sets and frozen backbones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,9 @@ from ctran.model import Backbone, CTran, Features, Method, Stage, TrainingStep
 from ctran.model.attention import repeat_rows
 from ctran.model.encoder import EncoderLayer, Start
 from ctran.model.stages import Losses
+
+if TYPE_CHECKING:
+    from ctran.training.options import Training
 
 SUMMARY = "C-Tran with an anchor: a linear layer reads the image, the encoder what known labels change (beyond the paper)"
 SEPARATE = "separate"
@@ -100,6 +103,32 @@ class Config(ctran.Config):
             Stage(self.separate_epochs, SEPARATE, separately, hide_images=False),
             Stage(epochs - self.separate_epochs, "joint", jointly),
         )
+
+    def unused(self, training: "Training") -> Iterator[tuple[str, str]]:
+        """Options of an anchor, an image, states, dropout, epochs or copies that there are not."""
+        yield from super().unused(training)
+        of_anchor = ("pooled_dropout", "anchor_learning_rate", "anchor_weight_decay")
+        if not self.anchor:
+            yield from ((key, "model.anchor is false") for key in of_anchor)
+        if not self.use_image:
+            of_image = ("soft_states", "image_bias", "token_dropout", "anchor_folds", *of_anchor)
+            yield from ((key, "model.use_image is false") for key in of_image)
+        if not self.use_states and not (self.soft_states and self.use_image):
+            yield "positive_bias", "model.use_states is false, so no label is known to be positive"
+        if not self.dropout:
+            yield "attention_dropout", "model.dropout is 0"
+        if not self.separate_epochs:
+            yield "separate_learning_rate", "model.separate_epochs is 0"
+        rates = {s.name: s.learning_rates["anchor"] for s in self.stages(max(training.epochs, 1)) if s.epochs}
+        if all(rate == 0 for rate in rates.values()):
+            yield "anchor_weight_decay", "the anchor's learning rate is 0 in all epochs"
+        if rates.get(SEPARATE) == 0:
+            yield "anchor_folds", "the anchor's learning rate is 0 in model.separate_epochs (see model.separate_learning_rate)"
+        if "joint" not in rates:
+            why = "no epochs follow model.separate_epochs"
+            yield "anchor_folds", why
+            if self.separate_learning_rate is not None and not self.anchor_folds:
+                yield "anchor_learning_rate", f"{why}, and these have model.separate_learning_rate"
 
     def helper(self, model: Method) -> CrossFit | None:
         """Copies of the anchor; None for a model without image."""

@@ -1,6 +1,8 @@
 """C-Tran (Lanchantin et al., CVPR 2021) and its ablations."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from ctran.bounds import within
 from ctran.errors import UserError
@@ -10,6 +12,9 @@ from ctran.model import Backbone, CTran
 from ctran.model.positions import Positions
 from ctran.model.schemes import Attention
 from ctran.model.schemes.latent import MOST_LATENTS
+
+if TYPE_CHECKING:
+    from ctran.training.options import Training
 
 SUMMARY = "C-Tran: image and label tokens in one transformer encoder, labels with states"
 
@@ -50,6 +55,16 @@ class Config(MethodConfig):
             )
         if self.token_dim is not None and self.positions == "sine" and self.token_dim % 4:
             raise UserError(f"model.positions sine needs a model.token_dim that is a multiple of 4, got {self.token_dim}")
+
+    def unused(self, training: "Training") -> Iterator[tuple[str, str]]:
+        """Options of other attention, and of image tokens."""
+        yield from super().unused(training)
+        if self.attention != "latent":
+            yield "num_latents", f"model.attention is {self.attention}, and only latent has latents"
+        if not self.use_image:
+            yield "positions", "model.use_image is false"
+            if self.attention == "image_first":
+                yield "attention", "model.use_image is false, and image_first differs from full in image tokens alone"
 
 
 OPTIONS = tuple(f.name for f in fields(Config) if f.name not in {f.name for f in fields(MethodConfig)})

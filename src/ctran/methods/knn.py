@@ -1,6 +1,8 @@
 """Nearest neighbours among the training pictures: a floor that every trained method should exceed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,9 @@ from ctran.methods._base import MethodConfig
 from ctran.methods._fitted import descend, log_loss
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
+
+if TYPE_CHECKING:
+    from ctran.training.options import Training
 
 SUMMARY = "share of positives among the most similar training pictures; known labels are ignored"
 
@@ -39,6 +44,12 @@ class Config(MethodConfig):
 
     examples: int = within(4096, 1)
     neighbours: int | None = within(None, 1)
+
+    def unused(self, training: "Training") -> Iterator[tuple[str, str]]:
+        """Further views: pictures are compared in the test transform, the first view."""
+        yield from super().unused(training)
+        if training.feature_views > 1:
+            yield "training.feature_views", "pictures are compared by their first view alone"
 
 
 class KNN(Method):

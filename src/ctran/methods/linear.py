@@ -1,19 +1,22 @@
 """One linear layer on the averaged image features: the baseline."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ctran.bounds import within
 from ctran.data.feature_table import FeatureTable
-from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.methods._base import MethodConfig
 from ctran.methods._fitted import fit_images
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
+
+if TYPE_CHECKING:
+    from ctran.training.options import Training
 
 SUMMARY = "one linear layer on the averaged features; known labels are ignored"
 
@@ -33,10 +36,11 @@ class Config(MethodConfig):
     solver: Literal["sgd", "lbfgs"] = "sgd"
     dropout: float = within(0.0, 0, 1, below=True)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.dropout and self.solver != "sgd":
-            raise UserError(f"model.dropout belongs to model.solver sgd, got {self.solver}: leave it out")
+    def unused(self, training: "Training") -> Iterator[tuple[str, str]]:
+        """Dropout belongs to gradient steps."""
+        yield from super().unused(training)
+        if self.solver != "sgd":
+            yield "dropout", f"it belongs to model.solver sgd, and this is {self.solver}"
 
 
 class Linear(Method):

@@ -104,7 +104,7 @@ def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, 
     try:
         check_enough(recipe, tables, world)
         check_unknown_share(recipe.training, tables["train"].labels)
-        parts = prepare(recipe, tables, rank=rank, world=world)
+        parts = prepare(recipe, tables, rank=rank, world=world, resume=resume)
         check_batches(recipe, parts.tagger.model, -(-len(tables["train"]) // world))
         if rank == 0:
             report_skipped(tables, run)

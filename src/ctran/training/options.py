@@ -17,6 +17,8 @@ from ctran.metrics import PRESETS
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 """Lightning's strategies that are tested here."""
+VAL_BATCH = 32
+"""Least number of pictures that validation computes together."""
 RENAMED = {"training.recompute": "training.activation_checkpointing"}
 """Former keys of a recipe -> today's, for the error message; beside those of a method (``Config.renamed``)."""
 
@@ -190,7 +192,7 @@ class Training:
             raise UserError(
                 "training.unknown_share [0, 0] hides no label, so nothing is trained: its second share must be above 0"
             )
-        self._check_optimizer()
+        self._check_schedule()
         if self.feature_views and self.backbone_learning_rate != 0:
             raise UserError("training.feature_views needs a frozen backbone: set training.backbone_learning_rate 0")
         if self.strategy not in STRATEGIES:
@@ -201,21 +203,10 @@ class Training:
         if self.precision == "16-mixed" and self.accelerator == "cpu":
             raise UserError("training.precision 16-mixed needs a GPU: with training.accelerator cpu set bf16-mixed or 32-true")
 
-    def _check_optimizer(self) -> None:
-        """Refuse keys of another optimizer or schedule than the chosen one, which would have no effect."""
-        given = {
-            "momentum": ("optimizer", "sgd", self.momentum is not None),
-            "nesterov": ("optimizer", "sgd", self.nesterov),
-            "milestones": ("schedule", "steps", bool(self.milestones)),
-            "factor": ("schedule", "steps", self.factor is not None),
-        }
-        for key, (of, value, used) in given.items():
-            if used and getattr(self, of) != value:
-                raise UserError(f"training.{key} belongs to training.{of} {value}, got {of} {getattr(self, of)}: leave it out")
+    def _check_schedule(self) -> None:
+        """Refuse keys that contradict each other; keys without effect are another matter (:mod:`ctran.training.unused`)."""
         if self.nesterov and self.momentum == 0:
             raise UserError("training.nesterov needs a training.momentum above 0")
-        if self.warmup and self.schedule == "onecycle":
-            raise UserError("training.warmup has no effect with training.schedule onecycle, which has its own: leave it out")
         if self.schedule == "steps" and not self.milestones:
             raise UserError("training.schedule steps needs training.milestones: epochs after which the learning rate falls")
         if list(self.milestones) != sorted(set(self.milestones)):

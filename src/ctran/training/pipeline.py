@@ -36,9 +36,9 @@ from ctran.model.image_size import at_this_size, check_image_size
 from ctran.model.pretrained import load_weights
 from ctran.progress import bar
 from ctran.training.fitting import check_fitting, fit_features
-from ctran.training.options import Training
+from ctran.training.options import VAL_BATCH, Training
 from ctran.training.recipe import Recipe, read_run
-from ctran.training.unused import refuse_unused
+from ctran.training.unused import is_set, refuse_unused
 
 WORTH_COMPILING = 20_000
 """Images from which compiling the backbone saves time: EfficientNet-lite0 at 224 px on two cores takes 37 s to compile and is
@@ -114,6 +114,8 @@ def build_tagger(recipe: Recipe, labels: LabelSpace, unlearnable: Unlearnable | 
     if old is not None:
         if fresh := inherit(tagger, old):
             print(f"labels that start afresh: {', '.join(fresh)}", file=sys.stderr)
+        if replaced := [key for key in ("model.weights", "training.prior_bias") if is_set(recipe, key)]:
+            print(f"{' and '.join(replaced)} not used: all weights are those of training.init_from", file=sys.stderr)
     else:
         load_weights(module.backbone, recipe.model.weights)
     return tagger
@@ -253,8 +255,19 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, rank: int = 0, world: int = 1) -> Ingredients:
-    """Model and loaders of a recipe; ``tables`` are its source's, built here if not given."""
+def prepare(
+    recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, rank: int = 0, world: int = 1, resume: bool = False
+) -> Ingredients:
+    """Model and loaders of a recipe.
+
+    Args:
+        tables: of the recipe's source; None builds them.
+        rank, world: number of this process, and of all.
+        resume: the recipe is that of a training already begun: keys without effect are then not refused.
+
+    Raises:
+        UserError: the recipe does not fit its method or its labels, or sets keys that have no effect.
+    """
     options = recipe.training
     tables = tables or build_tables(recipe)
     labels = tables["train"].labels
@@ -263,7 +276,8 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
         print(f"warning: {warning}", file=sys.stderr)
     tagger.model.fit_statistics(tables["train"])
     check_fitting(recipe, tagger.model)
-    refuse_unused(recipe, tagger.model, labels)
+    if not resume:
+        refuse_unused(recipe, tagger.model, labels)
     if options.prior_bias and options.init_from is None:
         prior_bias(tagger.model, tables["train"].truth)
     augment = augmentation(options.augmentation, tagger.preprocessing)
@@ -298,6 +312,6 @@ def prepare(recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, ran
         tables,
         tagger,
         loader(train_set, batch_size=options.batch_size, order=order, workers=options.workers),
-        loader(val_set, batch_size=max(options.batch_size, 32), order=in_order, workers=options.workers),
+        loader(val_set, batch_size=max(options.batch_size, VAL_BATCH), order=in_order, workers=options.workers),
         order,
     )

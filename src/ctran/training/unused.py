@@ -1,85 +1,60 @@
-"""Keys of a recipe that were set and would have no effect with the method and the labels at hand: each is an error."""
+"""Keys of a recipe that were set and would have no effect beside the others: an error names them all."""
 
-import dataclasses
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator
 
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.model import Method
-from ctran.training.options import Training
-from ctran.training.recipe import Recipe
+from ctran.training import unused_rules
+from ctran.training.recipe import Recipe, hints_of
 
-MASKS = ("unknown_share", "all_unknown", "mask_by", "mask_over")
-STEPS = (
-    *("optimizer", "momentum", "nesterov", "learning_rate", "weight_decay", "schedule", "warmup", "milestones", "factor"),
-    *("clip_norm", "loss", "reduction", "exclusive", "hide_image", "ema", "patience", "trainable"),
-    *("activation_checkpointing", "prior_bias", *MASKS),
-)
-"""Keys of training by gradient steps."""
+RESET = {"training.feature_views": 1}
+"""Keys that are not reset by their default: a method for which further views have no effect needs one view."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Keys of the part ``training`` that have no effect in some case.
-
-    Args:
-        keys: their names.
-        applies: the case, from recipe, model and labels.
-        why: completes "training.KEY has no effect: ...".
-    """
-
-    keys: tuple[str, ...]
-    applies: Callable[[Recipe, Method, LabelSpace], bool]
-    why: str
-
-
-RULES = (
-    Rule(STEPS, lambda recipe, model, labels: not model.needs_epochs, "method {method!r} is fitted in one step"),
-    Rule(
-        ("unknown_share",),
-        lambda recipe, model, labels: not model.uses_states and recipe.training.unknown_share != (1, 1),
-        "method {method!r} does not use known labels, so all are unknown in training",
-    ),
-    Rule(
-        ("all_unknown", "mask_by", "mask_over"),
-        lambda recipe, model, labels: not model.uses_states,
-        "method {method!r} does not use known labels, so all are unknown in training",
-    ),
-    Rule(("hide_image",), lambda recipe, model, labels: not model.hides_images, "method {method!r} cannot leave images out"),
-    Rule(
-        ("init_from",),
-        lambda recipe, model, labels: not model.needs_epochs,
-        "method {method!r} is fitted to the training pictures alone",
-    ),
-    Rule(("mask_by",), lambda recipe, model, labels: not labels.groups, "there are no groups of labels"),
-    Rule(("exclusive",), lambda recipe, model, labels: not labels.exclusive, "there are no exclusive groups of labels"),
-)
-
-
-def refuse_unused(recipe: Recipe, model: Method, labels: LabelSpace) -> None:
+def refuse_unused(recipe: Recipe, model: Method | None = None, labels: LabelSpace | None = None) -> None:
     """Refuse keys that differ from their defaults and have no effect.
 
+    Args:
+        model, labels: without them, only what follows from the recipe alone is found: before data are read.
+
     Raises:
-        UserError: the message names the key, why it has no effect, and its default.
+        UserError: one line for each key: why it has no effect, and the flag that resets it.
     """
-    for message in unused(recipe, model, labels):
-        raise UserError(message)
+    if lines := list(unused(recipe, model, labels)):
+        raise UserError("\n".join(lines))
 
 
-def unused(recipe: Recipe, model: Method, labels: LabelSpace) -> Iterator[str]:
-    """A message for each key without effect."""
-    plain = {field.name: field.default for field in dataclasses.fields(Training)}
-    for rule in RULES:
-        if not rule.applies(recipe, model, labels):
-            continue
-        why = rule.why.format(method=recipe.method)
-        for key in rule.keys:
-            if getattr(recipe.training, key) != plain[key]:
-                default = shown_default(plain[key])
-                yield f"training.{key} has no effect: {why}; leave it out, or set it to its default, {default}"
-    if not model.needs_epochs and recipe.loss != type(recipe.loss)():
-        yield f"loss has options that have no effect: method {recipe.method!r} is fitted in one step; leave them out"
+def unused(recipe: Recipe, model: Method | None = None, labels: LabelSpace | None = None) -> Iterator[str]:
+    """A line for each key without effect."""
+    reasons: dict[str, str] = {}
+    for key, why in _found(recipe, model, labels):
+        if is_set(recipe, key):
+            reasons.setdefault(key, why)
+    for key, why in reasons.items():
+        value = shown_default(RESET[key] if key in RESET else _default(recipe, key))
+        yield f"{key} has no effect: {why}; reset it: --{key} {shlex.quote(value)}"
+
+
+def _found(recipe: Recipe, model: Method | None, labels: LabelSpace | None) -> Iterator[tuple[str, str]]:
+    """Keys without effect, set or not, by the rules and by what method, source and loss declare."""
+    yield from unused_rules.found(recipe, model, labels)
+    own = recipe.model.unused(recipe.training)
+    yield from ((key if "." in key else f"model.{key}", why) for key, why in own)
+    if declared := getattr(recipe.data, "unused", None):  # a source's options have no base class
+        yield from ((f"data.{key}", why) for key, why in declared())
+    yield from ((f"loss.{key}", why) for key, why in recipe.loss.unused())
+
+
+def is_set(recipe: Recipe, key: str) -> bool:
+    """Whether the value of a key is not its default."""
+    part, _, name = key.partition(".")
+    return getattr(getattr(recipe, part), name) != _default(recipe, key)
+
+
+def _default(recipe: Recipe, key: str) -> object:
+    return hints_of(recipe.method, recipe.source, recipe.training.loss)[key][1]
 
 
 def shown_default(value: object) -> str:

@@ -11,7 +11,6 @@ import torch
 from ctran.data.readers.cub_concepts import CONCEPTS, GROUPS, class_attributes, frequent
 from ctran.data.sources import cub312
 from ctran.data.table import DataError, SampleTable
-from ctran.errors import UserError
 from ctran.labels import LabelState
 from tests.data.miniatures import cub312 as miniature
 
@@ -108,8 +107,6 @@ def test_concepts_that_are_not_visible_in_a_test_picture_are_absent_on_request(o
     assert torch.equal(after[:, :200], before[:, :200])
     assert torch.equal(after[:, 200:], before[:, 200:].masked_fill(invisible, int(NEGATIVE)))
     assert (before != after).any()
-    with pytest.raises(UserError, match=r"data\.invisible absent needs data\.attributes class"):
-        cub312.Config(original, attributes="image", invisible="absent")
 
 
 def test_a_tie_is_present_and_absent_of_what_is_not_visible_is_not_a_vote():

@@ -16,7 +16,7 @@ NEWS-500, whose own data are not public::
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -96,6 +96,19 @@ class Config(Reading):
     def __post_init__(self) -> None:
         check_bounds(self, "data")
 
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        yield from held_out.unused(self.select_on)
+        if self.vocabulary:
+            yield "stopwords", "data.vocabulary is made already"
+        if not self.is_published:
+            yield "check_counts", "the captions are not COCO's own, of which counts are known"
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the captions are those of COCO's own files."""
+        return (self.train_captions, self.val_captions) == (TRAIN, VAL)
+
 
 @dataclass(frozen=True)
 class Captioned:
@@ -170,7 +183,7 @@ def check(train: Captioned, val: Captioned, config: Config) -> None:
     """Check that COCO's files are complete and that no picture is in both files, whatever the files."""
     if both := set(train.ids) & set(val.ids):
         raise DataError(f"{val.file}: {len(both):,} pictures are in {train.file} too (first: {min(both)})")
-    if (config.train_captions, config.val_captions) != (TRAIN, VAL):
+    if not config.is_published:
         return
     found = {
         f"{half} {what}": n

@@ -5,6 +5,7 @@ A label is positive where the picture has an object of its category. ``val2014``
 SSGRL and SRN keep them (``keep_empty``). The label order is that of the category ids (person, bicycle, car, ..., toothbrush).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,10 @@ class Config(Reading):
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        return held_out.unused(self.select_on)
 
 
 def label_space(path: Path, categories: list[coco.Category]) -> LabelSpace:

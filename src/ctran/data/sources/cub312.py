@@ -11,7 +11,7 @@ So a different selection is a warning that names the attributes, whatever ``chec
 show that attributes are not at the places that the list expects, that is an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -26,7 +26,6 @@ from ctran.data.readers.cub_archive import Archive
 from ctran.data.readers.cub_concepts import CONCEPTS, NOT_VISIBLE, class_attributes, frequent, grouped
 from ctran.data.reading import Reading
 from ctran.data.table import DataError, SampleTable
-from ctran.errors import UserError
 from ctran.labels import Group, LabelSpace, LabelState
 
 SUMMARY = "Caltech-UCSD Birds 200-2011: 11,788 photographs, 200 classes, 112 attributes in 28 groups as extra labels"
@@ -79,8 +78,12 @@ class Config(Reading):
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
-        if self.invisible == "absent" and self.attributes == "image":
-            raise UserError("data.invisible absent needs data.attributes class: the annotation of each picture has its own")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        yield from held_out.unused(self.select_on)
+        if self.attributes == "image":
+            yield "invisible", "it belongs to data.attributes class: with image, parts that are not visible are unknown"
 
 
 Concepts: TypeAlias = Bool[np.ndarray, "N 112"]

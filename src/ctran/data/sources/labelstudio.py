@@ -1,6 +1,7 @@
 """An export of Label Studio: its JSON, JSON-MIN or CSV, and the folder of the pictures."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -47,6 +48,11 @@ class Config(Reading):
     negatives: tuple[str, ...] | None = None
     image_key: str | None = None
     several: Literal["agree", "last", "majority"] = "agree"
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        if self.choices and self.negatives and not {*self.negatives} & {*self.choices}:
+            yield "negatives", "none of them is in data.choices, and others are not read"
 
 
 def find_export(root: Path) -> Path:

@@ -7,7 +7,7 @@ A split is two files: ``train_split.p``, a pickled list of ``{"file_path": ..., 
 ``caption_train_space.npy``, one row of 500 zeros and ones for each. Source: QData/C-Tran, ``dataloaders/news500_dataset.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ctran.bounds import check_bounds, within
-from ctran.data import file_table, held_out, origins, table_cache
+from ctran.data import file_table, held_out, notices, origins, table_cache
 from ctran.data.readers.names import read_labels
 from ctran.data.readers.plain_pickle import unpickle
 from ctran.data.reading import Reading
@@ -62,6 +62,10 @@ class Config(Reading):
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        return held_out.unused(self.select_on)
 
 
 class Pictures(NamedTuple):
@@ -136,6 +140,8 @@ def read_all(config: Config, pictures: Mapping[str, Pictures]) -> dict[str, Samp
     known = {key: n for key, n in COUNTS.items() if key in found}
     origins.check_counts(found, known, "news500", check=config.check_counts)
     if "val" in tables and config.select_on == "val":
+        if config.val != Config.val:
+            notices.notice(f"data.val {config.val:,} has no effect: val_split.p has the pictures of val")
         return {split: tables[split] for split in ("train", "val", "test")}
     return held_out.with_selection(tables["train"], tables["test"], select_on=config.select_on, val=config.val)
 

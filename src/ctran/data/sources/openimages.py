@@ -9,7 +9,7 @@ validation is published as a separate split, nothing is held out of train; so th
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,11 @@ class Config(Reading):
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        if self.labels:
+            yield "min_positives", "data.labels lists the labels"
 
 
 def find_file(root: Path, names: Sequence[str], rest: str) -> Path:

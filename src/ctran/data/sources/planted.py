@@ -1,5 +1,6 @@
 """A planted world: canvases of clip art whose labels follow known couplings, so the right probability is known exactly."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,11 @@ class Config(Canvas):
         super().__post_init__()
         if self.drawing[0] > self.drawing[1]:
             raise UserError(f"data.drawing must be two shares, the least and the greatest, got {self.drawing}")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        if not self.drawn_share:
+            yield "drawing", "data.drawn_share 0 draws nothing"
 
 
 def label_space(config: Config) -> LabelSpace:

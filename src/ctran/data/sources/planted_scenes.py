@@ -13,6 +13,7 @@ labels and drawn objects, fitted to samples in which every drawn object is recog
 50 / 75 % known, and ignoring the known labels costs 0 / 0.06 / 0.12 / 0.18: pairs explain a quarter of what known labels add.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,11 @@ class Config(Canvas):
         for name, (least, greatest) in (("large", self.large), ("small", self.small)):
             if least > greatest:
                 raise UserError(f"data.{name} must be two shares, the least and the greatest, got {(least, greatest)}")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        if not self.drawn_share:
+            yield from ((key, "data.drawn_share 0 draws nothing") for key in ("large", "small"))
 
 
 def label_space(config: Config) -> LabelSpace:

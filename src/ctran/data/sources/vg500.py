@@ -8,7 +8,7 @@ Labels are published as numbers, it seems by falling frequency, without names. T
 file of names is given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,10 @@ class Config(Reading):
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        return held_out.unused(self.select_on)
 
 
 def label_space(names: Path | None) -> LabelSpace:

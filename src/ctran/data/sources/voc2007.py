@@ -10,7 +10,7 @@ it out of the metrics (``difficult: mlgcn``), which scores higher. The default l
 score it, and what a person could hardly see is not known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -74,6 +74,10 @@ class Config(Reading):
 
     def __post_init__(self) -> None:
         check_bounds(self, "data")
+
+    def unused(self) -> Iterator[tuple[str, str]]:
+        """Options without effect beside the others."""
+        return held_out.unused(self.select_on)
 
 
 def read_marks(path: Path, ids: list[str]) -> list[int]:
