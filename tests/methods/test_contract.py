@@ -1,5 +1,6 @@
 """What every method keeps to: each file of ``ctran.methods``, those to come too, and the toys that use one need each."""
 
+import copy
 import dataclasses
 from dataclasses import replace
 from pathlib import Path
@@ -71,9 +72,18 @@ def permuted(table, labels):
     return dataclasses.replace(table, rows=rows, labels=labels)
 
 
+@pytest.fixture(scope="module")
+def built():
+    """Models that were built for an earlier test, by method."""
+    return {}
+
+
 @pytest.fixture
-def tagger(name, table):
-    return tagger_of(name, table)
+def tagger(name, table, built):
+    """A copy, which the test may change."""
+    if name not in built:
+        built[name] = tagger_of(name, table)
+    return copy.deepcopy(built[name])
 
 
 @pytest.fixture
@@ -155,8 +165,7 @@ def test_every_stage_has_a_loss_that_trains_parameters_and_counts_hidden_labels_
         assert first > 0 == next(iter(model.loss(seen, LabelLoss(BCE())).values()))
 
 
-def test_statistics_are_all_that_the_table_changes(name, table):
-    tagger = tagger_of(name, table)
+def test_statistics_are_all_that_the_table_changes(tagger, table):
     before = {key: value.clone() for key, value in tagger.model.state_dict().items()}
     assert tagger.model.statistics <= before.keys()
     assert all(len(before[key]) == len(tagger.labels) for key in tagger.model.label_parameters & before.keys())
