@@ -1,8 +1,13 @@
 """One model, exported once in all formats."""
 
+from functools import cache
+
 import pytest
+import torch
 from PIL import Image
 
+import ctran
+from ctran.export.graphs import programs
 from ctran.export.write import write
 from ctran.folders.runtimes import READERS
 from ctran.labels import Group, LabelSpace
@@ -36,3 +41,21 @@ def folders(tagger, files, tmp_path_factory):
     for form in READERS:
         write(tagger, root / form, form, pictures_of(tagger, files))
     return root
+
+
+@pytest.fixture(scope="session")
+def exported(folders):
+    """The folder of a format, loaded once; tests that write into one load a copy."""
+    return cache(lambda form: ctran.load(folders / form))
+
+
+@pytest.fixture(scope="session")
+def traced(space):
+    """A model of each kind with its programs, traced once."""
+
+    def trace(name):
+        torch.manual_seed(0)
+        tagger = build(name, space)
+        return tagger, programs(tagger)
+
+    return cache(trace)

@@ -4,6 +4,7 @@ from ctran.export.pictures import Pictures, find_pictures
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, stirred
+from tests.networks import toy_convnet
 
 MODELS = {
     "full": ["--model.num_layers", "2"],
@@ -18,17 +19,18 @@ MODELS = {
         *("--model.positive_bias", "5", "--model.image_bias", "-2"),
     ],
     "no image": ["--method", "anchored", "--model.use_image", "false"],
-    "no states": ["--model.use_states", "false"],
+    "no states": ["--model.num_layers", "2", "--model.use_states", "false"],
     "linear": ["--method", "linear"],
 }
 TOY_LINEAR = TOY[:8]
 """Those of the flags that every method has."""
+BACKBONE = ["--model.backbone", toy_convnet.__name__]
 
 
-def build(name, labels):
-    """A model in which no weight is 0 or 1, as none is in a trained one."""
-    flags = TOY_LINEAR if name == "linear" else TOY
-    return stirred(build_tagger(read_recipe(None, [*flags, *MODELS[name]]), labels))
+def build(name, labels, *flags):
+    """A model in which no weight is 0 or 1, as none is in a trained one; ``flags`` come after those of its kind."""
+    toy = TOY_LINEAR if name == "linear" else TOY
+    return stirred(build_tagger(read_recipe(None, [*toy, *BACKBONE, *MODELS[name], *flags]), labels))
 
 
 def pictures_of(tagger, files):

@@ -1,6 +1,7 @@
 """What is exported answers as the model does, and says what it is."""
 
 import json
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-import ctran
 from ctran import registry
 from ctran.export import formats
 from ctran.export.card import OPEN
@@ -26,10 +26,9 @@ from tests.export.models import MODELS, TOY_LINEAR, build, pictures_of
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_exports_for_any_number_of_pictures_and_questions(name, space, generator):
-    tagger = build(name, space)
-    made = programs(tagger)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "full" else n for n in MODELS])
+def test_every_model_exports_for_any_number_of_pictures_and_questions(name, traced, space, generator):
+    tagger, made = traced(name)
     encode, predict = made.encode.module(check_guards=False), made.predict.module(check_guards=False)
     for pictures, rows in ((1, 1), (1, 4), (3, 1), (2, 3)):
         images = torch.randn(pictures, 3, 64, 64, generator=generator)
@@ -41,10 +40,13 @@ def test_every_model_exports_for_any_number_of_pictures_and_questions(name, spac
             torch.testing.assert_close(predict(states, *memory).flatten(0, 1), exact, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("num_labels", "kept"), [(7, True), (20_000, False)])
-def test_a_graph_holds_what_depends_on_weights_alone_unless_the_file_grows_much(num_labels, kept):
-    made = programs(build("image_first", LabelSpace(tuple(f"label {i}" for i in range(num_labels)))))
-    assert any("table" in name for name in made.predict.constants) == kept
+def test_a_graph_holds_what_depends_on_weights_alone_unless_the_file_grows_much(traced):
+    many = LabelSpace(tuple(f"label {i}" for i in range(20_000)))
+    for made, kept in (
+        (traced("image_first")[1], True),
+        (programs(build("image_first", many, "--model.num_layers", "1")), False),
+    ):
+        assert any("table" in name for name in made.predict.constants) == kept
 
 
 @pytest.mark.slow
@@ -56,8 +58,8 @@ def test_every_model_predicts_the_same_in_every_runtime(name, form, space, files
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_an_exported_folder_predicts_what_the_model_predicts(form, tagger, folders, files):
-    exported = ctran.load(folders / form)
+def test_an_exported_folder_predicts_what_the_model_predicts(form, tagger, exported, files):
+    exported = exported(form)
     for known in ({}, {"flag": True, "dog": False}, {"map": True, "ship": True}):
         for path in sorted(files.iterdir())[:2]:
             ours, theirs = tagger.predict(path, known), exported.predict(path, known)
@@ -70,7 +72,7 @@ def test_an_exported_folder_predicts_what_the_model_predicts(form, tagger, folde
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_each_file_describes_itself(form, tagger, folders):
+def test_each_file_describes_itself(form, tagger, folders, exported):
     ending, reader = READERS[form]
     for graph in ("encode", "predict"):
         about = json.loads(reader(folders / form / f"{graph}{ending}").metadata)
@@ -78,13 +80,13 @@ def test_each_file_describes_itself(form, tagger, folders):
         assert LabelSpace.from_dict(about["labels"]) == tagger.labels
         assert about["preprocessing"]["size"] == 64 and about["int8"] is None
         assert about["parity"]["pictures"] == 5 and about["parity"]["logits"] < 1e-3
-    exported = Exported.load(folders / form)
+    exported = exported(form)
     assert exported.labels == tagger.labels and exported.preprocessing == tagger.preprocessing
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_arrays_give_the_same_logits_as_pictures(form, tagger, folders, files):
-    exported = Exported.load(folders / form)
+def test_arrays_give_the_same_logits_as_pictures(form, tagger, exported, files):
+    exported = exported(form)
     images = pictures_of(tagger, files).batch([0, 1])
     states = np.zeros((2, 3, len(tagger.labels)), np.int64)
     states[:, 1, 2] = 2
@@ -104,6 +106,13 @@ def test_the_readme_works_without_this_library(form, folders, monkeypatch, capsy
     monkeypatch.chdir(folders / form)
     exec(code, {})
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_no_library_starts_a_process_to_report_its_use(traced):
+    made, started = traced("linear")[1], []
+    sys.addaudithook(lambda event, _: started.append(event) if event in ("os.fork", "subprocess.Popen") else None)
+    registry.find(formats, "openvino").convert(made.encode, *made.ports("encode"))
+    assert not started
 
 
 def test_a_format_is_a_file(folders):
@@ -131,7 +140,7 @@ def test_onnx_axes_have_names_and_neither_half_carries_the_weights_of_the_other(
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_int8_files_are_smaller_are_marked_and_decide_nearly_the_same(form, space, files, tmp_path):
-    tagger = build("linear", space)
+    tagger = build("linear", space, "--model.backbone", "test_resnet")  # of which most layers are int8
     found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
     exported = Exported.load(tmp_path / "out")
     assert exported.about.int8 == {"encode": 4, "predict": 4}
@@ -170,7 +179,7 @@ def test_the_first_convolutions_and_those_by_channel_stay_in_float32(form, label
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_int8_of_the_encoder_predicts_nearly_as_the_model(form, space, files, tmp_path):
-    tagger = build("image_first", space)
+    tagger = build("image_first", space, "--model.num_layers", "1")
     found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
     assert 0 < found.logits < 2 and found.changed < 0.2
 
@@ -179,13 +188,13 @@ def test_int8_with_logits_that_are_not_finite_is_not_kept(space, files, tmp_path
     monkeypatch.setattr("ctran.export.write.measure", lambda *_: Parity(5, float("inf"), 0.0))
     tagger = build("linear", space)
     with pytest.raises(ParityError, match="logits differ by at most inf"):
-        write(tagger, tmp_path / "out", "openvino", pictures_of(tagger, files), int8=True, calibrate=4)
+        write(tagger, tmp_path / "out", "openvino", pictures_of(tagger, files), int8=True, calibrate=1)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_several_threads_may_ask_at_once(form, folders, files):
-    exported = ctran.load(folders / form)
+def test_several_threads_may_ask_at_once(form, exported, files):
+    exported = exported(form)
     paths = sorted(files.iterdir()) * 4
     alone = [exported.predict(path).probabilities for path in paths]
     with ThreadPoolExecutor(4) as pool:

@@ -16,7 +16,7 @@ from ctran.folders.exported import Exported
 from ctran.folders.model_folder import ModelFolderError
 from ctran.folders.runtimes import READERS, MissingRuntimeError, refuse_pickle
 from ctran.folders.tagger import Tagger
-from tests.export.models import pictures_of
+from tests.export.models import build, pictures_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
 
@@ -27,7 +27,8 @@ def test_int8_is_refused_for_torch(tagger, files, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_with_other_logits_is_not_kept(tagger, files, tmp_path, monkeypatch):
+def test_an_export_with_other_logits_is_not_kept(space, files, tmp_path, monkeypatch):
+    tagger = build("linear", space)
     monkeypatch.setattr("ctran.export.write.SAME", 0.0)
     with pytest.raises(ParityError, match=r"differ from those of the model \(5 pictures, 3 states each: logits differ"):
         write(tagger, tmp_path / "out", "torch", pictures_of(tagger, files))
@@ -135,8 +136,8 @@ def test_an_exported_folder_where_a_model_is_wanted_is_called_what_it_is(folders
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_what_is_not_a_state_is_refused_whatever_the_runtime_would_do_with_it(form, folders, tagger, files):
-    exported = Exported.load(folders / form)
+def test_what_is_not_a_state_is_refused_whatever_the_runtime_would_do_with_it(form, exported, tagger, files):
+    exported = exported(form)
     features = exported.model.encode_images(pictures_of(tagger, files).batch([0]))
     rows = torch.zeros(2, 7, dtype=torch.long)
     for wrong, message in (

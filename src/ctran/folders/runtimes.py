@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Mapping
@@ -46,9 +47,13 @@ class Graph:
 def require(module: str, extra: str) -> Any:
     """Import a library of one of the package's extras.
 
+    OpenVINO and NNCF report their use to their makers, each report from a process of its own, if they find the package
+    ``openvino_telemetry``. Here they do not, unless the program has imported it before.
+
     Raises:
         MissingRuntimeError: not installed.
     """
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType] # importing it is an ImportError
     package = module.partition(".")[0]
     try:
         return import_module(module)

@@ -1,0 +1,29 @@
+"""``toy_convnet``: a network of four convolutions, for tests that trace a model: their time grows with its operations."""
+
+from itertools import pairwise
+
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import nn
+
+__all__ = ["toy_convnet"]  # where timm lists the networks of a module
+default_cfgs = generate_default_cfgs({"toy_convnet": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}})
+
+
+class ToyConvNet(nn.Module):
+    """Its map of 96 channels has a stride of 16 pixels."""
+
+    def __init__(self, num_classes: int = 0, in_chans: int = 3) -> None:
+        super().__init__()
+        self.num_classes, self.num_features, widths = num_classes, 96, (in_chans, 16, 48, 96, 96)
+        layers = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward_features(self, images):
+        return self.layers(images)
+
+
+@register_model
+def toy_convnet(pretrained: bool = False, **options: object) -> ToyConvNet:
+    return build_model_with_cfg(ToyConvNet, "toy_convnet", pretrained, **options)
