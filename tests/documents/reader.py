@@ -32,12 +32,10 @@ SMALL = [
     *(flag for flag in TOY if flag not in ("--model.fit", "pad")),
     *("--training.epochs", "2"),
     *("--training.workers", "0"),
+    *("--training.augmentation", "none"),
     *("--training.precision", "32-true"),
 ]
-DEMO = [
-    *("--model.separate_epochs", "1", "--model.anchor_folds", "2"),
-    *("--training.feature_views", "1", "--training.augmentation", "none"),
-]
+DEMO = ["--model.separate_epochs", "1", "--model.anchor_folds", "2", "--training.feature_views", "1"]
 """For recipes with options of the anchored model."""
 
 ELSEWHERE = {
@@ -127,7 +125,7 @@ class Reader:
         flags = [*SMALL, *(DEMO if name and "/" not in name else [])]
         pairs = dict(zip(flags[::2], flags[1::2], strict=True))
         if given.get("training.epochs") == 0:  # fitted in one step
-            del pairs["--training.epochs"], pairs["--training.learning_rate"]
+            del pairs["--training.epochs"], pairs["--training.learning_rate"], pairs["--training.batch_size"]
         recipe = name if "/" in name else Path(name).stem
         own = [] if "--source" in arguments else self.small.get(recipe, [])
         return [*(word for key, value in pairs.items() if key.removeprefix("--") in has for word in (key, value)), *own]
