@@ -10,15 +10,16 @@ default_cfgs = generate_default_cfgs({"toy_convnet": {"mean": (0.5, 0.5, 0.5), "
 
 
 class ToyConvNet(nn.Module):
-    """Its map of 96 channels has a stride of 16 pixels."""
+    """Its last map and the one before it have a stride of 16 pixels."""
 
     def __init__(self, num_classes: int = 0, in_chans: int = 3) -> None:
         super().__init__()
-        self.num_classes, self.num_features, widths = num_classes, 96, (in_chans, 16, 48, 96, 96)
+        self.num_classes, self.num_features = num_classes, 96
         layers = []
-        for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        for (before, after), stride in zip(pairwise((in_chans, 16, 48, 96, 96)), (4, 2, 2, 1), strict=True):
+            layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
+        self.feature_info = [{"module": "layers.8", "num_chs": 96, "reduction": 16}]
 
     def forward_features(self, images):
         return self.layers(images)

@@ -26,6 +26,7 @@ from ctran.training.pipeline import build_tagger, inherit
 from ctran.training.recipe import read_recipe
 from tests.conftest import draw_folder, stirred
 from tests.methods.conftest import TOYS
+from tests.networks import toy_convnet
 
 NAMES = [*registry.names(methods), *sorted(path.stem for path in TOYS.glob("*.py"))]
 SMALL = {"token_dim": "16", "num_layers": "1", "num_heads": "2", "image_l2": "0.01", "label_l2": "0.001"}
@@ -43,7 +44,7 @@ def table(tmp_path_factory):
 
 def tagger_of(name, table, labels=None):
     """A small model of a method whose weights are neither 0 nor 1, and that has seen the table."""
-    flags = ["--method", name, "--model.backbone", "test_resnet", "--model.weights", "none", "--model.image_size", "64"]
+    flags = ["--method", name, "--model.backbone", toy_convnet.__name__, "--model.weights", "none", "--model.image_size", "64"]
     has = {field.name for field in dataclasses.fields(registry.find(methods, name).Config)}
     flags += [flag for key, value in SMALL.items() if key in has for flag in (f"--model.{key}", value)]
     table = table if labels is None else permuted(table, labels)
@@ -213,7 +214,7 @@ def assert_fitted(model, squares, truth):
 @torch.no_grad()
 def test_it_is_exported_or_refused_by_name(name, tagger, squares):
     if why := tagger.model.export_obstacle:
-        with pytest.raises(UserError, match=f"^{name} on test_resnet cannot be exported: {why}"):
+        with pytest.raises(UserError, match=f"^{name} on {toy_convnet.__name__} cannot be exported: {why}"):
             programs(tagger)
         return
     made = programs(tagger)
