@@ -71,6 +71,7 @@ def test_a_table_without_the_rows_in_bfloat16_states_that_they_are_left_out(name
     assert WITHOUT_BFLOAT16 in text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_demo_s_phases_are_those_of_the_command(tmp_path: Path):
     data = ["--source", "imagefolder", "--data.root", str(draw_folder(tmp_path / "pictures")), "--data.absent", "negative"]
     result = demo_profile.measure(read_recipe(find_recipe("demo"), [*data, *TOY, "--model.separate_epochs", "1"]))

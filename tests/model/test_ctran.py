@@ -169,7 +169,8 @@ def test_a_model_without_states_ignores_known_labels(images):
 
 
 def test_the_papers_defaults():
-    model = CTran(Backbone("resnet101"), num_labels=80)
+    with torch.device("meta"):
+        model = CTran(Backbone("resnet101"), num_labels=80)
     assert isinstance(model.narrow, torch.nn.Identity)
     assert len(model.encoder.layers) == 3
     layer = model.encoder.layers[0]
