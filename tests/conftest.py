@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -177,14 +178,17 @@ def states_of_files(run: ToyRun) -> dict[Path, tuple[int, int]]:
 def no_rendering() -> Iterator[None]:
     """matplotlib writes pictures of one pixel: rendering takes longer than all the rest of a toy training.
 
-    For tests that train and look at no figure. Figures are still made; ``tests/plots`` and the shared run render them.
+    For tests that train and look at no figure. Figures are still made, the sheet of predictions with one picture; in full
+    they are those of ``tests/plots`` and of the shared run.
     """
+    from ctran import plots
 
     def savefig(self: Figure, target: Path, **options: object) -> None:
         Image.new("RGB", (1, 1)).save(target, "PNG")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", savefig)
+        patch.setattr(plots, "contact_sheet", partial(plots.contact_sheet, count=1))
         yield
 
 

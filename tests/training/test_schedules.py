@@ -55,7 +55,7 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("schedule", FORMULAS)
-@pytest.mark.parametrize("steps", [1, 2, 7, 20, 331, 5000])
+@pytest.mark.parametrize("steps", [1, 2, 7, 20, 331, 1000])
 def test_rates_are_those_of_the_closed_formula_at_every_step(schedule, steps):
     found = rates(Training(schedule=schedule), [Stage(steps, [0.3, 0.0, 2e-5])])
     expected = torch.tensor([FORMULAS[schedule](step, steps) for step in range(steps)], dtype=torch.double)
