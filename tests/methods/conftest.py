@@ -28,3 +28,8 @@ def toys():
     """Within a test, :func:`registered_toys`."""
     with registered_toys():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _unrendered(unrendered):
+    """No test of this folder looks at a figure."""
