@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.data.feature_cache import FeatureCache
-from ctran.data.truth import SparseTruth
+from ctran.data.truth import SparseTruth, prevalence
 from ctran.labels import LabelState
 
 ROWS = 256
@@ -60,5 +60,5 @@ class FeatureTable:
 
     @property
     def prevalence(self) -> Float[Tensor, " L"]:
-        """Share of positives among the annotated entries of each label, with half an entry of each kind added."""
-        return (self.positive.sum(dim=0) + 0.5) / (self.annotated.sum(dim=0) + 1)
+        """Share of positives of each label (:func:`ctran.data.truth.prevalence`)."""
+        return prevalence((self.truth == LabelState.NEGATIVE).sum(dim=0), self.positive.sum(dim=0)).float()

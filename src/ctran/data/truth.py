@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctran.constraints.exclusive import ExclusiveError
@@ -241,3 +241,8 @@ def _moved(lists: Lists, to: Int[np.ndarray, " L"], num_labels: int) -> Int[np.n
     """Sorted keys, in the other label space, of the entries whose label is in it."""
     place = to[lists.labels]
     return np.sort((lists.rows * num_labels + place)[place >= 0])
+
+
+def prevalence(negative: Int[Tensor, " L"], positive: Int[Tensor, " L"]) -> Float[Tensor, " L"]:
+    """Share of positives among annotated entries, from the counts of each label, with half an entry of each kind added."""
+    return (positive.double() + 0.5) / (negative + positive + 1)

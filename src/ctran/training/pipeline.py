@@ -23,7 +23,7 @@ from ctran.data.doubts import warn_of_tables
 from ctran.data.feature_cache import LAYOUT, FeatureCache, is_finished
 from ctran.data.loading import Batch, EpochOrder, FeatureSet, PictureSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
-from ctran.data.truth import SparseTruth
+from ctran.data.truth import SparseTruth, prevalence
 from ctran.devices import fast_in_bfloat16, find_device
 from ctran.errors import UserError, nearest
 from ctran.folders.tagger import Tagger, config_of
@@ -158,9 +158,8 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
 
 def prior_bias(model: Method, truth: SparseTruth) -> None:
     """Start the model at the log-odds of each label among the pictures in which it is annotated."""
-    _, negative, positive = truth.counts().double()
-    share = (positive + 0.5) / (negative + positive + 1)
-    model.set_prior(share.logit().float())
+    _, negative, positive = truth.counts()
+    model.set_prior(prevalence(negative, positive).logit().float())
 
 
 def training_device(options: Training, rank: int = 0) -> torch.device:
