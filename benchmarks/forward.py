@@ -22,7 +22,7 @@ from benchmarks.harness import (
 from benchmarks.models import Literal, paper_model
 from ctran.model import CTran
 from ctran.model.fast import fast
-from ctran.training.pipeline import compiler
+from ctran.training.stored_features import compiler
 
 TITLE = "Forward: images to logits"
 TARGET = (

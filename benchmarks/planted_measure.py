@@ -20,7 +20,7 @@ from ctran.evaluation.evaluate import predict
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelState
 from ctran.masking import EvalSetting, label_mask_training
-from ctran.training.pipeline import cached_features, weights_digest
+from ctran.training.stored_features import cached_features, weights_digest
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
 SEEN = 0.9

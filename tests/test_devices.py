@@ -20,11 +20,11 @@ from ctran.masking import EvalSetting
 from ctran.plots.embeddings import label_embeddings
 from ctran.plots.examples import make_examples
 from ctran.serving.batching import BatchedPredictor
-from ctran.training import pipeline
 from ctran.training.fit import evaluate_run
 from ctran.training.options import Evaluation, Training
-from ctran.training.pipeline import build_tables, build_tagger, cached_features, training_device
+from ctran.training.pipeline import build_tables, build_tagger, training_device
 from ctran.training.recipe import read_recipe
+from ctran.training.stored_features import cached_features, on_device
 from tests.conftest import TOY, draw_folder, stirred
 from tests.far import FAR, FarTensor, far_device, watched
 
@@ -200,7 +200,7 @@ def test_image_tokens_are_made_on_the_device_and_the_backbone_goes_back(tables, 
 
 def test_the_backbone_goes_back_after_an_error_too(tables):
     tagger = build_tagger(read_recipe(None, TOY), tables["all"].labels)
-    with far_device(), pytest.raises(ZeroDivisionError), pipeline.on_device(tagger.model.backbone, FAR):
+    with far_device(), pytest.raises(ZeroDivisionError), on_device(tagger.model.backbone, FAR):
         _ = 1 / 0
     assert {p.device.type for p in tagger.model.parameters()} == {"cpu"}
 

@@ -16,7 +16,7 @@ from ctran.images.transforms import open_image
 from ctran.labels import LabelSpace
 from ctran.methods import anchored
 from ctran.training import fit as fit_module
-from ctran.training import pipeline
+from ctran.training import stored_features
 from ctran.training.fit import fit
 from ctran.training.pipeline import build_tagger, inherit, prepare, prior_bias
 from ctran.training.recipe import read_recipe
@@ -293,19 +293,19 @@ def test_cached_features_train_as_the_backbone_itself_would(recipe, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(pipeline.compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(stored_features.compiler() is None, reason="needs a C++ compiler")
 def test_a_compiled_backbone_gives_the_same_tokens(recipe, monkeypatch):
     frozen = change(recipe, backbone_learning_rate=0.0, augmentation="none", feature_views=1)
     plain = prepare(frozen).train.dataset.cache
-    monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
+    monkeypatch.setattr(stored_features, "WORTH_COMPILING", 1)
     compiled = prepare(frozen).train.dataset.cache
     assert compiled.folder != plain.folder  # other precision, other key
     assert abs(compiled.arrays["tokens"].astype(float) - plain.arrays["tokens"].astype(float)).max() < 0.05
 
 
 def test_without_a_compiler_nothing_is_compiled(recipe, monkeypatch):
-    monkeypatch.setattr(pipeline, "WORTH_COMPILING", 1)
-    monkeypatch.setattr(pipeline.shutil, "which", lambda name: None)
+    monkeypatch.setattr(stored_features, "WORTH_COMPILING", 1)
+    monkeypatch.setattr(stored_features.shutil, "which", lambda name: None)
     monkeypatch.setattr(torch, "compile", lambda module: pytest.fail("compiled"))
     prepare(change(recipe, backbone_learning_rate=0.0, augmentation="none", feature_views=1))
 

@@ -1,48 +1,35 @@
 """From a recipe to what a trainer needs: model, labels, loaders."""
 
 import dataclasses
-import hashlib
-import inspect
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
-from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ctran import methods, registry
 from ctran.data import reading, sources
-from ctran.data.cache_folder import default_root, key_of
 from ctran.data.coverage import Unlearnable
 from ctran.data.doubts import warn_of_tables
-from ctran.data.feature_cache import LAYOUT, FeatureCache, is_finished
 from ctran.data.loading import Batch, EpochOrder, FeatureSet, PictureSet, loader, seed_of
 from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth, prevalence
-from ctran.devices import fast_in_bfloat16, find_device
+from ctran.devices import find_device
 from ctran.errors import UserError, nearest
 from ctran.folders.tagger import Tagger, config_of
 from ctran.images.transforms import augmentation
 from ctran.labels import LabelSpace
 from ctran.methods._base import build as build_method
 from ctran.methods._base import preprocessing
-from ctran.model import Features, Method
+from ctran.model import Method
 from ctran.model.image_size import at_this_size, check_image_size
 from ctran.model.pretrained import load_weights
-from ctran.progress import bar
 from ctran.training.fitting import check_fitting, fit_features
 from ctran.training.options import VAL_BATCH, Training
 from ctran.training.recipe import Recipe, read_run
+from ctran.training.stored_features import cached_features, key_of_features
 from ctran.training.unused import is_set, refuse_unused
-
-WORTH_COMPILING = 20_000
-"""Images from which compiling the backbone saves time: EfficientNet-lite0 at 224 px on two cores takes 37 s to compile and is
-1.6 times as fast (10.6 -> 6.7 ms an image; five interleaved batches of 64)."""
 
 STORED = "on stored image tokens, which are computed in bfloat16 where that is faster"
 """How validation is computed with ``feature_views``, for the messages that print its figures."""
@@ -175,85 +162,6 @@ def training_device(options: Training, rank: int = 0) -> torch.device:
     return find_device(f"cuda:{rank}") if device.type == "cuda" else device
 
 
-def compiler() -> str | None:
-    """Path of a C++ compiler, which ``torch.compile`` needs on CPU; None where there is none."""
-    return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-
-
-def cached_features(
-    model: Method, data: PictureSet, views: int, name: str, key: dict[str, object], device: torch.device
-) -> FeatureCache:
-    """Image features of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
-
-    From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first. It computes in
-    bfloat16 if that is faster on the device: without AVX-512, a processor takes twelve times as long as in float32.
-
-    Args:
-        key: what the tokens depend on beside the pictures and their views.
-        device: where the tokens are computed; the model is moved back afterwards.
-    """
-    plain = data.without_augmentation()
-    total = views * len(data)
-    worth = total >= WORTH_COMPILING and compiler() is not None
-    network = torch.compile(model.backbone) if worth else model.backbone
-    rounded = fast_in_bfloat16(device)
-
-    @torch.inference_mode()
-    def make(view: int, numbers: list[int]) -> Features:
-        source = data if view else plain
-        images = torch.stack([source.image(i, view) for i in numbers]).to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=rounded):
-            features = network(images.contiguous(memory_format=torch.channels_last))
-        return model.stored(features.each(Tensor.float))
-
-    with on_device(model.backbone, device), torch.inference_mode():
-        probe = model.stored(model.encode_images(plain.image(0, 0)[None].to(device)))
-    precision = f"{device.type} {'bf16' if rounded else 'float32'}{' compiled' if worth else ''}"
-    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "precision": precision, "layout": LAYOUT}
-    if views > 1:  # the others are augmented
-        key["seed"] = data.seed
-    arrays = {name: tuple(tensor.shape[1:]) for name, tensor in probe.arrays.items()}
-    key |= {"arrays": arrays, "grid": probe.grid}
-    folder = default_root() / "features" / key_of(key)
-    given = (folder, (views, len(data)), arrays, probe.grid, key)
-    if is_finished(folder, total):  # also one in a shared folder that this user may not write
-        return FeatureCache(*given)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        cache = FeatureCache(*given)
-        if cache.done < total:
-            shown = bar(f"image features of {name} ({views} x {len(data)})", total)
-            with on_device(model.backbone, device), shown as advance:
-                cache.build(make, advance)
-    return cache
-
-
-@contextmanager
-def on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Context in which the module is on ``device``; it is moved back afterwards."""
-    before = next(module.parameters()).device
-    try:
-        module.to(device)
-        yield
-    finally:
-        module.to(before)
-
-
-def source_digest(function: Callable[..., object]) -> str:
-    """Name of a function, and digest of the file that defines it: two methods may keep different things under one name."""
-    text = Path(inspect.getsourcefile(function) or "").read_bytes()
-    return f"{function.__module__}.{function.__qualname__} {hashlib.sha256(text).hexdigest()}"
-
-
-def weights_digest(module: nn.Module) -> str:
-    """Digest of a module's tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def prepare(
     recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, rank: int = 0, world: int = 1, resume: bool = False
 ) -> Ingredients:
@@ -289,14 +197,7 @@ def prepare(
             raise UserError(
                 f"training.feature_views: {tagger.model.title} cannot keep its image features on disk: {why}; set it to 0"
             )
-        key: dict[str, object] = {
-            "backbone": tagger.model.backbone.name,  # networks that compute different things can have the same tensors
-            "weights": weights_digest(tagger.model.backbone),
-            "transform": dataclasses.asdict(tagger.preprocessing),
-            "augmentation": options.augmentation,
-        }
-        if type(tagger.model).stored is not Method.stored:
-            key["stored"] = source_digest(type(tagger.model).stored)
+        key = key_of_features(tagger.model, tagger.preprocessing, options.augmentation)
         device = training_device(options, rank)
         cache = cached_features(tagger.model, train, options.feature_views, "train", key, device)
         train_set = FeatureSet(cache, train.truth, recipe.seed)
