@@ -28,3 +28,7 @@ class ToyConvNet(nn.Module):
 @register_model
 def toy_convnet(pretrained: bool = False, **options: object) -> ToyConvNet:
     return build_model_with_cfg(ToyConvNet, "toy_convnet", pretrained, **options)
+
+
+SMALLEST = ["--model.backbone", toy_convnet.__name__]
+"""After the flags that have another backbone; unknown to a process that a test starts."""

@@ -27,6 +27,7 @@ from ctran.training.recipe import read_recipe
 from ctran.training.stored_features import cached_features, on_device
 from tests.conftest import TOY, draw_folder, stirred
 from tests.far import FAR, FarTensor, far_device, watched
+from tests.networks import SMALLEST
 
 KINDS = {
     "anchored": [
@@ -65,9 +66,9 @@ def taggers(request, tables):
     """One model on the CPU, and the same on the other device."""
     labels = tables["all"].labels
     if request.param == "linear":
-        flags = ["--method", "linear", "--model.backbone", "test_resnet", "--model.weights", "none", "--model.image_size", "64"]
+        flags = ["--method", "linear", *SMALLEST, "--model.weights", "none", "--model.image_size", "64"]
     else:
-        flags = [*TOY, *KINDS[request.param]]
+        flags = [*TOY, *SMALLEST, *KINDS[request.param]]
     near = stirred(build_tagger(read_recipe(None, flags), labels))
     far = copy.deepcopy(near)
     with far_device():
@@ -170,7 +171,7 @@ def test_the_server_puts_calls_together_on_the_device(taggers, tables):
 
 
 def test_the_fast_copy_stays_on_the_device(tables):
-    far = build_tagger(read_recipe(None, [*TOY, *KINDS["anchored"]]), tables["all"].labels)
+    far = build_tagger(read_recipe(None, [*TOY, *SMALLEST, *KINDS["anchored"]]), tables["all"].labels)
     with far_device():
         quick = far.to(FAR).fast()
         with watched(quick.model) as seen:

@@ -4,7 +4,7 @@ from ctran.export.pictures import Pictures, find_pictures
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, stirred
-from tests.networks import toy_convnet
+from tests.networks import SMALLEST
 
 MODELS = {
     "full": ["--model.num_layers", "2"],
@@ -24,13 +24,12 @@ MODELS = {
 }
 TOY_LINEAR = TOY[:8]
 """Those of the flags that every method has."""
-BACKBONE = ["--model.backbone", toy_convnet.__name__]
 
 
 def build(name, labels, *flags):
     """A model in which no weight is 0 or 1, as none is in a trained one; ``flags`` come after those of its kind."""
     toy = TOY_LINEAR if name == "linear" else TOY
-    return stirred(build_tagger(read_recipe(None, [*toy, *BACKBONE, *MODELS[name], *flags]), labels))
+    return stirred(build_tagger(read_recipe(None, [*toy, *SMALLEST, *MODELS[name], *flags]), labels))
 
 
 def pictures_of(tagger, files):

@@ -21,6 +21,7 @@ from ctran.serving.settings import Settings
 from ctran.training.pipeline import build_tagger
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, stirred
+from tests.networks import SMALLEST
 
 SPACE = LabelSpace(
     ("cat", "dog", "flag", "map", "ship", "star", "animal", "été/ü"),
@@ -86,7 +87,7 @@ class Checked(TestClient):
 @pytest.fixture(scope="session")
 def untouched_tagger():
     torch.manual_seed(0)
-    return stirred(build_tagger(read_recipe(None, [*TOY, "--model.num_layers", "2"]), SPACE))
+    return stirred(build_tagger(read_recipe(None, [*TOY, *SMALLEST, "--model.num_layers", "2"]), SPACE))
 
 
 @pytest.fixture
