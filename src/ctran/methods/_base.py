@@ -12,6 +12,7 @@ from ctran.errors import UserTypeError
 from ctran.images.transforms import RESIZING, Fit, Preprocessing, Resample, Resizer
 from ctran.labels import LabelSpace
 from ctran.model import Backbone, Method, Stage
+from ctran.model.inner_maps import StagedBackbone
 
 if TYPE_CHECKING:
     from ctran.training.options import Training
@@ -32,6 +33,7 @@ class MethodConfig:
         centre: share of the fitted square's side that is kept in testing, cut from its middle.
         resample: how pictures are resized: bicubic or bilinear.
         resizer: library that resizes: pillow, or torch, which is faster and differs by 1 in 255 in some pixels.
+        inner_maps: append the maps of the network's inner stages, averaged, to the image tokens (beyond the paper).
     """
 
     may_differ: ClassVar[frozenset[str]] = frozenset({"weights", "image_size", "fit", "centre", "resample", "resizer"})
@@ -46,6 +48,7 @@ class MethodConfig:
     centre: float = within(1.0, 0, 1, above=True)
     resample: Resample = "bicubic"
     resizer: Resizer = "pillow"
+    inner_maps: bool = False
 
     def __post_init__(self) -> None:
         check_bounds(self, "model")
@@ -76,6 +79,12 @@ class MethodConfig:
         Its attribute ``part`` names the part of the model whose learning rate and weight decay its parameters have.
         """
         return None
+
+
+def backbone_of(config: MethodConfig) -> Backbone:
+    """The network of a method, with random weights."""
+    kind = StagedBackbone if config.inner_maps else Backbone
+    return kind(config.backbone, config.image_size)
 
 
 def preprocessing(config: MethodConfig, backbone: Backbone) -> Preprocessing:

@@ -15,6 +15,7 @@ from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 from ctran.losses._base import LabelLoss
 from ctran.methods import ctran
+from ctran.methods._base import backbone_of
 from ctran.methods._crossfit import CrossFit
 from ctran.model import Backbone, CTran, Features, Method, Stage, TrainingStep
 from ctran.model.attention import repeat_rows
@@ -237,13 +238,7 @@ class Anchored(CTran):
             start = self._start(states)
         else:
             start = self.encoder.start(self.labels(states) + soft[..., None] * self.labels.known_state[1])
-        if not self.positive_bias:
-            return start, 0.0
-        present = (states == LabelState.POSITIVE).float()
-        present = present if soft is None else present + soft
-        heads = self.encoder.num_heads
-        first_half = (torch.arange(heads, device=states.device) < heads / 2)[:, None, None]
-        return start, self.positive_bias * present[:, None, None, :] * first_half
+        return start, towards_positive(states, soft, self.positive_bias, self.encoder.num_heads)
 
     @torch.no_grad()
     def precompute(self) -> None:
@@ -319,6 +314,22 @@ class Anchored(CTran):
         return self.encoder.attention(start, image, bias, self.image_bias)
 
 
+def towards_positive(
+    states: Int[Tensor, "R L"], soft: Float[Tensor, "R L"] | None, bias: float, heads: int
+) -> Float[Tensor, "R K 1 L"] | float:
+    """What is added to the attention scores towards each label: ``bias`` for known positives, in the first half of the heads.
+
+    Args:
+        soft: probabilities of unknown labels, which get that share of ``bias``; None for none.
+    """
+    if not bias:
+        return 0.0
+    present = (states == LabelState.POSITIVE).float()
+    present = present if soft is None else present + soft
+    first_half = (torch.arange(heads, device=states.device) < heads / 2)[:, None, None]
+    return bias * present[:, None, None, :] * first_half
+
+
 class Layer(EncoderLayer):
     """An encoder layer that may start orthogonal and keep dropout out of its attention weights."""
 
@@ -334,4 +345,4 @@ class Layer(EncoderLayer):
 def build(config: Config, labels: LabelSpace) -> Anchored:
     """The model with random weights."""
     options = {name: getattr(config, name) for name in (*ctran.OPTIONS, *OPTIONS)}
-    return Anchored(Backbone(config.backbone, config.image_size), num_labels=len(labels), **options)
+    return Anchored(backbone_of(config), num_labels=len(labels), **options)

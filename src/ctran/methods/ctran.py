@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ctran.bounds import within
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
-from ctran.methods._base import MethodConfig
-from ctran.model import Backbone, CTran
+from ctran.methods._base import MethodConfig, backbone_of
+from ctran.model import CTran
 from ctran.model.positions import Positions
 from ctran.model.schemes import Attention
 from ctran.model.schemes.latent import MOST_LATENTS
@@ -62,7 +62,7 @@ class Config(MethodConfig):
         if self.attention != "latent":
             yield "num_latents", f"model.attention is {self.attention}, and only latent has latents"
         if not self.use_image:
-            yield "positions", "model.use_image is false"
+            yield from ((key, "model.use_image is false") for key in ("positions", "inner_maps"))
             if self.attention == "image_first":
                 yield "attention", "model.use_image is false, and image_first differs from full in image tokens alone"
 
@@ -74,4 +74,4 @@ OPTIONS = tuple(f.name for f in fields(Config) if f.name not in {f.name for f in
 def build(config: Config, labels: LabelSpace) -> CTran:
     """The model with random weights."""
     options = {name: getattr(config, name) for name in OPTIONS}
-    return CTran(Backbone(config.backbone, config.image_size), num_labels=len(labels), **options)
+    return CTran(backbone_of(config), num_labels=len(labels), **options)

@@ -13,7 +13,7 @@ from ctran.bounds import within
 from ctran.data.feature_table import FeatureTable
 from ctran.data.loading import seed_of
 from ctran.labels import LabelSpace, LabelState
-from ctran.methods._base import MethodConfig
+from ctran.methods._base import MethodConfig, backbone_of
 from ctran.methods._fitted import descend, log_loss
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
@@ -125,4 +125,4 @@ class KNN(Method):
 
 def build(config: Config, labels: LabelSpace) -> KNN:
     """The model before its fit."""
-    return KNN(Backbone(config.backbone, config.image_size), labels, config)
+    return KNN(backbone_of(config), labels, config)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ctran.bounds import within
 from ctran.data.feature_table import FeatureTable
 from ctran.labels import LabelSpace
-from ctran.methods._base import MethodConfig
+from ctran.methods._base import MethodConfig, backbone_of
 from ctran.methods._fitted import fit_images
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
@@ -78,5 +78,5 @@ class Linear(Method):
 
 def build(config: Config, labels: LabelSpace) -> Linear:
     """The model with random weights."""
-    backbone = Backbone(config.backbone, config.image_size)
+    backbone = backbone_of(config)
     return Linear(backbone, num_labels=len(labels), dropout=config.dropout, solver=config.solver)

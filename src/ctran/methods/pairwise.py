@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctran.labels import LabelSpace, LabelState
+from ctran.methods._base import backbone_of
 from ctran.methods._fitted import KnownConfig, KnownLabelsMethod
 from ctran.model import Backbone
 
@@ -43,4 +44,4 @@ class Pairwise(KnownLabelsMethod):
 
 def build(config: Config, labels: LabelSpace) -> Pairwise:
     """The model before its fit."""
-    return Pairwise(Backbone(config.backbone, config.image_size), labels, config)
+    return Pairwise(backbone_of(config), labels, config)

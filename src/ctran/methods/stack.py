@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.labels import LabelSpace, LabelState
+from ctran.methods._base import backbone_of
 from ctran.methods._fitted import KnownConfig, KnownLabelsMethod
 from ctran.model import Backbone
 
@@ -48,4 +49,4 @@ class Stack(KnownLabelsMethod):
 
 def build(config: Config, labels: LabelSpace) -> Stack:
     """The model before its fit."""
-    return Stack(Backbone(config.backbone, config.image_size), labels, config)
+    return Stack(backbone_of(config), labels, config)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctran.labels import LabelSpace, LabelState
+from ctran.methods._base import backbone_of
 from ctran.methods._fitted import KnownConfig, KnownLabelsMethod
 from ctran.model import Backbone
 
@@ -38,4 +39,4 @@ class Sum(KnownLabelsMethod):
 
 def build(config: Config, labels: LabelSpace) -> Sum:
     """The model before its fit."""
-    return Sum(Backbone(config.backbone, config.image_size), labels, config)
+    return Sum(backbone_of(config), labels, config)

@@ -132,6 +132,7 @@ class Backbone(nn.Module):
         self.built_with: dict[str, Any] = {"img_size": image_size} if fixed else {}
         self.network: Any = timm.create_model(name, pretrained=False, num_classes=0, **self.built_with)
         self.channels: int = self.network.num_features
+        self._own_channels = self.channels  # a subclass may append to the tokens
         cfg: dict[str, Any] = self.network.pretrained_cfg
         self.mean: tuple[float, float, float] = tuple(cfg["mean"])
         self.std: tuple[float, float, float] = tuple(cfg["std"])
@@ -141,13 +142,13 @@ class Backbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """Image tokens, in the dtype of the weights, and the requested maps."""
-        return self._rest(images.to(next(self.parameters()).dtype), None)
+        return self._rest(images.to(next(self.parameters()).dtype), None, self.maps)
 
     def resume(self, name: str, values: Float[Tensor, "B c h w"]) -> Features:
         """Features computed from given values of the inner map ``name`` (one of :attr:`maps`), by the modules after it."""
         if name not in self.maps:
             raise ValueError(f"backbone {self.name} was built to resume from {', '.join(self.maps) or 'no map'}, got {name!r}")
-        return self._rest(values, name)
+        return self._rest(values, name, self.maps[self.maps.index(name) + 1 :])
 
     def stage(self, stride: int) -> str:
         """Name of the module whose output has this stride, such as ``layer3`` of a ResNet for 16.
@@ -160,10 +161,9 @@ class Backbone(nn.Module):
             raise UserError(f"backbone {self.name} has no map of stride {stride} (there are: {sorted(stages)})")
         return str(stages[stride])
 
-    def _rest(self, values: Tensor, after: str | None) -> Features:
-        """Run all modules after ``after`` (None: all), piece by piece if maps are requested."""
+    def _rest(self, values: Tensor, after: str | None, names: Sequence[str]) -> Features:
+        """Run all modules after ``after`` (None: all), piece by piece, and keep the maps at ``names``."""
         given = {} if after is None else {after: values}
-        names = self.maps if after is None else self.maps[self.maps.index(after) + 1 :]
         for name in names:
             values = given[name] = piece(self.network, after, name).forward_features(values)
             after = name
@@ -172,10 +172,9 @@ class Backbone(nn.Module):
 
     def _tokens(self, maps: Any) -> Features:
         """The network's output as image tokens."""
-        if not isinstance(maps, Tensor) or self.channels not in maps.shape[1:]:
-            raise UserError(
-                f"backbone {self.name} gives no single map or row of {self.channels}-channel tokens; choose another"
-            )
+        channels = self._own_channels
+        if not isinstance(maps, Tensor) or channels not in maps.shape[1:]:
+            raise UserError(f"backbone {self.name} gives no single map or row of {channels}-channel tokens; choose another")
         if maps.ndim == 3:  # patch tokens, after class and register tokens
             tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
             return Features(tokens, _grid_of(tokens.shape[1]))

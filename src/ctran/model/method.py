@@ -63,6 +63,10 @@ class Method(nn.Module):
     needs_epochs: bool = True
     """Whether gradient steps train the method. False: ``training.epochs`` must be 0."""
 
+    def pooled(self, features: Features) -> Float[Tensor, "B C"]:
+        """One vector for each picture, as :meth:`fit_features` gets them; by default the average of the image tokens."""
+        return features.tokens.mean(dim=1, dtype=torch.float32)
+
     def fit_features(self, table: "FeatureTable") -> str:
         """Fit to the training pictures as a whole; called once, before the first epoch, where :attr:`fits_features`.
 
@@ -168,6 +172,17 @@ class Method(nn.Module):
     def decodes(self) -> bool:
         """Whether the method chooses label sets by itself (:meth:`decode`)."""
         return type(self).decode is not Method.decode
+
+    def parts(self, features: Features, states: Int[Tensor, "R L"]) -> dict[str, Float[Tensor, "R L"]]:
+        """Logits of the simpler predictors that the method is made of, by name, the simplest first; none by default.
+
+        Each is measured beside the method at the end of a training (:mod:`ctran.analysis.candidates`), so that a part that
+        does not help is seen.
+
+        Args:
+            features, states: as of :meth:`predict_labels`.
+        """
+        return {}
 
     def loss(self, step: TrainingStep, criterion: LabelLoss) -> Losses:
         """What a training step minimises: the sum of named terms, of which the training curves show the first.
