@@ -16,7 +16,7 @@ def drawn(rows=300, inputs=40, labels=6):
     """Standardised inputs of very different variances, truth with rare and frequent labels, and 80 % of the entries scored."""
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(rows, inputs, generator=generator) * torch.logspace(0, -2, inputs) + 5
-    x = Standardise.of(x)(x)
+    x = (x - x.mean(dim=0)) / x.std(dim=0, correction=0)
     weight = torch.randn(inputs, labels, generator=generator) * 0.5
     positive = torch.rand(rows, labels, generator=generator) < (x @ weight - torch.linspace(0, 4, labels)).sigmoid()
     return x, positive, torch.rand(rows, labels, generator=generator) < 0.8
@@ -61,6 +61,17 @@ def test_blocked_weights_stay_zero_and_own_logits_are_scaled():
     assert torch.allclose(linear_logits(x, point, own)[:, 1], own[:, 1] * point[-2, 1] + point[-1, 1])
 
 
+def test_a_penalty_keeps_the_scale_of_own_logits_that_separate_a_few_positives():
+    x, positive, scored = drawn(rows=60)
+    positive[:] = False
+    positive[:2] = True
+    own = torch.where(positive, 1.0, -1.0) + 0.1 * torch.randn(60, 6, generator=torch.Generator().manual_seed(4))
+    blocked = torch.ones(40, 6, dtype=torch.bool)
+    free, kept = (fit_logistic(x, positive, scored, 1.0, own=own, blocked=blocked, scale_l2=s) for s in (0.0, 4 / 60))
+    counts = (positive & scored).any(dim=0)
+    assert (free[-2, counts] > 4).all() and ((kept[-2] > 0.5) & (kept[-2] < 3)).all()
+
+
 def test_a_label_that_is_never_scored_keeps_weights_of_zero():
     x, positive, scored = drawn()
     scored[:, 4] = False
@@ -68,17 +79,27 @@ def test_a_label_that_is_never_scored_keeps_weights_of_zero():
     assert (point[:-2, 4] == 0).all() and point[-1, 4] == 0 and point.isfinite().all()
 
 
-def test_standardised_inputs_have_mean_0_and_variance_1_and_fold_into_the_weights():
+def test_standardised_inputs_have_mean_0_and_variance_1_at_most_and_fold_into_the_weights():
     generator = torch.Generator().manual_seed(5)
-    x = torch.randn(50, 3, generator=generator) * torch.tensor([1e-3, 1.0, 50.0]) + torch.tensor([4.0, 0.0, -9.0])
+    x = torch.randn(50, 4, generator=generator) * torch.tensor([1e-3, 1.0, 50.0, 2.0]) + torch.tensor([4.0, 0.0, -9.0, 1.0])
     x[:, 1] = 7.5  # never changes
     standardise = Standardise.of(x)
-    found = standardise(x)
-    assert torch.allclose(found.mean(dim=0), torch.zeros(3), atol=1e-3)
-    assert torch.allclose(found.var(dim=0, correction=0), torch.tensor([1.0, 0.0, 1.0]), atol=1e-3)
-    weight, bias = torch.randn(2, 3, generator=generator), torch.randn(2, generator=generator)
+    found, spread = standardise(x), x.std(dim=0, correction=0)
+    assert torch.allclose(found.mean(dim=0), torch.zeros(4), atol=1e-3)
+    median = spread.median()  # of 0, 0.001, 2, 50: the lower of the two in the middle
+    expected = torch.stack([spread[0] / median, torch.tensor(0.0), torch.tensor(1.0), torch.tensor(1.0)]).square()
+    assert torch.allclose(found.var(dim=0, correction=0), expected.clamp(max=1), atol=1e-3)
+    weight, bias = torch.randn(2, 4, generator=generator), torch.randn(2, generator=generator)
     plain, shifted = standardise.fold(weight, bias)
     assert torch.allclose(x @ plain.T + shifted, found @ weight.T + bias, atol=1e-3)
+
+
+def test_an_input_that_hardly_varies_is_not_enlarged():
+    x = torch.randn(60, 5, generator=torch.Generator().manual_seed(5))
+    x[:, 0] *= 0.01
+    new = torch.zeros(1, 5)
+    new[0, 0] = 1  # a hundred standard deviations
+    assert Standardise.of(x)(new)[0, 0] < 1.5
 
 
 def test_each_function_finds_its_own_minimum_whatever_the_scale_of_the_others():

@@ -11,6 +11,7 @@ from torch import Tensor
 from ctran.data.feature_cache import FeatureCache
 from ctran.data.truth import SparseTruth, prevalence
 from ctran.labels import LabelState
+from ctran.model.backbone import Features
 
 ROWS = 256
 """Pictures that are read at a time."""
@@ -21,7 +22,7 @@ class FeatureTable:
     """Features and truth of the training pictures.
 
     Args:
-        views: mean of the image tokens of each view of each picture; view 0 is the test transform, others are augmented.
+        views: one vector for each view of each picture; view 0 is the test transform, others are augmented.
         truth: :class:`~ctran.labels.LabelState` codes; ``UNKNOWN`` where not annotated.
         seed: of everything random in a fit.
     """
@@ -32,11 +33,17 @@ class FeatureTable:
 
     @classmethod
     def of(
-        cls, cache: FeatureCache, truth: SparseTruth, seed: int, step: Callable[[int], None] = lambda rows: None
+        cls,
+        cache: FeatureCache,
+        truth: SparseTruth,
+        seed: int,
+        pool: Callable[[Features], Tensor],
+        step: Callable[[int], None] = lambda rows: None,
     ) -> "FeatureTable":
-        """Average the image tokens of a cache.
+        """Pool the features of a cache.
 
         Args:
+            pool: features of ``B`` pictures to a vector each (:meth:`ctran.model.Method.pooled`).
             step: called with the number of rows just read (for a progress bar).
         """
         views, pictures = cache.rows
@@ -44,9 +51,13 @@ class FeatureTable:
         for view in range(views):
             for first in range(0, pictures, ROWS):
                 rows = np.arange(first, min(first + ROWS, pictures))
-                found.append(cache.read(np.full(len(rows), view), rows).tokens.mean(dim=1))
+                found.append(pool(cache.read(np.full(len(rows), view), rows)))
                 step(len(rows))
         return cls(torch.cat(found).unflatten(0, cache.rows), truth.dense(), seed)
+
+    def select(self, pictures: Bool[Tensor, " N"], views: int | None = None) -> "FeatureTable":
+        """Some of the pictures, in the first of their views."""
+        return FeatureTable(self.views[:views, pictures], self.truth[pictures], self.seed)
 
     @property
     def positive(self) -> Bool[Tensor, "N L"]:

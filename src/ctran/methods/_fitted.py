@@ -1,7 +1,8 @@
 """What methods share that are fitted to averaged image features in one step, without epochs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +16,21 @@ from ctran.data.loading import seed_of
 from ctran.labels import LabelSpace
 from ctran.masking import label_mask_training, scored_mask
 from ctran.methods._base import MethodConfig
-from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, eigenvectors, fit_logistic, linear_logits
+from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, fit_logistic, linear_logits, principal_axes
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
 
 FOLDS = 5
-IMAGE_L2 = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+IMAGE_L2 = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 """Penalties that are tried for the weights of image features, the largest first."""
 LABEL_L2 = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 """Penalties that are tried for the weights of known labels."""
+SCALE = 4.0
+"""How strongly the scale of a label's own image logit is kept at 1: a standard deviation of one half, as a prior. Without it,
+held-out logits that separate a handful of positives by chance get any scale."""
+NEGLIGIBLE = 0.1
+"""Variance of inputs, in units of the penalty, below which a direction is left out: a penalised fit hardly uses it (the logits
+of a label reach a fortieth, at most, of what they would be without penalty)."""
 SEARCH = 1e-4
 """Tolerance of fits that only compare penalties."""
 MOST_ROWS = 16_000
@@ -39,11 +46,13 @@ class FittedConfig(MethodConfig):
     Args:
         image_l2: penalty of the weights of image features, as in ``LogisticRegression(C=1 / (image_l2 * pictures))``; null
             chooses it by cross-validation.
+        pooling: of the image tokens: their mean, or mean_max: also the greatest value of each channel.
     """
 
     may_differ = MethodConfig.may_differ | {"image_l2"}
 
     image_l2: float | None = within(None, 0, above=True)
+    pooling: Literal["mean", "mean_max"] = "mean"
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,11 @@ def log_loss(logits: Float[Tensor, "N L"], positive: Bool[Tensor, "N L"], scored
     return float((losses * scored).sum() / scored.sum().clamp(min=1))
 
 
-def folds_of(pictures: int, seed: int) -> Int[Tensor, " N"]:
+def folds_of(pictures: int, seed: int, folds: int = FOLDS) -> Int[Tensor, " N"]:
     """Number of each picture's fold, at random, of equal sizes."""
     found = torch.empty(pictures, dtype=torch.long)
     found[torch.randperm(pictures, generator=torch.Generator().manual_seed(seed_of(seed, 20)))] = torch.arange(pictures)
-    return found % min(FOLDS, pictures)
+    return found % min(folds, pictures)
 
 
 def descend(penalties: Sequence[float], loss_of: Callable[[float], float]) -> float:
@@ -91,41 +100,46 @@ class ImageFit:
         bias: of the labels.
         l2: its penalty.
         held_out: logits of each view of each training picture by a layer that was not fitted to the picture.
+        folds: number of each training picture's fold.
+        fold_weights, fold_biases: of the layer that was fitted without a fold.
     """
 
     weight: Float[Tensor, "L C"]
     bias: Float[Tensor, " L"]
     l2: float
     held_out: Float[Tensor, "V N L"]
+    folds: Int[Tensor, " N"]
+    fold_weights: Float[Tensor, "F L C"]
+    fold_biases: Float[Tensor, "F L"]
 
 
-def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
-    """Logistic regression of every label on standardised features, over all views, and held-out logits by 5 folds.
+def fit_images(table: FeatureTable, l2: float | None = None, folds: int = FOLDS) -> ImageFit:
+    """Logistic regression of every label on standardised features, over all views, and held-out logits by folds.
 
     Without ``l2``, the penalty is that of least log-loss on two of the folds, with the first view alone, for time.
     """
     views, pictures, _ = table.views.shape
-    folds = folds_of(pictures, table.seed)
+    fold_of = folds_of(pictures, table.seed, folds)
     standardise = Standardise.of(table.views.flatten(0, 1))
     inputs = standardise(table.views)
-    values, basis = eigenvectors(inputs.flatten(0, 1))
-    kept = values > 1e-6 * values[-1]  # along the others no input differs, and weights are 0 at any penalty
-    basis, covariance = basis[:, kept], Covariance(values[kept])
+    values, basis = principal_axes(inputs.flatten(0, 1))  # along others no input differs, and weights are 0 at any penalty
     inputs = inputs @ basis  # orthonormal, so the penalty is the same
     positive, scored = table.positive, table.annotated
 
     def fit(
         rows: Bool[Tensor, " N"], l2: float, start: Tensor | None = None, used: int = views, tolerance: float = TOLERANCE
     ) -> Tensor:
-        return fit_logistic(
-            inputs[:used, rows].flatten(0, 1),
+        first = int((values < NEGLIGIBLE * l2).sum())
+        found = fit_logistic(
+            inputs[:used, rows, first:].flatten(0, 1),
             positive[rows].repeat(used, 1),
             scored[rows].repeat(used, 1),
             l2,
-            start=start,
-            covariance=covariance,
+            start=None if start is None else start[first:],
+            covariance=Covariance(values[first:]),
             tolerance=tolerance,
         )
+        return torch.cat([found.new_zeros(first, found.shape[1]), found])
 
     if l2 is None:
         points: dict[int, Tensor] = {}
@@ -133,20 +147,27 @@ def fit_images(table: FeatureTable, l2: float | None = None) -> ImageFit:
         def loss_of(l2: float) -> float:
             total = 0.0
             for fold in range(min(2, pictures)):
-                held = folds == fold
+                held = fold_of == fold
                 points[fold] = fit(~held, l2, points.get(fold), used=1, tolerance=SEARCH)
                 total += log_loss(linear_logits(inputs[0, held], points[fold]), positive[held], scored[held])
             return total
 
         l2 = descend(IMAGE_L2, loss_of)
-    point = fit(torch.ones_like(folds, dtype=torch.bool), l2)
+
+    def layer(point: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias for features as they come."""
+        return standardise.fold((basis @ point[:-2]).T, point[-1])
+
+    weight, bias = layer(fit(torch.ones_like(fold_of, dtype=torch.bool), l2))
     held_out = torch.zeros(views, pictures, table.truth.shape[1])
-    for fold in range(int(folds.max()) + 1):
-        held = folds == fold
+    layers: list[tuple[Tensor, Tensor]] = []
+    for fold in range(int(fold_of.max()) + 1):
+        held = fold_of == fold
         found = fit(~held, l2)  # from the start: another fit has seen these pictures
         held_out[:, held] = torch.stack([linear_logits(view[held], found) for view in inputs])
-    weight, bias = standardise.fold((basis @ point[:-2]).T, point[-1])
-    return ImageFit(weight, bias, l2, held_out)
+        layers.append(layer(found))
+    fold_weights, fold_biases = (torch.stack(part) for part in zip(*layers, strict=True))
+    return ImageFit(weight, bias, l2, held_out, fold_of, fold_weights, fold_biases)
 
 
 class FittedMethod(Method):
@@ -161,12 +182,18 @@ class FittedMethod(Method):
     def __init__(self, backbone: Backbone, labels: LabelSpace, config: FittedConfig) -> None:
         super().__init__()
         self.backbone, self.config = backbone, config
-        self.register_buffer("weight", torch.zeros(len(labels), backbone.channels))
+        self.register_buffer("weight", torch.zeros(len(labels), backbone.channels * (2 if config.pooling == "mean_max" else 1)))
         self.register_buffer("bias", torch.zeros(len(labels)))
+
+    def pooled(self, features: Features) -> Float[Tensor, "B C"]:
+        """The linear layer's input."""
+        tokens = features.tokens.to(self.weight.dtype)
+        mean = tokens.mean(dim=1)
+        return mean if self.config.pooling == "mean" else torch.cat([mean, tokens.amax(dim=1)], dim=1)
 
     def image_logits(self, features: Features) -> Float[Tensor, "B L"]:
         """Logits of the linear layer."""
-        return F.linear(features.tokens.mean(dim=1, dtype=self.weight.dtype), self.weight, self.bias)
+        return F.linear(self.pooled(features), self.weight, self.bias)
 
     def fit_images(self, table: FeatureTable) -> ImageFit:
         """Fit the linear layer and write its buffers."""
@@ -207,36 +234,62 @@ class KnownLabelsMethod(FittedMethod):
 
     def fit_features(self, table: FeatureTable) -> str:
         """Fit the linear layer, then the weights of known labels to held-out image logits and random label masks."""
+        images, _, l2 = self.fit_both(table)
+        return f"penalty of image weights {images.l2:g}, of known labels {l2:g}"
+
+    def fit_both(self, table: FeatureTable) -> tuple[ImageFit, "MaskedRows", float]:
+        """Fit; returns the linear layers, the rows of the second fit, and its penalty."""
         images = self.fit_images(table)
         self.prevalence.copy_(table.prevalence)
-        rows = _MaskedRows(self, images.held_out, table)
+        rows = MaskedRows(self, images, table)
         l2 = self.config.label_l2
         l2 = descend(LABEL_L2, rows.held_out_loss) if l2 is None else l2
         self.point.copy_(rows.fit(l2))
         self.finish_fit()
-        return f"penalty of image weights {images.l2:g}, of known labels {l2:g}"
+        return images, rows, l2
 
     def finish_fit(self) -> None:
         """Called after the fit; nothing by default."""
+
+    def prepare(self, features: Features) -> Features:
+        """The features with image logits."""
+        return features if features.image_cache is not None else replace(features, image_cache=self.image_part(features))
+
+    def image_part(self, features: Features) -> dict[str, Tensor]:
+        """What :meth:`prepare` computes of an image."""
+        return {"logits": self.image_logits(features)}
 
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
         """Logits of all labels."""
+        return self.known_logits(*self.image_rows(self.prepare(features), states))
+
+    def image_rows(self, features: Features, states: Int[Tensor, "R L"]) -> tuple[Float[Tensor, "R L"], Int[Tensor, "R L"]]:
+        """Image logits of prepared features for each row of states, and these."""
         features.rows_each(states)  # raises if the images do not divide the rows
-        logits = repeat_rows(self.image_logits(features), states.shape[0])
+        assert features.image_cache is not None
+        return repeat_rows(features.image_cache["logits"], states.shape[0]), states
+
+    def known_logits(self, logits: Float[Tensor, "R L"], states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+        """Logits of all labels from image logits and states."""
         return linear_logits(self.inputs(logits, states), self.point, logits)
 
+    def parts(self, features: Features, states: Int[Tensor, "R L"]) -> dict[str, Float[Tensor, "R L"]]:
+        """The linear layer alone."""
+        return {"linear": self.image_rows(self.prepare(features), states)[0]}
 
-class _MaskedRows:
+
+class MaskedRows:
     """Random label masks of the training pictures, and fits to them.
 
     No label's own state is among its inputs (:meth:`KnownLabelsMethod.blocked`), so known entries are scored like unknown ones:
     many more entries for each mask. Not so labels with implications, whose states make others known.
     """
 
-    def __init__(self, method: KnownLabelsMethod, logits: Float[Tensor, "V N L"], table: FeatureTable) -> None:
-        self.method, views, pictures = method, *logits.shape[:2]
+    def __init__(self, method: KnownLabelsMethod, images: ImageFit, table: FeatureTable) -> None:
+        self.method, logits = method, images.held_out
+        views, pictures, _ = logits.shape
         draws = max(views, min(DRAWS[1], max(DRAWS[0], MOST_ROWS // pictures)))
         generator = torch.Generator().manual_seed(seed_of(table.seed, 21))
         drawn = [
@@ -250,23 +303,30 @@ class _MaskedRows:
         self.positive, self.scored = table.positive.repeat(draws, 1), table.annotated.repeat(draws, 1)
         related = method.implied.unique()
         self.scored[:, related] = scored_mask(table.truth.repeat(draws, 1), states)[:, related]
-        self.folds = folds_of(pictures, table.seed).repeat(draws)
+        self.folds, self.pictures = images.folds.repeat(draws), pictures
+        self.searched = torch.arange(draws * pictures) < max(DRAWS[0], views) * pictures
         self.covariance = Covariance.of(self.inputs)
         self.points: dict[int, Tensor] = {}
 
-    def fit(self, l2: float, fold: int = -1, tolerance: float = TOLERANCE) -> Float[Tensor, "D2 L"]:
-        """Fit to all pictures but those of one fold (-1: to all), starting from the fit before."""
+    def fit(self, l2: float, fold: int = -1, *, search: bool = False) -> Float[Tensor, "D2 L"]:
+        """Fit to all pictures but those of one fold (-1: to all), starting from the fit before.
+
+        Args:
+            search: less exactly, on a part of the masks, to compare penalties.
+        """
         rows = self.folds != fold
+        rows = rows & self.searched if search else rows
         self.points[fold] = fit_logistic(
             self.inputs[rows],
             self.positive[rows],
             self.scored[rows],
             l2,
             own=self._own(rows),
+            scale_l2=SCALE / self.pictures,
             blocked=self.method.blocked(),
             start=self.points.get(fold),
             covariance=self.covariance,
-            tolerance=tolerance,
+            tolerance=SEARCH if search else TOLERANCE,
         )
         return self.points[fold]
 
@@ -277,7 +337,7 @@ class _MaskedRows:
         """Log-loss on two folds, each by a fit to the others."""
         total = 0.0
         for fold in range(2):
-            rows = self.folds == fold
-            logits = linear_logits(self.inputs[rows], self.fit(l2, fold, SEARCH), self._own(rows))
+            rows = (self.folds == fold) & self.searched
+            logits = linear_logits(self.inputs[rows], self.fit(l2, fold, search=True), self._own(rows))
             total += log_loss(logits, self.positive[rows], self.scored[rows])
         return total / 2

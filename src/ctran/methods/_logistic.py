@@ -6,37 +6,48 @@ correlated; in the coordinates of their covariance, which is the Hessian but for
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 TOLERANCE = 1e-5
 """Of a fit that is kept; see :func:`fit_logistic`."""
+LEAST = 1.0
+"""Of :class:`Standardise`, in units of the inputs' median standard deviation."""
 MEMORY = 10
 """Pairs of steps and gradient differences that L-BFGS keeps."""
 SUFFICIENT = 1e-4
 """Share of the decrease promised by the slope that a step must reach (Armijo's condition)."""
 SHORTENED = 20
 """How often a step is halved."""
+FEW = 0.6
+"""Share of functions that have not converged below which the others are no longer computed."""
 ROUNDING = 1e-7
 """Relative rounding error of a value in float32."""
 
 
 @dataclass(frozen=True)
 class Standardise:
-    """Shift and scale of inputs, from training rows."""
+    """Shift and scale of inputs, from training rows.
+
+    Inputs that vary much get variance 1; those that vary less than :data:`LEAST` times the median input are not enlarged to it,
+    as what is nearly constant in training may be anything elsewhere.
+    """
 
     mean: Float[Tensor, " D"]
     scale: Float[Tensor, " D"]
 
     @classmethod
     def of(cls, inputs: Float[Tensor, "N D"]) -> "Standardise":
-        """Mean 0 and variance 1; an input that never changes becomes 0."""
-        scale = inputs.std(dim=0, correction=0)
-        return cls(inputs.mean(dim=0), torch.where(scale > 1e-6 * inputs.abs().amax(), 1 / scale, torch.zeros_like(scale)))
+        """Mean 0 and variance 1 at most; an input that never changes becomes 0."""
+        spread = inputs.std(dim=0, correction=0)
+        varies = spread > 1e-6 * inputs.abs().amax()
+        least = LEAST * float(spread.median())
+        return cls(inputs.mean(dim=0), torch.where(varies, 1 / spread.clamp(min=least), torch.zeros_like(spread)))
 
     def __call__(self, inputs: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
         return (inputs - self.mean) * self.scale
@@ -76,8 +87,24 @@ def eigenvectors(inputs: Float[Tensor, "N D"]) -> tuple[Float[Tensor, " D"], Flo
     return values.clamp(min=0), basis
 
 
+def principal_axes(inputs: Float[Tensor, "N D"]) -> tuple[Float[Tensor, " R"], Float[Tensor, "D R"]]:
+    """Eigenvalues above rounding of the second moments of inputs, ascending, and their eigenvectors.
+
+    From the smaller of the two matrices of products, of inputs or of rows.
+    """
+    if len(inputs) >= inputs.shape[1]:
+        values, basis = eigenvectors(inputs)
+        kept = values > 1e-6 * values[-1]
+        return values[kept], basis[:, kept]
+    values, rows = torch.linalg.eigh(inputs @ inputs.T / len(inputs))
+    kept = values > 1e-6 * values[-1]
+    return values[kept], inputs.T @ rows[:, kept] / (len(inputs) * values[kept]).sqrt()
+
+
 Objective = Callable[[Float[Tensor, "D L"]], tuple[Float[Tensor, " L"], Float[Tensor, "D L"]]]
 """Values and gradients of ``L`` functions at a point, a column each."""
+Precondition = Callable[[Float[Tensor, "D L"]], Float[Tensor, "D L"]]
+"""Estimates of inverse Hessians times a gradient, a column each; positive definite."""
 
 
 def minimise(
@@ -86,7 +113,8 @@ def minimise(
     *,
     tolerance: float | Float[Tensor, " L"] = 1e-4,
     max_iterations: int = 200,
-    precondition: Callable[[Float[Tensor, "D L"]], Float[Tensor, "D L"]] = lambda gradient: gradient,
+    precondition: Precondition = lambda gradient: gradient,
+    restrict: Callable[[Int[Tensor, " K"]], tuple[Objective, Precondition]] | None = None,
 ) -> Float[Tensor, "D L"]:
     """Minimum of ``L`` independent smooth convex functions, by L-BFGS with backtracking, each with its own step.
 
@@ -96,20 +124,30 @@ def minimise(
         tolerance: a function has converged if a Newton step would lower it by less than this, by the estimated Hessian; one
             number, or one for each function.
         max_iterations: upper bound; one call of ``objective`` each, and one more for each shortened step.
-        precondition: estimate of the inverse Hessians times a gradient, a column each; positive definite.
+        precondition: estimate of the inverse Hessians.
+        restrict: objective and estimate of some of the functions, by their numbers; with it, those that have converged are not
+            computed further. None computes all until the last has converged.
 
     Source: Nocedal and Wright, Numerical Optimization, 2nd edition, Algorithms 7.4 and 7.5.
     """
+    found, columns = start.clone(), torch.arange(start.shape[1])
+    limit = torch.as_tensor(tolerance, dtype=start.dtype).expand(start.shape[1])
     point = start.clone()
     value, gradient = objective(point)
     steps: list[Tensor] = []
     changes: list[Tensor] = []
     length = 1 / precondition(gradient).norm(dim=0).clamp(min=1)
     for _ in range(max_iterations):
-        newton = precondition(gradient)
-        active = (newton * gradient).sum(dim=0) > 2 * tolerance
+        active = (precondition(gradient) * gradient).sum(dim=0) > 2 * limit
         if not active.any():
             break
+        if restrict is not None and active.sum() <= FEW * len(active):
+            found[:, columns] = point
+            columns, limit, value, length = columns[active], limit[active], value[active], length[active]
+            point, gradient = point[:, active], gradient[:, active]
+            steps, changes = [step[:, active] for step in steps], [change[:, active] for change in changes]
+            objective, precondition = restrict(columns)
+            active = active[active]
         direction = _direction(gradient, steps, changes, precondition)
         slope = (direction * gradient).sum(dim=0)
         bad = slope >= 0  # no descent: start again from the gradient
@@ -124,7 +162,8 @@ def minimise(
         if len(steps) > MEMORY:
             del steps[0], changes[0]
         point, value, gradient = there, value_there, gradient_there
-    return point
+    found[:, columns] = point
+    return found
 
 
 def _shorten(
@@ -178,6 +217,7 @@ def fit_logistic(
     l2: float,
     *,
     own: Float[Tensor, "N L"] | None = None,
+    scale_l2: float = 0.0,
     blocked: Bool[Tensor, "D L"] | None = None,
     start: Float[Tensor, "D2 L"] | None = None,
     covariance: Covariance | None = None,
@@ -193,42 +233,98 @@ def fit_logistic(
         positive: truth.
         scored: entries that count; a label without any keeps weights of 0.
         own: logits to start from, a column a label: ``scale * own + bias`` is added, with a scale that starts at 1. None is 0.
+        scale_l2: penalty of the scale, for its squared distance from 1.
         blocked: weights that stay 0.
         start: first point, e.g. of a neighbouring ``l2``.
         covariance: of ``inputs`` or of similar ones; None computes it.
         tolerance: by how much a further step may lower the mean loss of a label, in units of ``p (1 - p)`` with the share ``p``
             of its positives.
     """
-    shape = inputs.shape[1], positive.shape[1]
+    if start is None:
+        start = inputs.new_zeros(inputs.shape[1] + 2, positive.shape[1])
+        start[-2] = 1
     share = scored.to(inputs.dtype) / scored.sum(dim=0).clamp(min=1)
     target = positive.to(inputs.dtype)
-    if start is None:
-        start = inputs.new_zeros(shape[0] + 2, shape[1])
-        start[-2] = 1
-    free = None if blocked is None else (~blocked).to(inputs.dtype)
+    problem = _Problem(
+        inputs,
+        target,
+        share,
+        l2,
+        own,
+        scale_l2,
+        None if blocked is None else (~blocked).to(inputs.dtype),
+        Covariance.of(inputs) if covariance is None else covariance,
+    )
+    return minimise(
+        problem.objective,
+        start,
+        tolerance=tolerance * problem.variance,
+        precondition=problem.precondition,
+        restrict=problem.restrict,
+    )
 
-    def objective(point: Float[Tensor, "D2 L"]) -> tuple[Float[Tensor, " L"], Float[Tensor, "D2 L"]]:
+
+@dataclass(frozen=True)
+class _Problem:
+    """Logistic regressions of labels, a column each.
+
+    Args:
+        inputs, own, l2, scale_l2, covariance: of :func:`fit_logistic`.
+        target: 1 for positive entries, 0 for others.
+        share: weight of each entry in its label's mean.
+        free: 1 for weights that may change, 0 for those that stay 0; None for all 1.
+    """
+
+    inputs: Float[Tensor, "N D"]
+    target: Float[Tensor, "N L"]
+    share: Float[Tensor, "N L"]
+    l2: float
+    own: Float[Tensor, "N L"] | None
+    scale_l2: float
+    free: Float[Tensor, "D L"] | None
+    covariance: Covariance
+
+    @cached_property
+    def variance(self) -> Float[Tensor, " L"]:
+        """Of each label's target."""
+        frequency = (self.target * self.share).sum(dim=0)
+        return (frequency * (1 - frequency)).clamp(min=1e-4)
+
+    @cached_property
+    def square(self) -> Float[Tensor, " L"]:
+        """Mean square of ``own``."""
+        return (
+            (self.own.square() * self.share).sum(dim=0).clamp(min=1e-6)
+            if self.own is not None
+            else torch.ones_like(self.variance)
+        )
+
+    def objective(self, point: Float[Tensor, "D2 L"]) -> tuple[Float[Tensor, " L"], Float[Tensor, "D2 L"]]:
+        """Penalised mean losses and their gradients."""
         weight = point[:-2]
-        logits = linear_logits(inputs, point, own)
-        losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * share
-        error = (logits.sigmoid() - target) * share
-        slope = inputs.T @ error + l2 * weight
-        slope = slope if free is None else slope * free
-        of_scale = torch.zeros_like(point[0]) if own is None else (error * own).sum(dim=0)
+        logits = linear_logits(self.inputs, point, self.own)
+        losses = F.binary_cross_entropy_with_logits(logits, self.target, reduction="none") * self.share
+        error = (logits.sigmoid() - self.target) * self.share
+        slope = self.inputs.T @ error + self.l2 * weight
+        slope = slope if self.free is None else slope * self.free
+        away = point[-2] - 1
+        of_scale = self.scale_l2 * away + (0 if self.own is None else (error * self.own).sum(dim=0))
         gradient = torch.cat([slope, of_scale[None], error.sum(dim=0)[None]])
-        return losses.sum(dim=0) + l2 * weight.square().sum(dim=0) / 2, gradient
+        penalty = (self.l2 * weight.square().sum(dim=0) + self.scale_l2 * away.square()) / 2
+        return losses.sum(dim=0) + penalty, gradient
 
-    frequency = (target * share).sum(dim=0)
-    variance = (frequency * (1 - frequency)).clamp(min=1e-4)
-    covariance = Covariance.of(inputs) if covariance is None else covariance
-    square = torch.ones_like(variance) if own is None else (own.square() * share).sum(dim=0).clamp(min=1e-6)
+    def precondition(self, gradient: Float[Tensor, "D2 L"]) -> Float[Tensor, "D2 L"]:
+        """The inverse Hessian's estimate, by the covariance of the inputs, times a gradient."""
+        slope = self.covariance.solve(gradient[:-2], self.variance, self.l2)
+        slope = slope if self.free is None else slope * self.free
+        scale, bias = gradient[-2] / (self.variance * self.square + self.scale_l2), gradient[-1] / self.variance
+        return torch.cat([slope, scale[None], bias[None]])
 
-    def precondition(gradient: Float[Tensor, "D2 L"]) -> Float[Tensor, "D2 L"]:
-        slope = covariance.solve(gradient[:-2], variance, l2)
-        slope = slope if free is None else slope * free
-        return torch.cat([slope, (gradient[-2] / (variance * square))[None], (gradient[-1] / variance)[None]])
-
-    return minimise(objective, start, tolerance=tolerance * variance, precondition=precondition)
+    def restrict(self, columns: Int[Tensor, " K"]) -> tuple[Objective, Precondition]:
+        """The problem of some labels."""
+        own, free = (None if each is None else each[:, columns] for each in (self.own, self.free))
+        some = replace(self, target=self.target[:, columns], share=self.share[:, columns], own=own, free=free)
+        return some.objective, some.precondition
 
 
 def linear_logits(

@@ -30,7 +30,7 @@ def check_fitting(recipe: Recipe, model: Method) -> None:
 def fit_features(model: Method, cache: FeatureCache, truth: SparseTruth, seed: int, *, quiet: bool) -> None:
     """Fit a method to averaged image tokens of a cache; says what was chosen on stderr, unless ``quiet``."""
     with bar("reading image features", math.prod(cache.rows)) as advance:
-        table = FeatureTable.of(cache, truth, seed, advance)
+        table = FeatureTable.of(cache, truth, seed, model.pooled, advance)
     started = time.monotonic()
     chosen = model.fit_features(table)
     if not quiet:
