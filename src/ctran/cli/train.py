@@ -55,13 +55,15 @@ def run(options: argparse.Namespace) -> int:
         recipe = read_recipe(path, options.keys)
         refuse_unused(recipe)
         folder = output_folder(options.output or Path("runs") / (name_of(path) if path else recipe.method))
-    from ctran.training.fit import fit  # after the recipe: a wrong key is named without waiting for the trainer
+    from ctran.training.fit import CANDIDATES, fit  # after the recipe: a wrong key is named without waiting for the trainer
 
     try:
         report = fit(recipe, folder, resume=options.resume is not None)
     except KeyboardInterrupt:
         print(f"\ninterrupted; all finished epochs are kept. Go on with: ctran train --resume {folder}", file=sys.stderr)
         return 130
+    if (folder / CANDIDATES).exists():
+        print((folder / CANDIDATES).read_text(encoding="utf-8"))
     print(report.markdown())
     print(f"\nrun folder: {folder}")
     return 0

@@ -2,6 +2,7 @@
 
 * ``demo``, ``linear``, ``planted``, ``planted_scenes``: run in minutes on two cores, their figures are measured
   (``docs/experiments``).
+* ``auto``: a user's own pictures, as accurately as minutes on two cores allow; ``quick``: its first part alone, in seconds.
 * ``tagger``: the demo's settings for a user's own pictures.
 * ``paper/``: the rows of the paper's tables that are C-Tran's, in its setting; ``ctran table`` compares runs with them.
 * ``modern/``: the same tasks with what the field has learned since; never run.

@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import lightning as L
@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ctran import plots
+from ctran.analysis.candidates import candidates, markdown
 from ctran.analysis.predict_table import predict_table
 from ctran.data.table import SampleTable
 from ctran.evaluation.evaluate import report
@@ -37,10 +38,14 @@ from ctran.training.run_folder import (
     freeze,
     report_skipped,
     start,
+    write_json,
     write_metrics,
 )
 from ctran.training.sizes import check_batches, check_enough, check_unknown_share
 from ctran.training.task import LabelTask
+
+CANDIDATES = "candidates.md"
+"""In a run folder: what each part of the method predicts alone."""
 
 
 def quiet() -> None:
@@ -58,7 +63,8 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
 
     Files are written into ``run`` as soon as possible: ``recipe.yaml``, ``versions.json``, ``data.json``, ``labels.json``,
     ``skipped.json``, ``history.json``, ``curves.png``, ``model/``, ``last.ckpt`` and the one before it, ``previous.ckpt``,
-    ``finished.json``, ``metrics.json``, ``metrics.md``, ``predictions.png``. A resumed run writes the files that are still
+    ``finished.json``, ``metrics.json``, ``metrics.md``, ``predictions.png``; of a method that is made of simpler predictors
+    ``candidates.json`` and ``candidates.md``. A resumed run writes the files that are still
     missing. A run resumed with more epochs (``training.epochs``) than it recorded trains further, see
     :mod:`ctran.training.extend`.
 
@@ -96,7 +102,7 @@ def lead(recipe: Recipe, run: Path, world: int, *, resume: bool) -> Report:
             raise
         if not (resume and (run / FINISHED).exists()):
             train(recipe, run, tables, 0, world, resume=resume)
-        return finish(recipe, run, tables["test"])
+        return finish(recipe, run, tables)
 
 
 def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, world: int, *, resume: bool) -> None:
@@ -213,9 +219,20 @@ def evaluate_run(
     return replace(found, split=split, seed=options.seed, coverage=coverage)
 
 
-def finish(recipe: Recipe, run: Path, test: SampleTable) -> Report:
-    """Evaluate the best model on ``test``, on the device it was trained on; write metrics and the page of predictions."""
-    tagger = Tagger.load(run, training_device(recipe.training))
+def compare_parts(tagger: Tagger, val: SampleTable, recipe: Recipe, run: Path) -> None:
+    """Write what each part of a method predicts alone, if it has parts (``candidates.json``, ``candidates.md``)."""
+    options = recipe.evaluation
+    found = candidates(tagger, val, options.settings(), seed=options.seed, left_out=tagger.unlearnable.reasons)
+    if found:
+        write_json(run / "candidates.json", [asdict(each) for each in found])
+        write_text(run / CANDIDATES, markdown(found, options.settings(), len(val)))
+
+
+def finish(recipe: Recipe, run: Path, tables: dict[str, SampleTable]) -> Report:
+    """Compare the best model with its parts on ``val`` and evaluate it on ``test``, on the device it was trained on; write
+    metrics and the page of predictions."""
+    tagger, test = Tagger.load(run, training_device(recipe.training)), tables["test"]
+    compare_parts(tagger, tables["val"], recipe, run)
     found = evaluate_run(tagger, test, recipe.evaluation)
     write_metrics(found, run / "metrics")
     write_text(run / "model" / "README.md", model_card(tagger, source=recipe.source, report=found))

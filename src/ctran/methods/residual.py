@@ -1,0 +1,336 @@
+"""C-Tran for what a pairwise model of the labels leaves over, as far as it helps on pictures that it was not trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ctran.bounds import within
+from ctran.data.feature_table import FeatureTable
+from ctran.errors import UserError
+from ctran.labels import LabelSpace, LabelState
+from ctran.losses._base import LabelLoss
+from ctran.methods import pairwise
+from ctran.methods._base import backbone_of
+from ctran.methods._fitted import MaskedRows, fit_images, folds_of
+from ctran.methods._logistic import linear_logits
+from ctran.methods.anchored import Layer, towards_positive
+from ctran.methods.pairwise import Pairwise
+from ctran.model import Backbone, Features, Method, Stage, TrainingStep
+from ctran.model.classifier import LabelClassifier
+from ctran.model.embeddings import LabelTokens
+from ctran.model.schemes import ENCODERS, Attention
+from ctran.model.stages import Losses
+
+SUMMARY = "pairwise, plus what two C-Tran encoders add to it, weighted by known share and label (beyond the paper)"
+ENCODERS_STAGE, WEIGHTS_STAGE = "encoders", "weights"
+"""Names of the stages."""
+SHARES = 4
+"""Known shares, evenly from 0 to 1, between which the weight of the encoders is interpolated."""
+FOLDS = 3
+"""Parts of the pictures without which models are fitted, of those that an encoder is trained on."""
+SHRINK = 30.0
+"""How strongly the weight of a label is kept to that of all labels, in entries of its annotation."""
+
+
+@dataclass(frozen=True)
+class Config(pairwise.Config):
+    """A pairwise model and two encoders.
+
+    Args:
+        token_dim: width of the encoders' tokens.
+        num_layers, num_heads, dropout: of the encoders.
+        attention: which token attends to which; see :mod:`ctran.model.schemes`.
+        positive_bias: added to attention scores towards known positive labels, in half of the heads.
+        image_bias: added to attention scores towards image tokens.
+        token_dropout: share of the image tokens' channels set to zero in training.
+        weight_epochs: number of last epochs of training.epochs in which the encoders are frozen and their weights by label and
+            known share are fitted.
+        weight_learning_rate: in these epochs.
+    """
+
+    may_differ = pairwise.Config.may_differ | {"dropout", "token_dropout", "weight_epochs", "weight_learning_rate"}
+
+    token_dim: int = within(64, 1, 65_536)
+    num_layers: int = within(2, 1, 256)
+    num_heads: int = within(4, 1, 1024)
+    dropout: float = within(0.1, 0, 1, below=True)
+    attention: Attention = "image_first"
+    positive_bias: float = within(5.0)
+    image_bias: float = within(-2.0)
+    token_dropout: float = within(0.3, 0, 1, below=True)
+    weight_epochs: int = within(2, 1)
+    weight_learning_rate: float = within(0.03, 0, above=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.token_dim % self.num_heads:
+            raise UserError(
+                f"model.num_heads must divide model.token_dim, got {self.num_heads} heads and {self.token_dim} channels"
+            )
+
+    def stages(self, epochs: int) -> tuple[Stage, ...]:
+        """The encoders, then their weights."""
+        if epochs and self.weight_epochs >= epochs:
+            raise UserError(
+                f"model.weight_epochs must be less than training.epochs, got {self.weight_epochs} of {epochs}: the others "
+                "train the encoders; set both"
+            )
+        return (
+            Stage(max(epochs - self.weight_epochs, 0), ENCODERS_STAGE, {"shares": 0, "own": 0}, hide_images=False),
+            Stage(
+                min(self.weight_epochs, epochs),
+                WEIGHTS_STAGE,
+                {"": 0, "shares": self.weight_learning_rate, "own": self.weight_learning_rate},
+                hide_images=False,
+            ),
+        )
+
+    def helper(self, model: Method) -> "HeldOutModels | None":
+        """The fits without each fold of the training pictures; None before :meth:`Residual.fit_features`."""
+        return model.held_out if isinstance(model, Residual) else None
+
+
+class HeldOutModels(nn.Module):
+    """Pairwise models fitted without some of the training pictures, on top of which encoders are trained and weighed.
+
+    The logits of a model that was fitted to a picture are surer than those of new pictures, so what is trained on top of them
+    learns to change little. And a model that has seen the pictures by which an encoder is weighed makes the encoder learn
+    the opposite of their chances. So encoder ``e`` has its own models, all fitted without the pictures of fold ``e``, by
+    which it is weighed: one to all others for these pictures, and for each of :data:`FOLDS` parts of the others one
+    without that part, for the pictures of that part.
+
+    Args:
+        numbers: of the model of each encoder and picture.
+        weights, biases: linear layer of each model.
+        points: weights of known labels of each model, as of :func:`ctran.methods._logistic.fit_logistic`.
+        folds: of the training pictures.
+    """
+
+    part = ""
+    numbers: Tensor
+    weights: Tensor
+    biases: Tensor
+    points: Tensor
+    folds: Tensor
+    """Not saved: a resumed training computes them again, the same."""
+
+    def __init__(
+        self,
+        *,
+        numbers: Int[Tensor, "E N"],
+        weights: Float[Tensor, "M L C"],
+        biases: Float[Tensor, "M L"],
+        points: Float[Tensor, "M D2 L"],
+        folds: Int[Tensor, " N"],
+    ) -> None:
+        super().__init__()
+        for name, tensor in {
+            "numbers": numbers,
+            "weights": weights,
+            "biases": biases,
+            "points": points,
+            "folds": folds,
+        }.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    def logits(
+        self,
+        model: "Residual",
+        encoder: int,
+        pooled: Float[Tensor, "B C"],
+        states: Int[Tensor, "B L"],
+        index: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B L"]:
+        """Pairwise logits of each picture by the model of an encoder that was fitted without it.
+
+        Args:
+            pooled: of the pictures, the linear layers' input.
+            index: row of each picture in the training table.
+        """
+        number = self.numbers[encoder, index]
+        images, found = torch.empty_like(states, dtype=pooled.dtype), torch.empty_like(states, dtype=pooled.dtype)
+        for each in number.unique():
+            rows = number == each
+            images[rows] = F.linear(pooled[rows], self.weights[each], self.biases[each])
+        inputs = model.inputs(images, states)
+        for each in number.unique():
+            rows = number == each
+            found[rows] = linear_logits(inputs[rows], self.points[each], images[rows])
+        return found
+
+
+def held_out_models(model: "Residual", table: FeatureTable, image_l2: float, label_l2: float, encoders: int) -> HeldOutModels:
+    """Fit the models, with given penalties and the first view of each picture."""
+    folds = folds_of(table.truth.shape[0], table.seed)
+    numbers = torch.zeros(encoders, len(folds), dtype=torch.long)
+    layers, biases, points = list[Tensor](), list[Tensor](), list[Tensor]()
+    for encoder in range(encoders):
+        others = table.select(folds != encoder, views=1)
+        images = fit_images(others, image_l2, FOLDS)
+        rows = MaskedRows(model, images, others)
+        numbers[encoder, folds == encoder] = len(points)
+        numbers[encoder, folds != encoder] = len(points) + 1 + images.folds
+        layers += [images.weight, *images.fold_weights]
+        biases += [images.bias, *images.fold_biases]
+        points += [rows.fit(label_l2), *(rows.fit(label_l2, part) for part in range(len(images.fold_weights)))]
+    return HeldOutModels(
+        numbers=numbers, weights=torch.stack(layers), biases=torch.stack(biases), points=torch.stack(points), folds=folds
+    )
+
+
+class LabelEncoder(nn.Module):
+    """C-Tran's encoder without its image network: image tokens, states and probabilities to a change of each label's logit.
+
+    The classifier starts at 0, so that training starts from the logits that are changed.
+    """
+
+    scale: Tensor
+
+    def __init__(self, channels: int, num_labels: int, config: Config) -> None:
+        super().__init__()
+        dim = config.token_dim
+        self.positive_bias, self.image_bias, self.token_dropout = config.positive_bias, config.image_bias, config.token_dropout
+        self.narrow = nn.Linear(channels, dim)
+        self.labels = LabelTokens(num_labels=num_labels, dim=dim)
+        self.encoder = ENCODERS[config.attention](
+            dim=dim,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            dropout=config.dropout,
+            layer=partial(Layer, attention_dropout=False, orthogonal=True),
+        )
+        self.classifier = LabelClassifier(num_labels=num_labels, dim=dim)
+        nn.init.zeros_(self.classifier.weight)
+
+    def cache_image(self, tokens: Float[Tensor, "B P C"]) -> dict[str, Tensor]:
+        """Tensors that depend on the image alone."""
+        if self.training and self.token_dropout:  # the same channels in all tokens of an image
+            tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.token_dropout)
+        return self.encoder.cache_image(self.narrow(tokens))
+
+    def forward(
+        self, image: Mapping[str, Tensor], states: Int[Tensor, "R L"], logits: Float[Tensor, "R L"]
+    ) -> Float[Tensor, "R L"]:
+        """Changes of the logits.
+
+        Args:
+            image: from :meth:`cache_image`.
+            logits: whose probabilities are the states of unknown labels.
+        """
+        soft = logits.sigmoid() * (states == LabelState.UNKNOWN)
+        start = self.encoder.start(self.labels(states) + soft[..., None] * self.labels.known_state[1])
+        bias = towards_positive(states, soft, self.positive_bias, self.encoder.num_heads)
+        return self.classifier(self.encoder(start, image, bias, self.image_bias))
+
+
+class Residual(Pairwise):
+    r"""Pairwise logits plus the weighted mean of two encoders' changes,
+
+    .. math:: \ell_i(z, s) + w_i(u) \tfrac12 \big(\Delta^1_i(z, s) + \Delta^2_i(z, s)\big),
+        \qquad w_i(u) = \min(\max(\textstyle\sum_k h_k(u) a_k + b_i, 0), 1)
+
+    with pairwise logits :math:`\ell`, encoders :math:`\Delta` of image tokens and states, and the share :math:`u` of known
+    labels (:math:`h_k` interpolates linearly between :data:`SHARES` shares). Each encoder is trained on four fifths of the
+    pictures, on pairwise logits that were not fitted to the picture; the weights are fitted to the other fifth. So the encoders
+    count where they help on new pictures.
+
+    Source: stacking (Wolpert, Neural Networks 5, 1992) of a residual model; cross-fitting as in Chernozhukov et al. (2018).
+    """
+
+    needs_epochs = True
+    label_parameters = Pairwise.label_parameters
+    rate_parts = ("backbone", "shares", "own")
+
+    def __init__(self, backbone: Backbone, labels: LabelSpace, config: Config) -> None:
+        super().__init__(backbone, labels, config)
+        self.encoders = nn.ModuleList(LabelEncoder(backbone.channels, len(labels), config) for _ in range(2))
+        self.shares = nn.Parameter(torch.full((SHARES,), 0.5))
+        self.own = nn.Parameter(torch.zeros(len(labels)))
+        self.held_out: HeldOutModels | None = None
+        self.entries = 0
+
+    @property
+    def both(self) -> list[LabelEncoder]:
+        """The encoders."""
+        return [encoder for encoder in self.encoders if isinstance(encoder, LabelEncoder)]
+
+    def fit_features(self, table: FeatureTable) -> str:
+        """Fit the pairwise model, and those on top of which the encoders are trained."""
+        images, _, l2 = self.fit_both(table)
+        self.held_out = held_out_models(self, table, images.l2, l2, len(self.encoders))
+        self.entries = int(table.annotated.sum())
+        return f"penalty of image weights {images.l2:g}, of known labels {l2:g}"
+
+    def image_part(self, features: Features) -> dict[str, Tensor]:
+        """Image logits, and the image's part of both encoders."""
+        cache = super().image_part(features)
+        for number, encoder in enumerate(self.both):
+            image = encoder.cache_image(features.tokens.to(self.weight.dtype))
+            cache |= {f"{number}.{name}": tensor for name, tensor in image.items()}
+        return cache
+
+    def change(
+        self, number: int, features: Features, states: Int[Tensor, "R L"], logits: Float[Tensor, "R L"]
+    ) -> Float[Tensor, "R L"]:
+        """What one encoder adds to the logits of prepared features."""
+        prefix, cache = f"{number}.", features.image_cache or {}
+        image = {name.removeprefix(prefix): tensor for name, tensor in cache.items() if name.startswith(prefix)}
+        return self.both[number](image, states, logits)
+
+    def weights(self, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
+        """Weight of the encoders for each row's share of known labels, and each label."""
+        share = (states != LabelState.UNKNOWN).to(self.shares.dtype).mean(dim=1, keepdim=True) * (SHARES - 1)
+        at = torch.arange(SHARES, device=states.device)
+        return (((1 - (share - at).abs()).clamp(min=0) @ self.shares)[:, None] + self.own).clamp(0, 1)
+
+    def predict_labels(
+        self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "R L"]:
+        """Logits of all labels."""
+        logits, change = self._both_parts(self.prepare(features), states)
+        return logits + self.weights(states) * change
+
+    def _both_parts(self, features: Features, states: Int[Tensor, "R L"]) -> tuple[Float[Tensor, "R L"], Float[Tensor, "R L"]]:
+        """Pairwise logits of prepared features, and the mean change of the encoders."""
+        logits = self.known_logits(*self.image_rows(features, states))
+        changes = [self.change(number, features, states, logits) for number in range(len(self.encoders))]
+        return logits, torch.stack(changes).mean(dim=0)
+
+    def parts(self, features: Features, states: Int[Tensor, "R L"]) -> dict[str, Float[Tensor, "R L"]]:
+        """The linear layer, the pairwise model, and it with the encoders at full weight."""
+        logits, change = self._both_parts(features := self.prepare(features), states)
+        return super().parts(features, states) | {"pairwise": logits, "pairwise + encoders": logits + change}
+
+    def loss(self, step: TrainingStep, criterion: LabelLoss) -> Losses:
+        """The encoders' losses, each without the pictures of one fold; then that of the weights, on these pictures."""
+        held_out, features, states = step.helper, step.features, step.states
+        if not isinstance(held_out, HeldOutModels):
+            raise TypeError("residual is trained after fit_features, whose fits without each fold are the step's helper")
+        weighting, fold, pooled = step.stage == WEIGHTS_STAGE, held_out.folds[step.index], self.pooled(features)
+        chosen, found = list[Tensor](), list[Tensor]()
+        for number, encoder in enumerate(self.both):
+            rows = (fold == number if weighting else fold != number).nonzero()[:, 0]
+            logits = held_out.logits(self, number, pooled[rows], states[rows], step.index[rows])
+            if len(rows):
+                with torch.set_grad_enabled(not weighting):
+                    image = encoder.cache_image(features.tokens[rows].to(logits.dtype))
+                    change = encoder(image, states[rows], logits)
+                logits = logits + (self.weights(states[rows]) * change if weighting else change)
+            chosen.append(rows)
+            found.append(logits)
+        rows = torch.cat(chosen)  # one call, so that the loss of several processes is the loss of all their pictures
+        loss = criterion(torch.cat(found), step.truth[rows], states[rows], epoch=step.epoch, index=step.index[rows])
+        if not weighting:
+            return {"labels": loss}
+        shrink = SHRINK / max(self.entries, 1) * self.own.square().sum()
+        return {"labels": loss + 0 * self.shares.sum(), "shrink": shrink}  # a batch may have no picture of these folds
+
+
+def build(config: Config, labels: LabelSpace) -> Residual:
+    """The model before its fit."""
+    return Residual(backbone_of(config), labels, config)
