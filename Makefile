@@ -7,7 +7,7 @@ export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 export PYTHONDONTWRITEBYTECODE := # where it is set, each process of tests compiles this package anew
 
-.PHONY: demo check lint types docs test test-most test-others test-all test-gpu test-browser studio lock clean
+.PHONY: demo check lint types docs test test-most test-models test-export test-all test-gpu test-browser studio lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
@@ -26,23 +26,27 @@ docs: $(VENV)/ready ## the documentation site, in docs/_build/html; warnings are
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py
-APART := $(addprefix --ignore ,$(EXPORT) tests/documents tests/browser)
+MODELS := tests/documents tests/training tests/methods tests/model
+APART := $(addprefix --ignore ,$(EXPORT) $(MODELS) tests/browser)
 
-# Tests of exports have a separate process, and so do those of the documents: after other runtimes were loaded, starting a
-# program from a long-lived process of tests has crashed.
-# Two jobs at a time, the longest first; the output of each command is printed when it ends.
-SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line test-most test-others docs types
+# Tests of exports have a separate process: after other runtimes were loaded, starting a program from a long-lived process of
+# tests has crashed.
+# Two jobs at a time, the longest first; the output of each command is printed when it ends. What follows test-most takes as
+# long as that does, in processor time.
+SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -k -j2 --output-sync=line \
+	test-most test-models test-export types docs
 
 test: lint ## lint, types, documentation and the tests, two processes side by side
 	@$(SIDE_BY_SIDE)
 
 test-most:
-	$(BIN)/python -m pytest $(SELECT) $(APART) --ignore tests/training
-	$(BIN)/python -m pytest $(SELECT) tests/documents
+	$(BIN)/python -m pytest $(SELECT) $(APART)
 
-test-others:
+test-models:
+	$(BIN)/python -m pytest $(SELECT) $(MODELS)
+
+test-export:
 	$(BIN)/python -m pytest $(SELECT) $(EXPORT)
-	$(BIN)/python -m pytest $(SELECT) tests/training
 
 test-all: lint ## and all tests, slow ones too (every shipped recipe is trained for two steps)
 	@$(SIDE_BY_SIDE) SELECT='-m "not gpu"'

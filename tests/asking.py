@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +133,13 @@ def make(folder: Path, method: str = "ctran") -> Asked:
 
 
 def expected(asked: Asked, name: str, known: dict[str, bool]) -> tuple[dict[str, float], dict[str, bool]]:
-    """Probabilities of all labels and which are present, from the logits on without tensors."""
-    tagger, labels = asked.tagger, asked.tagger.labels
+    """Probabilities of all labels and which are present, from the logits on without tensors; each computed once."""
+    return _expected(asked, name, tuple(known.items()))
+
+
+@cache
+def _expected(asked: Asked, name: str, items: tuple[tuple[str, bool], ...]) -> tuple[dict[str, float], dict[str, bool]]:
+    tagger, labels, known = asked.tagger, asked.tagger.labels, dict(items)
     states = propagate_implications(labels.states(known)[None], labels.implied)
     with torch.inference_mode():
         square = tagger.preprocessing.pixels(asked.table.pixels(asked.table.ids.index(name)))

@@ -15,6 +15,7 @@ def asked(request, tmp_path_factory):
         yield asking.make(tmp_path_factory.mktemp("asked"), request.param)
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("way", asking.WAYS, ids=lambda way: way.__name__)
 def test_every_way_of_asking_gives_the_same_probabilities_and_labels(way, asked):
     assert asking.check(asked, way(asked)) > 9

@@ -53,7 +53,8 @@ KNOWN = st.dictionaries(st.sampled_from(NAMES), st.booleans(), max_size=4)
 
 def possible(labels, known):
     """Sets that agree with what is known."""
-    return [s for s in sets_of(labels) if all(s[labels.index(n)] == present for n, present in known.items())]
+    told = [(labels.index(n), present) for n, present in known.items()]
+    return [s for s in sets_of(labels) if all(s[i] == present for i, present in told)]
 
 
 @settings(max_examples=150, deadline=None)

@@ -35,9 +35,9 @@ def test_every_model_exports_for_any_number_of_pictures_and_questions(name, trac
         states = torch.randint(0, 3, (pictures, rows, len(space)), generator=generator)
         with torch.inference_mode():
             exact = tagger.model.predict_labels(tagger.model.encode_images(images), states.flatten(0, 1))
-            memory = encode(images)
-            assert [len(tensor) for tensor in memory] == [pictures] * len(made.memory)
-            torch.testing.assert_close(predict(states, *memory).flatten(0, 1), exact, atol=1e-4, rtol=1e-4)
+            image_cache = encode(images)
+            assert [len(tensor) for tensor in image_cache] == [pictures] * len(made.image_cache)
+            torch.testing.assert_close(predict(states, *image_cache).flatten(0, 1), exact, atol=1e-4, rtol=1e-4)
 
 
 def test_a_graph_holds_what_depends_on_weights_alone_unless_the_file_grows_much(traced):
@@ -76,7 +76,7 @@ def test_each_file_describes_itself(form, tagger, folders, exported):
     ending, reader = READERS[form]
     for graph in ("encode", "predict"):
         about = json.loads(reader(folders / form / f"{graph}{ending}").metadata)
-        assert about["graph"] == graph and about["format"] == 1 and about["method"] == tagger.config["method"]
+        assert about["graph"] == graph and about["format"] == 2 and about["method"] == tagger.config["method"]
         assert LabelSpace.from_dict(about["labels"]) == tagger.labels
         assert about["preprocessing"]["size"] == 64 and about["int8"] is None
         assert about["parity"]["pictures"] == 5 and about["parity"]["logits"] < 1e-3
@@ -90,8 +90,8 @@ def test_arrays_give_the_same_logits_as_pictures(form, tagger, exported, files):
     images = pictures_of(tagger, files).batch([0, 1])
     states = np.zeros((2, 3, len(tagger.labels)), np.int64)
     states[:, 1, 2] = 2
-    memory = exported.encode(images.numpy())
-    found = exported.predict_labels(memory, states)
+    image_cache = exported.encode(images.numpy())
+    found = exported.predict_labels(image_cache, states)
     with torch.inference_mode():
         features = tagger.model.encode_images(images)
         exact = tagger.model.predict_labels(features, torch.from_numpy(states).flatten(0, 1))

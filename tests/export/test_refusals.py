@@ -12,7 +12,7 @@ import ctran
 from ctran.export.pictures import find_pictures
 from ctran.export.write import ParityError, write
 from ctran.folders import runtimes
-from ctran.folders.exported import Exported
+from ctran.folders.exported import CHECKSUMS, Exported, digests
 from ctran.folders.model_folder import ModelFolderError
 from ctran.folders.runtimes import READERS, MissingRuntimeError, refuse_pickle
 from ctran.folders.tagger import Tagger
@@ -79,14 +79,45 @@ def test_half_a_folder_or_a_renamed_file_is_refused(form, copy):
         ctran.load(folder)
 
 
+def as_first_format(text):
+    """A description as it was when the image cache was called memory."""
+    about = json.loads(text)
+    return json.dumps(about | {"memory": about.pop("image_cache"), "format": 1})
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch"])
+def test_a_folder_of_the_first_format_is_still_read(copy, exported, files, form):
+    import onnx
+
+    folder = copy(form)
+    for part in ("encode", "predict"):
+        path = folder / f"{part}{READERS[form][0]}"
+        if form == "onnx":
+            model = onnx.load(path)
+            (about,) = (entry.value for entry in model.metadata_props if entry.key == "ctran")
+            onnx.helper.set_model_props(model, {"ctran": as_first_format(about)})
+            onnx.save(model, path)
+            continue
+        with zipfile.ZipFile(path) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in entries.items():
+                archive.writestr(name, as_first_format(content) if name.endswith("/extra/ctran") else content)
+    names = json.loads((folder / CHECKSUMS).read_text())
+    (folder / CHECKSUMS).write_text(json.dumps(digests(folder, names)))
+    old, picture = ctran.load(folder), min(files.iterdir())
+    assert old.about.format == 1 and old.about.image_cache == exported(form).about.image_cache
+    assert old.predict(picture).probabilities == exported(form).predict(picture).probabilities
+
+
 def test_a_foreign_or_newer_graph_is_refused(copy):
     import onnx
 
     folder = copy("onnx")
     model = onnx.load(folder / "encode.onnx")
-    onnx.helper.set_model_props(model, {"ctran": json.dumps({"format": 2})})
+    onnx.helper.set_model_props(model, {"ctran": json.dumps({"format": 3})})
     onnx.save(model, folder / "encode.onnx")
-    with pytest.raises(ModelFolderError, match=r"has format 2, this ctran .* reads 1; upgrade"):
+    with pytest.raises(ModelFolderError, match=r"has format 3, this ctran .* reads 1 to 2; upgrade"):
         ctran.load(folder)
     onnx.helper.set_model_props(model, {})
     onnx.save(model, folder / "encode.onnx")
@@ -149,12 +180,12 @@ def test_what_is_not_a_state_is_refused_whatever_the_runtime_would_do_with_it(fo
             exported.model.predict_labels(features, wrong)
     narrow = exported.model.predict_labels(features, rows.to(torch.int8))
     torch.testing.assert_close(narrow, exported.model.predict_labels(features, rows))
-    memory = exported.encode(pictures_of(tagger, files).batch([0]).numpy())
+    image_cache = exported.encode(pictures_of(tagger, files).batch([0]).numpy())
     for wrong in (np.zeros((1, 2, 7), np.float32), np.zeros((1, 2, 7), bool)):
         with pytest.raises(ValueError, match=r"expected whole numbers .*, got (float32|bool)"):
-            unwrap(Exported.predict_labels)(exported, memory, wrong)
+            unwrap(Exported.predict_labels)(exported, image_cache, wrong)
     with pytest.raises(ValueError, match="got shape"):
-        unwrap(Exported.predict_labels)(exported, memory, np.zeros((7,), np.int64))
+        unwrap(Exported.predict_labels)(exported, image_cache, np.zeros((7,), np.int64))
     with pytest.raises(ValueError, match="expected finite numbers"):
         exported.encode(np.full((1, 3, 64, 64), np.nan, np.float32))
 

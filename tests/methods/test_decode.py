@@ -1,18 +1,23 @@
 """A method that chooses label sets by itself: beam search of a toy, against sets that are searched in full."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score
 
+import ctran
+from ctran import methods, registry
 from ctran.analysis.calibrate import fit_calibration, predict_shares
+from ctran.analysis.predict_table import predict_table
 from ctran.constraints.decode import Decoder
 from ctran.evaluation.evaluate import report
 from ctran.labels import Group, LabelSpace
+from ctran.training.fit import evaluate_run, fit
 from ctran.training.pipeline import build_tables, build_tagger
-from tests.conftest import stirred
+from tests.conftest import draw, stirred
 from tests.methods.test_statistics import recipe_of
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -89,3 +94,33 @@ def test_thresholds_are_not_fitted_for_a_method_that_does_not_use_them(tagger, t
     calibration = fit_calibration(truth, found, tagger.labels).calibration
     assert not calibration.thresholds
     assert "no thresholds: the method chooses label sets by itself" in calibration.reasons
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_validation_in_training_measures_the_chosen_sets_as_evaluate_does(tmp_path, monkeypatch):
+    """Where all labels are of an exclusive group, the epoch is chosen by the accuracy of what is predicted."""
+    root, colours = tmp_path / "squares", ("red", "green", "blue")
+    root.mkdir()
+    for number in range(30):
+        draw(root / f"{number:02}.png", [colours[number % 3]], note=f"33 {number}")
+    last = (30, 20, 15)  # of val: colours that are not equally frequent
+    splits = ["train" if number < 12 else "val" if number < last[number % 3] else "test" for number in range(30)]
+    rows = [f"{number:02}.png,{colours[number % 3]},{split}" for number, split in enumerate(splits)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,labels,split", *rows]))
+    groups = ["--labels.groups", "{colour: {exclusive: true, labels: [red, green, blue]}}"]
+    recipe = recipe_of("label_sets", root, *groups, "--training.epochs", "1", "--evaluation.known_share", "[0]")
+
+    def contrary(self, features, states):
+        return torch.nn.functional.one_hot(self.predict_labels(features, states).argmin(dim=1), 3).bool()
+
+    monkeypatch.setattr(registry.find(methods, "label_sets").LabelSets, "decode", contrary)
+    fit(recipe, tmp_path / "run")
+    tagger, val = ctran.load(tmp_path / "run"), build_tables(recipe)["val"]
+    found = evaluate_run(tagger, val, recipe.evaluation)
+    (row,) = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert found.by_method and row["val_score"] == pytest.approx(found.score)
+    truth, (output,) = predict_table(tagger, val, recipe.evaluation.settings())
+    right = (truth == 2)[torch.arange(len(val)), output.present(Decoder(tagger.labels)).int().argmax(dim=1)]
+    assert found.score == pytest.approx(100 * float(right.float().mean()))
+    probable = (truth == 2)[torch.arange(len(val)), output.logits.argmax(dim=1)]
+    assert probable.sum() != right.sum(), "else the most probable labels would give the same figure"

@@ -101,6 +101,14 @@ class Entries:
             thresholds,
         )
 
+    @property
+    def decisions(self) -> Float[np.ndarray, "N L"]:
+        """Scores of which the greatest of an exclusive group is the one that is predicted: probabilities, or 1 and 0 for the
+        label sets of a method that chose them by itself."""
+        return (
+            np.equal(self.thresholds, 0).astype(np.float64) if isinstance(self.thresholds, np.ndarray) else self.probabilities
+        )
+
     def table(self, preset: str) -> Table:
         """Metrics by a published preset."""
         definition = metrics.PRESETS[preset]

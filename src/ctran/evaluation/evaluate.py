@@ -38,13 +38,9 @@ def ask(
     *,
     seed: int = 0,
     draws: int = 1,
-    decode: bool = False,
 ) -> Iterator[SettingLogits]:
-    """Logits of one batch, setting by setting, draw by draw (one where nothing is drawn).
-
-    Args:
-        decode: also let the method choose label sets by itself, if it does; selection by mAP does not need them.
-    """
+    """Logits of one batch, and the label sets of a method that chooses them by itself, setting by setting, draw by draw (one
+    where nothing is drawn)."""
     scores, features = None, model.prepare(features)
     for setting in settings:
         if setting.reveal == "confident" and scores is None:
@@ -54,8 +50,7 @@ def ask(
             given = reveal(truth, known)
             states = implications.propagate_implications(given, labels.implied)
             logits = model.predict_labels(features, states).float()
-            chosen = model.decode(features, states) if decode else None
-            yield SettingLogits(setting, states, logits, known_share_of(given), chosen)
+            yield SettingLogits(setting, states, logits, known_share_of(given), model.decode(features, states))
 
 
 @torch.no_grad()
@@ -75,7 +70,7 @@ def predict(
     for batch in batches:
         names = [str(ids[i]) for i in batch.index.tolist()]
         features = features_of(model, batch)
-        outputs = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws, decode=True)
+        outputs = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
         truths.append(batch.truth)
         found.append([replace(a, states=a.states.to(torch.int8)) for a in outputs])
     return torch.cat(truths), [_joined(parts) for parts in zip(*found, strict=True)]
@@ -151,7 +146,7 @@ def _setting_of(
             published[preset].append(as_published.table(preset))
         for group in targets:
             at = labels.members(group).numpy()
-            accuracy[group.name].append(metrics.group_accuracy(entries.probabilities, entries.positive, entries.hidden, at))
+            accuracy[group.name].append(metrics.group_accuracy(entries.decisions, entries.positive, entries.hidden, at))
     assert first is not None
     entries, per_label = first
     spread: dict[str, float] = {}

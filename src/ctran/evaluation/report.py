@@ -168,7 +168,8 @@ class Report:
         groups = list(self.settings[0].accuracy)
         if groups:
             parts.append(_markdown("accuracy (%)", groups, {str(s.setting): s.accuracy for s in self.settings}))
-            parts.append("Accuracy takes the most probable label of a group; precision, recall and F1 those from 50 % on.")
+            if not self.by_method:
+                parts.append("Accuracy takes the most probable label of a group; precision, recall and F1 those from 50 % on.")
         for preset in self.settings[0].published:
             tables = {str(s.setting): s.published[preset].as_dict() for s in self.settings}
             parts.append(_markdown(f"as `{preset}` counts", COLUMNS, tables))

@@ -30,14 +30,14 @@ about = json.loads(extra["ctran"])
 """,
 }
 _ASK = {
-    "onnx": """memory = dict(zip(about["memory"], encode.run(None, {"images": images})))
-logits = predict.run(None, {"states": states, **memory})[0]
+    "onnx": """image_cache = dict(zip(about["image_cache"], encode.run(None, {"images": images})))
+logits = predict.run(None, {"states": states, **image_cache})[0]
 """,
-    "openvino": """memory = dict(zip(about["memory"], encode({"images": images}).values()))
-logits = predict({"states": states, **memory})[0]
+    "openvino": """image_cache = dict(zip(about["image_cache"], encode({"images": images}).values()))
+logits = predict({"states": states, **image_cache})[0]
 """,
-    "torch": """memory = encode(torch.from_numpy(images))
-logits = predict(torch.from_numpy(states), *memory).numpy()
+    "torch": """image_cache = encode(torch.from_numpy(images))
+logits = predict(torch.from_numpy(states), *image_cache).numpy()
 """,
 }
 
@@ -118,7 +118,7 @@ def card(form: str, tagger: Predictor, about: About, parity: Parity) -> str:
 
 Made by ctran {about.ctran}. Compared with the model: {parity}.
 
-- `encode`: `images [B, 3, {prepared.size}, {prepared.size}]` float32 -> {", ".join(f"`{name}`" for name in about.memory)}
+- `encode`: `images [B, 3, {prepared.size}, {prepared.size}]` float32 -> {", ".join(f"`{name}`" for name in about.image_cache)}
 - `predict`: `states [B, S, {count}]` int64 and these -> `logits [B, S, {count}]`, for `S` rows of states of each picture
 
 States are 0 unknown, 1 known to be absent, 2 known to be present.

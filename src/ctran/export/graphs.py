@@ -15,47 +15,47 @@ from ctran.model import Features, Method
 
 
 class Encode(nn.Module):
-    """``images -> memory``: the image cache, all that does not depend on the states."""
+    """``images -> image cache``: all that does not depend on the states."""
 
     def __init__(self, model: Method) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
-        """The tensors of :func:`memory_of`, in its order."""
-        return tuple(memory_of(self.model.prepare(self.model.encode_images(images))).values())
+        """The tensors of :func:`image_cache_of`, in its order."""
+        return tuple(image_cache_of(self.model.prepare(self.model.encode_images(images))).values())
 
 
 class Predict(nn.Module):
-    """``states, memory -> logits``, for ``S`` rows of states of each of ``B`` pictures.
+    """``states, image cache -> logits``, for ``S`` rows of states of each of ``B`` pictures.
 
     Args:
-        names: of the tensors in ``memory``.
+        names: of the tensors in the image cache.
         grid: of the image tokens.
-        prepared: ``memory`` is the method's image cache; False where it is the backbone's image tokens.
+        prepared: the image cache is that of the method's ``prepare``; False where it is the backbone's image tokens.
     """
 
     def __init__(self, model: Method, names: tuple[str, ...], grid: tuple[int, int], *, prepared: bool) -> None:
         super().__init__()
         self.model, self.names, self.grid, self.prepared = model, names, grid, prepared
 
-    def forward(self, states: Int[Tensor, "B S L"], *memory: Tensor) -> Float[Tensor, "B S L"]:
+    def forward(self, states: Int[Tensor, "B S L"], *image_cache: Tensor) -> Float[Tensor, "B S L"]:
         """Logits, before any sigmoid."""
         pictures, rows = states.shape[:2]
-        tokens = memory[0].flatten(1)[:, None] if self.prepared else memory[0]  # a stand-in: only its length is read
-        named = dict(zip(self.names, memory, strict=True)) if self.prepared else None
+        tokens = image_cache[0].flatten(1)[:, None] if self.prepared else image_cache[0]  # a stand-in: only its length is read
+        named = dict(zip(self.names, image_cache, strict=True)) if self.prepared else None
         logits = self.model.predict_labels(Features(tokens, self.grid, named), states.flatten(0, 1))
         return logits.unflatten(0, (pictures, rows))
 
 
-def memory_of(features: Features) -> dict[str, Tensor]:
+def image_cache_of(features: Features) -> dict[str, Tensor]:
     """What ``predict_labels`` needs of pictures: the method's image cache, or the image tokens where it has none.
 
     Raises:
         TypeError: a method that uses inner maps has no image cache.
     """
     if features.maps and not features.image_cache:
-        raise TypeError("a method that uses inner maps keeps what it needs of them in the memory that its prepare makes")
+        raise TypeError("a method that uses inner maps keeps what it needs of them in the image cache that its prepare makes")
     return dict(features.image_cache or {"tokens": features.tokens})
 
 
@@ -64,18 +64,18 @@ class Programs:
     """Both programs of a model.
 
     Args:
-        encode: ``images [B, 3, H, W]`` -> each of ``memory``, ``B`` entries.
-        predict: ``states [B, S, L]`` (int64) and ``memory`` -> ``logits [B, S, L]``.
-        memory: names of the tensors in the image cache.
+        encode: ``images [B, 3, H, W]`` -> each tensor of the image cache, ``B`` entries.
+        predict: ``states [B, S, L]`` (int64) and the image cache -> ``logits [B, S, L]``.
+        image_cache: names of the tensors in the image cache.
     """
 
     encode: ExportedProgram
     predict: ExportedProgram
-    memory: tuple[str, ...]
+    image_cache: tuple[str, ...]
 
     def ports(self, graph: str) -> tuple[list[str], list[str]]:
         """Names of the inputs and of the outputs of one graph."""
-        return (["images"], [*self.memory]) if graph == "encode" else (["states", *self.memory], ["logits"])
+        return (["images"], [*self.image_cache]) if graph == "encode" else (["states", *self.image_cache], ["logits"])
 
 
 @torch.no_grad()
@@ -97,8 +97,8 @@ def programs(tagger: Predictor) -> Programs:
     size = tagger.preprocessing.size
     images = torch.zeros(2, 3, size, size)
     features = model.prepare(model.encode_images(images))
-    memory = memory_of(features)
-    names = tuple(memory)
+    image_cache = image_cache_of(features)
+    names = tuple(image_cache)
     states = torch.zeros(2, 3, len(tagger.labels), dtype=torch.long)  # sizes of 2 and more: 0 and 1 would be frozen
     pictures, rows = {0: Dim("B")}, {0: Dim("B"), 1: Dim.DYNAMIC}
     predict = Predict(model, names, features.grid, prepared=bool(features.image_cache))
@@ -107,8 +107,8 @@ def programs(tagger: Predictor) -> Programs:
         _bare(
             export(
                 predict,
-                (states, *memory.values()),
-                dynamic_shapes={"states": rows, "memory": tuple(pictures for _ in names)},
+                (states, *image_cache.values()),
+                dynamic_shapes={"states": rows, "image_cache": tuple(pictures for _ in names)},
             )
         ),
         names,

@@ -13,7 +13,7 @@ from ctran import registry
 from ctran.errors import UserError
 from ctran.export import formats
 from ctran.export.card import card
-from ctran.export.graphs import Programs, memory_of, programs
+from ctran.export.graphs import Programs, image_cache_of, programs
 from ctran.export.parity import Parity, likely_states, measure
 from ctran.export.pictures import Pictures
 from ctran.folders.exported import CHECKSUMS, About, Exported, digests
@@ -90,7 +90,7 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
 def _about(tagger: Tagger, traced: Programs) -> About:
     return About(
         "",
-        traced.memory,
+        traced.image_cache,
         tagger.labels.as_dict(),
         asdict(tagger.preprocessing),
         tagger.config["method"],
@@ -117,7 +117,7 @@ def _samples(tagger: Tagger, traced: Programs, pictures: Pictures, count: int) -
         encode.append({"images": image.numpy()})
         if index in question_rows:
             features = tagger.model.prepare(tagger.model.encode_images(image.to(tagger.device)))
-            memory = memory_of(features)
+            cache = image_cache_of(features)
             states = likely_states(tagger, features, seed=number)[:, [len(predict) % 3]]
-            predict.append({"states": states.numpy(), **{name: memory[name].cpu().numpy() for name in traced.memory}})
+            predict.append({"states": states.numpy(), **{name: cache[name].cpu().numpy() for name in traced.image_cache}})
     return Samples(encode, predict)

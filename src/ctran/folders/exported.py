@@ -16,7 +16,7 @@ from torch import Tensor
 from ctran.constraints.calibration import Calibration
 from ctran.errors import UserError
 from ctran.folders.model_folder import ModelFolderError
-from ctran.folders.runtimes import READERS, Graph
+from ctran.folders.runtimes import READERS, Graph, description
 from ctran.folders.tagger import Tagger, tuples
 from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
@@ -24,7 +24,7 @@ from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features, Method
 from ctran.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 CHECKSUMS = "checksums.json"
 
 
@@ -34,7 +34,7 @@ class About:
 
     Args:
         graph: ``encode`` or ``predict``.
-        memory: names of the tensors that ``encode`` returns and ``predict`` takes (the image cache), in this order.
+        image_cache: names of the tensors that ``encode`` returns and ``predict`` takes, in this order.
         labels, preprocessing: as a model folder has them.
         method, model: the method and its options.
         int8: None for float32, else which graphs are int8 and how many pictures they were calibrated on.
@@ -43,7 +43,7 @@ class About:
     """
 
     graph: str
-    memory: tuple[str, ...]
+    image_cache: tuple[str, ...]
     labels: Mapping[str, Any]
     preprocessing: Mapping[str, Any]
     method: str
@@ -59,21 +59,22 @@ class About:
         """Parse a file's metadata."""
         if not text:
             raise ModelFolderError(f"{path} was not made by ctran export: its labels are missing")
-        content = json.loads(text)
-        if content.get("format") != FORMAT:
+        content = description(text)
+        if content.get("format") not in range(1, FORMAT + 1):
             raise ModelFolderError(
-                f"{path} has format {content.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
+                f"{path} has format {content.get('format')!r}, this ctran {__version__} reads 1 to {FORMAT}; upgrade ctran"
             )
-        return cls(**(content | {"memory": tuple(content["memory"])}))
+        content["image_cache"] = tuple(content["image_cache"])
+        return cls(**content)
 
 
 class Graphs(Method):
     """The two calls of a method, computed by two exported graphs."""
 
-    def __init__(self, encode: Graph, predict: Graph, memory: tuple[str, ...], num_labels: int) -> None:
+    def __init__(self, encode: Graph, predict: Graph, image_cache: tuple[str, ...], num_labels: int) -> None:
         super().__init__()
         self.num_labels = num_labels
-        self.encode, self.predict, self.memory = encode.run, predict.run, memory
+        self.encode, self.predict, self.image_cache = encode.run, predict.run, image_cache
 
     @property
     def has_contributions(self) -> bool:
@@ -82,18 +83,18 @@ class Graphs(Method):
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         outputs = self.encode({"images": images.contiguous().numpy()})
-        memory = {name: torch.from_numpy(array) for name, array in zip(self.memory, outputs, strict=True)}
-        first = memory[self.memory[0]]
-        tokens = memory["tokens"] if "tokens" in memory else first.flatten(1)[:, None]  # stand-ins: predict reads the memory
-        return Features(tokens, (1, tokens.shape[1]), memory)
+        cache = {name: torch.from_numpy(array) for name, array in zip(self.image_cache, outputs, strict=True)}
+        first = cache[self.image_cache[0]]
+        tokens = cache["tokens"] if "tokens" in cache else first.flatten(1)[:, None]  # stand-ins: predict reads the cache
+        return Features(tokens, (1, tokens.shape[1]), cache)
 
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
         assert features.image_cache is not None
         rows = checked(states.numpy(), self.num_labels).reshape(len(features), features.rows_each(states), -1)
-        memory = {name: tensor.numpy() for name, tensor in features.image_cache.items()}
-        return torch.from_numpy(self.predict({"states": rows, **memory})[0]).flatten(0, 1)
+        cache = {name: tensor.numpy() for name, tensor in features.image_cache.items()}
+        return torch.from_numpy(self.predict({"states": rows, **cache})[0]).flatten(0, 1)
 
 
 class Exported(Predictor):
@@ -135,7 +136,7 @@ class Exported(Predictor):
             raise ModelFolderError(f"{folder}: encode and predict are not of one export; export the model again")
         _check_digests(folder)
         labels, prepared = LabelSpace.from_dict(about.labels), Preprocessing(**tuples(about.preprocessing))
-        exported = cls(Graphs(encode, predict, about.memory, len(labels)), labels, prepared, about)
+        exported = cls(Graphs(encode, predict, about.image_cache, len(labels)), labels, prepared, about)
         exported.folder = folder
         return exported
 
@@ -153,11 +154,13 @@ class Exported(Predictor):
         """The image cache of normalised pictures (:attr:`preprocessing`), ``B`` entries each."""
         if not np.isfinite(images).all():
             raise UserError("images: expected finite numbers, got NaN or infinity")
-        return dict(zip(self.about.memory, self.graphs.encode({"images": images}), strict=True))
+        return dict(zip(self.about.image_cache, self.graphs.encode({"images": images}), strict=True))
 
-    def predict_labels(self, memory: Mapping[str, np.ndarray], states: Int[np.ndarray, "B S L"]) -> Float[np.ndarray, "B S L"]:
+    def predict_labels(
+        self, image_cache: Mapping[str, np.ndarray], states: Int[np.ndarray, "B S L"]
+    ) -> Float[np.ndarray, "B S L"]:
         """Logits for ``S`` rows of :class:`~ctran.labels.LabelState` codes (int64) of each picture."""
-        return self.graphs.predict({"states": checked(states, len(self.labels)), **memory})[0]
+        return self.graphs.predict({"states": checked(states, len(self.labels)), **image_cache})[0]
 
 
 def checked(states: np.ndarray, num_labels: int) -> np.ndarray:

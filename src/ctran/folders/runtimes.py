@@ -63,6 +63,14 @@ def require(module: str, extra: str) -> Any:
         raise MissingRuntimeError(f'{package} {what}: pip install "ctran[{extra}]"') from error
 
 
+def description(text: str) -> dict[str, Any]:
+    """A graph's description with today's names: format 1 called the image cache ``memory``."""
+    content = json.loads(text)
+    if content.get("format") == 1 and "memory" in content:
+        content["image_cache"] = content.pop("memory")
+    return content
+
+
 def _read_onnx(path: Path) -> Graph:
     """An ONNX file in ONNX Runtime, on the CPU."""
     session = require("onnxruntime", "onnx").InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -108,8 +116,8 @@ def _read_torch(path: Path) -> Graph:
     extra = {METADATA: ""}
     program = torch.export.load(path, extra_files=extra)
     module = program.module()
-    about = json.loads(extra[METADATA])
-    wanted = ["images"] if about["graph"] == "encode" else ["states", *about["memory"]]
+    about = description(extra[METADATA])
+    wanted = ["images"] if about["graph"] == "encode" else ["states", *about["image_cache"]]
 
     @torch.inference_mode()
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -176,6 +176,8 @@ class LabelTask(L.LightningModule):
         rows: list[Tensor] = [batch.index, batch.truth]
         for output in ask(model, features, batch.truth, ids, self.labels, options.settings(), seed=options.seed):
             rows += [output.states, output.logits]
+            if output.chosen is not None:
+                rows.append(output.chosen.to(torch.uint8))
         self._gathered.append(tuple(rows))
 
     def on_validation_epoch_end(self) -> None:
@@ -185,10 +187,13 @@ class LabelTask(L.LightningModule):
             columns = [torch.as_tensor(self.all_gather(c)).flatten(0, 1) for c in columns]
         place = first_places(columns[0])  # pictures that occur twice count once
         _, truth, *rest = (c[place] for c in columns)
-        if self.trainer.training and not all(bool(torch.isfinite(z).all()) for z in rest[1::2]):
-            self._stop_diverged()  # diverged in the last step of the epoch, whose loss was finite
         settings = self.recipe.evaluation.settings()
-        outputs = [SettingLogits(e, s, z) for e, s, z in zip(settings, rest[0::2], rest[1::2], strict=True)]
+        outputs, width = [], len(rest) // len(settings)  # states, logits, and label sets where the method chose them
+        for number, setting in enumerate(settings):
+            states, logits, *chosen = rest[number * width : (number + 1) * width]
+            outputs.append(SettingLogits(setting, states, logits, chosen=chosen[0].bool() if chosen else None))
+        if self.trainer.training and not all(bool(torch.isfinite(output.logits).all()) for output in outputs):
+            self._stop_diverged()  # diverged in the last step of the epoch, whose loss was finite
         self.report = report(truth, outputs, self.labels, left_out=self.left_out)
         self.log("val_score", self.report.score, prog_bar=True)
         for name, value in self.report.scores.items():
