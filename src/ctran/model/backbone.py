@@ -132,7 +132,7 @@ class Backbone(nn.Module):
         self.built_with: dict[str, Any] = {"img_size": image_size} if fixed else {}
         self.network: Any = timm.create_model(name, pretrained=False, num_classes=0, **self.built_with)
         self.channels: int = self.network.num_features
-        self._own_channels = self.channels  # a subclass may append to the tokens
+        self.appended = 0  # of these, channels that a subclass appends to the network's
         cfg: dict[str, Any] = self.network.pretrained_cfg
         self.mean: tuple[float, float, float] = tuple(cfg["mean"])
         self.std: tuple[float, float, float] = tuple(cfg["std"])
@@ -172,7 +172,7 @@ class Backbone(nn.Module):
 
     def _tokens(self, maps: Any) -> Features:
         """The network's output as image tokens."""
-        channels = self._own_channels
+        channels = self.channels - self.appended
         if not isinstance(maps, Tensor) or channels not in maps.shape[1:]:
             raise UserError(f"backbone {self.name} gives no single map or row of {channels}-channel tokens; choose another")
         if maps.ndim == 3:  # patch tokens, after class and register tokens

@@ -36,7 +36,8 @@ class StagedBackbone(Backbone):
             raise UserError(f"backbone {name} has no maps of inner stages; set model.inner_maps to false")
         super().__init__(name, image_size, maps=places)
         self.inner, self.maps = self.maps, ()
-        self.channels += sum(self.map_channels.values())
+        self.appended = sum(self.map_channels.values())
+        self.channels += self.appended
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """Image tokens, each followed by the average of every inner map over its place."""
