@@ -16,7 +16,8 @@ from ctran.data.loading import PictureSet, loader
 from ctran.errors import UserError, UserTypeError
 from ctran.evaluation.evaluate import predict
 from ctran.export.graphs import programs
-from ctran.folders.tagger import Tagger, tuples
+from ctran.folders.config import tuples
+from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
 from ctran.losses._base import LabelLoss
 from ctran.losses.bce import BCE

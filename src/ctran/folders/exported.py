@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ctran.constraints.calibration import Calibration
 from ctran.errors import UserError
+from ctran.folders.config import tuples
 from ctran.folders.model_folder import ModelFolderError
 from ctran.folders.runtimes import READERS, Graph, description
-from ctran.folders.tagger import Tagger, tuples
+from ctran.folders.tagger import Tagger
 from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace, LabelState

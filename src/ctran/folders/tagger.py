@@ -1,10 +1,9 @@
 """A model folder: load, save, hub."""
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -12,29 +11,23 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ctran import methods, registry
 from ctran.constraints.calibration import Calibration
 from ctran.data.coverage import Unlearnable
 from ctran.devices import find_device
 from ctran.folders.card import model_card
+from ctran.folders.config import FORMAT, build, lacking_key, tuples, without_paths
 from ctran.folders.model_folder import ModelFolderError, replacing
 from ctran.folders.runtimes import READERS
 from ctran.images.transforms import Preprocessing
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace
-from ctran.methods._base import MethodConfig
-from ctran.methods._base import build as build_method
 from ctran.model import Method
 from ctran.version import __version__
 
-__all__ = ["FORMAT", "ModelFolderError", "Prediction", "Tagger", "build", "config_of", "tuples"]
+__all__ = ["ModelFolderError", "Prediction", "Tagger"]
 
-FORMAT = 1
 FILES = ("config.json", "labels.json", "model.safetensors", "README.md", "calibration.json")
-
-_PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
-"""Keys that must be there: where one is missing, a default would silently give other predictions."""
 
 
 class Tagger(Predictor):
@@ -53,7 +46,7 @@ class Tagger(Predictor):
         calibration: Calibration | None = None,
     ) -> None:
         super().__init__(model, labels, preprocessing, calibration)
-        self.config = _without_paths(config)
+        self.config = without_paths(config)
         self.card: str | None = None
         """Text of the model card, where it was read from a folder."""
 
@@ -98,7 +91,7 @@ class Tagger(Predictor):
                 raise ModelFolderError(
                     f"{folder} has format {config.get('format')!r}, this ctran {__version__} reads {FORMAT}; upgrade ctran"
                 )
-            if lacking := _lacking(config):
+            if lacking := lacking_key(config):
                 raise ModelFolderError(
                     f"{folder / name} has no key {lacking!r}: it is damaged, or was edited; restore it or save again"
                 )
@@ -180,23 +173,6 @@ class Tagger(Predictor):
             (part / "README.md").write_text(card or self.card or model_card(self), encoding="utf-8")
 
 
-def _without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that can be published: a backbone's weights file is named without its path."""
-    model = dict(config.get("model", {}))
-    weights = model.get("weights")
-    if isinstance(weights, str) and weights.startswith("file:"):
-        model["weights"] = "file:" + PurePath(weights.removeprefix("file:").replace("\\", "/")).name
-    return {**config, "model": model} if "model" in config else dict(config)
-
-
-def _lacking(config: Mapping[str, Any]) -> str:
-    """A key that ``config.json`` must have and does not; an empty string where all are there."""
-    for key in ("method", "model", "preprocessing"):
-        if key not in config:
-            return key
-    return next((f"preprocessing.{name}" for name in _PREPROCESSING if name not in config["preprocessing"]), "")
-
-
 def _other_tensors(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
     """What is wrong with the tensors of a file; an empty string where they are those of the model."""
     for what, names in (("lacks", expected.keys() - found.keys()), ("has, beyond the model,", found.keys() - expected.keys())):
@@ -212,58 +188,3 @@ def _other_tensors(expected: Mapping[str, torch.Tensor], found: Mapping[str, tor
 def _is_large(weight: torch.Tensor) -> bool:
     """Whether a weight is a matrix, or a convolution that is not depthwise."""
     return weight.is_floating_point() and weight.ndim > 1 and not (weight.ndim == 4 and weight.shape[1] == 1)
-
-
-def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with JSON's lists turned back into tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
-def build(config: Mapping[str, Any], labels: LabelSpace) -> Method:
-    """The module that a model folder's ``config.json`` describes, with random weights."""
-    _check_distribution(config)
-    method = registry.find(methods, config["method"])
-    known = {f.name for f in dataclasses.fields(method.Config)}
-    if unknown := config["model"].keys() - known:
-        raise ModelFolderError(f"config.json: method {config['method']} has no option {sorted(unknown)[0]!r}")
-    return build_method(config["method"], method.Config(**tuples(config["model"])), labels)
-
-
-def config_of(method: str, options: MethodConfig, prepared: Preprocessing) -> dict[str, Any]:
-    """``config.json`` of a new model. A method of another package also has ``package``: its name and version."""
-    found = {
-        "format": FORMAT,
-        "ctran": __version__,
-        "method": method,
-        "model": dataclasses.asdict(options),
-        "preprocessing": dataclasses.asdict(prepared),
-    }
-    package = registry.distribution_of(methods, method)
-    return found if package is None else found | {"package": package._asdict()}
-
-
-def _check_distribution(config: Mapping[str, Any]) -> None:
-    """Refuse a model whose method is of a package that is not installed.
-
-    Raises:
-        ModelFolderError: it has what to install.
-    """
-    if "package" not in config:
-        return
-    method, package = config["method"], registry.Distribution(**config["package"])
-    here = registry.distribution_of(methods, method)
-    if here is None and (other := registry.installed(package.name)):
-        raise ModelFolderError(
-            f"the model was saved with package {package}; {other} is installed, which has no method {method!r}: "
-            f"pip install {package.name}=={package.version}"
-        )
-    if here is None:
-        raise ModelFolderError(
-            f"the model's method {method!r} is of package {package.name}, which is not installed: pip install {package.name} "
-            f"(the model was saved with {package})"
-        )
-    if here.name != package.name:
-        raise ModelFolderError(
-            f"the model's method {method!r} is of package {package}; the one that is installed here is of {here}: "
-            f"install {package.name}, and uninstall {here.name}"
-        )

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from ctran.folders.tagger import Tagger, config_of
+from ctran.folders.config import config_of
+from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
 from ctran.methods.ctran import Config, build
 from ctran.paper.checkpoints import Checkpoint

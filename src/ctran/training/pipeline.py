@@ -17,7 +17,8 @@ from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth, prevalence
 from ctran.devices import find_device
 from ctran.errors import UserError, nearest
-from ctran.folders.tagger import Tagger, config_of
+from ctran.folders.config import config_of
+from ctran.folders.tagger import Tagger
 from ctran.images.transforms import augmentation
 from ctran.labels import LabelSpace
 from ctran.methods._base import build as build_method
