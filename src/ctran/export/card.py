@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ctran.constraints.calibration import Calibration
 from ctran.export.parity import Parity
-from ctran.folders.exported import About
+from ctran.folders.about import About
 from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace

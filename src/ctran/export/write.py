@@ -16,7 +16,8 @@ from ctran.export.card import card
 from ctran.export.graphs import Programs, image_cache_of, programs
 from ctran.export.parity import Parity, likely_states, measure
 from ctran.export.pictures import Pictures
-from ctran.folders.exported import CHECKSUMS, About, Exported, digests
+from ctran.folders.about import About
+from ctran.folders.exported import CHECKSUMS, Exported, digests
 from ctran.folders.model_folder import refuse_foreign, replacing
 from ctran.folders.runtimes import Arrays
 from ctran.folders.tagger import Tagger

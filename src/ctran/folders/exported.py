@@ -3,10 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,58 +14,17 @@ from torch import Tensor
 
 from ctran.constraints.calibration import Calibration
 from ctran.errors import UserError
+from ctran.folders.about import About
 from ctran.folders.config import tuples
 from ctran.folders.model_folder import ModelFolderError
-from ctran.folders.runtimes import READERS, Graph, description
+from ctran.folders.runtimes import READERS, Graph
 from ctran.folders.tagger import Tagger
 from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
 from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features, Method
-from ctran.version import __version__
 
-FORMAT = 2
 CHECKSUMS = "checksums.json"
-
-
-@dataclass(frozen=True)
-class About:
-    """Description of a graph in its file (JSON, under the key ``ctran``).
-
-    Args:
-        graph: ``encode`` or ``predict``.
-        image_cache: names of the tensors that ``encode`` returns and ``predict`` takes, in this order.
-        labels, preprocessing: as a model folder has them.
-        method, model: the method and its options.
-        int8: None for float32, else which graphs are int8 and how many pictures they were calibrated on.
-        calibration: temperatures and thresholds, as a model folder has them; the graph's logits are without them.
-        parity: largest difference from the model's logits, and on how many pictures that was measured.
-    """
-
-    graph: str
-    image_cache: tuple[str, ...]
-    labels: Mapping[str, Any]
-    preprocessing: Mapping[str, Any]
-    method: str
-    model: Mapping[str, Any]
-    int8: Mapping[str, Any] | None = None
-    calibration: Mapping[str, Any] | None = None
-    parity: Mapping[str, Any] | None = None
-    ctran: str = __version__
-    format: int = FORMAT
-
-    @classmethod
-    def read(cls, text: str, path: Path) -> "About":
-        """Parse a file's metadata."""
-        if not text:
-            raise ModelFolderError(f"{path} was not made by ctran export: its labels are missing")
-        content = description(text)
-        if content.get("format") not in range(1, FORMAT + 1):
-            raise ModelFolderError(
-                f"{path} has format {content.get('format')!r}, this ctran {__version__} reads 1 to {FORMAT}; upgrade ctran"
-            )
-        content["image_cache"] = tuple(content["image_cache"])
-        return cls(**content)
 
 
 class Graphs(Method):

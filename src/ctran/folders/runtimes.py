@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ctran.folders.about import description
 from ctran.folders.model_folder import ModelFolderError
 
 METADATA = "ctran"
@@ -61,14 +62,6 @@ def require(module: str, extra: str) -> Any:
         missing = isinstance(error, ModuleNotFoundError) and error.name == package
         what = "is not installed, which this needs" if missing else f"does not load, which this needs ({error})"
         raise MissingRuntimeError(f'{package} {what}: pip install "ctran[{extra}]"') from error
-
-
-def description(text: str) -> dict[str, Any]:
-    """A graph's description with today's names: format 1 called the image cache ``memory``."""
-    content = json.loads(text)
-    if content.get("format") == 1 and "memory" in content:
-        content["image_cache"] = content.pop("memory")
-    return content
 
 
 def _read_onnx(path: Path) -> Graph:
