@@ -26,7 +26,7 @@ docs: $(VENV)/ready ## the documentation site, in docs/_build/html; warnings are
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 EXPORT := tests/export tests/cli/test_export.py tests/benchmarks/test_exported.py
-MODELS := tests/documents tests/training tests/methods tests/model
+MODELS := tests/documents tests/training tests/methods
 APART := $(addprefix --ignore ,$(EXPORT) $(MODELS) tests/browser)
 
 # Tests of exports have a separate process: after other runtimes were loaded, starting a program from a long-lived process of

@@ -23,6 +23,7 @@ from PIL.PngImagePlugin import PngInfo
 from ctran.labels import LabelSpace
 from ctran.model import Backbone, CTran
 
+os.fsync = lambda descriptor: None  # no test cuts the power, and a training of seconds waits for the disk fifty times
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 220)}
 
 

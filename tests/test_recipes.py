@@ -161,7 +161,11 @@ SIZES = {
 COUNTED = [name for name in IN_FOLDERS if "GMAC" in header(name)["Hardware"]]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in MAIN else pytest.mark.slow) for name in COUNTED])
+ONE_EACH = [name for name in MAIN if name not in ("paper/news500", "paper/coco1000", "paper/vg500")]  # as coco80
+QUICKLY = [pytest.param(name, marks=[] if name in ONE_EACH else pytest.mark.slow) for name in COUNTED]
+
+
+@pytest.mark.parametrize("name", QUICKLY)
 def test_the_cost_in_a_header_is_that_of_the_model_at_its_real_size(name):
     """Counted by PyTorch on tensors without data; a training step is three passes, a GMAC two FLOP."""
     recipe = read(name)

@@ -30,10 +30,17 @@ def coco(folder):
     return oracle, folder / "best_model.pt"
 
 
-@pytest.fixture
-def small(tmp_path):
+@pytest.fixture(scope="module")
+def zeros(folder):
     """A file of the right names and shapes, all zero, of two labels."""
-    torch.save({"state_dict": flat("coco", num_labels=2)}, tmp_path / "small.pt")
+    torch.save({"state_dict": flat("coco", num_labels=2)}, folder / "small.pt")
+    return folder / "small.pt"
+
+
+@pytest.fixture
+def small(zeros, tmp_path):
+    """The file under a name of its own, for tests that put another in its place."""
+    (tmp_path / "small.pt").hardlink_to(zeros)
     return tmp_path / "small.pt"
 
 

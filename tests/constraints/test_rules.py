@@ -99,7 +99,7 @@ def by_enumeration(labels, worlds, known, p, threshold):
     return [known.get(name, sure[i] and bool(labels.targets[i])) for i, name in enumerate(NAMES)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     spec=SPECS,
     known=st.lists(KNOWN, min_size=1, max_size=4),
