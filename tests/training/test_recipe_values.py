@@ -20,7 +20,8 @@ from ctran.metrics import PRESETS
 from ctran.training.options import STRATEGIES, Evaluation, GroupOptions, Labels, Training
 from ctran.training.recipe import Recipe, RecipeError, parts_of, read_recipe
 from ctran.training.recipe_files import PARTS as PARTS_OF_A_RECIPE
-from ctran.training.values import Plain, convert, is_structured, may_be_null, option_types, read_yaml, write_yaml
+from ctran.training.values import convert, is_structured, may_be_null, option_types
+from ctran.training.yaml_text import Plain, read_yaml, write_yaml
 
 ODD = (
     *("yes", "no", "on", "off", "y", "n", "true", "False", "null", "Null", "~", "", "12", "1.5", "1e3", "0x1F", "010", "1_000"),

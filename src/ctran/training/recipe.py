@@ -17,20 +17,8 @@ from ctran.methods._base import MethodConfig
 from ctran.training import wrong_keys
 from ctran.training.options import Evaluation, Labels, Training
 from ctran.training.recipe_files import PARTS, SHORT, Keys, read_keys
-from ctran.training.values import (
-    NULL,
-    Plain,
-    RecipeError,
-    convert,
-    expected,
-    is_structured,
-    may_be_null,
-    missing,
-    option_types,
-    read_yaml,
-    shown,
-    write_yaml,
-)
+from ctran.training.values import convert, expected, is_structured, may_be_null, missing, option_types, shown
+from ctran.training.yaml_text import NULL, Plain, RecipeError, read_yaml, write_yaml
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser

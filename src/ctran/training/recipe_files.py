@@ -6,7 +6,8 @@ from typing import Any
 
 from ctran import recipes
 from ctran.errors import nearest
-from ctran.training.values import NULL, Plain, RecipeError, read_yaml, shown
+from ctran.training.values import shown
+from ctran.training.yaml_text import NULL, Plain, RecipeError, read_yaml
 
 PARTS = ("model", "data", "labels", "training", "loss", "evaluation")
 

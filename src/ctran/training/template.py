@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ctran.training.recipe import as_yaml, hints_of, named, read_typed, recipe_parser
-from ctran.training.values import expected, write_yaml
+from ctran.training.values import expected
+from ctran.training.yaml_text import write_yaml
 
 WIDTH = 110
 

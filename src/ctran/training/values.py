@@ -12,82 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-import yaml
 
-from ctran.errors import UserError, nearest
+from ctran.errors import nearest
+from ctran.training.yaml_text import NULL, Plain, RecipeError, plain, write_yaml
 
-NULL = ("", "~", "null", "Null", "NULL")
 TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")
 SPECIAL = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 """YAML's names of numbers that are not finite."""
 LONGEST = 80
 """Characters of a received value that a message shows."""
-
-
-class RecipeError(UserError):
-    """A recipe or flag that cannot be used; the message names the key and what was expected."""
-
-
-class Plain(str):
-    """Unquoted text of a YAML file: the only kind that can mean null."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Scalars stay text; a duplicate key in a mapping is an error."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
-                seen.add(key.value)
-        return node
-
-
-def _text(_: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
-    return str(node.value) if node.style else Plain(node.value)
-
-
-for _kind in ("null", "bool", "int", "float", "timestamp", "binary", "value", "str"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _text)
-
-
-def read_yaml(content: bytes | str) -> Any:
-    """A YAML document of text, lists and mappings.
-
-    Raises:
-        RecipeError: the content is not YAML; the message is one line.
-    """
-    try:
-        return yaml.load(content, _Loader)
-    except RecursionError:
-        raise RecipeError("nested too deeply") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise RecipeError(f"{error.problem or error.context}{where}") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(" ".join(str(error).split())) from None
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes and escapes what a reader of YAML would change, such as unusual line breaks."""
-
-
-def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if text.isprintable() else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent)
-
-
-def write_yaml(content: Any, *, flow: bool = False) -> str:
-    """YAML that :func:`read_yaml` reads back unchanged; ``flow`` writes one line."""
-    width = float("inf") if flow else 100
-    return yaml.dump(content, None, _Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width)
 
 
 def expected(hint: Any) -> str:
@@ -127,17 +60,8 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         text = "nothing" if isinstance(value, Plain) and not value else repr(str(value))
     else:
-        text = write_yaml(_plain(value), flow=True).strip()
+        text = write_yaml(plain(value), flow=True).strip()
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-
-
-def _plain(value: Any) -> Any:
-    """The value with all text as built-in ``str``."""
-    if isinstance(value, dict):
-        return {_plain(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, str) else value
 
 
 def convert(value: Any, hint: Any, key: str) -> Any:
@@ -169,7 +93,7 @@ def convert(value: Any, hint: Any, key: str) -> Any:
         return _record(value, hint, key)
     if hint not in (str, Path, bool, int, float):
         try:
-            return msgspec.convert(_plain(value), hint, strict=False)
+            return msgspec.convert(plain(value), hint, strict=False)
         except msgspec.ValidationError as error:
             raise RecipeError(f"{key}: {error}") from None
     if not isinstance(value, str):
