@@ -9,7 +9,7 @@ from ctran.cli.main import main
 from ctran.data.table import DataError
 from ctran.errors import UserError
 from ctran.labels import Group, LabelSpace, LabelState
-from ctran.training.options import GroupOptions, Labels
+from ctran.training.label_options import GroupOptions, Labels
 from ctran.training.pipeline import build_tables
 from ctran.training.recipe import read_recipe
 from tests.cli.test_plot import make_run

@@ -17,7 +17,8 @@ from ctran import losses, methods, registry
 from ctran.data import sources
 from ctran.errors import UserError
 from ctran.metrics import PRESETS
-from ctran.training.options import STRATEGIES, Evaluation, GroupOptions, Labels, Training
+from ctran.training.label_options import GroupOptions, Labels
+from ctran.training.options import STRATEGIES, Evaluation, Training
 from ctran.training.recipe import Recipe, RecipeError, parts_of, read_recipe
 from ctran.training.recipe_files import PARTS as PARTS_OF_A_RECIPE
 from ctran.training.values import convert, is_structured, may_be_null, option_types

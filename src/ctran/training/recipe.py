@@ -15,7 +15,8 @@ from ctran.files import write_text
 from ctran.losses._base import LossConfig
 from ctran.methods._base import MethodConfig
 from ctran.training import wrong_keys
-from ctran.training.options import Evaluation, Labels, Training
+from ctran.training.label_options import Labels
+from ctran.training.options import Evaluation, Training
 from ctran.training.recipe_files import PARTS, SHORT, Keys, read_keys
 from ctran.training.values import convert, expected, is_structured, may_be_null, missing, option_types, shown
 from ctran.training.yaml_text import NULL, Plain, RecipeError, read_yaml, write_yaml

@@ -1,4 +1,4 @@
-"""YAML as text, lists and mappings of text: what a value means is left to the type of its key (:mod:`ctran.training.values`)."""
+"""YAML as text, lists and mappings of text; what a text means depends on its key (:mod:`ctran.training.values`)."""
 
 from typing import Any
 
