@@ -157,7 +157,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
     pictures, folder = draw_folder(root / "pictures"), root / "run"
     source = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative", "--output", str(folder)]
     with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as errors:
-        assert main(["train", *source, *TOY]) == 0, errors.getvalue()
+        assert main(["train", "--method", "ctran", *source, *TOY]) == 0, errors.getvalue()
     return ToyRun(folder, pictures, printed.getvalue())
 
 

@@ -226,7 +226,7 @@ def test_a_picture_that_breaks_is_one_line_from_a_loading_process_too(tmp_path, 
         picture.write_text("no picture")
     flags = [x for key, value in options.items() for x in (f"--data.{key}", str(value).lower())]
     data = ["--source", "voc2007", "--root", str(tmp_path / "voc"), *flags]
-    assert main(["train", *data, *TOY, "--training.workers", "1", "--output", str(tmp_path / "r")]) == 1
+    assert main(["train", "--method", "ctran", *data, *TOY, "--training.workers", "1", "--output", str(tmp_path / "r")]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("ctran train: picture '0") and ".jpg): not a picture of a format that is read (JPEG, " in last
 

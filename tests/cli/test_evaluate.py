@@ -15,7 +15,9 @@ from tests.conftest import TOY
 
 def train(pictures, out, *flags):
     """A toy run on a folder of pictures."""
-    return main(["train", "--source", "imagefolder", "--root", str(pictures), "--output", str(out), *TOY, *flags])
+    return main(
+        ["train", "--method", "ctran", "--source", "imagefolder", "--root", str(pictures), "--output", str(out), *TOY, *flags]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ import httpx
 
 import ctran
 from ctran.cli.main import main
+from ctran.cli.train import DEFAULT, names_method
 from ctran.serving.label_config import LabelConfig
 from ctran.training.recipe import hints_of, named, read_typed
 from ctran.training.recipe_files import find_recipe
@@ -35,8 +36,11 @@ SMALL = [
     *("--training.augmentation", "none"),
     *("--training.precision", "32-true"),
 ]
-DEMO = ["--model.separate_epochs", "1", "--model.anchor_folds", "2", "--training.feature_views", "1"]
-"""For recipes with options of the anchored model."""
+DEMO = [
+    *("--model.separate_epochs", "1", "--model.anchor_folds", "2", "--model.weight_epochs", "1"),
+    *("--training.feature_views", "1"),
+]
+"""For recipes with stages and cross-fitting."""
 
 ELSEWHERE = {
     "python -m venv": "installs another program",
@@ -119,9 +123,10 @@ class Reader:
             return []
         if "--resume" in arguments:
             return ["--training.epochs", "3"] if "--training.epochs" in arguments else []
-        name = "" if arguments[1].startswith("-") else arguments[1]
+        first = "" if arguments[1].startswith("-") else arguments[1]
+        name = first or ("" if names_method(arguments) else DEFAULT)
         path = find_recipe(name) if name else None
-        has, given = hints_of(*named(path, arguments[2 if name else 1 :])), read_typed(path) if path else {}
+        has, given = hints_of(*named(path, arguments[2 if first else 1 :])), read_typed(path) if path else {}
         flags = [*SMALL, *(DEMO if name and "/" not in name else [])]
         pairs = dict(zip(flags[::2], flags[1::2], strict=True))
         if given.get("training.epochs") == 0:  # fitted in one step

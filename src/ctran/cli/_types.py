@@ -46,6 +46,14 @@ def above_zero(text: str) -> float:
     return float(text)
 
 
+def seconds(text: str) -> float:
+    """A time above 0, in seconds: ``90s``, ``5m`` or ``1h``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
+    if found is None or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"expected a time above 0 such as 90s, 5m or 1h, got {text}")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def share(text: str) -> float:
     """A number from 0 to 1."""
     if not 0 <= (value := _real(text)) <= 1:

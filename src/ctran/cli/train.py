@@ -1,5 +1,7 @@
 """Train a model from a recipe: a YAML file, or the name of a shipped one.
 
+  ctran train --root pictures --absent negative         your own pictures, by the recipe auto
+  ctran train --root pictures --absent negative --budget 2m
   ctran train demo                                      a shipped recipe, by name
   ctran train my.yaml --training.epochs 5 --seed 1      a YAML file, with keys over it
   ctran train demo --source imagefolder --root pictures --absent negative
@@ -16,7 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctran.cli._arguments import add
-from ctran.cli._types import output_folder
+from ctran.cli._types import output_folder, seconds
+
+DEFAULT = "auto"
+"""The recipe of a training that names neither a recipe nor a method."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +30,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ctran train [RECIPE] [--key value ...] [--output DIR]\n       ctran train --resume RUN [--training.epochs N]"
     )
     parser.allow_abbrev = False  # recipe keys are flags too
-    add(parser, "--output", metavar="FOLDER", more="run folder", shown="runs/NAME, for paper/coco80 runs/paper-coco80")
-    parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="run folder to go on with: interrupted, or to get more epochs"
+    what = parser.add_argument_group("what is trained")
+    add(
+        parser.add_argument_group("output"),
+        "--output",
+        metavar="FOLDER",
+        more="run folder",
+        shown="runs/NAME, for paper/coco80 runs/paper-coco80",
     )
-    parser.add_argument("--keys", dest="list_keys", action="store_true", help="list every recipe key and exit")
+    what.add_argument(
+        "--budget",
+        type=seconds,
+        metavar="TIME",
+        help="time for training once image features are stored (90s, 5m, 1h): fewer epochs than the recipe's if need be",
+    )
+    what.add_argument("--resume", type=Path, metavar="RUN", help="run folder to go on with: interrupted, or to get more epochs")
+    parser.add_argument_group("recipe keys").add_argument(
+        "--keys", dest="list_keys", action="store_true", help="list every recipe key and exit"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,18 +65,21 @@ def run(options: argparse.Namespace) -> int:
         if (folder / FINISHED).exists() and not longer:
             print(f"{folder} is finished; it is measured again", file=sys.stderr)
     else:
-        path = find_recipe(options.recipe) if options.recipe else None
+        name = options.recipe or (None if names_method(options.keys) else DEFAULT)
+        path = find_recipe(name) if name else None
         if options.list_keys:
             return help_on(path, options.keys)
-        if path is None and not options.keys:
-            raise RecipeError(f"name a recipe: a YAML file, or one of {', '.join(shipped())}")
+        if not options.recipe and not options.keys:
+            raise RecipeError(
+                f"name a recipe: a YAML file, or one of {', '.join(shipped())}; or --root FOLDER of your pictures"
+            )
         recipe = read_recipe(path, options.keys)
         refuse_unused(recipe)
         folder = output_folder(options.output or Path("runs") / (name_of(path) if path else recipe.method))
     from ctran.training.fit import CANDIDATES, fit  # after the recipe: a wrong key is named without waiting for the trainer
 
     try:
-        report = fit(recipe, folder, resume=options.resume is not None)
+        report = fit(recipe, folder, resume=options.resume is not None, budget=options.budget)
     except KeyboardInterrupt:
         print(f"\ninterrupted; all finished epochs are kept. Go on with: ctran train --resume {folder}", file=sys.stderr)
         return 130
@@ -69,11 +90,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def names_method(flags: Sequence[str]) -> bool:
+    """Whether flags name a method, and so no recipe is needed for one."""
+    return any(flag.partition("=")[0] == "--method" for flag in flags)
+
+
 def check_resumed(options: argparse.Namespace) -> None:
     """Refuse options that would change the training that is resumed."""
     from ctran.training.extend import new_run
     from ctran.training.recipe import RecipeError
 
+    if options.budget is not None:
+        raise RecipeError(f"--resume {options.resume} trains the epochs of the run's recipe; leave out --budget")
     if options.recipe or options.output:
         what = options.recipe or f"--output {options.output}"
         raise RecipeError(f"--resume {options.resume} takes recipe and folder from the run; leave out {what}")

@@ -20,6 +20,7 @@ from ctran.evaluation.report import Report
 from ctran.files import write_text
 from ctran.folders.card import model_card
 from ctran.folders.tagger import Tagger
+from ctran.training.budget import within_budget
 from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
 from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
@@ -58,7 +59,7 @@ def quiet() -> None:
     )
 
 
-def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
+def fit(recipe: Recipe, run: Path, *, resume: bool = False, budget: float | None = None) -> Report:
     """Train, keep the best model by ``val``, evaluate it on ``test``; returns that report.
 
     Files are written into ``run`` as soon as possible: ``recipe.yaml``, ``versions.json``, ``data.json``, ``labels.json``,
@@ -67,6 +68,11 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     ``candidates.json`` and ``candidates.md``. A resumed run writes the files that are still
     missing. A run resumed with more epochs (``training.epochs``) than it recorded trains further, see
     :mod:`ctran.training.extend`.
+
+    Args:
+        resume: go on with the run in the folder.
+        budget: seconds for fits and epochs, once image features are stored: fewer epochs than the recipe's where these would
+            take longer (:mod:`ctran.training.budget`). None for no limit.
 
     Raises:
         RunFolderError: the folder is in use, its checkpoints are damaged, or the data of the run to be resumed have changed.
@@ -77,12 +83,12 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False) -> Report:
     rank, world = processes(recipe.training.devices)
     with deterministic(recipe.training.deterministic):
         if rank:
-            train(recipe, run, build_tables(recipe), rank, world, resume=resume)
+            train(recipe, run, build_tables(recipe), rank, world, resume=resume, budget=budget)
             sys.exit(0)  # the first process does the rest
-        return lead(recipe, run, world, resume=resume)
+        return lead(recipe, run, world, resume=resume, budget=budget)
 
 
-def lead(recipe: Recipe, run: Path, world: int, *, resume: bool) -> Report:
+def lead(recipe: Recipe, run: Path, world: int, *, resume: bool, budget: float | None = None) -> Report:
     """The first process of a training, which alone writes the run folder."""
     if not resume:
         check_free(run)
@@ -101,17 +107,28 @@ def lead(recipe: Recipe, run: Path, world: int, *, resume: bool) -> Report:
                 discard(run)
             raise
         if not (resume and (run / FINISHED).exists()):
-            train(recipe, run, tables, 0, world, resume=resume)
+            train(recipe, run, tables, 0, world, resume=resume, budget=budget)
         return finish(recipe, run, tables)
 
 
-def train(recipe: Recipe, run: Path, tables: dict[str, SampleTable], rank: int, world: int, *, resume: bool) -> None:
+def train(
+    recipe: Recipe,
+    run: Path,
+    tables: dict[str, SampleTable],
+    rank: int,
+    world: int,
+    *,
+    resume: bool,
+    budget: float | None = None,
+) -> None:
     """Train in one of ``world`` processes; a resumed run starts from its newest intact checkpoint."""
     try:
         check_enough(recipe, tables, world)
         check_unknown_share(recipe.training, tables["train"].labels)
         parts = prepare(recipe, tables, rank=rank, world=world, resume=resume)
         check_batches(recipe, parts.tagger.model, -(-len(tables["train"]) // world))
+        if budget is not None:
+            recipe = within_budget(recipe, parts, budget - parts.fit_seconds, run)
         if rank == 0:
             report_skipped(tables, run)
         trainer, task, folder = assemble(recipe, run, parts)

@@ -27,11 +27,17 @@ def check_fitting(recipe: Recipe, model: Method) -> None:
         )
 
 
-def fit_features(model: Method, cache: FeatureCache, truth: SparseTruth, seed: int, *, quiet: bool) -> None:
-    """Fit a method to averaged image tokens of a cache; says what was chosen on stderr, unless ``quiet``."""
+def fit_features(model: Method, cache: FeatureCache, truth: SparseTruth, seed: int, *, quiet: bool) -> float:
+    """Fit a method to pooled image features of a cache; prints what was chosen on stderr, unless ``quiet``.
+
+    Returns:
+        Seconds of the fit.
+    """
     with bar("reading image features", math.prod(cache.rows)) as advance:
         table = FeatureTable.of(cache, truth, seed, model.pooled, advance)
     started = time.monotonic()
     chosen = model.fit_features(table)
+    spent = time.monotonic() - started
     if not quiet:
-        print(f"fitted to {len(truth):,} pictures in {duration(time.monotonic() - started)}: {chosen}", file=sys.stderr)
+        print(f"fitted to {len(truth):,} pictures in {duration(spent)}: {chosen}", file=sys.stderr)
+    return spent

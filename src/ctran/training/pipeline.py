@@ -45,6 +45,8 @@ class Ingredients:
     train: DataLoader[Batch]
     val: DataLoader[Batch]
     order: EpochOrder
+    fit_seconds: float = 0.0
+    """Of a fit to all training pictures at once, for methods that have one."""
 
     @property
     def labels(self) -> LabelSpace:
@@ -193,6 +195,7 @@ def prepare(
     val = PictureSet(tables["val"], labels, tagger.preprocessing)
     train_set: PictureSet | FeatureSet = train
     val_set: PictureSet | FeatureSet = val
+    spent = 0.0
     if options.feature_views:
         if why := tagger.model.cache_obstacle:
             raise UserError(
@@ -203,7 +206,7 @@ def prepare(
         cache = cached_features(tagger.model, train, options.feature_views, "train", key, device)
         train_set = FeatureSet(cache, train.truth, recipe.seed)
         if tagger.model.fits_features:
-            fit_features(tagger.model, cache, train.truth, recipe.seed, quiet=rank > 0)
+            spent = fit_features(tagger.model, cache, train.truth, recipe.seed, quiet=rank > 0)
         if rank == 0:
             print(f"val is measured {STORED}; ctran evaluate differs slightly, as it computes them in float32", file=sys.stderr)
         val_set = FeatureSet(cached_features(tagger.model, val, 1, "val", key, device), val.truth)
@@ -215,4 +218,5 @@ def prepare(
         loader(train_set, batch_size=options.batch_size, order=order, workers=options.workers),
         loader(val_set, batch_size=max(options.batch_size, VAL_BATCH), order=in_order, workers=options.workers),
         order,
+        spent,
     )
