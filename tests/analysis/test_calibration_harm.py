@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from ctran.analysis.calibrate import fit_calibration, qualities
+from ctran.analysis.f1 import pooled
 from ctran.analysis.fits import fit_temperature, has_optimum, nats, shrink_threshold
 from ctran.analysis.temperatures import fit_share
-from ctran.analysis.thresholds import LEAST, _pooled, fit_labels
+from ctran.analysis.thresholds import LEAST, fit_labels
 from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder
 from ctran.evaluation.evaluate import SettingLogits
@@ -146,13 +147,13 @@ def test_a_threshold_that_costs_more_over_all_labels_than_it_gains_is_refused(ge
 def test_one_label_is_judged_by_its_own_gain_and_many_noisy_ones_by_their_mean():
     rng = np.random.default_rng(0)
     moved = rng.normal(0, 0.1, (400, 1))
-    gain, error = _pooled(moved, np.array([1.0]))
+    gain, error = pooled(moved, np.array([1.0]))
     assert gain == pytest.approx([1]) and error == pytest.approx(np.sqrt((moved**2).sum()))
     moved = rng.normal(0, 0.1, (400, 200))  # standard error 2 each, about a gain of 1
-    gain, error = _pooled(moved, 1 + moved.sum(axis=0))
+    gain, error = pooled(moved, 1 + moved.sum(axis=0))
     assert np.abs(gain - 1).max() < 0.7 and error.max() < 0.7
     apart = np.repeat([-50.0, 50.0], 100)
-    gain, error = _pooled(moved, apart + moved.sum(axis=0))
+    gain, error = pooled(moved, apart + moved.sum(axis=0))
     assert np.abs(gain - apart).max() < 10 and error.min() > 1.5
 
 

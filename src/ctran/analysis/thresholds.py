@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.analysis.crossfit import FOLDS, NOISE, folds_of, too_few
+from ctran.analysis.f1 import Counts, exceeds, gains, pooled, standard_error
 from ctran.analysis.fits import fit_thresholds, shrink_threshold
 from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder, scored
@@ -76,64 +77,6 @@ def fit_labels(
     return [fit if fit.fitted is not None else replace(fit, reason=few) for fit in found.values()], ""
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """Hits, predictions and positive entries of each picture, at each share (and of each label); means over the draws."""
-
-    hits: Float[np.ndarray, "N ..."]
-    called: Float[np.ndarray, "N ..."]
-    positive: Float[np.ndarray, "N ..."]
-
-    @property
-    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.hits, self.called, self.positive
-
-    def over_shares(self) -> "_Counts":
-        return _Counts(*(each.sum(axis=1) for each in self._parts))
-
-    def at_share(self, share: int) -> "_Counts":
-        return _Counts(*(each[:, share] for each in self._parts))
-
-    def of_label(self, label: int) -> "_Counts":
-        return _Counts(*(each[..., label] for each in self._parts))
-
-    @classmethod
-    def joined(cls, parts: "Sequence[_Counts]") -> "_Counts":
-        """Counts of the labels of all parts."""
-        return cls(*(np.concatenate(each, axis=-1) for each in zip(*(part._parts for part in parts), strict=True)))
-
-    def f1(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "N ..."]]:
-        """F1 over the pictures, 0 to 1, and by how much each picture moves it (the linear part of the effect)."""
-        size = self.called + self.positive
-        whole = np.maximum(size.sum(axis=0), 1e-9)
-        f1 = np.asarray(2 * self.hits.sum(axis=0) / whole)
-        return f1, (2 * self.hits - f1 * size) / whole
-
-
-def _error(moved: Float[np.ndarray, "N ..."]) -> Float[np.ndarray, "..."]:
-    """Standard error over the pictures of a sum of what each adds."""
-    return np.asarray(np.sqrt((moved**2).sum(axis=0)))
-
-
-def _pooled(
-    moved: Float[np.ndarray, "N L"], gain: Float[np.ndarray, " L"]
-) -> tuple[Float[np.ndarray, " L"], Float[np.ndarray, " L"]]:
-    """Gain of each label and its standard error, given those of the others: empirical Bayes (Efron and Morris, JASA 1975).
-
-    The gains of labels vary about their mean; the noisier that of a label is, the more it is taken for the mean. So labels
-    with few pictures, none of which could be judged alone, are judged by what thresholds do for all.
-
-    Args:
-        moved: by how much each picture moves the gain of each label.
-        gain: of each label on the pictures left out.
-    """
-    noise = (moved**2).sum(axis=0)
-    between = max(0.0, float(gain.var(ddof=1) - noise.mean())) if len(gain) > 1 else float("inf")
-    own = np.divide(between, between + noise, out=np.ones_like(noise), where=np.isfinite(between) & (between + noise > 0))
-    of_mean = float(_error(moved.mean(axis=1)))
-    return gain.mean() + own * (gain - gain.mean()), np.sqrt(own * noise + (1 - own) ** 2 * of_mean**2)
-
-
 class _Entries:
     """Probabilities of the entries to predict, without thresholds, and what one half makes of them.
 
@@ -143,15 +86,15 @@ class _Entries:
     def __init__(self, truth: Int[Tensor, "N L"], settings: Sequence[Sequence[SettingLogits]], decoder: Decoder) -> None:
         self.names = [str(draws[0].setting) for draws in settings]
         self.folds, self.positive = folds_of(len(truth)).numpy(), (truth == LabelState.POSITIVE).numpy()
-        self.p, self.counts, half = list[list[np.ndarray]](), list[list[np.ndarray]](), list[_Counts]()
+        self.p, self.counts, half = list[list[np.ndarray]](), list[list[np.ndarray]](), list[Counts]()
         for draws in settings:
             counts = [(scored(truth, output.states, decoder.space) & decoder.space.targets).numpy() for output in draws]
             present = [output.present(decoder).numpy() for output in draws]
             self.p.append([output.probabilities(decoder).float().numpy() for output in draws])
             self.counts.append(counts)
             masks = [(one & self.positive & c, one & c, self.positive & c) for one, c in zip(present, counts, strict=True)]
-            half.append(_Counts(*(np.mean([m.sum(axis=1) for m in each], axis=0) for each in zip(*masks, strict=True))))
-        self.half = _Counts(*(np.stack([getattr(c, n) for c in half], axis=1) for n in ("hits", "called", "positive")))
+            half.append(Counts(*(np.mean([m.sum(axis=1) for m in each], axis=0) for each in zip(*masks, strict=True))))
+        self.half = Counts(*(np.stack([getattr(c, n) for c in half], axis=1) for n in ("hits", "called", "positive")))
         self.ever = torch.from_numpy(np.any([c for draws in self.counts for c in draws], axis=0))
         self.pictures: list[int] = (self.ever.numpy() & self.positive).sum(axis=0).tolist()
 
@@ -170,9 +113,9 @@ class _Entries:
         """Fit thresholds of the greatest F1, by all pictures and without each fold, and count on that fold."""
         parts = [self._compare(at[n : n + _AT_ONCE]) for n in range(0, len(at), _AT_ONCE)]
         fitted, *counts = zip(*parts, strict=True)
-        return _Compared(np.concatenate(fitted), *(_Counts.joined(each) for each in counts))
+        return _Compared(np.concatenate(fitted), *(Counts.joined(each) for each in counts))
 
-    def _compare(self, at: Sequence[int]) -> tuple[Float[np.ndarray, " L"], _Counts, _Counts]:
+    def _compare(self, at: Sequence[int]) -> tuple[Float[np.ndarray, " L"], Counts, Counts]:
         columns, have = self._columns(at), (self.ever.numpy() & self.positive)[:, at]
         rows = np.tile(self.folds, len(columns.p) // len(self.folds))
         predicted = np.zeros_like(columns.positive)
@@ -182,13 +125,13 @@ class _Entries:
         fitted = columns.limits(np.ones(len(rows), bool), have.sum(axis=0))
         return fitted, self._counted(columns, predicted), self._counted(columns, columns.p >= 0.5)
 
-    def _counted(self, columns: "_Columns", predicted: Bool[np.ndarray, "R L"]) -> _Counts:
+    def _counted(self, columns: "_Columns", predicted: Bool[np.ndarray, "R L"]) -> Counts:
         masks = (predicted & columns.positive & columns.counts, predicted & columns.counts, columns.positive & columns.counts)
         found, pictures = list[np.ndarray](), len(self.folds)
         for mask in masks:
             draws = iter(mask.reshape(-1, pictures, mask.shape[1]))
             found.append(np.stack([np.mean([next(draws) for _ in share], axis=0) for share in self.p], axis=1))
-        return _Counts(*found)
+        return Counts(*found)
 
 
 @dataclass(frozen=True)
@@ -212,29 +155,29 @@ class _Compared:
     """Fitted thresholds of some labels, and what they make of pictures left out of their fit, compared with one half."""
 
     fitted: Float[np.ndarray, " L"]
-    own: _Counts
-    half: _Counts
+    own: Counts
+    half: Counts
 
     def figures(self, n: int) -> dict[str, float]:
         """Of one label, all shares together, for :class:`ThresholdFit`."""
         (own, moved), (half, moved_half) = (each.of_label(n).over_shares().f1() for each in (self.own, self.half))
-        percent = {"F1_half": half, "F1_own": own, "error": _error(moved - moved_half)}
+        percent = {"F1_half": half, "F1_own": own, "error": standard_error(moved - moved_half)}
         return {name: float(100 * value) for name, value in percent.items()} | {"fitted": float(self.fitted[n])}
 
     def reasons(self, entries: _Entries) -> list[str]:
         """Why the threshold of each label is not kept, empty where nothing is against it."""
-        helps = _exceeds(*_gains(self.own.over_shares(), self.half.over_shares()))
+        helps = exceeds(*gains(self.own.over_shares(), self.half.over_shares()))
         found = ["" if good else "no greater F1 on pictures left out of the fit, by more than its noise" for good in helps]
         of1, _ = entries.half.f1()  # (S,)
         together = 2 * (self.own.hits - self.half.hits) - of1[:, None] * (self.own.called - self.half.called)
-        lower, _ = _pooled(together.sum(axis=1), together.sum(axis=(0, 1)))
+        lower, _ = pooled(together.sum(axis=1), together.sum(axis=(0, 1)))
         for n, low in enumerate(lower):  # by more entries than OF1 gains from them
             found[n] = found[n] or (
                 "a lower F1 over all labels together (OF1) on pictures left out of the fit" if low < 0 else ""
             )
         for share, name in enumerate(entries.names):
             own, half = self.own.at_share(share), self.half.at_share(share)
-            for n, worse in enumerate(_exceeds(*_gains(half, own))):
+            for n, worse in enumerate(exceeds(*gains(half, own))):
                 found[n] = found[n] or (f"a lower F1 at {name} known on pictures left out of the fit" if worse else "")
         kept = np.array([not reason for reason in found])
         harm = self._harm(kept, entries)
@@ -245,24 +188,12 @@ class _Compared:
         if not kept.any():
             return ""
         hits, called = ((getattr(self.own, n) - getattr(self.half, n))[..., kept].sum(axis=-1) for n in ("hits", "called"))
-        all_own = _Counts(entries.half.hits + hits, entries.half.called + called, entries.half.positive)
+        all_own = Counts(entries.half.hits + hits, entries.half.called + called, entries.half.positive)
         for share, name in enumerate(entries.names):
-            gain, moved = _gains(self.own.at_share(share), self.half.at_share(share))
+            gain, moved = gains(self.own.at_share(share), self.half.at_share(share))
             effects = {"mean F1": (gain[kept].sum(), moved[:, kept].sum(axis=1))}
-            effects["OF1"] = _gains(all_own.at_share(share), entries.half.at_share(share))
+            effects["OF1"] = gains(all_own.at_share(share), entries.half.at_share(share))
             for what, (by, each) in effects.items():
-                if by < -NOISE * _error(each):
+                if by < -NOISE * standard_error(each):
                     return f"together they have a lower {what} at {name} known on pictures left out of the fit"
         return ""
-
-
-def _gains(own: _Counts, half: _Counts) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "N ..."]]:
-    """By how much F1 is greater, and by how much each picture moves that."""
-    (f1, moved), (f1_half, moved_half) = own.f1(), half.f1()
-    return np.asarray(f1 - f1_half), moved - moved_half
-
-
-def _exceeds(gain: Float[np.ndarray, " L"], moved: Float[np.ndarray, "N L"]) -> Bool[np.ndarray, " L"]:
-    """Whether the gain of each label exceeds its noise."""
-    pooled, error = _pooled(moved, gain)
-    return pooled > NOISE * error
