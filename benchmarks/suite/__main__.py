@@ -3,6 +3,7 @@
     python -m benchmarks.suite list
     python -m benchmarks.suite build lucide --output /data/suite/lucide
     python -m benchmarks.suite build lucide --share 0.05 --output /data/suite/lucide-5
+    python -m benchmarks.suite measure --sets lucide --folder /data/suite
     python -m benchmarks.suite sheet /data/suite/lucide --output lucide.png
 
 ``build`` fetches the packages of the set with npm, once, into --packages; nothing else uses a network. ``split`` makes the
@@ -14,12 +15,14 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.suite import build, sets
+from benchmarks.suite import build, page, sets
 from benchmarks.suite.held_out import held_out
+from benchmarks.suite.measure import METHODS, Job, measure
 from benchmarks.suite.packages import open_all
 from benchmarks.suite.sheet import write_sheet
 from benchmarks.suite.table import table
 from ctran import registry
+from ctran.data import sources
 from ctran.data.cache_folder import default_root
 from ctran.errors import UserError
 
@@ -44,6 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
             default=default_root() / "suite",
             help="folder of their archives; default: %(default)s",
         )
+    figures = commands.add_parser("measure", help="train methods on built sets and write docs/experiments/suite.md")
+    figures.add_argument("--sets", nargs="+", help="default: all that are built, and the library's own")
+    figures.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    figures.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0; default: %(default)s")
+    figures.add_argument("--folder", type=Path, required=True, help="with the built sets, a folder each")
+    figures.add_argument("--runs", type=Path, help="folder of the trained models; default: FOLDER/runs")
     sheet = commands.add_parser("sheet", help="a page of pictures of a built set, with their labels, as PNG")
     sheet.add_argument("folder", type=Path)
     sheet.add_argument("--output", type=Path, required=True)
@@ -64,6 +73,11 @@ def run(options: argparse.Namespace) -> None:
             print(f"{name:12} {'held out  ' if name in final else '          '}{build.find(name).SUMMARY}")
     elif options.command == "table":
         print(table([build.describe(_prepared(name, options.packages)) for name in registry.names(sets)]))
+    elif options.command == "measure":
+        built = sorted(path.parent.name for path in options.folder.glob("*/build.json"))
+        names = options.sets or [*built, *(name for name in registry.names(sets) if name in registry.names(sources))]
+        jobs = [Job(n, m, seed) for seed in range(options.seeds) for n in names for m in options.methods]
+        print(page.write(measure(jobs, options.folder, options.runs or options.folder / "runs")))
     elif options.command == "sheet":
         write_sheet(options.folder, options.output)
     else:

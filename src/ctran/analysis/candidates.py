@@ -83,13 +83,13 @@ def candidates(
     for name, predictor in [*((name, _Part(model, name)) for name in parts), (model.name, model)] if parts else []:
         truth, outputs = predict(predictor, batches, table.ids, labels, settings, seed=seed, draws=draws)
         measured = report(truth, outputs, labels, left_out=left_out or {})
-        losses = [_log_loss(truth, [output for output in outputs if output.setting == setting], labels) for setting in settings]
+        losses = [log_loss(truth, [output for output in outputs if output.setting == setting], labels) for setting in settings]
         found.append(Candidate(name, tuple(row.hidden.mAP for row in measured.settings), tuple(losses)))
     return found
 
 
-def _log_loss(truth: Int[Tensor, "N L"], outputs: Sequence[SettingLogits], labels: LabelSpace) -> float:
-    """Mean negative log-likelihood of the entries that are not known, over the draws."""
+def log_loss(truth: Int[Tensor, "N L"], outputs: Sequence[SettingLogits], labels: LabelSpace) -> float:
+    """Mean negative log-likelihood of the entries that are not known, in nats, over the draws of one setting."""
     total, count = 0.0, 0
     for output in outputs:
         hidden = scored(truth, output.states.long(), labels) & labels.targets.to(truth.device)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +16,7 @@ from ctran.labels import LabelSpace
 from ctran.masking import label_mask_training, scored_mask
 from ctran.methods._base import MethodConfig
 from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, fit_logistic, linear_logits, principal_axes
+from ctran.methods._pooling import Pooling, pool, pooled_width
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
 
@@ -52,7 +52,7 @@ class FittedConfig(MethodConfig):
     may_differ = MethodConfig.may_differ | {"image_l2"}
 
     image_l2: float | None = within(None, 0, above=True)
-    pooling: Literal["mean", "mean_max"] = "mean"
+    pooling: Pooling = "mean"
 
 
 @dataclass(frozen=True)
@@ -182,14 +182,12 @@ class FittedMethod(Method):
     def __init__(self, backbone: Backbone, labels: LabelSpace, config: FittedConfig) -> None:
         super().__init__()
         self.backbone, self.config = backbone, config
-        self.register_buffer("weight", torch.zeros(len(labels), backbone.channels * (2 if config.pooling == "mean_max" else 1)))
+        self.register_buffer("weight", torch.zeros(len(labels), pooled_width(backbone.channels, config.pooling)))
         self.register_buffer("bias", torch.zeros(len(labels)))
 
     def pooled(self, features: Features) -> Float[Tensor, "B C"]:
         """The linear layer's input."""
-        tokens = features.tokens.to(self.weight.dtype)
-        mean = tokens.mean(dim=1)
-        return mean if self.config.pooling == "mean" else torch.cat([mean, tokens.amax(dim=1)], dim=1)
+        return pool(features.tokens.to(self.weight.dtype), self.config.pooling)
 
     def image_logits(self, features: Features) -> Float[Tensor, "B L"]:
         """Logits of the linear layer."""

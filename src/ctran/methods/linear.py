@@ -12,6 +12,7 @@ from ctran.data.feature_table import FeatureTable
 from ctran.labels import LabelSpace
 from ctran.methods._base import MethodConfig, backbone_of
 from ctran.methods._fitted import fit_images
+from ctran.methods._pooling import Pooling, pool, pooled_width
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
 
@@ -29,12 +30,14 @@ class Config(MethodConfig):
         solver: sgd trains for epochs, with the part training; lbfgs fits a logistic regression a label to stored features
             (training.feature_views) in one step, with a penalty chosen by cross-validation, and needs training.epochs 0.
         dropout: on the pooled features, in training; solver sgd alone.
+        pooling: of the image tokens: their mean, or mean_max: also the greatest value of each channel.
     """
 
     may_differ = MethodConfig.may_differ | {"solver", "dropout"}
 
     solver: Literal["sgd", "lbfgs"] = "sgd"
     dropout: float = within(0.0, 0, 1, below=True)
+    pooling: Pooling = "mean"
 
     def unused(self, training: "Training") -> Iterator[tuple[str, str]]:
         """Dropout belongs to gradient steps."""
@@ -49,19 +52,26 @@ class Linear(Method):
     label_parameters = frozenset({"classifier.weight", "classifier.bias"})
     uses_states = False
 
-    def __init__(self, backbone: Backbone, *, num_labels: int, dropout: float = 0.0, solver: str = "sgd") -> None:
+    def __init__(
+        self, backbone: Backbone, *, num_labels: int, dropout: float = 0.0, solver: str = "sgd", pooling: Pooling = "mean"
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.fits_features = solver == "lbfgs"
         self.needs_epochs = not self.fits_features
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(backbone.channels, num_labels)
+        self.pooling: Pooling = pooling
+        self.classifier = nn.Linear(pooled_width(backbone.channels, pooling), num_labels)
+
+    def pooled(self, features: Features) -> Float[Tensor, "B C"]:
+        """The linear layer's input."""
+        return pool(features.tokens.to(self.classifier.weight.dtype), self.pooling)
 
     def predict_labels(
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
         """Logits; the same for all ``states``."""
-        logits = self.classifier(self.dropout(features.tokens.mean(dim=1, dtype=self.classifier.weight.dtype)))
+        logits = self.classifier(self.dropout(self.pooled(features)))
         features.rows_each(states)  # raises if the images do not divide the rows
         return repeat_rows(logits, states.shape[0])
 
@@ -79,4 +89,4 @@ class Linear(Method):
 def build(config: Config, labels: LabelSpace) -> Linear:
     """The model with random weights."""
     backbone = backbone_of(config)
-    return Linear(backbone, num_labels=len(labels), dropout=config.dropout, solver=config.solver)
+    return Linear(backbone, num_labels=len(labels), dropout=config.dropout, solver=config.solver, pooling=config.pooling)
