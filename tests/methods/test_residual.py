@@ -14,7 +14,19 @@ from ctran.methods.residual import ENCODERS_STAGE, WEIGHTS_STAGE
 from ctran.model import Features, TrainingStep
 from tests.methods.test_fitted import L2, model_of
 
-OPTIONS = ["--model.token_dim", "16", "--model.num_heads", "2", "--model.token_dropout", "0", "--model.dropout", "0", *L2]
+OPTIONS = [
+    "--model.token_dim",
+    "16",
+    "--model.num_layers",
+    "1",
+    "--model.num_heads",
+    "2",
+    "--model.token_dropout",
+    "0",
+    "--model.dropout",
+    "0",
+    *L2,
+]
 CRITERION = LabelLoss(BCE())
 
 
