@@ -13,6 +13,7 @@ INTERNAL = {
     "model/backbone.py": "shapes that only this package can get wrong",
     "model/embeddings.py": "shapes that only this package can get wrong",
     "model/encoder.py": "shapes that only this package can get wrong",
+    "methods/residual.py": "a training without the helper that the model's own fit makes",
     "model/method.py": "a method of another package that lacks a function",
     "training/checkpoint.py": "raised for the caller, which names the file and what is left",
     "export/graphs.py": "a method that does not prepare what it needs",
