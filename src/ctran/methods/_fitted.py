@@ -1,5 +1,6 @@
 """What methods share that are fitted to averaged image features in one step, without epochs."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, fit_logi
 from ctran.methods._pooling import Pooling, pool, pooled_width
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
+from ctran.progress import bar
 
 FOLDS = 5
 IMAGE_L2 = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -81,13 +83,19 @@ def folds_of(pictures: int, seed: int, folds: int = FOLDS) -> Int[Tensor, " N"]:
     return found % min(folds, pictures)
 
 
-def descend(penalties: Sequence[float], loss_of: Callable[[float], float]) -> float:
-    """The penalty of least loss, tried from the largest on until the loss rises."""
-    best, least = penalties[0], loss_of(penalties[0])
-    for penalty in penalties[1:]:
-        if (loss := loss_of(penalty)) > least:
-            break
-        best, least = penalty, loss
+def descend(penalties: Sequence[float], loss_of: Callable[[float], float], what: str = "penalties") -> float:
+    """The penalty of least loss, tried from the largest on until the loss rises.
+
+    Args:
+        what: name of the progress bar.
+    """
+    best, least = penalties[0], math.inf
+    with bar(what, len(penalties)) as advance:
+        for penalty in penalties:
+            if (loss := loss_of(penalty)) > least:
+                break
+            best, least = penalty, loss
+            advance(1)
     return best
 
 
@@ -152,20 +160,24 @@ def fit_images(table: FeatureTable, l2: float | None = None, folds: int = FOLDS)
                 total += log_loss(linear_logits(inputs[0, held], points[fold]), positive[held], scored[held])
             return total
 
-        l2 = descend(IMAGE_L2, loss_of)
+        l2 = descend(IMAGE_L2, loss_of, "penalties of image weights")
 
     def layer(point: Tensor) -> tuple[Tensor, Tensor]:
         """Weight and bias for features as they come."""
         return standardise.fold((basis @ point[:-2]).T, point[-1])
 
-    weight, bias = layer(fit(torch.ones_like(fold_of, dtype=torch.bool), l2))
     held_out = torch.zeros(views, pictures, table.truth.shape[1])
     layers: list[tuple[Tensor, Tensor]] = []
-    for fold in range(int(fold_of.max()) + 1):
-        held = fold_of == fold
-        found = fit(~held, l2)  # from the start: another fit has seen these pictures
-        held_out[:, held] = torch.stack([linear_logits(view[held], found) for view in inputs])
-        layers.append(layer(found))
+    count = int(fold_of.max()) + 1
+    with bar("fits of image weights", count + 1) as advance:
+        weight, bias = layer(fit(torch.ones_like(fold_of, dtype=torch.bool), l2))
+        advance(1)
+        for fold in range(count):
+            held = fold_of == fold
+            found = fit(~held, l2)  # from the start: another fit has seen these pictures
+            held_out[:, held] = torch.stack([linear_logits(view[held], found) for view in inputs])
+            layers.append(layer(found))
+            advance(1)
     fold_weights, fold_biases = (torch.stack(part) for part in zip(*layers, strict=True))
     return ImageFit(weight, bias, l2, held_out, fold_of, fold_weights, fold_biases)
 
@@ -241,7 +253,7 @@ class KnownLabelsMethod(FittedMethod):
         self.prevalence.copy_(table.prevalence)
         rows = MaskedRows(self, images, table)
         l2 = self.config.label_l2
-        l2 = descend(LABEL_L2, rows.held_out_loss) if l2 is None else l2
+        l2 = descend(LABEL_L2, rows.held_out_loss, "penalties of known labels") if l2 is None else l2
         self.point.copy_(rows.fit(l2))
         self.finish_fit()
         return images, rows, l2

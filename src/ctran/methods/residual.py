@@ -25,6 +25,7 @@ from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
 from ctran.model.schemes import ENCODERS, Attention
 from ctran.model.stages import Losses
+from ctran.progress import track
 
 SUMMARY = "pairwise, plus what two C-Tran encoders add to it, weighted by known share and label (beyond the paper)"
 ENCODERS_STAGE, WEIGHTS_STAGE = "encoders", "weights"
@@ -177,7 +178,8 @@ def held_out_models(model: "Residual", table: FeatureTable, image_l2: float, lab
         numbers[encoder, folds != encoder] = len(points) + 1 + images.folds
         layers += [images.weight, *images.fold_weights]
         biases += [images.bias, *images.fold_biases]
-        points += [rows.fit(label_l2), *(rows.fit(label_l2, part) for part in range(len(images.fold_weights)))]
+        parts = range(-1, len(images.fold_weights))  # -1: all
+        points += [rows.fit(label_l2, part) for part in track(parts, "fits of known labels", len(parts))]
     return HeldOutModels(
         numbers=numbers, weights=torch.stack(layers), biases=torch.stack(biases), points=torch.stack(points), folds=folds
     )
