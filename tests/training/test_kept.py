@@ -17,7 +17,7 @@ from ctran.metrics import Table
 from ctran.training.fit import evaluate_run, fit
 from ctran.training.pipeline import build_tables, build_tagger
 from ctran.training.recipe import read_recipe
-from ctran.training.run_folder import RunFolder
+from ctran.training.run_folder import RunFolder, write_json
 from ctran.training.task import LabelTask
 from tests.conftest import TOY, draw_folder, no_rendering
 
@@ -98,3 +98,8 @@ def test_the_epoch_with_the_best_validation_score_is_kept(folder, tmp_path, scor
     bias = load_file(tmp_path / "model" / "model.safetensors")["classifier.bias"]
     assert bias.tolist() == [kept, kept]
     assert [row["val_score"] for row in json.loads((tmp_path / "history.json").read_text())] == no_nan(scores)
+
+
+def test_undefined_figures_are_null_wherever_they_are(tmp_path):
+    write_json(tmp_path / "found.json", [{"mAP": (math.nan, 50.0), "scores": {"F1": [math.inf]}}])
+    assert json.loads((tmp_path / "found.json").read_text()) == [{"mAP": [None, 50.0], "scores": {"F1": [None]}}]

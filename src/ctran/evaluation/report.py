@@ -206,6 +206,6 @@ def no_nan(value: Any) -> Any:
     """Plain data in which numbers that JSON cannot hold (NaN, infinity) are None."""
     if isinstance(value, dict):
         return {k: no_nan(v) for k, v in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [no_nan(v) for v in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
