@@ -80,23 +80,39 @@ def test_predicted_labels_contradict_neither_known_ones_nor_groups_nor_implicati
 
 def by_rules(labels, known, p, threshold):
     """The decision for one picture by name, without tensors."""
-    order = [i for i in sorted(range(len(p)), key=lambda i: -p[i]) if labels.targets[i] and NAMES[i] not in known]
-    chosen = labels.constraints.decide({NAMES[i]: p[i] for i in order}, known, threshold.__getitem__)
+    order = [i for i in sorted(range(len(p)), key=lambda i: -p[i]) if NAMES[i] not in known]
+    asked, extra = ({NAMES[i]: p[i] for i in order if labels.targets[i] == each} for each in (True, False))
+    chosen = labels.constraints.decide(asked, known, threshold.__getitem__, extra)
     return [known.get(name, chosen.get(name, False)) for name in NAMES]
 
 
 def by_enumeration(labels, worlds, known, p, threshold):
     """The same from the list of all possible sets: a choice is made where some set has it and all choices before it."""
-    order = [i for i in sorted(range(len(p)), key=lambda i: -p[i]) if labels.targets[i] and NAMES[i] not in known]
-    asked = [[i for i in order if i in members.tolist()] for members in labels.exclusive]
-    for members in sorted(filter(None, asked), key=lambda members: -p[members[0]]):
-        best = next((i for i in members if any(world[i] for world in worlds)), None)
-        worlds = [world for world in worlds if best is None or world[best]]
+    order = [i for i in sorted(range(len(p)), key=lambda i: -p[i]) if NAMES[i] not in known]
+
+    def with_groups(worlds, asked):
+        """Sets with the most probable label of each group that is among these."""
+        groups = [[i for i in order if i in members.tolist() and labels.targets[i] == asked] for members in labels.exclusive]
+        for members in sorted(filter(None, groups), key=lambda members: -p[members[0]]):
+            best = next((i for i in members if any(world[i] for world in worlds)), None)
+            worlds = [world for world in worlds if best is None or world[best]]
+        return worlds
+
+    worlds = with_groups(worlds, asked=True)
     for i in order:
-        if p[i] >= threshold[NAMES[i]] and any(world[i] for world in worlds):
+        if labels.targets[i] and p[i] >= threshold[NAMES[i]] and any(world[i] for world in worlds):
             worlds = [world for world in worlds if world[i]]
+    worlds = with_groups(worlds, asked=False)
     sure = [all(world[i] for world in worlds) for i in range(len(p))]
     return [known.get(name, sure[i] and bool(labels.targets[i])) for i, name in enumerate(NAMES)]
+
+
+def test_one_of_what_an_extra_group_implies_is_present_though_none_reaches_its_threshold():
+    groups = (Group("place", ("a", "b"), exclusive=True),)
+    labels = LabelSpace(("a", "b", "c", "d"), ("a", "b"), groups, (("a", "c"), ("b", "d")))
+    states, p = torch.zeros(2, 4, dtype=torch.long), torch.tensor([[0.5, 0.5, 0.5, 0.5], [0.3, 0.7, 0.3, 0.7]])
+    found = Decoder(labels).labels(p, states, threshold=0.8)
+    assert found.tolist() == [[False, False, True, False], [False, False, False, True]]
 
 
 @settings(max_examples=200, deadline=None)

@@ -148,6 +148,7 @@ class Decoder:
         child, parent = self.space.implied.T
         whole = whole.int().index_add(1, parent, whole[:, child].int()) > 0
         wrong = (whole & (closed == LabelState.NEGATIVE)).any(dim=1)
+        wrong |= (whole & (found != LabelState.POSITIVE) & self.space.targets).any(dim=1)  # what an extra label implies
         for members in self.space.exclusive:
             wrong |= whole[:, members].sum(dim=1) != 1
         return wrong
@@ -156,12 +157,13 @@ class Decoder:
         self, p: Float[Tensor, " L"], states: Int[Tensor, " L"], limits: Float[Tensor, " L"], *, otherwise: Bool[Tensor, " L"]
     ) -> Bool[Tensor, " L"]:
         """One row, choice after choice; ``otherwise`` where known labels contradict each other."""
-        names, unknown = self.space.names, (states == LabelState.UNKNOWN) & self.space.targets
+        names, unknown = self.space.names, states == LabelState.UNKNOWN
         known = {names[i]: bool(states[i] == LabelState.POSITIVE) for i in (states != LabelState.UNKNOWN).nonzero()[:, 0]}
         order = [i for i in p.argsort(descending=True, stable=True).tolist() if unknown[i]]
+        asked, extra = ({names[i]: float(p[i]) for i in order if self.space.targets[i] == each} for each in (True, False))
         least = dict(zip(names, limits.tolist(), strict=True))
         try:
-            found = self.space.constraints.decide({names[i]: float(p[i]) for i in order}, known, least.__getitem__)
+            found = self.space.constraints.decide(asked, known, least.__getitem__, extra)
         except ContradictionError:
             return otherwise
         return torch.tensor([found.get(name, False) for name in names])

@@ -94,25 +94,34 @@ class Constraints:
         return [*after, *((parent, True, because) for parent in (self._shared(left) if left else []))]
 
     def decide(
-        self, probabilities: Mapping[str, float], known: Mapping[str, bool], threshold: Callable[[str], float]
+        self,
+        probabilities: Mapping[str, float],
+        known: Mapping[str, bool],
+        threshold: Callable[[str], float],
+        extra: Mapping[str, float] | None = None,
     ) -> dict[str, bool]:
         """Which labels are present: what follows from ``known``; of each exclusive group the most probable label; any other
         label with a probability of at least its threshold; and all that these imply. A label that contradicts an earlier choice
-        is absent: groups are decided first, then labels in the order of ``probabilities``.
+        is absent: groups are decided first, then labels in the order of ``probabilities``, at last groups of extra labels, as
+        what these imply may be to predict.
 
         Args:
             probabilities: of the labels to predict, most probable first.
             known: label name -> present or absent.
             threshold: of a label, by name.
+            extra: probabilities of labels that are not predicted, most probable first.
         """
-        state = self.follow(known)
-        by_group = [[name for name in probabilities if name in set(group)] for group in self.groups]
-        by_best = sorted((names for names in by_group if names), key=lambda names: -probabilities[names[0]])
-        state = self._choose(by_best, state) or state
+        state = self._choose(self._by_best(probabilities), follows := self.follow(known)) or follows
         for name, p in probabilities.items():
             if name not in state and p >= threshold(name):
                 state = self._with(name, state) or self.follow({name: False}, state)
+        state = self._choose(self._by_best(extra or {}), state) or state
         return {name: state.get(name, False) for name in probabilities}
+
+    def _by_best(self, probabilities: Mapping[str, float]) -> list[list[str]]:
+        """Labels of each exclusive group, in the order of ``probabilities``; the group with the most probable one first."""
+        by_group = [[name for name in probabilities if name in set(group)] for group in self.groups]
+        return sorted((names for names in by_group if names), key=lambda names: -probabilities[names[0]])
 
     def _choose(self, groups: list[list[str]], state: dict[str, bool]) -> dict[str, bool] | None:
         """``state`` with the most probable label of each group that contradicts no other choice; None where none exists."""
