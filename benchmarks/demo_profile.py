@@ -30,7 +30,7 @@ COMMANDS = 4
 TOP = 12
 """Functions listed."""
 SHORT = (
-    *("--training.epochs", "2", "--model.separate_epochs", "1"),
+    *("--training.epochs", "2", "--model.weight_epochs", "1"),
     *("--training.feature_views", "1", "--training.augmentation", "none"),
 )
 
@@ -126,7 +126,7 @@ def measure(recipe: Recipe) -> dict[str, Any]:
 def run(options: Options) -> dict[str, Any]:
     """The demo's recipe; ``tiny`` shortens it."""
     start_up = {f"imports of {COMMANDS} commands": COMMANDS * imports(min(options.repeats, 3))}
-    found = measure(read_recipe(find_recipe("demo"), SHORT if options.tiny else ()))
+    found = measure(read_recipe(find_recipe("auto"), ["--source", "openclipart", *(SHORT if options.tiny else ())]))
     return found | {"phases": start_up | found["phases"]}
 
 

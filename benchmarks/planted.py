@@ -6,10 +6,11 @@
     python -m benchmarks.planted --world planted_scenes --limits       the best model of pairs alone, without pictures: a minute
     python -m benchmarks.planted --world planted_scenes --plot-only    draw the figure and print the table again
 
-``ctran`` is the recipe of the world's name, with more epochs where there are fewer pictures; every other name is a method
-that is fitted in one step, with the recipe ``quick`` on the same image features: one view a picture, not augmented. Each method
-and size is one run (``runs/WORLD/METHOD/SIZE``). Writes ``docs/experiments/WORLD.json`` after each, and ``WORLD.png``.
-Divergences are in nats a label, means over the target labels that are not known, on 1,000 test pictures. Further flags go to
+``ctran`` is the recipe of the world's name and ``auto`` that of this name, both with more epochs where there are fewer
+pictures; every other name is a method that is fitted in one step, with the recipe ``quick``. All have the same image
+features: one view a picture, not augmented. Each method and size is one run (``runs/WORLD/METHOD/SIZE``). Writes
+``docs/experiments/WORLD.json`` after each, and ``WORLD.png``. Divergences are in nats a label, means over the target
+labels that are not known, on 1,000 test pictures. Further flags go to
 the recipes.
 """
 
@@ -36,7 +37,7 @@ from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import write_json
 
 SIZES = (500, 2000, 8000)
-METHODS = ("pairwise", "linear", "ctran")
+METHODS = ("pairwise", "linear", "ctran", "auto")
 OPTIONS = {"linear": ("--model.solver", "lbfgs")}
 """Flags of methods that need some to be fitted in one step."""
 SHARED = ("backbone", "weights", "image_size", "fit")
@@ -57,12 +58,15 @@ def worlds() -> list[str]:
 def recipe_for(world: str, method: str, size: int, flags: Sequence[str] = ()) -> Recipe:
     """The recipe of one run. Its test split is small, as the run's report is not what is measured here."""
     sized = ["--data.train", str(size), "--data.test", "20"]
+    epochs = ["--training.epochs", str(max(1, min(MOST_EPOCHS, SEEN_PICTURES // size)))]
     if method == "ctran":
-        epochs = ["--training.epochs", str(max(1, min(MOST_EPOCHS, SEEN_PICTURES // size)))]
         return read_recipe(find_recipe(world), [*sized, *epochs, *flags])
     model = dataclasses.asdict(read_recipe(find_recipe(world)).model)
     same = [flag for key in SHARED for flag in (f"--model.{key}", str(model[key]))]
     plain = ["--training.augmentation", "none", "--training.feature_views", "1"]
+    plain += ["--model.inner_maps", "false", "--model.pooling", "mean"]  # as C-Tran has them
+    if method == "auto":
+        return read_recipe(find_recipe("auto"), ["--source", world, *same, *plain, *sized, *epochs, *flags])
     fitted = ["--method", method, "--source", world, *same, *plain, *OPTIONS.get(method, ())]
     return read_recipe(find_recipe("quick"), [*fitted, *sized, *flags])
 

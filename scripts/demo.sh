@@ -5,7 +5,7 @@ RUN=${RUN:-runs/demo}
 ctran() { "$PYTHON" -m ctran "$@"; }
 
 if [ ! -e "$RUN/recipe.yaml" ]; then
-    ctran train demo --output "$RUN"
+    ctran train auto --source openclipart --output "$RUN"
 elif [ ! -e "$RUN/finished.json" ] || [ ! -e "$RUN/predictions.png" ]; then
     ctran train --resume "$RUN"
 fi

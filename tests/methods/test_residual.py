@@ -157,3 +157,21 @@ def test_stages_that_leave_no_epoch_for_the_encoders_are_refused():
     assert [stage.epochs for stage in config.stages(8)] == [3, 5]
     with pytest.raises(UserError, match=r"weight_epochs must be less than training.epochs, got 5 of 5"):
         config.stages(5)
+
+
+@torch.no_grad()
+def test_many_rows_of_states_are_predicted_in_parts_and_attention_is_the_encoders():
+    model = model_of("residual", 3, *OPTIONS)
+    for encoder in model.encoders:
+        torch.nn.init.normal_(encoder.classifier.weight)
+    generator = torch.Generator().manual_seed(3)
+    features = Features(torch.randn(2, 4, model.backbone.channels, generator=generator), (2, 2))
+    states = torch.randint(0, 3, (2 * 40, 3), generator=generator)
+    whole = model.predict_labels(features, states)
+    for encoder in model.encoders:
+        encoder.encoder.rows_at_once = lambda places, labels: 16
+    assert torch.allclose(model.predict_labels(features, states), whole, atol=1e-5)
+    maps = model.attention(features, states[:2])
+    assert len(maps) == model.config.num_layers and maps[0].shape == (2, 2, 7, 7)
+    assert torch.allclose(maps[-1].sum(dim=3), torch.ones(2, 2, 7), atol=1e-5)
+    assert model.label_embeddings().shape == (3, 2 * 16)

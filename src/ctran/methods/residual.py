@@ -21,8 +21,10 @@ from ctran.methods._logistic import linear_logits
 from ctran.methods.anchored import Layer, towards_positive
 from ctran.methods.pairwise import Pairwise
 from ctran.model import Backbone, Features, Method, Stage, TrainingStep
+from ctran.model.chunks import predict_in_parts
 from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
+from ctran.model.encoder import Start
 from ctran.model.schemes import ENCODERS, Attention
 from ctran.model.stages import Losses
 from ctran.progress import track
@@ -224,10 +226,23 @@ class LabelEncoder(nn.Module):
             image: from :meth:`cache_image`.
             logits: whose probabilities are the states of unknown labels.
         """
+        start, bias = self._start_and_bias(states, logits)
+        return self.classifier(self.encoder(start, image, bias, self.image_bias))
+
+    def attention(
+        self, tokens: Float[Tensor, "B P C"], states: Int[Tensor, "B L"], logits: Float[Tensor, "B L"]
+    ) -> list[Float[Tensor, "B K N N"]]:
+        """Attention of every layer over image tokens, then label tokens."""
+        start, bias = self._start_and_bias(states, logits)
+        return self.encoder.attention(start, self.narrow(tokens), bias, self.image_bias)
+
+    def _start_and_bias(
+        self, states: Int[Tensor, "R L"], logits: Float[Tensor, "R L"]
+    ) -> tuple[Start, Float[Tensor, "R K 1 L"] | float]:
+        """Initial label tokens, and what ``positive_bias`` adds to the attention scores towards each."""
         soft = logits.sigmoid() * (states == LabelState.UNKNOWN)
         start = self.encoder.start(self.labels(states) + soft[..., None] * self.labels.known_state[1])
-        bias = towards_positive(states, soft, self.positive_bias, self.encoder.num_heads)
-        return self.classifier(self.encoder(start, image, bias, self.image_bias))
+        return start, towards_positive(states, soft, self.positive_bias, self.encoder.num_heads)
 
 
 class Residual(Pairwise):
@@ -294,7 +309,12 @@ class Residual(Pairwise):
         self, features: Features, states: Int[Tensor, "R L"], *, hide_image: Bool[Tensor, " R"] | None = None
     ) -> Float[Tensor, "R L"]:
         """Logits of all labels."""
-        logits, change = self._both_parts(self.prepare(features), states)
+        features = self.prepare(features)
+        if not torch.compiler.is_exporting() and features.rows_each(states) > 1 and not torch.is_grad_enabled():
+            at_once = self.both[0].encoder.rows_at_once(features.tokens.shape[1], states.shape[1])
+            if len(states) > at_once:
+                return predict_in_parts(self.predict_labels, features, states, at_once)
+        logits, change = self._both_parts(features, states)
         return logits + self.weights(states) * change
 
     def _both_parts(self, features: Features, states: Int[Tensor, "R L"]) -> tuple[Float[Tensor, "R L"], Float[Tensor, "R L"]]:
@@ -307,6 +327,21 @@ class Residual(Pairwise):
         """The linear layer, the pairwise model, and it with the encoders at full weight."""
         logits, change = self._both_parts(features := self.prepare(features), states)
         return super().parts(features, states) | {"pairwise": logits, "pairwise + encoders": logits + change}
+
+    def label_embeddings(self) -> Float[Tensor, "L D"]:
+        """Those of both encoders, side by side."""
+        return torch.cat([encoder.labels.label.weight.detach() for encoder in self.both], dim=1)
+
+    @property
+    def has_attention(self) -> bool:
+        """True: that of the encoders."""
+        return True
+
+    def attention(self, features: Features, states: Int[Tensor, "B L"]) -> list[Float[Tensor, "B K N N"]]:
+        """Mean of both encoders."""
+        logits = self.known_logits(*self.image_rows(self.prepare(features), states))
+        each = [encoder.attention(features.tokens.to(logits.dtype), states, logits) for encoder in self.both]
+        return [torch.stack(layers).mean(dim=0) for layers in zip(*each, strict=True)]
 
     def loss(self, step: TrainingStep, criterion: LabelLoss) -> Losses:
         """The encoders' losses, each without the pictures of one fold; then that of the weights, on these pictures."""

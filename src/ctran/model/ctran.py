@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ctran.labels import LabelState
 from ctran.model.backbone import Backbone, Features
+from ctran.model.chunks import predict_in_parts
 from ctran.model.classifier import LabelClassifier
 from ctran.model.embeddings import LabelTokens
 from ctran.model.encoder import EncoderLayer, Start, StartTable
@@ -124,21 +125,12 @@ class CTran(Method):
         if not torch.compiler.is_exporting() and each > 1 and not torch.is_grad_enabled():
             at_once = self.encoder.rows_at_once(features.tokens.shape[1], states.shape[1])
             if len(states) > at_once:
-                return self._in_parts(features, states, at_once)
+                return predict_in_parts(self.predict_labels, features, states, at_once)
         return self._logits(features.image_cache, states)
 
     def _logits(self, image: Mapping[str, Tensor] | None, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
         """Logits from the image cache of :meth:`prepare`; without image if it is None."""
         return self.encode_labels(image, states)
-
-    def _in_parts(self, features: Features, states: Int[Tensor, "R L"], at_once: int) -> Float[Tensor, "R L"]:
-        """:meth:`predict_labels` in chunks of whole images with at most ``at_once`` rows; an image with more is split."""
-        each = features.rows_each(states)
-        images, logits = max(1, at_once // each), []
-        for first in range(0, len(features), images):
-            some, rows = features[first : first + images], slice(first * each, (first + images) * each)
-            logits += [self.predict_labels(some, part) for part in states[rows].split(at_once)]
-        return torch.cat(logits)
 
     def _partly_hidden(self, features: Features, states: Int[Tensor, "R L"], hide: Bool[Tensor, " R"]) -> Float[Tensor, "R L"]:
         """Logits of rows with and of rows without image, computed separately."""
