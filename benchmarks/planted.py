@@ -47,6 +47,8 @@ TEST = {"val": 500, "test": 1000}
 SEEN_PICTURES = 96_000
 """In training, all epochs together, unless that takes more than :data:`MOST_EPOCHS`."""
 MOST_EPOCHS = 40
+ROUNDING = 1e-6
+"""Divergences below are 0 but for rounding, and have no place on a logarithmic axis."""
 DOCS = Path(__file__).parents[1] / "docs" / "experiments"
 
 
@@ -147,7 +149,8 @@ def plot(found: dict[str, Any], path: Path) -> None:
             sizes = sorted(map(int, rows))
             axes.loglog(sizes, [rows[str(n)]["settings"][number]["kl"]["all"] for n in sizes], "o-", label=method)
         for key, style in (("pairs", "--"), ("ignoring_known", ":")):
-            if value := found["limits"][number][key] if "limits" in found else 0:
+            value = found["limits"][number][key] if "limits" in found else 0
+            if value > ROUNDING:
                 axes.axhline(value, color="black", linestyle=style, linewidth=0.9, label=f"limit: {key.replace('_', ' ')}")
         every = sorted({int(n) for rows in found.get("methods", {}).values() for n in rows})
         axes.set_xticks(every, [str(n) for n in every], fontsize=7)
