@@ -70,7 +70,7 @@ def page(rows: Sequence[Row]) -> str:
     return f"""# Methods on the suite
 
 mAP, log-loss (nats a label) and expected calibration error (percent) of the labels that are not known, on the test
-pictures of each [set](../../benchmarks/suite/README.md), when 0 to 75 % are known; means of {DRAWS} draws of known labels
+pictures of each set (`benchmarks/suite/README.md`), when 0 to 75 % are known; means of {DRAWS} draws of known labels
 and of the seeds in the third column. All methods have the same stored image features: EfficientNet-lite0, frozen, with
 the maps of its inner stages, their mean and greatest values, three views. `linear`, `sum`, `stack` and `pairwise` are
 fitted in one step; `auto` is `pairwise` with two C-Tran encoders for what it leaves over. Nothing was chosen by a figure
