@@ -1,5 +1,7 @@
 """Two encoders on top of a pairwise model: what they learn, on which pictures, and how much they count."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -150,6 +152,39 @@ def test_what_an_encoder_is_trained_on_has_not_seen_the_labels_by_which_it_is_we
         for number in numbers[encoder].unique():
             _, found = fitted(numbers[encoder] == number)
             assert torch.allclose(found[number], weights[number], atol=1e-6)
+
+
+def test_weights_are_fitted_without_dropout():
+    torch.manual_seed(0)
+    model = model_of("residual", 3, *OPTIONS[:4], "--model.token_dropout", "0.5", "--model.dropout", "0.5", *L2)
+    truth = parity(40)
+    tokens = torch.randn(40, 2, model.backbone.channels, generator=torch.Generator().manual_seed(2))
+    model.fit_features(FeatureTable(tokens.mean(dim=1)[None], truth))
+    for encoder in model.encoders:
+        torch.nn.init.normal_(encoder.classifier.weight)
+    step = TrainingStep(Features(tokens, (2, 1)), truth, torch.zeros_like(truth), torch.arange(40), helper=model.held_out)
+    for stage, random in ((ENCODERS_STAGE, True), (WEIGHTS_STAGE, False)):
+        first, second = (model.train().loss(replace(step, stage=stage), CRITERION)["labels"] for _ in range(2))
+        assert (first != second) == random
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pictures", [2, 3, 5])
+def test_a_handful_of_pictures_is_fitted(pictures):
+    model = model_of("residual", 3, "--model.token_dim", "16", "--model.num_heads", "2")
+    tokens = torch.randn(pictures, 1, model.backbone.channels, generator=torch.Generator().manual_seed(2))
+    truth = parity(pictures)
+    assert model.fit_features(FeatureTable(tokens[:, 0][None], truth))
+    assert model.predict_labels(Features(tokens, (1, 1)), torch.zeros_like(truth)).isfinite().all()
+    step = TrainingStep(Features(tokens, (1, 1)), truth, torch.zeros_like(truth), torch.arange(pictures), helper=model.held_out)
+    for stage in (ENCODERS_STAGE, WEIGHTS_STAGE):
+        assert all(term.isfinite() for term in model.loss(replace(step, stage=stage), CRITERION).values())
+
+
+def test_one_picture_is_refused():
+    model = model_of("residual", 3, *L2)
+    with pytest.raises(UserError, match=r"method 'residual' needs at least two training pictures, got 1; add pictures"):
+        model.fit_features(FeatureTable(torch.zeros(1, 1, model.backbone.channels), parity(1)))
 
 
 def test_stages_that_leave_no_epoch_for_the_encoders_are_refused():

@@ -193,8 +193,6 @@ class LabelEncoder(nn.Module):
     The classifier starts at 0, so that training starts from the logits that are changed.
     """
 
-    scale: Tensor
-
     def __init__(self, channels: int, num_labels: int, config: Config) -> None:
         super().__init__()
         dim = config.token_dim
@@ -277,7 +275,13 @@ class Residual(Pairwise):
         return [encoder for encoder in self.encoders if isinstance(encoder, LabelEncoder)]
 
     def fit_features(self, table: FeatureTable) -> str:
-        """Fit the pairwise model, and those on top of which the encoders are trained."""
+        """Fit the pairwise model, and those on top of which the encoders are trained.
+
+        Raises:
+            UserError: fewer than two pictures, of which none could be held out.
+        """
+        if table.truth.shape[0] < 2:
+            raise UserError(f"{self.title} needs at least two training pictures, got {table.truth.shape[0]}; add pictures")
         images, _, l2 = self.fit_both(table)
         self.held_out = held_out_models(self, table, images.l2, l2, len(self.encoders))
         self.entries = int(table.annotated.sum())
@@ -351,6 +355,7 @@ class Residual(Pairwise):
         weighting, fold, pooled = step.stage == WEIGHTS_STAGE, held_out.folds[step.index], self.pooled(features)
         chosen, found = list[Tensor](), list[Tensor]()
         for number, encoder in enumerate(self.both):
+            encoder.train(self.training and not weighting)  # weights are those of predictions, which have no dropout
             rows = (fold == number if weighting else fold != number).nonzero()[:, 0]
             logits = held_out.logits(self, number, pooled[rows], states[rows], step.index[rows])
             if len(rows):
