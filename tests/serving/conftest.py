@@ -97,6 +97,14 @@ def tagger(untouched_tagger):
 
 
 @pytest.fixture
+def saved_model(tmp_path):
+    """A model folder that a process which a test starts can load: the network is timm's own."""
+    folder = tmp_path / "model"
+    stirred(build_tagger(read_recipe(None, TOY), SPACE)).save(folder)
+    return folder
+
+
+@pytest.fixture
 def held_up(tagger, monkeypatch):
     """A model that looks at no picture until it may: events that say it has begun, and that let it go on."""
     entered, leave = threading.Event(), threading.Event()

@@ -201,9 +201,8 @@ def test_a_full_table_of_files_and_odd_requests_do_not_fill_the_log():
 
 
 @pytest.mark.slow
-def test_the_program_ends_within_seconds_of_a_signal_whatever_its_clients_hold(tagger, tmp_path, held_open):
-    tagger.save(tmp_path / "model")
-    command = [sys.executable, "-m", "ctran", "serve", str(tmp_path / "model"), "--port", "0"]
+def test_the_program_ends_within_seconds_of_a_signal_whatever_its_clients_hold(saved_model, held_open):
+    command = [sys.executable, "-m", "ctran", "serve", str(saved_model), "--port", "0"]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None
     address = program.stderr.readline().partition(" at ")[2].partition(" ")[0]

@@ -20,9 +20,8 @@ from tests.serving.conftest import encoded, wait_until
 
 
 @pytest.mark.slow
-def test_the_program_serves_and_stops_gracefully(tagger, folder, tmp_path):
-    tagger.save(tmp_path / "model")
-    command = [sys.executable, "-m", "ctran", "serve", str(tmp_path / "model"), "--port", "0", "--pictures", str(folder)]
+def test_the_program_serves_and_stops_gracefully(saved_model, folder):
+    command = [sys.executable, "-m", "ctran", "serve", str(saved_model), "--port", "0", "--pictures", str(folder)]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     address = server.stderr.readline().partition(" at ")[2].partition(" ")[0]
