@@ -11,7 +11,7 @@ from ctran.model.inner_maps import StagedBackbone
 def both(name):
     """A network with inner maps in its tokens, and the same without."""
     staged = StagedBackbone(name).eval()
-    plain = Backbone(name, maps=staged.inner).eval()
+    plain = Backbone(name, maps=staged.stops).eval()
     plain.load_state_dict(staged.state_dict())
     return staged, plain
 

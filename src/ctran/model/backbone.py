@@ -137,18 +137,19 @@ class Backbone(nn.Module):
         self.mean: tuple[float, float, float] = tuple(cfg["mean"])
         self.std: tuple[float, float, float] = tuple(cfg["std"])
         self.maps = tuple(self.stage(at) if isinstance(at, int) else at for at in maps)
+        self.stops = self.maps  # where the network is cut; a subclass may use the maps by itself and give none
         side = self.built_with.get("img_size", _TRIED_SIDE)
         self.map_channels = check_pieces(self.network, self.maps, side, name) if maps else {}
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """Image tokens, in the dtype of the weights, and the requested maps."""
-        return self._rest(images.to(next(self.parameters()).dtype), None, self.maps)
+        return self._rest(images.to(next(self.parameters()).dtype), None)
 
     def resume(self, name: str, values: Float[Tensor, "B c h w"]) -> Features:
         """Features computed from given values of the inner map ``name`` (one of :attr:`maps`), by the modules after it."""
         if name not in self.maps:
             raise ValueError(f"backbone {self.name} was built to resume from {', '.join(self.maps) or 'no map'}, got {name!r}")
-        return self._rest(values, name, self.maps[self.maps.index(name) + 1 :])
+        return self._rest(values, name)
 
     def stage(self, stride: int) -> str:
         """Name of the module whose output has this stride, such as ``layer3`` of a ResNet for 16.
@@ -161,9 +162,10 @@ class Backbone(nn.Module):
             raise UserError(f"backbone {self.name} has no map of stride {stride} (there are: {sorted(stages)})")
         return str(stages[stride])
 
-    def _rest(self, values: Tensor, after: str | None, names: Sequence[str]) -> Features:
-        """Run all modules after ``after`` (None: all), piece by piece, and keep the maps at ``names``."""
+    def _rest(self, values: Tensor, after: str | None) -> Features:
+        """Run all modules after ``after`` (None: all), piece by piece, and keep the maps at :attr:`stops`."""
         given = {} if after is None else {after: values}
+        names = self.stops if after is None else self.stops[self.stops.index(after) + 1 :]
         for name in names:
             values = given[name] = piece(self.network, after, name).forward_features(values)
             after = name

@@ -35,13 +35,13 @@ class StagedBackbone(Backbone):
         if len(stages) < 2 or not places:
             raise UserError(f"backbone {name} has no maps of inner stages; set model.inner_maps to false")
         super().__init__(name, image_size, maps=places)
-        self.inner, self.maps = self.maps, ()
+        self.maps = ()
         self.appended = sum(self.map_channels.values())
         self.channels += self.appended
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Features:
         """Image tokens, each followed by the average of every inner map over its place."""
-        features = self._rest(images.to(next(self.parameters()).dtype), None, self.inner)
+        features = self._rest(images.to(next(self.parameters()).dtype), None)
         parts = [
             F.adaptive_avg_pool2d(each, features.grid).flatten(2).transpose(1, 2) for each in (features.maps or {}).values()
         ]
