@@ -1,5 +1,6 @@
 #!/bin/sh
-# Train on the clip-art library, evaluate, predict. About 6 minutes on two cores. A finished run is kept, an interrupted one resumed.
+# Train on the clip-art library, evaluate, predict. About 8 minutes on two cores, and before that 3 to 6
+# for image features. A finished run is kept, an interrupted one resumed.
 set -eu
 RUN=${RUN:-runs/demo}
 ctran() { "$PYTHON" -m ctran "$@"; }
