@@ -71,6 +71,8 @@ def candidates(
         left_out: labels without a meaningful AP.
     """
     model, labels = tagger.model, tagger.labels
+    if not model.has_parts:
+        return []  # before any picture is encoded
     pictures = loader(PictureSet(table, labels, tagger.preprocessing), batch_size=32)
     batches: list[Batch] = []
     for given in track(pictures, "comparing parts", len(pictures)):
@@ -80,7 +82,7 @@ def candidates(
     assert isinstance(first, Features)
     parts = model.parts(first[:1], torch.zeros_like(batches[0].truth[:1]))
     found = []
-    for name, predictor in [*((name, _Part(model, name)) for name in parts), (model.name, model)] if parts else []:
+    for name, predictor in [*((name, _Part(model, name)) for name in parts), (model.name, model)]:
         truth, outputs = predict(predictor, batches, table.ids, labels, settings, seed=seed, draws=draws)
         measured = report(truth, outputs, labels, left_out=left_out or {})
         losses = [log_loss(truth, [output for output in outputs if output.setting == setting], labels) for setting in settings]

@@ -184,6 +184,11 @@ class Method(nn.Module):
         """
         return {}
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether the method is made of simpler predictors (:meth:`parts`)."""
+        return type(self).parts is not Method.parts
+
     def loss(self, step: TrainingStep, criterion: LabelLoss) -> Losses:
         """What a training step minimises: the sum of named terms, of which the training curves show the first.
 
