@@ -1,4 +1,4 @@
-"""``ctran convert`` as a user meets it. The oracle of the numbers is in tests/model/test_authors.py."""
+"""``ctran convert`` as a user meets it. The oracle of the numbers is in tests/paper/test_checkpoints.py."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import torch
 
 import ctran
 from ctran.cli.main import main
-from ctran.paper import checkpoints as authors
+from ctran.paper.released_models import CUB
 from tests.model.released_code import assert_same_logits, flat, logged, released
 
 NAMES = ("cat", "dog", "flag", "map", "ship")
@@ -74,7 +74,7 @@ def test_a_cub_file_states_how_its_labels_are_ordered_and_its_pictures_prepared(
     assert config["preprocessing"] == expected
     assert config["model"]["backbone"] == "inception_v3.tv_in1k" and config["model"]["use_states"] is False
     names = json.loads((folder / "cub" / "labels.json").read_text())["names"]
-    assert names == list(authors.CUB.label_names(312))
+    assert names == list(CUB.label_names(312))
 
 
 @pytest.mark.parametrize(

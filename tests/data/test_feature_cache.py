@@ -11,7 +11,7 @@ import torch
 from ctran.data import feature_cache_blocks as cache_blocks
 from ctran.data.cache_folder import key_of
 from ctran.data.feature_cache import CHUNK, FeatureCache, StaleCacheError, is_finished
-from ctran.data.table import _stamp
+from ctran.data.picture_digest import _stamp
 from ctran.model import Features
 
 ROWS = (2, 70)

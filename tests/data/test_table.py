@@ -53,6 +53,11 @@ def test_a_table_without_any_negative_teaches_nothing():
     assert table([[0], [1]], [[], [0]], absent=U).check_learnable().absent == U
 
 
+def test_pictures_that_all_have_all_labels_teach_nothing():
+    with pytest.raises(DataError, match=r"every picture of train has every label \(.*\).*add pictures that lack them"):
+        table([[0, 1, 2]] * 2, absent=N).check_learnable()
+
+
 IMPLYING = replace(PLAIN, implications=(("red", "green"),))
 
 

@@ -7,12 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ctran.constraints.closure import closure
 from ctran.constraints.exclusive import ExclusiveError
 from ctran.data import truth as module
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.truth import SparseTruth
-from ctran.labels import LabelState, closure
+from ctran.labels import LabelState
 from tests.data.truths import complete, sparse
 
 U, N, P = (int(s) for s in LabelState)

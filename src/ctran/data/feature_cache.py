@@ -175,7 +175,7 @@ class FeatureCache:
 
     def read(self, views: np.ndarray, pictures: np.ndarray) -> Features:
         """Features of picture ``pictures[b]`` in view ``views[b]``, in float32."""
-        found = {name: torch.from_numpy(array[views, pictures].astype(np.float32)) for name, array in self.arrays.items()}
+        found = {name: torch.from_numpy(array[views, pictures]).float() for name, array in self.arrays.items()}
         return Features.of_arrays(found, self.grid)
 
 

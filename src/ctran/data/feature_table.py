@@ -25,11 +25,13 @@ class FeatureTable:
         views: one vector for each view of each picture; view 0 is the test transform, others are augmented.
         truth: :class:`~ctran.labels.LabelState` codes; ``UNKNOWN`` where not annotated.
         seed: of everything random in a fit.
+        groups: number of each picture's group of near duplicates, which folds keep together; None if they are not known.
     """
 
     views: Float[Tensor, "V N C"]
     truth: Int[Tensor, "N L"]
     seed: int = 0
+    groups: Int[Tensor, " N"] | None = None
 
     @classmethod
     def of(
@@ -57,7 +59,8 @@ class FeatureTable:
 
     def select(self, pictures: Bool[Tensor, " N"], views: int | None = None) -> "FeatureTable":
         """Some of the pictures, in the first of their views."""
-        return FeatureTable(self.views[:views, pictures], self.truth[pictures], self.seed)
+        groups = None if self.groups is None else self.groups[pictures].unique(return_inverse=True)[1]
+        return FeatureTable(self.views[:views, pictures], self.truth[pictures], self.seed, groups)
 
     @property
     def positive(self) -> Bool[Tensor, "N L"]:

@@ -167,9 +167,10 @@ class EpochOrder(torch.utils.data.Sampler[int]):
 
 
 def loader(
-    data: PictureSet | FeatureSet, *, batch_size: int, order: EpochOrder | None = None, workers: int = 0
+    data: PictureSet | FeatureSet, *, batch_size: int, order: EpochOrder | Sequence[int] | None = None, workers: int = 0
 ) -> DataLoader[Batch]:
-    """A loader over whole batches; in the table's order without ``order``. Pins memory where there is a GPU."""
+    """A loader over whole batches; in the table's order without ``order``, which may also be rows. Pins memory where there is a
+    GPU."""
     return DataLoader(
         data,
         batch_size=batch_size,

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from ctran.bounds import check_bounds, within
 from ctran.data.checked import check
 from ctran.data.notices import few, warn
-from ctran.data.table import FEW, Broken, DataError, SampleTable
+from ctran.data.picture_digest import FEW
+from ctran.data.table import Broken, DataError, SampleTable
 from ctran.images.reading import BrokenImageError, Truncated, open_image
 from ctran.progress import track
 

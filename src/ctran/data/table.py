@@ -1,7 +1,5 @@
 """The sample table of all sources: image, id, positives, negatives, in a Hugging Face data set."""
 
-import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,16 +18,11 @@ from ctran.constraints.exclusive import ExclusiveError
 from ctran.data.coverage import Unlearnable, listed
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
+from ctran.data.picture_digest import fingerprint_of
 from ctran.data.truth import SparseTruth
 from ctran.errors import UserError
 from ctran.images.reading import BrokenImageError, Truncated, open_image, open_pixels
 from ctran.labels import LabelSpace, LabelState
-
-FEW = 256
-"""Pictures whose files are in memory at once while they are read for the digest."""
-END = 64 * 1024
-"""Bytes at each end of a picture's file that distinguish it from others of its size."""
-
 
 HINT = (
     "Replace the file, leave such pictures out with --data.skip_broken true, or read what is there of truncated files with "
@@ -89,13 +82,19 @@ class SampleTable:
             DataError: no label can be learned; the message has what to do.
         """
         unlearnable, targets = self.unlearnable, self.labels.targets
-        _, negative, positive = self.truth.counts()[:, targets]
+        unknown, negative, positive = self.truth.counts()[:, targets]
         if ((negative > 0) & (positive > 0)).any():
             return self
         if not positive.any():
             raise DataError(
                 "no picture of train is known to have any of the labels, so nothing can be learned: annotate labels that are "
                 "present, or check the column of labels and --data.root"
+            )
+        if not negative.any() and not unknown.any():
+            names = [name for name, target in zip(self.labels.names, targets.tolist(), strict=True) if target]
+            raise DataError(
+                f"every picture of train has every label ({listed(names)}), so nothing can be learned: add pictures that lack "
+                "them, with an empty list of labels"
             )
         if not negative.any():
             raise DataError(
@@ -226,35 +225,15 @@ class SampleTable:
             columns = np.array([known.get(name, -1) for name in labels.names])
             return self.truth.over(columns, labels.exclusive, labels.implied)
 
+    @property
+    def plainly_read(self) -> bool:
+        """Whether pictures are read by the default options."""
+        return (self.truncated, self.white) == ("refuse", None)
+
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of ids and pictures (:func:`_stamp` of a file), part of the feature cache's key."""
-        digest = hashlib.sha256()
-        if (self.truncated, self.white) != ("refuse", None):
-            digest.update(f"{self.truncated} {self.white}\0".encode())
-        rows = self.rows.select_columns(["id", "image"]).with_format("arrow")
-        for chunk in rows.iter(FEW):
-            for row in cast(pa.Table, chunk).to_pylist():
-                cell = row["image"]
-                digest.update(row["id"].encode())
-                if cell["bytes"] is not None:
-                    digest.update(cell["bytes"])
-                else:
-                    digest.update(os.fsencode(cell["path"]) + b"\0" + _stamp(Path(cell["path"])))
-        return digest.hexdigest()
-
-
-def _stamp(path: Path) -> bytes:
-    """Size, mtime and ctime of a file, and a hash of its two ends.
-
-    A copy may keep size and mtime; ctime cannot be set.
-    """
-    stat = path.stat()
-    with path.open("rb") as file:
-        ends = hashlib.sha256(file.read(END))
-        file.seek(max(0, stat.st_size - END))
-        ends.update(file.read(END))
-    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} ".encode() + ends.digest()
+        """Digest of ids and pictures, and of how they are read; part of the feature cache's key."""
+        return fingerprint_of(self.rows, self.truncated, self.white)
 
 
 @contextmanager

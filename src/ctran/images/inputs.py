@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -69,7 +70,10 @@ def content_of(source: object) -> bytes | Image.Image:
     if isinstance(source, str) and ADDRESS.match(source):
         raise SourceError("this is an address: download the file, and give its path or its bytes")
     if isinstance(source, str | os.PathLike):
-        return Path(source).read_bytes()
+        with Path(source).open("rb") as file:
+            if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):  # /dev/zero has no end
+                raise SourceError("a device, not a file")
+            return file.read()
     if isinstance(source, np.ndarray):
         return _of_array(source, "array")
     if isinstance(source, Tensor):

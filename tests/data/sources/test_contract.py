@@ -240,7 +240,7 @@ def test_broken_pictures_are_errors_by_default_and_left_out_or_read_on_request(n
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_line_lists_its_options(name, capsys):
-    assert main(["datasets", name]) == 0
+    assert main(["data", name]) == 0
     out = capsys.readouterr().out
     assert SOURCES[name].SUMMARY in out
     assert all(f"--data.{field.name}" in out for field in dataclasses.fields(SOURCES[name].Config))
@@ -256,7 +256,7 @@ def test_flags_give_the_tables_that_options_give(name, originals):
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MADE])
 def test_the_command_line_shows_its_pictures(name, originals, tmp_path, capsys):
     options = originals(name)[1]
-    assert main(["datasets", "show", name, *flags(options), "--output", str(tmp_path / "out")]) == 0
+    assert main(["data", "show", name, *flags(options), "--output", str(tmp_path / "out")]) == 0
     sizes = {split: len(table) for split, table in read(name, options).items()}
     out = capsys.readouterr().out
     assert all(re.search(rf"{split}\W+{size}\W", out) for split, size in sizes.items())

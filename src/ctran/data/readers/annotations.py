@@ -1,10 +1,10 @@
-"""From annotation rows of a user's own files to checked sample tables."""
+"""From a user's own annotation to checked sample tables."""
 
 import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ctran.data.checked import Checked, check
@@ -12,7 +12,9 @@ from ctran.data.file_table import make_table
 from ctran.data.notices import few, notice, warn
 from ctran.data.readers.cells import near_names
 from ctran.data.readers.found import exists, hint, listing, other_form
+from ctran.data.readers.tabular import column_of, read_csv
 from ctran.data.reading import Reading
+from ctran.data.rows import Annotated, Row
 from ctran.data.splits import SPLIT_NAMES, by_content, warn_of_same
 from ctran.data.table import HINT, Broken, DataError, SampleTable
 from ctran.images.formats import endings
@@ -25,43 +27,20 @@ _PAIRS = 3
 """Pairs of nearly equal names that are warned of."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One annotated picture, as read: ``where`` (file and row) is what errors call it.
-
-    Labels in ``unknown`` are unknown, whatever unlisted labels are.
-    """
-
-    where: str
-    path: Path
-    id: str
-    positives: tuple[str, ...]
-    negatives: tuple[str, ...] = ()
-    split: str | None = None
-    unknown: tuple[str, ...] = ()
-
-
-def to_tables(rows: Sequence[Row], *, absent: str, reading: Reading, folder: Path | None = None) -> dict[str, SampleTable]:
-    """Checked tables over one label space (all names that occur, sorted). Doubtful input causes warnings on stderr.
+def to_tables(annotated: Annotated, reading: Reading) -> dict[str, SampleTable]:
+    """Checked tables over one label space (all names, sorted). Doubtful input causes warnings on stderr.
 
     Without splits in the rows they are 70 / 10 / 20 % by the content of the pictures (:func:`ctran.data.splits.by_content`).
 
     Args:
-        rows: of all pictures.
-        absent: state of a label that a row does not list, ``negative`` or ``unknown``.
+        annotated: rows of all pictures, and the state of a label that a row does not list.
         reading: with ``skip_broken`` pictures that cannot be read are left out, and the tables list them.
-        folder: whose pictures should all be named by rows; None searches only the named ones' folders.
 
     Raises:
-        DataError: a picture that is broken or missing (unless ``skip_broken``), one that is listed twice, a label both positive
-            and negative, a name that no file system or no text can hold, or no label at all.
+        DataError: as :func:`checked`; a picture that is broken or missing (unless ``skip_broken``), or no label at all.
     """
-    listing.cache_clear()
-    for row in rows:
-        _check_text(row)
-    rows = _found(rows)
-    _check_rows(rows)
-    names = sorted({name for row in rows for name in (*row.positives, *row.negatives, *row.unknown)})
+    annotated = checked(annotated, getattr(reading, "splits", None))
+    rows, names = annotated.rows, annotated.labels
     if not any(row.positives or row.negatives for row in rows):
         where = rows[0].where if rows else "the annotation"
         raise DataError(f"no label in any row (first: {where}); is the label column empty?")
@@ -73,7 +52,7 @@ def to_tables(rows: Sequence[Row], *, absent: str, reading: Reading, folder: Pat
         more = f" ({len(broken)} such pictures in all)" if len(broken) > 1 else ""
         raise DataError(f"{rows[first].where}: {broken[first]}{more}. {HINT}")
     digests = _contents(rows, checks)
-    splits = _assign_splits(rows, digests, broken)
+    splits = assign_splits(rows, digests, broken)
     usable = [i for i in range(len(rows)) if i not in broken]
     warn_of_same(
         [rows[i].id for i in usable],
@@ -81,8 +60,45 @@ def to_tables(rows: Sequence[Row], *, absent: str, reading: Reading, folder: Pat
         [(sorted(rows[i].positives), sorted(rows[i].negatives)) for i in usable],
         [splits[i] for i in usable],
     )
-    _warn_of_unnamed(rows, folder)
-    return _tables(rows, splits, broken, LabelSpace(tuple(names)), absent)
+    _warn_of_unnamed(rows, annotated.folder)
+    return _tables(rows, splits, broken, LabelSpace(names), annotated.absent)
+
+
+def checked(annotated: Annotated, splits: Path | None = None) -> Annotated:
+    """The rows with paths in the Unicode form on disk; ``where`` of a missing file names a similar one, if any.
+
+    Args:
+        annotated: as a format read it.
+        splits: CSV file with columns ``id`` and ``split``, which replaces the splits of the rows.
+
+    Raises:
+        DataError: a picture that is listed twice, a label both positive and negative, or a name that no file system or no
+            text can hold.
+    """
+    listing.cache_clear()
+    for row in annotated.rows:
+        _check_text(row)
+    for name in annotated.labels:
+        _check_label(name)
+    rows = _found(annotated.rows)
+    _check_rows(rows)
+    if splits is not None:
+        rows = _with_splits(rows, splits)
+    return replace(annotated, rows=rows)
+
+
+def _with_splits(rows: Sequence[Row], path: Path) -> list[Row]:
+    """The rows with the splits of a file."""
+    found: dict[str, str] = {}
+    for number, cells in enumerate(read_csv(path), start=1):
+        for column in ("id", "split"):
+            column_of(column, cells, path, "'id' and 'split' in the header")
+        if cells["id"] in found:
+            raise DataError(f"{path}, row {number}: id {cells['id']!r} is there twice")
+        found[cells["id"]] = cells["split"]
+    if missing := [row.id for row in rows if row.id not in found]:
+        raise DataError(f"{path}: no split for {few(missing)}; give every picture a row with its id and train, val or test")
+    return [replace(row, split=found[row.id]) for row in rows]
 
 
 def _tables(
@@ -97,7 +113,10 @@ def _tables(
     for split in ("train", "val", "test"):
         chosen = [i for i, s in enumerate(splits) if s == split and i not in broken]
         if not chosen:
-            raise DataError(f"no usable picture in split {split!r}; training needs train, val and test")
+            raise DataError(
+                f"no usable picture in split {split!r}; training needs train, val and test: give some pictures split {split}, "
+                "or leave the column of splits out, and 70, 10 and 20 % of the pictures become them"
+            )
         table = make_table(
             [rows[i].path for i in chosen],
             [rows[i].id for i in chosen],
@@ -111,7 +130,7 @@ def _tables(
     return tables
 
 
-def _assign_splits(rows: Sequence[Row], digests: Sequence[str], broken: dict[int, str]) -> list[str]:
+def assign_splits(rows: Sequence[Row], digests: Sequence[str], broken: dict[int, str]) -> list[str]:
     """The split that each row names; where none does, by the content of the pictures."""
     if any(row.split for row in rows):
         for row in rows:
@@ -140,6 +159,16 @@ def _check_text(row: Row) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise DataError(f"{row.where}: {what} {text!a} is not text in UTF-8; rename it") from None
+
+
+def _check_label(name: str) -> None:
+    """Refuse label names that no file can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"label {name!a} is not text in UTF-8; rename it") from None
+    if not name.strip() or "\0" in name:
+        raise DataError(f"label names must be text without NUL characters, got {name!r}")
 
 
 def _check_rows(rows: Sequence[Row]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ctran.data.notices import Doubts
 from ctran.data.table import DataError
+from ctran.errors import UserError
 from ctran.textfile import parse_json
 
 _JOINERS = ("|", ";", ",", "\t", "\n", "，", "、", "；")
@@ -207,11 +208,27 @@ _BLANK = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none")
 def value_of(cell: str, where: str, column: str) -> int | None:
     """A cell of a wide table: 1 present, 0 absent, -1 uncertain, None not stated.
 
+    Raises:
+        DataError: anything else than :func:`state_of` reads; it names file, row and column.
+    """
+    try:
+        return state_of(cell)
+    except UserError as error:
+        ignore = json.dumps([column], ensure_ascii=False)
+        raise DataError(
+            f"{where}, column {column!r}: {error}. If the column is not a label: --data.ignore_columns '{ignore}'; if it names "
+            f"the split: --data.split_column {column!r}"
+        ) from None
+
+
+def state_of(cell: str) -> int | None:
+    """1 present, 0 absent, -1 uncertain, None not stated.
+
     ``1`` and ``0`` in any notation of numbers; true, yes, t, y and false, no, f, n in any case; ``-1`` is what CheXpert writes
     for uncertain; blank, NaN, NA, null are not stated.
 
     Raises:
-        DataError: anything else; it names file, row and column.
+        UserError: anything else; the message has neither file nor row.
     """
     text = cell.strip().lower()
     if text in _BLANK:
@@ -223,12 +240,7 @@ def value_of(cell: str, where: str, column: str) -> int | None:
     except ValueError:
         number = math.nan
     if number not in (1, 0, -1):
-        ignore = json.dumps([column], ensure_ascii=False)
-        raise DataError(
-            f"{where}, column {column!r}: expected 1, 0 or blank, got {cell!r} (yes / no, true / false, and -1 for uncertain "
-            f"are read too). If the column is not a label: --data.ignore_columns '{ignore}'; if it names the split: "
-            f"--data.split_column {column!r}"
-        )
+        raise UserError(f"expected 1, 0 or blank, got {cell!r} (yes / no, true / false, and -1 for uncertain are read too)")
     return int(number)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
+from ctran.data.readers.typed_json import decode_json
 from ctran.data.table import DataError
 
 T = TypeVar("T")
@@ -73,14 +73,8 @@ def read(path: Path, kind: type[T]) -> T:
         DataError: not JSON (with the byte), or a field that is missing or of another type (with the place, such as
             ``$.annotations[3].image_id``).
     """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {error}. Is it COCO's {kind.__name__.lower()} format?") from None
-    except RecursionError:
-        raise DataError(f"{path}: JSON that is nested too deeply to be read") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not JSON: {error}. An incomplete download? Get the file again") from None
+    broken = "An incomplete download? Get the file again"
+    return decode_json(path.read_bytes(), kind, path, f"Is it COCO's {kind.__name__.lower()} format?", broken)
 
 
 def rows_of(path: Path, pictures: Sequence[Picture], annotations: Sequence[OfPicture]) -> list[int]:

@@ -3,7 +3,8 @@
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,44 +44,61 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file with every cell as text; blanks around column names are dropped, empty lines do not count.
 
     Raises:
-        DataError: not UTF-8, separated by anything but commas, a column without a name or two of one name, a row with more or
-            fewer cells than the header, a quote that is not closed, or no row below the header.
+        DataError: not UTF-8, no row below the header, or as :func:`csv_rows`.
     """
     text = read_text(path, DataError)
-    header = text.lstrip("\r\n").partition("\n")[0]
-    if separator := _separator(header):
-        encoding = ", encoding='utf-16'" if path.read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
-        raise DataError(
-            f"{path}: the columns are separated by {_SEPARATORS[separator]}, expected commas; convert it, e.g. with pandas: "
-            f"pd.read_csv({path.name!r}, sep={separator!r}{encoding}, dtype=str).to_csv({path.name!r}, index=False)"
-        )
-    limit = csv.field_size_limit(_CELL)
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        names = [name.strip() for name in next((cells for cells in lines if cells), [])]
-        if not names:
-            raise DataError(f"{path}: the file is empty; expected a header and rows")
-        if "" in names:
-            raise DataError(f"{path}: column {names.index('') + 1} has no name; name it or leave it out")
-        if duplicate := [name for name in names if names.count(name) > 1]:
-            raise DataError(f"{path}: two columns are called {duplicate[0]!r}")
-        rows: list[dict[str, str]] = []
-        for cells in lines:
-            if not cells:
-                continue
-            if len(cells) != len(names):
-                raise DataError(
-                    f"{path}, row {len(rows) + 1}: {len(cells)} cells, but the header has {len(names)} columns: {_start(cells)}"
-                    '. A cell with commas must be in double quotes: "cat,dog"'
-                )
-            rows.append(dict(zip(names, cells, strict=True)))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {lines.line_num}: not CSV ({error}); is a quote not closed?") from None
-    finally:
-        csv.field_size_limit(limit)
+    encoding = "utf-16" if path.read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
+    rows = list(csv_rows(io.StringIO(text, newline=""), str(path), encoding))
     if not rows:
         raise DataError(f"{path}: no row below the header")
     return rows
+
+
+def csv_rows(lines: Iterable[str], name: str, encoding: str = "") -> Iterator[dict[str, str]]:
+    """Rows of CSV, one at a time.
+
+    Args:
+        lines: with their ends.
+        name: of the file, in errors.
+        encoding: other than UTF-8, for what to do.
+
+    Raises:
+        DataError: separated by anything but commas, a column without a name or two of one name, a row with more or fewer cells
+            than the header, or a quote that is not closed.
+    """
+    rest = iter(lines)
+    first = next((line for line in rest if line.strip("\r\n")), "")
+    if separator := _separator(first.partition("\n")[0]):
+        short, option = name.replace("\\", "/").rpartition("/")[2], f", encoding={encoding!r}" if encoding else ""
+        raise DataError(
+            f"{name}: the columns are separated by {_SEPARATORS[separator]}, expected commas; convert it, e.g. with pandas: "
+            f"pd.read_csv({short!r}, sep={separator!r}{option}, dtype=str).to_csv({short!r}, index=False)"
+        )
+    limit = csv.field_size_limit(_CELL)
+    reader = csv.reader(chain([first], rest), strict=True)
+    try:
+        names = [column.strip() for column in next((cells for cells in reader if cells), [])]
+        if not names:
+            raise DataError(f"{name}: the file is empty; expected a header and rows")
+        if "" in names:
+            raise DataError(f"{name}: column {names.index('') + 1} has no name; name it or leave it out")
+        if duplicate := [column for column in names if names.count(column) > 1]:
+            raise DataError(f"{name}: two columns are called {duplicate[0]!r}")
+        number = 0
+        for cells in reader:
+            if not cells:
+                continue
+            number += 1
+            if len(cells) != len(names):
+                raise DataError(
+                    f"{name}, row {number}: {len(cells)} cells, but the header has {len(names)} columns: {_start(cells)}"
+                    '. A cell with commas must be in double quotes: "cat,dog"'
+                )
+            yield dict(zip(names, cells, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{name}, line {reader.line_num}: not CSV ({error}); is a quote not closed?") from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _separator(header: str) -> str | None:
@@ -97,7 +115,7 @@ def _start(cells: list[str]) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def column_of(name: str, row: Mapping[str, Any], path: Path, option: str) -> str:
+def column_of(name: str, row: Mapping[str, Any], path: Path | str, option: str) -> str:
     """``name``, which must be a column; DataError with the nearest column and the option that names another."""
     if name not in row:
         listed = ", ".join(list(row)[:8]) + (", ..." if len(row) > 8 else "")

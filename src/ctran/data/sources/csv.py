@@ -2,22 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 from ctran.data.notices import notice
-from ctran.data.readers.annotations import Row, to_tables
+from ctran.data.output import Output, split_of
+from ctran.data.readers.annotations import to_tables
 from ctran.data.readers.cells import value_of
 from ctran.data.readers.tabular import column_of, read_csv
-from ctran.data.reading import Reading
+from ctran.data.rows import Annotated, OwnFiles, Row, Says
 from ctran.data.table import DataError, SampleTable
 
 SUMMARY = "your own wide CSV: one column of files, one column a label with 1, 0 or blank"
+SAYS = Says.ALL
 
 
 @dataclass(frozen=True)
-class Config(Reading):
-    """A wide CSV file. Pictures are named relative to it. 1 (true, yes) is positive, 0 (false, no) negative, blank or NaN not
-    stated, -1 uncertain.
+class Config(OwnFiles):
+    """A wide CSV file.
+
+    Pictures are named relative to it. 1 (true, yes) is positive, 0 (false, no) negative, blank or NaN not stated, -1 uncertain.
 
     Args:
         root: the CSV file.
@@ -28,8 +31,6 @@ class Config(Reading):
         ignore_columns: columns that are not labels.
     """
 
-    CHECKED: ClassVar[bool] = True
-
     root: Path
     absent: Literal["negative", "unknown"] = "unknown"
     image_column: str = "file_name"
@@ -38,8 +39,8 @@ class Config(Reading):
     ignore_columns: tuple[str, ...] = ()
 
 
-def build(config: Config) -> dict[str, SampleTable]:
-    """Read and check the file."""
+def read(config: Config) -> Annotated:
+    """The rows of the file."""
     if not config.root.is_file():
         raise DataError(f"{config.root}: not a file; give the CSV file as --data.root")
     raw = read_csv(config.root)
@@ -69,4 +70,27 @@ def build(config: Config) -> dict[str, SampleTable]:
         notice(
             f"{config.root}: {unsure:,} cells are -1 (uncertain) and count as {config.uncertain}; --data.uncertain changes that"
         )
-    return to_tables(rows, absent=config.absent, reading=config)
+    return Annotated(rows, config.absent, tuple(labels))
+
+
+def build(config: Config) -> dict[str, SampleTable]:
+    """Read and check the file."""
+    return to_tables(read(config), config)
+
+
+def write(annotated: Annotated, output: Output) -> dict[str, Any]:
+    """``labels.csv`` with 1, 0 and blank beside the folder of the pictures; the options that read it."""
+    labels = annotated.labels
+    image, split = "file_name", "split"
+    while image in labels:
+        image += "_"
+    while split in labels:
+        split += "_"
+    splits = any(row.split for row in annotated.rows)
+    rows: list[list[object]] = [[image, *([split] if splits else []), *labels]]
+    for row, known in annotated.known():
+        cells = ["" if (state := known.get(name)) is None else int(state) for name in labels]
+        rows.append([output.picture(row), *([split_of(row) or ""] if splits else []), *cells])
+    output.write_csv("labels.csv", rows)
+    options = {"root": Path("labels.csv"), "image_column": image}
+    return options | ({"split_column": split} if splits else {})

@@ -1,31 +1,38 @@
 """A folder of pictures with Hugging Face's ``metadata.csv``, ``.jsonl`` or ``.parquet`` and a ``labels`` column."""
 
+import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
+from ctran.data.folder_labels import FolderLabels
 from ctran.data.notices import Doubts, warn
-from ctran.data.readers.annotations import Row, to_tables
+from ctran.data.output import Output, lists_of, split_of
+from ctran.data.readers.annotations import to_tables
 from ctran.data.readers.cells import Joined, names_of
 from ctran.data.readers.tabular import near_column, read_rows
-from ctran.data.reading import Reading
+from ctran.data.rows import Annotated, OwnFiles, Row, Says
 from ctran.data.splits import SPLIT_NAMES
 from ctran.data.table import DataError, SampleTable
 from ctran.errors import UserError
 
 SUMMARY = "your own folder: metadata.csv, .jsonl or .parquet with columns file_name and labels"
+SAYS = Says.ALL
+_OWN = ("file_name", "labels", "negatives", "id", "split")
+"""Columns that are read; others are kept in a conversion."""
 
 
 @dataclass(frozen=True)
-class Config(Reading):
+class Config(OwnFiles):
     """A folder in the layout of Hugging Face's imagefolder.
 
     The metadata file is in the folder, or one is in each of its sub-folders ``train``, ``val`` (``validation``) and ``test``.
     Columns: ``file_name`` (relative to the metadata file), ``labels`` and optionally ``negatives`` (each a list, or a string
     with a delimiter), ``id``, ``split``; all others are ignored. Without split column and sub-folders, 70 / 10 /
-    20 % by the content of the pictures.
+    20 % by the content of the pictures. A ``labels.yaml`` in the folder, as the studio writes it, adds exclusive groups and
+    implications.
 
     Args:
         root: the folder.
@@ -33,8 +40,6 @@ class Config(Reading):
             not annotated; then some rows need ``negatives``.
         delimiter: between the labels of a string.
     """
-
-    CHECKED: ClassVar[bool] = True
 
     root: Path
     absent: Literal["negative", "unknown"]
@@ -79,6 +84,7 @@ class Reader:
             self._names(raw.get("labels"), where, missing=self.config.absent == "negative"),
             self._names(raw.get("negatives"), where, missing=False),
             split or own,
+            extra={key: value for key, value in raw.items() if key not in _OWN},
         )
 
     def _names(self, cell: Any, where: str, *, missing: bool) -> tuple[str, ...]:
@@ -106,21 +112,50 @@ def _check_columns(path: Path, raw: Iterable[tuple[str, dict[str, Any]]]) -> Non
             warn(f"{path}: there is no column {name!r}{hint} It is not read")
 
 
-def build(config: Config) -> dict[str, SampleTable]:
-    """Read and check the folder."""
-    if not config.root.is_dir():
-        raise DataError(f"{config.root}: not a folder; give the folder with the metadata file as --data.root")
-    folders: list[tuple[Path, str | None]] = [(config.root, None)]
-    folders += [(d, d.name) for d in sorted(config.root.iterdir()) if d.is_dir() and d.name in SPLIT_NAMES]
-    found = [
+def metadata_files(folder: Path) -> list[tuple[Path, str | None]]:
+    """Metadata files of a folder and of its split folders, and the split of each."""
+    places: list[tuple[Path, str | None]] = [(folder, None)]
+    places += [(d, d.name) for d in sorted(folder.iterdir()) if d.is_dir() and d.name in SPLIT_NAMES]
+    return [
         (file, split)
-        for folder, split in folders
-        for file in sorted(folder.glob("metadata.*"))
+        for place, split in places
+        for file in sorted(place.glob("metadata.*"))
         if file.suffix in (".csv", ".jsonl", ".parquet")
     ]
+
+
+def read(config: Config) -> Annotated:
+    """The rows of the folder's metadata files."""
+    if not config.root.is_dir():
+        raise DataError(f"{config.root}: not a folder; give the folder with the metadata file as --data.root")
+    found = metadata_files(config.root)
     if not found:
-        raise DataError(f"{config.root}: no metadata.csv, metadata.jsonl or metadata.parquet in it or its split folders")
+        raise DataError(
+            f"{config.root}: no metadata.csv, metadata.jsonl or metadata.parquet in it or its split folders; write one with "
+            "columns file_name and labels (docs/howto/own-pictures.md, also for a folder for each class), or name the format "
+            "with --source"
+        )
     reader = Reader(config)
     rows = [row for file, split in found for row in reader.read(file, split)]
     reader.warn()
-    return to_tables(rows, absent=config.absent, reading=config, folder=config.root)
+    return Annotated(rows, config.absent, folder=config.root)
+
+
+def build(config: Config) -> dict[str, SampleTable]:
+    """Read and check the folder; rules of its ``labels.yaml`` hold."""
+    rules, tables = FolderLabels.read(config.root), to_tables(read(config), config)
+    return {split: replace(table, labels=rules.on(table.labels)) for split, table in tables.items()}
+
+
+def write(annotated: Annotated, output: Output) -> dict[str, Any]:
+    """``metadata.jsonl`` beside the folder of the pictures; the options that read it."""
+    absent, rows = lists_of(annotated, "metadata.jsonl")
+    lines = []
+    for row, lists in rows:
+        cells: dict[str, Any] = {"file_name": output.picture(row), **lists}
+        if split := split_of(row):
+            cells["split"] = split
+        extra = {key: value for key, value in row.extra.items() if key not in _OWN}
+        lines.append(json.dumps(cells | extra, ensure_ascii=False, default=str))
+    output.write("metadata.jsonl", "\n".join(lines) + "\n")
+    return {"root": Path(), "absent": absent}

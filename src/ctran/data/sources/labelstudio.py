@@ -4,21 +4,25 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from ctran.data.notices import few, notice, warn
+from ctran.data.output import Output
 from ctran.data.readers.addresses import Pictures, is_address, parts_of
-from ctran.data.readers.annotations import Row, to_tables
+from ctran.data.readers.annotations import to_tables
 from ctran.data.readers.label_studio import Annotation, Export, Tag, Task, read_config
-from ctran.data.reading import Reading
+from ctran.data.readers.label_studio_writer import write_export
+from ctran.data.rows import Annotated, OwnFiles, Row, Says
 from ctran.data.table import DataError, SampleTable
 
 SUMMARY = "an export of Label Studio (JSON, JSON-MIN or CSV) of a project with choices about pictures"
+SAYS = Says.ALL
+SPLITS = False
 ENDINGS = (".json", ".csv")
 
 
 @dataclass(frozen=True)
-class Config(Reading):
+class Config(OwnFiles):
     """An export of Label Studio.
 
     A tick is a positive; a tick in a ``<Choices>`` with ``model_state="absent"`` a negative. Cancelled annotations and tasks
@@ -37,8 +41,6 @@ class Config(Reading):
         several: what counts where several people annotated a picture. ``agree``: a label on which they disagree is unknown.
             ``last``: the annotation that was changed last. ``majority``: the choice of more than half.
     """
-
-    CHECKED: ClassVar[bool] = True
 
     root: Path
     absent: Literal["negative", "unknown"]
@@ -191,8 +193,8 @@ class Reader:
         return rows
 
 
-def build(config: Config) -> dict[str, SampleTable]:
-    """Read and check the export."""
+def read(config: Config) -> Annotated:
+    """The rows of the export; with a labelling configuration, all of its labels."""
     path = find_export(config.root)
     tags = read_config(config.config) if config.config else None
     export = Export(path, config.choices or (tags and tuple(tags)))
@@ -204,4 +206,16 @@ def build(config: Config) -> dict[str, SampleTable]:
             f"{path}: {sum(reader.disagreeing.values()):,} labels on which annotators disagree are unknown (most: "
             f"{few(dict(reader.disagreeing.most_common()))}); --data.several changes that"
         )
-    return to_tables(rows, absent=config.absent, reading=config, folder=config.images)
+    used = [tag for name, tag in (tags or {}).items() if not tag.refused and (not config.choices or name in config.choices)]
+    names = tuple(dict.fromkeys(label for tag in used for label in tag.labels.values()))
+    return Annotated(rows, config.absent, names, config.images)
+
+
+def build(config: Config) -> dict[str, SampleTable]:
+    """Read and check the export."""
+    return to_tables(read(config), config)
+
+
+def write(annotated: Annotated, output: Output) -> dict[str, Any]:
+    """``export.json`` in the JSON format, ``config.xml`` to set up the project, and the pictures; the options that read it."""
+    return write_export(annotated, output)

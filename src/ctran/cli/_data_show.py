@@ -1,21 +1,12 @@
-"""List the data sources that recipes can name, where to get them, and what is in one.
-
-ctran datasets                           all sources, and where to get the published ones (nothing is ever downloaded)
-ctran datasets voc2007                   options of one, and the files that it expects
-ctran datasets show voc2007 --root DIR   counts, frequencies, co-occurrence; CSV and pictures into voc2007-data
-ctran datasets show imagefolder --root DIR --absent negative --labels.extra "[season]"    any key of a recipe can be set
-"""
+"""``ctran data show``: numbers of a data set, and pictures of them."""
 
 import argparse
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ctran.cli._arguments import add
 from ctran.cli._types import output_folder
-from ctran.errors import UserError
 
 if TYPE_CHECKING:
     from ctran.data.description import Pairs
@@ -24,72 +15,6 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 """Labels that are printed, and two thirds of the pairs; the files have all."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this command; recipe keys come beside those of ``show``."""
-    parser.allow_abbrev = False
-    parser.add_argument("words", nargs="*", metavar="[show] NAME", help="a source: its options; with show: its pictures")
-    show = parser.add_argument_group("show")
-    add(show, "--split", more="whose labels are paired and that are drawn", default="train")
-    add(show, "--seed", default=0)
-    add(show, "--output", metavar="FOLDER", more="CSV files and pictures", shown="NAME-data")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Print one line a source, the options of one, or its statistics."""
-    words: list[str] = options.words
-    if words[:1] == ["show"] and len(words) == 2:
-        return show(words[1], options)
-    if words[:1] == ["show"] or len(words) > 1:
-        raise UserError(f"expected 'ctran datasets show NAME --root DIR', got 'ctran datasets {' '.join(words)}'")
-    if options.keys:
-        raise UserError(f"{options.keys[0]} belongs to 'ctran datasets show NAME', the name first")
-    if words:
-        explain(words[0])
-    else:
-        list_all()
-    return 0
-
-
-def list_all() -> None:
-    """All sources; then where the published ones come from."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from ctran import registry
-    from ctran.data import sources
-
-    table, modules = Table("source", "what it is"), dict[str, ModuleType]()
-    for name, module in registry.each(sources):
-        if isinstance(module, UserError):
-            table.add_row(name, f"not usable: {module}")
-        else:
-            modules[name], package = module, registry.distribution_of(sources, name)
-            table.add_row(name, f"{module.SUMMARY}{f' (package {package})' if package else ''}")
-    Console(markup=False).print(table)
-    print("Where to get them (by hand: ctran downloads nothing; 'ctran datasets NAME' lists the files that it expects)")
-    for name, module in modules.items():
-        if origin := getattr(module, "ORIGIN", None):
-            print(f"  {name:<12}{origin.where or 'not public'}\n{'':14}{origin.size}\n{'':14}licence: {origin.licence}")
-
-
-def explain(name: str) -> None:
-    """Options of one source, and where its files come from."""
-    from jsonargparse import ArgumentParser
-
-    from ctran import registry
-    from ctran.data import sources
-
-    source = registry.find(sources, name)
-    print(source.SUMMARY)
-    if origin := getattr(source, "ORIGIN", None):
-        print(origin)
-    parser = ArgumentParser(add_help=False, usage=f"ctran train --source {name} [--data.KEY VALUE ...]")
-    parser.add_class_arguments(source.Config, "data")
-    print()
-    parser.print_help()
-    print("\nKeys of method, labels, training and evaluation: ctran train --keys")
 
 
 def show(name: str, options: argparse.Namespace) -> int:

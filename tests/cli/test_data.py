@@ -1,4 +1,4 @@
-"""``ctran datasets``: where to get what, and numbers of a data set against what its miniature drew."""
+"""``ctran data``: where to get what, and numbers of a data set against what its miniature drew."""
 
 import csv
 
@@ -23,7 +23,7 @@ def root(tmp_path_factory):
 
 def show(root, output, *more):
     flags = ["--root", str(root), "--data.check_counts", "false", "--data.val", "4", "--output", str(output)]
-    return main(["datasets", "show", "voc2007", *flags, *more])
+    return main(["data", "show", "voc2007", *flags, *more])
 
 
 def read(path):
@@ -32,7 +32,7 @@ def read(path):
 
 
 def test_every_published_source_states_its_origin_in_one_piece(capsys):
-    assert main(["datasets"]) == 0
+    assert main(["data"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     for name in registry.names(sources):
         if origin := getattr(registry.find(sources, name), "ORIGIN", None):
@@ -41,7 +41,7 @@ def test_every_published_source_states_its_origin_in_one_piece(capsys):
 
 
 def test_one_source_lists_its_files_and_its_options_and_no_others(capsys):
-    assert main(["datasets", "voc2007"]) == 0
+    assert main(["data", "voc2007"]) == 0
     out = capsys.readouterr().out
     assert all(line in out for line in registry.find(sources, "voc2007").ORIGIN.layout)
     assert "--data.difficult" in out and "--training.epochs" not in out
@@ -84,7 +84,7 @@ def test_of_many_labels_only_the_most_frequent_are_paired_and_that_is_printed(ro
 
 def test_the_files_that_are_promised_are_there(root, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["datasets", "show", "voc2007", "--root", str(root), "--data.check_counts", "false", "--data.val", "4"]) == 0
+    assert main(["data", "show", "voc2007", "--root", str(root), "--data.check_counts", "false", "--data.val", "4"]) == 0
     assert sorted(p.name for p in (tmp_path / "voc2007-data").iterdir()) == FILES
     assert all(name in capsys.readouterr().out.splitlines()[-1] for name in FILES[:1])
     assert all(min(open_image(tmp_path / "voc2007-data" / name).size) > 300 for name in FILES if name.endswith(".png"))
@@ -111,7 +111,7 @@ def test_counts_strong_pairs_and_labels_without_a_positive_are_printed(folder, t
     rows = (folder / "metadata.csv").read_text().replace("labels", "labels,negatives").replace('"\n', '",never\n')
     (folder / "metadata.csv").write_text(rows)
     flags = ["--root", str(folder), "--absent", "negative", "--output", str(tmp_path / "out")]
-    assert main(["datasets", "show", "imagefolder", *flags]) == 0
+    assert main(["data", "show", "imagefolder", *flags]) == 0
     out = capsys.readouterr().out
     assert "1 labels are positive nowhere in train: never" in out
     pair = next(line for line in out.splitlines() if "red" in line and "warm" in line)  # warm wherever there is red
@@ -122,23 +122,29 @@ def test_counts_strong_pairs_and_labels_without_a_positive_are_printed(folder, t
 def test_pictures_that_were_left_out_are_named(folder, tmp_path, capsys, unrendered):
     (folder / "03.png").write_text("no picture")
     flags = ["--root", str(folder), "--absent", "negative", "--skip-broken", "--output", str(tmp_path / "out")]
-    assert main(["datasets", "show", "imagefolder", *flags]) == 0
+    assert main(["data", "show", "imagefolder", *flags]) == 0
     assert "03.png" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show"], "expected 'ctran datasets show NAME --root DIR', got 'ctran datasets show'"),
-        (["voc2007", "coco80"], "expected 'ctran datasets show NAME --root DIR'"),
+        (["show"], "expected 'ctran data show NAME --root DIR', got 'ctran data show'"),
+        (["voc2007", "coco80"], "expected 'ctran data show NAME --root DIR'"),
         (["show", "voc207", "--root", "x"], "unknown source 'voc207'; did you mean 'voc2007'?"),
-        (["voc2007", "--root", "x"], "--root belongs to 'ctran datasets show NAME'"),
-        (["--root", "x"], "--root belongs to 'ctran datasets show NAME'"),
+        (["voc2007", "--root", "x"], "--root belongs to 'ctran data show NAME --root DIR'"),
+        (["--root", "x"], "--root belongs to 'ctran data show NAME --root DIR'"),
         (["show", "voc2007"], "data.root"),
         (["show", "voc2007", "--root", "/no/where"], "voc2007: /no/where"),
         (["show", "voc2007", "--root", "x", "--data.vall", "3"], "did you mean 'data.val'?"),
     ],
 )
 def test_errors_name_what_is_wrong(capsys, arguments, message):
-    assert main(["datasets", *arguments]) == 1
+    assert main(["data", *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_the_whole_description_of_a_source_is_printed(capsys):
+    assert main(["data", "imagefolder"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "optionally negatives (each a list, or a string with a delimiter), id, split" in out and "``" not in out
