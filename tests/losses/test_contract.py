@@ -25,6 +25,7 @@ def configs(name):
     for field in dataclasses.fields(kind):
         bound = field.metadata[BOUND]
         ends = [bound.least, (bound.least + min(bound.most, 8)) / 2, bound.most]
+        ends = [int(value) for value in ends] if isinstance(field.default, int) else ends
         found += [kind(**{field.name: value}) for value in ends if bound.holds(value)]
         if field.default is None or "None" in str(field.type):
             found.append(kind(**{field.name: None}))
@@ -43,6 +44,11 @@ def built(name, config=None):
 def of(entries, logits, truth, epoch=3):
     """Entry by entry, as in training: with an epoch and row numbers."""
     return entries(logits, truth, epoch=epoch, index=torch.arange(len(logits)) + 5)
+
+
+def counted(name, config, truth, states):
+    """Entries that count: hidden from the model, and known unless the loss assumes something of unknown ones."""
+    return (states == LabelState.UNKNOWN) & (built(name, config).uses_unknown | (truth != LabelState.UNKNOWN))
 
 
 @pytest.fixture
@@ -83,7 +89,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(name, config, dtype):
 @each_case
 def test_entries_that_do_not_count_have_no_gradient_and_no_influence(name, config, batch):
     logits, truth, states = batch
-    hidden = (truth == LabelState.UNKNOWN) | (states != LabelState.UNKNOWN)
+    hidden = ~counted(name, config, truth, states)
     assert hidden.any() and not hidden.all()
     logits.requires_grad_()
     loss = LabelLoss(built(name, config))(logits, truth, states)
@@ -118,10 +124,11 @@ def test_the_order_of_labels_and_pictures_makes_no_difference(name, config, batc
 def test_the_sum_is_the_mean_times_the_entries_that_count(name, config, batch):
     logits, truth, states = batch
     entries = built(name, config)
-    count = int(((truth != 0) & (states == 0)).sum())
+    mask = counted(name, config, truth, states)
+    count = int(mask.sum())
     total = LabelLoss(entries, reduction="sum")(logits, truth, states)
     assert torch.allclose(total, count * LabelLoss(entries)(logits, truth, states))
-    assert torch.allclose(total, of(entries, logits, truth)[(truth != 0) & (states == 0)].sum())
+    assert torch.allclose(total, entries(logits, truth)[mask].sum())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,13 +161,43 @@ def focal(logits, truth, config):
     return sigmoid_focal_loss(logits, target, alpha=-1 if config.alpha is None else config.alpha, gamma=config.gamma)
 
 
-ORACLES = {"bce": cross_entropy, "asl": asymmetric, "focal": focal}
+def weak(logits, truth, config):
+    """By PyTorch's own weights of entries (Cole et al., Eq. 4)."""
+    target, weight = (truth == LabelState.POSITIVE).to(logits.dtype), torch.ones_like(logits)
+    weight[truth == LabelState.UNKNOWN] = 1 / (logits.shape[1] - 1) if config.weight is None else config.weight
+    return F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
+
+
+def hill(logits, truth, config):
+    """As it is printed (Zhang et al., Eq. 7 and 9), and cross-entropy of known negatives."""
+    p, shifted = logits.sigmoid(), (logits - config.margin).sigmoid()
+    by_state = [(config.hill - p) * p * p, -(1 - p).log(), -((1 - shifted) ** config.gamma) * shifted.log()]
+    return torch.stack(by_state).gather(0, truth[None])[0]
+
+
+def splc(logits, truth, config):
+    """As it is printed (Zhang et al., Eq. 10), in epoch 3."""
+    p, shifted = logits.sigmoid(), (logits - config.margin).sigmoid()
+    negative, positive = -(p**config.gamma) * (1 - p).log(), -((1 - p) ** config.gamma) * p.log()
+    unknown = torch.where((p > config.threshold) & torch.tensor(config.start <= 3), positive, negative)
+    by_state = [unknown, negative, -((1 - shifted) ** config.gamma) * shifted.log()]
+    return torch.stack(by_state).gather(0, truth[None])[0]
+
+
+ORACLES = {
+    "bce": cross_entropy,
+    "asl": asymmetric,
+    "focal": focal,
+    "weak_negatives": weak,
+    "hill": hill,
+    "splc": splc,
+}
 
 
 @pytest.mark.parametrize(("name", "config"), [case for case in CASES if case.values[0] in ORACLES])
 def test_values_and_gradients_are_those_of_another_implementation(name, config, batch):
     logits, truth, _ = batch
-    truth = truth.clamp(min=1)
+    truth = truth if built(name, config).uses_unknown else truth.clamp(min=1)
     found, expected = (logits.double().requires_grad_() for _ in range(2))
     ours, theirs = of(built(name, config), found, truth), ORACLES[name](expected, truth, config)
     assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
@@ -184,10 +221,11 @@ def test_a_loss_gets_the_epoch_and_the_rows_of_its_pictures(batch):
 
 def test_no_entries_that_count_are_a_loss_of_zero_with_any_group(batch):
     logits, _, _ = batch
-    nothing = torch.zeros(6, 5, dtype=torch.long)
+    nothing, everything = torch.zeros(6, 5, dtype=torch.long), torch.ones(6, 5, dtype=torch.long)
     for name in NAMES:
+        states = everything if built(name).uses_unknown else nothing
         for groups in ((), (torch.tensor([0, 1]),)):
             z = logits.clone().requires_grad_()
-            loss = LabelLoss(built(name), groups=groups)(z, nothing, nothing)
+            loss = LabelLoss(built(name), groups=groups)(z, states, states)
             loss.backward()
             assert loss == 0 and not math.isnan(float(z.grad.abs().sum())) and (z.grad == 0).all()

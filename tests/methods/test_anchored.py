@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ctran.labels import LabelState
-from ctran.methods.anchored import Anchored, Layer
+from ctran.methods._anchored import Anchored
+from ctran.methods._encoder_options import Layer
 from ctran.model import Backbone, CTran, Features
 from tests.model.test_ctran import check_that_hiding_the_image_equals_the_model_without_image
 

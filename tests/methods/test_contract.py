@@ -26,11 +26,33 @@ from ctran.model import Features, TrainingStep
 from ctran.training.pipeline import build_tagger, inherit
 from ctran.training.recipe import read_recipe
 from tests.conftest import draw_folder, stirred
+from tests.far import FAR, far_device
 from tests.methods.conftest import TOYS
 from tests.networks import toy_convnet
 
 NAMES = [*registry.names(methods), *sorted(path.stem for path in TOYS.glob("*.py"))]
-SMALL = {"token_dim": "16", "num_layers": "1", "num_heads": "2", "image_l2": "0.01", "label_l2": "0.001"}
+SMALL = {
+    "token_dim": "16",
+    "num_layers": "1",
+    "num_heads": "2",
+    "image_l2": "0.01",
+    "label_l2": "0.001",
+    "chains": "3",
+    "trees": "20",
+    "least_pictures": "2",
+    "components": "2",
+    "input_share": "0.2",
+    "hidden_dim": "16",
+    "cells": "4",
+    "narrow_dim": "32",
+    "regions": "2",
+    "region_size": "4",
+    "attention_dim": "16",
+    "output_dim": "16",
+    "word_vectors": "random",
+    "word_dim": "8",
+    "wordnet": "labels",
+}
 """Of the options that a method has."""
 pytestmark = [pytest.mark.usefixtures("toys"), pytest.mark.parametrize("name", NAMES)]
 
@@ -43,11 +65,12 @@ def table(tmp_path_factory):
     return module.build(module.Config(root=root, absent="negative"))["train"]
 
 
-def tagger_of(name, table, labels=None):
+def tagger_of(name, table, labels=None, *more):
     """A small model of a method whose weights are neither 0 nor 1, and that has seen the table."""
     flags = ["--method", name, "--model.backbone", toy_convnet.__name__, "--model.weights", "none", "--model.image_size", "64"]
     has = {field.name for field in dataclasses.fields(registry.find(methods, name).Config)}
     flags += [flag for key, value in SMALL.items() if key in has for flag in (f"--model.{key}", value)]
+    flags += more
     table = table if labels is None else permuted(table, labels)
     tagger = stirred(build_tagger(read_recipe(None, flags), table.labels))
     tagger.model.fit_statistics(table)
@@ -119,6 +142,18 @@ def test_a_picture_gets_the_same_logits_whoever_is_in_its_batch(tagger, squares)
 
 
 @torch.no_grad()
+def test_it_predicts_on_another_device_what_it_does_here(tagger, squares):
+    model, here = tagger.model, tagger.model.encode_images(squares)
+    logits, chosen = model.predict_labels(here, STATES), model.decode(here, STATES)
+    with far_device():
+        far = copy.deepcopy(model).to(FAR)
+        there, states = far.encode_images(squares.to(FAR)), STATES.to(FAR)
+        found, sets = far.predict_labels(there, states), far.decode(there, states)
+        assert torch.allclose(found.cpu(), logits, atol=1e-4)
+        assert chosen is None or torch.equal(sets.cpu(), chosen)
+
+
+@torch.no_grad()
 def test_features_that_were_prepared_cut_and_joined_give_the_same_logits(tagger, squares):
     features = tagger.model.prepare(tagger.model.encode_images(squares))
     whole = tagger.model.predict_labels(features, STATES)
@@ -167,6 +202,28 @@ def test_every_stage_has_a_loss_that_trains_parameters_and_counts_hidden_labels_
         assert first > 0 == next(iter(model.loss(seen, LabelLoss(BCE())).values()))
 
 
+@torch.no_grad()
+def test_it_has_the_same_loss_on_another_device(name, tagger, squares):
+    if not tagger.model.needs_epochs:
+        pytest.skip("the method is fitted in one step")
+    config = registry.find(methods, name).Config(**tuples(tagger.config["model"]))
+    truth, places = torch.tensor([[2, 1, 2, 1], [2, 1, 0, 1], [1, 1, 2, 2]]), torch.arange(3)
+    for stage in config.stages(4):
+        near, far = tagger.model, copy.deepcopy(tagger.model)
+        helper = config.helper(near)
+        copied = copy.deepcopy(helper)
+        step = TrainingStep(near.encode_images(squares), truth, STATES, places, None, 1, stage.name, helper)
+        expected = sum(near.loss(step, LabelLoss(BCE())).values())
+        with far_device():
+            far.to(FAR)
+            other = None if copied is None else copied.to(FAR)
+            inputs = (each.to(FAR) for each in (truth, STATES, places))
+            step = TrainingStep(far.encode_images(squares.to(FAR)), *inputs, None, 1, stage.name, other)
+            assert float(sum(far.loss(step, LabelLoss(BCE()).to(FAR)).values()).cpu()) == pytest.approx(
+                float(expected), rel=1e-4
+            )
+
+
 def test_statistics_are_all_that_the_table_changes(tagger, table):
     before = {key: value.clone() for key, value in tagger.model.state_dict().items()}
     assert tagger.model.statistics <= before.keys()
@@ -204,6 +261,17 @@ def test_a_few_pictures_are_learned(tagger, squares):
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_a_step_in_bfloat16_has_finite_gradients(tagger, squares):
+    model = tagger.model.train()
+    if not model.needs_epochs:
+        pytest.skip("the method is fitted in one step")
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(squares, torch.zeros_like(STATES))
+    F.binary_cross_entropy_with_logits(logits.float(), torch.eye(4)[:3]).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(g.isfinite().all() for g in gradients) and any(g.any() for g in gradients)
+
+
 @torch.no_grad()
 def assert_fitted(model, squares, truth):
     """A fit to copies of the pictures finds their labels."""
@@ -213,16 +281,22 @@ def assert_fitted(model, squares, truth):
 
 
 @torch.no_grad()
-def test_it_is_exported_or_refused_by_name(name, tagger, squares):
+def test_it_is_exported_for_any_number_of_pictures_and_rows_or_refused_by_name(name, tagger, squares):
     if why := tagger.model.export_obstacle:
         with pytest.raises(UserError, match=f"^{name} on {toy_convnet.__name__} cannot be exported: {why}"):
             programs(tagger)
         return
     made = programs(tagger)
-    memory = made.encode.module()(squares)
-    rows = STATES[:, None].expand(-1, 4, -1).contiguous()
-    found = made.predict.module()(rows, *memory)
-    assert torch.allclose(found[:, 2], tagger.model(squares, STATES), atol=1e-4)
+    for graph in ("encode", "predict"):
+        inputs, outputs = made.ports(graph)
+        assert len({*inputs, *outputs}) == len(inputs) + len(outputs), "a runtime may refuse two tensors of one name"
+    encode, predict = (program.module(check_guards=False) for program in (made.encode, made.predict))
+    for pictures, count in ((1, 1), (1, 4), (2, 3), (3, 1)):
+        rows, image_cache = STATES[:pictures, None].repeat(1, count, 1), encode(squares[:pictures])
+        rows[:, -1] = 0  # another one than the rows before it
+        assert [len(tensor) for tensor in image_cache] == [pictures] * len(made.image_cache)
+        exact = tagger.model.predict_labels(tagger.model.encode_images(squares[:pictures]), rows.flatten(0, 1))
+        assert torch.allclose(predict(rows, *image_cache).flatten(0, 1), exact, atol=1e-4, rtol=1e-4)
 
 
 def test_contributions_add_up_or_are_refused(tagger, squares):

@@ -15,7 +15,8 @@ from ctran.analysis.predict_table import predict_table
 from ctran.constraints.decode import Decoder
 from ctran.evaluation.evaluate import report
 from ctran.labels import Group, LabelSpace
-from ctran.training.fit import evaluate_run, fit
+from ctran.training.evaluation import evaluate_run
+from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables, build_tagger
 from tests.conftest import draw, stirred
 from tests.methods.test_statistics import recipe_of

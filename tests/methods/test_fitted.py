@@ -2,23 +2,27 @@
 
 import itertools
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import ctran
-from ctran import methods, registry
 from ctran.cli.main import main
 from ctran.data.feature_table import FeatureTable
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.methods import knn
-from ctran.methods._fitted import descend, fit_images, folds_of
+from ctran.methods._duplicates import folds_of
+from ctran.methods._image_fit import descend, fit_images, log_loss, rescaling
+from ctran.methods._masked_rows import LabelFit
+from ctran.methods._outer import choose, outer_fits, outer_folds
 from ctran.model import Features
 from ctran.training.fit import fit
 from ctran.training.pipeline import prepare
-from ctran.training.recipe import read_recipe
 from tests.methods.test_statistics import recipe_of
+from tests.methods.training import model_of
 
 KNOWN = ("pairwise", "stack", "sum")
 L2 = ["--model.image_l2", "0.1", "--model.label_l2", "0.0003"]
@@ -31,12 +35,6 @@ STEP = [
     *("--training.batch_size", "16"),
 ]
 """Instead of the toys' epochs, learning rate and batches."""
-
-
-def model_of(name, labels, *flags):
-    """A method on a tiny backbone."""
-    recipe = read_recipe(None, ["--method", name, "--model.backbone", "test_resnet", "--model.weights", "none", *flags])
-    return registry.find(methods, name).build(recipe.model, LabelSpace(tuple(f"l{i}" for i in range(labels))))
 
 
 def world(pictures=1500, labels=4, seed=0, strength=2.5):
@@ -103,22 +101,40 @@ def test_sum_is_the_linear_layer_where_nothing_is_known():
 
 def test_held_out_logits_do_not_depend_on_the_pictures_own_labels_and_are_of_all_views():
     generator = torch.Generator().manual_seed(1)
-    views, truth = torch.randn(2, 60, 5, generator=generator), torch.randint(1, 3, (60, 3), generator=generator)
-    fold = folds_of(60, 0) == 2
+    views = torch.randn(2, 60, 5, generator=generator)
+    truth = 1 + (views.mean(dim=0)[:, :3] + 0.5 * torch.randn(60, 3, generator=generator) > 0).long()
+    fold = folds_of(torch.arange(60), 0, 5) == 2
     changed = truth.clone()
     changed[fold] = 3 - changed[fold]
-    first, second = (fit_images(FeatureTable(views, labels), l2=0.1) for labels in (truth, changed))
-    assert torch.equal(first.held_out[:, fold], second.held_out[:, fold])
-    assert not torch.equal(first.held_out[:, ~fold], second.held_out[:, ~fold])
+    apart = torch.arange(60)
+    first, second = (fit_images(FeatureTable(views, labels, groups=apart), l2=0.1) for labels in (truth, changed))
+    found = [(each.held_out - each.shift) / each.scale for each in (first, second)]
+    assert torch.allclose(found[0][:, fold], found[1][:, fold], atol=1e-5)
+    assert not torch.allclose(found[0][:, ~fold], found[1][:, ~fold], atol=1e-2)
     assert not torch.equal(first.weight, second.weight) and first.held_out.shape == (2, 60, 3)
-    swapped = fit_images(FeatureTable(views.flip(0), truth), l2=0.1)
-    assert torch.allclose(swapped.held_out.flip(0), first.held_out, atol=1e-3)
+    swapped = fit_images(FeatureTable(views.flip(0), truth, groups=apart), l2=0.1)
+    again = (swapped.held_out.flip(0) - swapped.shift) / swapped.scale
+    assert torch.allclose(again, found[0], atol=1e-3)
+
+
+def test_logits_keep_their_order_where_held_out_ones_are_worse_than_none():
+    """With a handful of pictures that happens by chance; with a scale of 0 all pictures would have the same logits."""
+    generator = torch.Generator().manual_seed(4)
+    positive = torch.rand(40, 3, generator=generator) < 0.3
+    logits = torch.randn(40, 3, generator=generator) - 4 * positive  # held out, and wrong
+    every = torch.ones_like(positive)
+    scale, shift = rescaling(logits, positive, every)
+    assert scale == pytest.approx(0.5)
+    losses = [log_loss(scale * logits + shift + change, positive, every) for change in (-0.05, 0, 0.05)]
+    assert losses[1] == min(losses)  # the shift is the best for that scale
+    right, shift = rescaling(-logits, positive, every)
+    assert right > 0.5 and log_loss(-right * logits + shift, positive, every) < losses[1]
 
 
 def test_folds_cover_all_pictures_evenly_and_follow_the_seed():
-    first, again, other = folds_of(53, 1), folds_of(53, 1), folds_of(53, 2)
+    first, again, other = (folds_of(torch.arange(53), seed, 5) for seed in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert first.bincount().tolist() == [11, 11, 11, 10, 10] and folds_of(2, 0).tolist() in ([0, 1], [1, 0])
+    assert first.bincount().tolist() == [11, 11, 11, 10, 10] and folds_of(torch.arange(2), 0, 5).tolist() in ([0, 1], [1, 0])
 
 
 def test_the_search_of_penalties_stops_at_the_first_rise_and_returns_the_least():
@@ -129,6 +145,76 @@ def test_the_search_of_penalties_stops_at_the_first_rise_and_returns_the_least()
         return losses[penalty]
 
     assert descend((5, 4, 3, 2, 1), loss_of) == 4 and tried == [5, 4, 3]
+
+
+@pytest.mark.parametrize(
+    ("l2", "share", "chosen", "tried"),
+    [
+        (None, None, LabelFit(3e-3, 0.25), 9),
+        (None, 0.5, LabelFit(1e-3, 0.5), 4),
+        (1e-4, None, LabelFit(1e-4, 0.5), 3),
+        (1e-4, 0.5, LabelFit(1e-4, 0.5), 0),
+    ],
+)
+def test_penalty_and_share_are_chosen_together_and_what_is_given_stays(l2, share, chosen, tried):
+    seen = []
+
+    def loss_of(how):
+        seen.append(how)
+        best = {0.0: 1e-2, 0.25: 3e-3, 0.5: 1e-3}[how.image_free]
+        return abs(math.log(how.l2 / best)) + abs(how.image_free - 0.25)
+
+    assert choose(loss_of, l2, share) == chosen and len(seen) == tried
+
+
+@torch.no_grad()
+def test_a_share_of_the_fit_without_the_image_lies_between_pairwise_and_sum():
+    _, _, truth = world(300)
+    generator = torch.Generator().manual_seed(3)
+    pooled = (truth.float() @ torch.randn(4, 512, generator=generator))[:, : model_of("sum", 4).backbone.channels]
+    pooled += 3 * torch.randn(pooled.shape, generator=generator)
+    states = truth.clone()
+    states[:, 0] = 0
+    found = {}
+    for name, flags in {"sum": [], "pairwise": [], **{share: ["--model.image_free", share] for share in ("0.25", "1")}}.items():
+        model = model_of("sum" if name == "sum" else "pairwise", 4, *L2, *flags)
+        model.fit_features(FeatureTable(pooled[None], truth))
+        found[name] = model.predict_labels(features_of(pooled), states)
+    assert torch.allclose(found["1"], found["sum"], atol=1e-4)
+    assert torch.allclose(found["0.25"], 0.75 * found["pairwise"] + 0.25 * found["sum"], atol=1e-4)
+    assert (found["pairwise"] - found["sum"]).abs().max() > 0.1
+
+
+@torch.no_grad()
+def test_no_part_of_an_outer_fit_has_seen_the_pictures_by_which_the_choice_is_made():
+    generator = torch.Generator().manual_seed(5)
+    views = torch.randn(1, 60, 512, generator=generator)
+    truth = torch.randint(1, 3, (60, 3), generator=generator)
+    model = model_of("pairwise", 3)
+    table = FeatureTable(views[..., : model.backbone.channels], truth, groups=torch.arange(60))
+    held = outer_folds(table) == 0
+    changed = truth.clone()
+    changed[held] = 3 - changed[held]
+    first, second = (outer_fits(model, replace(table, truth=labels), None, 0.1)[0] for labels in (truth, changed))
+    how = LabelFit(1e-3, 0.5)
+    assert torch.equal(first.held, held) and torch.equal(first.images.weight, second.images.weight)
+    assert torch.equal(first.rows.fit(how), second.rows.fit(how)) and first.loss(how) != second.loss(how)
+    assert len(first.held_rows.positive) % int(held.sum()) == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [*KNOWN, "residual"])
+@pytest.mark.parametrize("pictures", [1, 2, 3, 7])
+def test_few_pictures_are_fitted_with_every_choice_open(name, pictures):
+    model = model_of(name, 3, *(["--model.image_free", "null"] if name in ("pairwise", "residual") else []))
+    pooled = torch.randn(1, pictures, model.backbone.channels, generator=torch.Generator().manual_seed(0))
+    truth = torch.randint(1, 3, (pictures, 3), generator=torch.Generator().manual_seed(1))
+    if name == "residual" and pictures == 1:
+        with pytest.raises(UserError, match="at least two training pictures"):
+            model.fit_features(FeatureTable(pooled, truth))
+        return
+    assert "of known labels" in model.fit_features(FeatureTable(pooled, truth))
+    assert model.predict_labels(features_of(pooled[0]), truth).isfinite().all()
 
 
 @torch.no_grad()
@@ -148,7 +234,7 @@ def test_entries_that_are_not_annotated_have_no_effect_and_a_seed_gives_the_same
         found.append(model.predict_labels(features_of(table.views[0, :9]), torch.zeros(9, 4, dtype=torch.long)))
     assert torch.equal(found[0], found[1]) and found[0].isfinite().all()
     assert torch.allclose(found[0][:, 3], torch.zeros(9), atol=1e-5)  # nothing is known of it: one half
-    assert torch.equal(found[0], found[2]) == (name not in ("pairwise", "stack"))  # which draw masks
+    assert torch.equal(found[0], found[2]) == (name == "knn")  # of the others it makes the folds
 
 
 @torch.no_grad()
@@ -208,9 +294,7 @@ def test_a_parent_is_not_told_by_a_child_that_it_made_known(name):
     child = torch.rand(600, generator=generator) < 0.2
     parent = child | (torch.rand(600, generator=generator) < 0.3)
     truth = torch.stack([child, parent], dim=1).long() + 1
-    recipe = read_recipe(None, ["--method", name, "--model.backbone", "test_resnet", "--model.weights", "none", *L2])
-    labels = LabelSpace(("poodle", "dog"), implications=(("poodle", "dog"),))
-    model = registry.find(methods, name).build(recipe.model, labels)
+    model = model_of(name, LabelSpace(("poodle", "dog"), implications=(("poodle", "dog"),)), *L2)
     model.fit_features(FeatureTable(torch.zeros(1, 600, model.backbone.channels), truth))
     features = features_of(torch.zeros(1, model.backbone.channels))
     absent = model.predict_labels(features, torch.tensor([[1, 0]]))[0, 1].sigmoid()

@@ -46,6 +46,19 @@ def test_each_stage_trains_its_parts_at_its_rates(recipe, tmp_path):
     assert not any("helper" in name for name in load_file(tmp_path / "two" / "model" / "model.safetensors"))
 
 
+def test_a_part_that_a_stage_freezes_is_in_evaluation_mode(recipe, monkeypatch):
+    """Else its batch norms would count on."""
+    parts = prepare(recipe)
+    task = LabelTask(parts.tagger.model, parts.labels, recipe, parts.tables["val"].ids)
+    modes = []
+    for epoch in (0, 1):
+        monkeypatch.setattr(LabelTask, "current_epoch", epoch)
+        monkeypatch.setattr(LabelTask, "_start_stage", lambda self: None)
+        task.on_train_epoch_start()
+        modes.append(task.model.frozen.training)
+    assert modes == [False, True] and task.model.training
+
+
 def test_a_loss_knows_its_stage_and_its_terms_add_up(recipe, monkeypatch):
     parts = prepare(recipe)
     task = LabelTask(parts.tagger.model, parts.labels, recipe, parts.tables["val"].ids)

@@ -8,7 +8,8 @@ from torch import nn
 
 from ctran.labels import LabelSpace, LabelState
 from ctran.methods import linear
-from ctran.methods.anchored import Anchored, Layer
+from ctran.methods._anchored import Anchored
+from ctran.methods._encoder_options import Layer
 from ctran.model import Backbone, CTran, Method
 from ctran.model.attention import Source, attend, repeat_rows
 from ctran.model.encoder import Encoder, EncoderLayer

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctran.errors import UserTypeError
-from ctran.methods.anchored import Anchored
+from ctran.methods._anchored import Anchored
 from ctran.methods.linear import Linear
 from ctran.model import Backbone, CTran, Features
 from ctran.model.contributions import contributions

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ctran.methods import linear
-from ctran.methods.anchored import Anchored
+from ctran.methods._anchored import Anchored
 from ctran.model import Backbone, CTran, fast
 
 STATES = torch.tensor([[0, 1, 2, 0, 0, 2, 0]] * 3)

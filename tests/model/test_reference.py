@@ -7,7 +7,7 @@ from benchmarks.models import Literal, head_model, reference_weights
 from ctran.labels import LabelState
 from ctran.losses._base import LabelLoss
 from ctran.losses.bce import BCE
-from ctran.methods.anchored import Anchored
+from ctran.methods._anchored import Anchored
 from ctran.model import Backbone, CTran, Features, reference
 
 

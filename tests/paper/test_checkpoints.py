@@ -15,9 +15,10 @@ from ctran.methods.ctran import Config, build
 from ctran.model import Features
 from ctran.model.pretrained import WeightsError
 from ctran.paper import checkpoints as authors
+from ctran.paper.released_models import COCO, CUB
 from tests.model.released_code import DIM, NUM_LABELS, SIZE, ReleasedModel, assert_same_logits, flat, logged, released
 
-KINDS = {"coco": authors.COCO, "cub": authors.CUB}
+KINDS = {"coco": COCO, "cub": CUB}
 
 
 def converted(weights, **options):
@@ -127,16 +128,16 @@ def test_pictures_are_cut_and_normalised_as_in_the_released_code(kind, shape, ke
 
 
 def test_only_cub_has_an_order_of_labels_that_is_known():
-    assert authors.CUB.label_names(312)[111:113] == ("attribute 111", "class 000")
-    assert authors.CUB.label_names(3) == authors.COCO.label_names(3) == ("label 000", "label 001", "label 002")
+    assert CUB.label_names(312)[111:113] == ("attribute 111", "class 000")
+    assert CUB.label_names(3) == COCO.label_names(3) == ("label 000", "label 001", "label 002")
 
 
 def test_names_of_cub_with_the_classes_first_are_refused():
     classes, attributes = [tuple(f"{kind} {i}" for i in range(n)) for kind, n in (("class", 200), ("attribute", 112))]
     group = Group("class", classes, exclusive=True)
-    authors.CUB.check_order(LabelSpace(attributes + classes, groups=(group,)))
+    CUB.check_order(LabelSpace(attributes + classes, groups=(group,)))
     with pytest.raises(ValueError, match="112 attributes, then 200 classes, but group 'class' starts at position 0"):
-        authors.CUB.check_order(LabelSpace(classes + attributes, groups=(group,)))
+        CUB.check_order(LabelSpace(classes + attributes, groups=(group,)))
 
 
 LAYER = "self_attn_layers.0.transformer_layer"
@@ -191,7 +192,7 @@ def test_figures_that_are_saved_beside_the_weights_do_not_keep_the_file_shut(tmp
 
 def test_a_bare_state_dict_is_read_too(tmp_path):
     torch.save(flat("cub"), tmp_path / "w.pt")
-    assert authors.read(tmp_path / "w.pt").kind is authors.CUB
+    assert authors.read(tmp_path / "w.pt").kind is CUB
 
 
 def test_code_in_the_file_is_not_run(tmp_path):

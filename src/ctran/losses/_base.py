@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ctran.bounds import check_bounds
 from ctran.constraints import exclusive
+from ctran.labels import LabelState
 from ctran.masking import scored_mask
 
 Reduction = Literal["mean", "sum"]
@@ -31,7 +32,12 @@ class EntryLoss(nn.Module):
     """Loss of each entry, one picture and one label, from its logit and its truth.
 
     What it has to keep from step to step belongs into buffers: checkpoints then hold it.
+
+    Entries whose truth is unknown count where :attr:`uses_unknown` is set: they are assumed to be absent, more or less. They
+    stay unknown in the states, as what the model is given must be known.
     """
+
+    uses_unknown: bool = False
 
     def forward(
         self, logits: Float[Tensor, "B L"], truth: Int[Tensor, "B L"], *, epoch: int = 0, index: Int[Tensor, " B"] | None = None
@@ -40,7 +46,7 @@ class EntryLoss(nn.Module):
 
         Args:
             logits: of float32 or float64.
-            truth: :class:`~ctran.labels.LabelState` codes; the value where it is ``UNKNOWN`` is not used.
+            truth: :class:`~ctran.labels.LabelState` codes; entries that are ``UNKNOWN`` count with ``uses_unknown`` alone.
             epoch: of the training, from 0.
             index: row of each picture in the training table; None outside of training.
         """
@@ -49,6 +55,8 @@ class EntryLoss(nn.Module):
 
 class LabelLoss(nn.Module):
     """Mean or sum of a loss over the entries that are known in ``truth`` and hidden in ``states``; 0 of none.
+
+    Of an exclusive group that is trained by softmax, unknown entries never count.
 
     Args:
         entries: the loss of each entry.
@@ -83,11 +91,14 @@ class LabelLoss(nn.Module):
     ) -> Float[Tensor, ""]:
         """The loss, in float32 at least; ``epoch`` and ``index`` are those of :class:`EntryLoss`."""
         exact = logits if logits.dtype == torch.double else logits.float()
-        mask = scored_mask(truth, states)
+        scored = scored_mask(truth, states)
+        mask = states == LabelState.UNKNOWN if self.entries.uses_unknown else scored
         one_by_one = mask
         total = exact.new_zeros(())
         for members in self.groups:
-            one_by_one = one_by_one.index_fill(1, members.to(logits.device), False)
+            members = members.to(logits.device)
+            mask = mask.index_copy(1, members, scored[:, members])
+            one_by_one = one_by_one.index_fill(1, members, False)
             total = total + exclusive.cross_entropy(exact, truth, states, members).sum()
         each = self.entries(exact, truth, epoch=epoch, index=index)
         total = total + (each * one_by_one).sum()

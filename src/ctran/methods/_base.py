@@ -53,6 +53,11 @@ class MethodConfig:
     def __post_init__(self) -> None:
         check_bounds(self, "model")
 
+    @property
+    def weights_of(self) -> "tuple[str, MethodConfig] | None":
+        """The method whose weights this one's are, and its options, where it is another: a model may start from a run of it."""
+        return None
+
     def stages(self, epochs: int) -> tuple[Stage, ...]:
         """Stages of a training of ``epochs`` epochs in total; by default one.
 
@@ -72,6 +77,14 @@ class MethodConfig:
             yield "centre", why
             resizing = () if training.feature_views == 1 else RESIZING.get(training.augmentation, ())
             yield from ((key, f"{why}, and nothing else resizes it") for key in ("resample", "resizer") if key not in resizing)
+
+    def published_as(self, training: "Training") -> tuple[str, ...]:
+        """Words that set rows of one method apart in a published table; none by default.
+
+        Args:
+            training: of the recipe.
+        """
+        return ()
 
     def helper(self, model: Method) -> nn.Module | None:
         """A module that is trained beside the model and discarded at the end; checkpoints hold it. None by default.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ctran.bounds import within
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
+from ctran.methods._about import About
 from ctran.methods._base import MethodConfig, backbone_of
 from ctran.model import CTran
 from ctran.model.positions import Positions
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from ctran.training.options import Training
 
 SUMMARY = "C-Tran: image and label tokens in one transformer encoder, labels with states"
+ABOUT = About(
+    source="J. Lanchantin, T. Wang, V. Ordonez, Y. Qi: General Multi-label Image Classification with Transformers, CVPR; "
+    "QData/C-Tran 560cf6f",
+    year=2021,
+    compared="QData/C-Tran 560cf6f: logits differ by at most 2e-5",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,12 @@ class Config(MethodConfig):
             yield from ((key, "model.use_image is false") for key in ("positions", "inner_maps"))
             if self.attention == "image_first":
                 yield "attention", "model.use_image is false, and image_first differs from full in image tokens alone"
+
+    def published_as(self, training: "Training") -> tuple[str, ...]:
+        """Layers and ablations."""
+        words = [f"{self.num_layers} layers"]
+        words += ["no image"] * (not self.use_image) + ["no states"] * (not self.use_states)
+        return (*words, *["no label masks"] * (training.unknown_share == (1.0, 1.0)))
 
 
 OPTIONS = tuple(f.name for f in fields(Config) if f.name not in {f.name for f in fields(MethodConfig)})

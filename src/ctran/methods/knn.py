@@ -13,8 +13,9 @@ from ctran.bounds import within
 from ctran.data.feature_table import FeatureTable
 from ctran.data.loading import seed_of
 from ctran.labels import LabelSpace, LabelState
+from ctran.methods._about import About
 from ctran.methods._base import MethodConfig, backbone_of
-from ctran.methods._fitted import descend, log_loss
+from ctran.methods._image_fit import descend, log_loss
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from ctran.training.options import Training
 
 SUMMARY = "share of positives among the most similar training pictures; known labels are ignored"
+ABOUT = About(
+    source="T. Cover, P. Hart: Nearest neighbor pattern classification, IEEE Transactions on Information Theory 13",
+    year=1967,
+    needs="averaged image features of all training pictures, which are saved with the model",
+)
 
 NEIGHBOURS = (200, 100, 50, 20, 10, 5)
 """Numbers of neighbours that are tried."""

@@ -1,4 +1,4 @@
-"""One linear layer on the averaged image features: the baseline."""
+"""One linear layer on the pooled image features: the baseline."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ctran.bounds import within
 from ctran.data.feature_table import FeatureTable
 from ctran.labels import LabelSpace
+from ctran.methods._about import About
 from ctran.methods._base import MethodConfig, backbone_of
-from ctran.methods._fitted import fit_images
+from ctran.methods._image_fit import fit_images
 from ctran.methods._pooling import Pooling, pool, pooled_width
 from ctran.model import Backbone, Features, Method
 from ctran.model.attention import repeat_rows
@@ -19,18 +20,23 @@ from ctran.model.attention import repeat_rows
 if TYPE_CHECKING:
     from ctran.training.options import Training
 
-SUMMARY = "one linear layer on the averaged features; known labels are ignored"
+SUMMARY = "one linear layer on pooled image features; known labels are ignored"
+ABOUT = About(
+    source="logistic regression on averaged features, as the baseline of Z.-M. Chen et al., ML-GCN, CVPR",
+    year=2019,
+    needs="solver lbfgs: averaged image features of all training pictures, in memory",
+)
 
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """Average pooling and one linear layer.
+    """Pooling and one linear layer. Of a ResNet-101, mean and max are the rows GAP and GMP of published tables.
 
     Args:
         solver: sgd trains for epochs, with the part training; lbfgs fits a logistic regression a label to stored features
             (training.feature_views) in one step, with a penalty chosen by cross-validation, and needs training.epochs 0.
         dropout: on the pooled features, in training; solver sgd alone.
-        pooling: of the image tokens: their mean, or mean_max: also the greatest value of each channel.
+        pooling: of the image tokens: mean; max, the greatest value of each channel; or mean_max, both.
     """
 
     may_differ = MethodConfig.may_differ | {"solver", "dropout"}
@@ -45,9 +51,13 @@ class Config(MethodConfig):
         if self.solver != "sgd":
             yield "dropout", f"it belongs to model.solver sgd, and this is {self.solver}"
 
+    def published_as(self, training: "Training") -> tuple[str, ...]:
+        """The pooling, of which the literature has two."""
+        return (f"pooling {self.pooling}",)
+
 
 class Linear(Method):
-    """``logits = W mean_p(z_p) + b``; takes states, as every method does, and ignores them."""
+    """``logits = W pool_p(z_p) + b``; takes states, as every method does, and ignores them."""
 
     label_parameters = frozenset({"classifier.weight", "classifier.bias"})
     uses_states = False

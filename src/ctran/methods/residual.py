@@ -15,9 +15,10 @@ from ctran.errors import UserError
 from ctran.labels import LabelSpace, LabelState
 from ctran.losses._base import LabelLoss
 from ctran.methods import pairwise
+from ctran.methods._about import About
 from ctran.methods._base import backbone_of
-from ctran.methods._fitted import MaskedRows, fit_images, folds_of
-from ctran.methods._logistic import linear_logits
+from ctran.methods._held_out import HeldOutModels, held_out_models
+from ctran.methods._outer import outer_fits, outer_folds
 from ctran.methods.anchored import Layer, towards_positive
 from ctran.methods.pairwise import Pairwise
 from ctran.model import Backbone, Features, Method, Stage, TrainingStep
@@ -27,15 +28,18 @@ from ctran.model.embeddings import LabelTokens
 from ctran.model.encoder import Start
 from ctran.model.schemes import ENCODERS, Attention
 from ctran.model.stages import Losses
-from ctran.progress import track
 
 SUMMARY = "pairwise, plus what two C-Tran encoders add to it, weighted by known share and label (beyond the paper)"
+ABOUT = About(
+    source="this project, on C-Tran (CVPR 2021); stacking of D. Wolpert, 1992, in Neural Networks 5",
+    year=2026,
+    needs="averaged image features of all training pictures, in memory, for the fits",
+    differs="the whole method: two of the paper's encoders learn what a pairwise model leaves over",
+)
 ENCODERS_STAGE, WEIGHTS_STAGE = "encoders", "weights"
 """Names of the stages."""
 SHARES = 4
 """Known shares, evenly from 0 to 1, between which the weight of the encoders is interpolated."""
-FOLDS = 3
-"""Parts of the pictures without which models are fitted, of those that an encoder is trained on."""
 SHRINK = 30.0
 """How strongly the weight of a label is kept to that of all labels, in entries of its annotation."""
 
@@ -46,7 +50,9 @@ class Config(pairwise.Config):
 
     Args:
         token_dim: width of the encoders' tokens.
-        num_layers, num_heads, dropout: of the encoders.
+        num_layers: layers of each encoder.
+        num_heads: attention heads of each.
+        dropout: in the encoders.
         attention: which token attends to which; see :mod:`ctran.model.schemes`.
         positive_bias: added to attention scores towards known positive labels, in half of the heads.
         image_bias: added to attention scores towards image tokens.
@@ -93,98 +99,9 @@ class Config(pairwise.Config):
             ),
         )
 
-    def helper(self, model: Method) -> "HeldOutModels | None":
+    def helper(self, model: Method) -> HeldOutModels | None:
         """The fits without each fold of the training pictures; None before :meth:`Residual.fit_features`."""
         return model.held_out if isinstance(model, Residual) else None
-
-
-class HeldOutModels(nn.Module):
-    """Pairwise models fitted without some of the training pictures, on top of which encoders are trained and weighed.
-
-    The logits of a model that was fitted to a picture are surer than those of new pictures, so what is trained on top of them
-    learns to change little. And a model that has seen the pictures by which an encoder is weighed makes the encoder learn
-    the opposite of their chances. So encoder ``e`` has its own models, all fitted without the pictures of fold ``e``, by
-    which it is weighed: one to all others for these pictures, and for each of :data:`FOLDS` parts of the others one
-    without that part, for the pictures of that part.
-
-    Args:
-        numbers: of the model of each encoder and picture.
-        weights, biases: linear layer of each model.
-        points: weights of known labels of each model, as of :func:`ctran.methods._logistic.fit_logistic`.
-        folds: of the training pictures.
-    """
-
-    part = ""
-    numbers: Tensor
-    weights: Tensor
-    biases: Tensor
-    points: Tensor
-    folds: Tensor
-    """Not saved: a resumed training computes them again, the same."""
-
-    def __init__(
-        self,
-        *,
-        numbers: Int[Tensor, "E N"],
-        weights: Float[Tensor, "M L C"],
-        biases: Float[Tensor, "M L"],
-        points: Float[Tensor, "M D2 L"],
-        folds: Int[Tensor, " N"],
-    ) -> None:
-        super().__init__()
-        for name, tensor in {
-            "numbers": numbers,
-            "weights": weights,
-            "biases": biases,
-            "points": points,
-            "folds": folds,
-        }.items():
-            self.register_buffer(name, tensor, persistent=False)
-
-    def logits(
-        self,
-        model: "Residual",
-        encoder: int,
-        pooled: Float[Tensor, "B C"],
-        states: Int[Tensor, "B L"],
-        index: Int[Tensor, " B"],
-    ) -> Float[Tensor, "B L"]:
-        """Pairwise logits of each picture by the model of an encoder that was fitted without it.
-
-        Args:
-            pooled: of the pictures, the linear layers' input.
-            index: row of each picture in the training table.
-        """
-        number = self.numbers[encoder, index]
-        images, found = torch.empty_like(states, dtype=pooled.dtype), torch.empty_like(states, dtype=pooled.dtype)
-        for each in number.unique():
-            rows = number == each
-            images[rows] = F.linear(pooled[rows], self.weights[each], self.biases[each])
-        inputs = model.inputs(images, states)
-        for each in number.unique():
-            rows = number == each
-            found[rows] = linear_logits(inputs[rows], self.points[each], images[rows])
-        return found
-
-
-def held_out_models(model: "Residual", table: FeatureTable, image_l2: float, label_l2: float, encoders: int) -> HeldOutModels:
-    """Fit the models, with given penalties and the first view of each picture."""
-    folds = folds_of(table.truth.shape[0], table.seed)
-    numbers = torch.zeros(encoders, len(folds), dtype=torch.long)
-    layers, biases, points = list[Tensor](), list[Tensor](), list[Tensor]()
-    for encoder in range(encoders):
-        others = table.select(folds != encoder, views=1)
-        images = fit_images(others, image_l2, FOLDS)
-        rows = MaskedRows(model, images, others)
-        numbers[encoder, folds == encoder] = len(points)
-        numbers[encoder, folds != encoder] = len(points) + 1 + images.folds
-        layers += [images.weight, *images.fold_weights]
-        biases += [images.bias, *images.fold_biases]
-        parts = range(-1, len(images.fold_weights))  # -1: all
-        points += [rows.fit(label_l2, part) for part in track(parts, "fits of known labels", len(parts))]
-    return HeldOutModels(
-        numbers=numbers, weights=torch.stack(layers), biases=torch.stack(biases), points=torch.stack(points), folds=folds
-    )
 
 
 class LabelEncoder(nn.Module):
@@ -282,10 +199,12 @@ class Residual(Pairwise):
         """
         if table.truth.shape[0] < 2:
             raise UserError(f"{self.title} needs at least two training pictures, got {table.truth.shape[0]}; add pictures")
-        images, _, l2 = self.fit_both(table)
-        self.held_out = held_out_models(self, table, images.l2, l2, len(self.encoders))
+        inputs, given = self.input_table(table)
+        images, how, fits = self.fit_both(inputs, given)
+        fits = fits or outer_fits(self, inputs, given, images.l2)
+        self.held_out = held_out_models(outer_folds(inputs), fits, how)
         self.entries = int(table.annotated.sum())
-        return f"penalty of image weights {images.l2:g}, of known labels {l2:g}"
+        return self.chosen(images, how)
 
     def image_part(self, features: Features) -> dict[str, Tensor]:
         """Image logits, and the image's part of both encoders."""
@@ -352,12 +271,12 @@ class Residual(Pairwise):
         held_out, features, states = step.helper, step.features, step.states
         if not isinstance(held_out, HeldOutModels):
             raise TypeError("residual is trained after fit_features, whose fits without each fold are the step's helper")
-        weighting, fold, pooled = step.stage == WEIGHTS_STAGE, held_out.folds[step.index], self.pooled(features)
+        weighting, fold, images = step.stage == WEIGHTS_STAGE, held_out.folds[step.index], self.image_inputs(features)
         chosen, found = list[Tensor](), list[Tensor]()
         for number, encoder in enumerate(self.both):
             encoder.train(self.training and not weighting)  # weights are those of predictions, which have no dropout
             rows = (fold == number if weighting else fold != number).nonzero()[:, 0]
-            logits = held_out.logits(self, number, pooled[rows], states[rows], step.index[rows])
+            logits = held_out.logits(self, number, images[rows], states[rows], step.index[rows])
             if len(rows):
                 with torch.set_grad_enabled(not weighting):
                     image = encoder.cache_image(features.tokens[rows].to(logits.dtype))

@@ -7,11 +7,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.labels import LabelSpace, LabelState
+from ctran.methods._about import About
 from ctran.methods._base import backbone_of
 from ctran.methods._fitted import KnownConfig, KnownLabelsMethod
 from ctran.model import Backbone
 
 SUMMARY = "a second logistic regression on the image logits of all labels and the known labels"
+ABOUT = About(
+    source="S. Godbole, S. Sarawagi: Discriminative methods for multi-labeled classification, PAKDD",
+    year=2004,
+    needs="averaged image features of all training pictures, in memory",
+    differs="known labels are further inputs",
+)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctran.labels import LabelSpace, LabelState
+from ctran.methods._about import About
 from ctran.methods._base import backbone_of
 from ctran.methods._fitted import KnownConfig, KnownLabelsMethod
 from ctran.model import Backbone
 
 SUMMARY = "image logits of a linear layer plus what known labels change in a model without images"
+ABOUT = About(
+    source="this project: the naive way to join a linear layer and label statistics",
+    year=2026,
+    needs="averaged image features of all training pictures, in memory",
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Sum(KnownLabelsMethod):
     """``logits = z + W x(s)``: image logits, and weights of known labels fitted without the image."""
 
     own_logit = False
+    sees_images = False
 
     def __init__(self, backbone: Backbone, labels: LabelSpace, config: Config) -> None:
         super().__init__(backbone, labels, config, inputs=2 * len(labels))

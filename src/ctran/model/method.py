@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from ctran.errors import UserTypeError
 from ctran.losses._base import LabelLoss
 from ctran.model.backbone import Backbone, Features
-from ctran.model.classifier import LabelClassifier
 from ctran.model.contributions import contributions
-from ctran.model.embeddings import LabelTokens
+from ctran.model.parameter_groups import parameter_groups
 from ctran.model.stages import Losses, TrainingStep
 
 if TYPE_CHECKING:
@@ -37,13 +36,21 @@ class Method(nn.Module):
     backbone: Backbone
     label_parameters: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors with one row per label; fine-tuning with other labels copies them row by row."""
+    label_matrices: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tensors with one row and one column per label, such as weights from labels to labels; fine-tuning copies the
+    entries of pairs of labels that both models have."""
     statistics: ClassVar[frozenset[str]] = frozenset()
     """Names of the buffers that :meth:`fit_statistics` writes; fine-tuning computes them again, for its own labels and data."""
+    data_sizes: Mapping[str, int] = {}
+    """Names of the buffers of which the training data decide the size in one dimension, which is the value: an example is one
+    row for each picture that the model keeps. A loaded model takes the stored size."""
     label_equivariant: ClassVar[bool] = True
-    """Whether permuting the rows of :attr:`label_parameters` and :attr:`statistics` permutes the logits alike."""
+    """Whether permuting :attr:`label_parameters`, :attr:`label_matrices` and :attr:`statistics` permutes the logits alike."""
     uses_states: ClassVar[bool] = True
     """False: the logits do not depend on known labels. The method then trains with all labels unknown, so that its loss has
     every annotated label and not only those that label mask training hides."""
+    trains_with_known: ClassVar[bool] = True
+    """False: the method trains with all labels unknown although it uses known labels to predict."""
     heavy: ClassVar[tuple[str, ...]] = ("backbone",)
     """Names of the expensive parts, which may compute in low precision (:func:`ctran.model.fast.fast`)."""
 
@@ -57,6 +64,15 @@ class Method(nn.Module):
             table: of split ``train``: ``table.labels`` is the label space of the model, ``table.truth`` has the annotations
                 (:meth:`~ctran.data.truth.SparseTruth.blocks`, :meth:`~ctran.data.truth.SparseTruth.counts`).
         """
+
+    def take_sizes(self, stored: Mapping[str, Tensor]) -> None:
+        """Give the buffers of :attr:`data_sizes` the sizes of stored ones, before these are loaded."""
+        for name, dim in self.data_sizes.items():
+            if (found := stored.get(name)) is None:
+                continue
+            buffer, (part, _, own) = self.get_buffer(name), name.rpartition(".")
+            shape = (*buffer.shape[:dim], *found.shape[dim : dim + 1], *buffer.shape[dim + 1 :])
+            setattr(self.get_submodule(part), own, buffer.new_zeros(shape))
 
     fits_features: bool = False
     """Whether the method is fitted to averaged image features of all training pictures (:meth:`fit_features`)."""
@@ -99,26 +115,7 @@ class Method(nn.Module):
         By default those of :attr:`rate_parts` and the rest; norms, biases, and matrices with one row per label or state
         have no weight decay. A method whose parts need other rates overrides this.
         """
-        rows = nn.LayerNorm | LabelTokens | LabelClassifier
-        undecayed = {id(p) for m in self.modules() if isinstance(m, rows) for p in m.parameters()}
-        groups: dict[tuple[str, float], list[nn.Parameter]] = {}
-        for name, p in self.named_parameters():
-            if not p.requires_grad:
-                continue
-            part = name.partition(".")[0]
-            part = part if part in self.rate_parts else ""
-            decay = self.weight_decays.get(part, options.weight_decay)
-            groups.setdefault((part, decay if p.ndim > 1 and id(p) not in undecayed else 0.0), []).append(p)
-        own = options.backbone_learning_rate
-        return [
-            {
-                "params": parameters,
-                "lr": own if part == "backbone" and own is not None else options.learning_rate,
-                "weight_decay": decay,
-                "part": part,
-            }
-            for (part, decay), parameters in groups.items()
-        ]
+        return parameter_groups(self, self.rate_parts, self.weight_decays, options)
 
     @property
     def export_obstacle(self) -> str:

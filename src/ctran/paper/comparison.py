@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from ctran.methods import ctran as ctran_method
 from ctran.paper.published import Column, PublishedTable
 from ctran.training.recipe import Recipe, read_recipe, read_run
 from ctran.training.recipe_files import find_recipe
@@ -96,13 +95,8 @@ def find_runs(root: Path) -> tuple[list[Run], list[str]]:
 
 
 def variant(recipe: Recipe) -> tuple[str, ...]:
-    """What decides which row a run belongs to, in words: data set, method, and of C-Tran layers and ablations."""
-    words = [recipe.source, recipe.method]
-    if isinstance(recipe.model, ctran_method.Config):
-        words.append(f"{recipe.model.num_layers} layers")
-        words += ["no image"] * (not recipe.model.use_image) + ["no states"] * (not recipe.model.use_states)
-        words += ["no label masks"] * (recipe.training.unknown_share == (1.0, 1.0))
-    return tuple(words)
+    """What decides which row a run belongs to, in words: data set, method, and what the method's options say."""
+    return recipe.source, recipe.method, *recipe.model.published_as(recipe.training)
 
 
 def _departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:

@@ -81,7 +81,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         system: its name as printed.
         figures: percent, a list a block; None where the paper prints "-".
         reference: number in the paper's list of references; None for C-Tran itself.
-        recipe: name of the shipped recipe that makes the row; ``{source}`` stands for the data set.
+        recipe: name of the shipped recipe that makes the row, or trains the system in its paper's setting; ``{source}`` stands
+            for the data set. None where there is none.
         notes: doubts.
     """
 
