@@ -1,5 +1,7 @@
 """Settings x metrics: what is told, what is counted, draws, published presets, exclusive groups."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,14 @@ from ctran.constraints.calibration import Calibration
 from ctran.constraints.decode import Decoder
 from ctran.constraints.exclusive import probabilities
 from ctran.data.loading import Batch
+from ctran.evaluation import measured
 from ctran.evaluation.evaluate import Entries, SettingLogits, ask, predict, report
+from ctran.evaluation.report import COLUMNS
 from ctran.images.transforms import Preprocessing
 from ctran.inference.predictor import Predictor
 from ctran.labels import Group, LabelSpace, LabelState
 from ctran.masking import EvalSetting
-from ctran.metrics import PRESETS, measure
+from ctran.metrics import PRESETS, measure, store
 from tests.metrics.test_definitions import ctran_by_hand
 
 NAMES = ("cat", "dog", "flag", "map", "ship", "star", "tree")
@@ -194,6 +198,8 @@ def test_accuracy_of_a_group_is_the_share_of_right_argmaxes(batches):
     right = logits[:, members].argmax(1) == (truth[:, members] == LabelState.POSITIVE).long().argmax(1)
     assert found.settings[0].accuracy == {"kind": pytest.approx(100 * float(right.double().mean()))}
     assert not found.multi_class and "| accuracy (%) | kind |" in found.markdown()
+    named = dataclasses.replace(found, split="val").markdown()
+    assert f"In percent, on the {found.pictures} pictures of val." in named and "pictures of" not in found.markdown()
 
 
 def test_a_multi_class_task_is_scored_by_its_accuracy(batches):
@@ -232,3 +238,42 @@ def test_truth_that_is_not_annotated_is_neither_known_nor_counted(model, batches
     truth, answers = predict(model, holes, IDS, PLAIN, [EvalSetting(0.9)])
     assert (answers[0].states[:, 6] == LabelState.UNKNOWN).all()
     assert report(truth, answers, PLAIN).settings[0].labels["tree"][1] == 0
+
+
+@pytest.mark.parametrize("labels", [PLAIN, GROUPED], ids=["plain", "groups"])
+def test_blocks_in_files_have_the_figures_of_the_whole(model, batches, labels, monkeypatch):
+    annotated = [torch.rand(b.truth.shape, generator=torch.Generator().manual_seed(1)) < 0.8 for b in batches]
+    holes = [dataclasses.replace(b, truth=b.truth * kept) for b, kept in zip(batches, annotated, strict=True)]
+    settings, presets = [EvalSetting(0.0), EvalSetting(0.5)], [*PRESETS][1:]
+    decoder = Decoder(labels, Calibration((0.0, 0.5), (1.5, 0.7), {labels.names[0]: 0.3}, "greatest F1", ()))
+
+    def figures():
+        truth, outputs = predict(model, holes, IDS, labels, settings, draws=2)
+        return report(truth, outputs, labels, presets=presets, decoder=decoder).as_dict()
+
+    whole = figures()
+    monkeypatch.setattr(measured, "BLOCK", 3 * len(labels))
+    monkeypatch.setattr(store, "IN_MEMORY", 0)
+    assert plain(figures()) == pytest.approx(plain(whole), rel=1e-9, nan_ok=True)
+
+
+def plain(value, name=""):
+    """Numbers of nested data by their path."""
+    if isinstance(value, dict | list | tuple):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {path: number for key, each in pairs for path, number in plain(each, f"{name}/{key}").items()}
+    return {name: value} if isinstance(value, int | float) else {}
+
+
+def test_text_fits_a_terminal_and_files_have_every_column(model, batches):
+    truth, answers = predict(model, batches, IDS, GROUPED, [EvalSetting(0.0), EvalSetting(0.5)], draws=3)
+    found = report(truth, answers, GROUPED, presets=["ctran"], intervals=50)
+    text = found.text()
+    assert max(map(len, text.splitlines())) <= 80 and "95 % interval" in text and "spread over draws" in text
+    first, rule, *rows = text.split("\n\n")[0].splitlines()
+    assert first.replace("|", " ").split() == ["known", "mAP", "CP", "CR", "CF1", "OP", "OR", "OF1"]
+    places = [n for n, letter in enumerate(first) if letter == "|"]
+    assert len(rows) == 2 and all([n for n, letter in enumerate(row) if letter == "|"] == places for row in (rule, *rows))
+    head = found.markdown().splitlines()[0]
+    assert [word for word in head.replace("|", " ").split() if word != "known"] == list(COLUMNS)
+    assert all(word in text for word in ("CF1: harmonic mean", "as `ctran` counts"))

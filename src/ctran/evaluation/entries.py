@@ -12,7 +12,6 @@ from ctran.constraints import exclusive
 from ctran.constraints.decode import Decoder, known_share_of, scored
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import EvalSetting, scored_mask
-from ctran.metrics import Table
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,16 @@ class SettingLogits:
     def given(self) -> Float[Tensor, " N"]:
         """:attr:`shares`, or where None the known share of :attr:`states`."""
         return known_share_of(self.states) if self.shares is None else self.shares
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that has a row a picture."""
+        return [self.states, self.logits, self.given, *([] if self.chosen is None else [self.chosen])]
+
+    def at(self, rows: slice) -> "SettingLogits":
+        """Some of the pictures."""
+        shares, chosen = (None if each is None else each[rows] for each in (self.shares, self.chosen))
+        return SettingLogits(self.setting, self.states[rows], self.logits[rows], shares, chosen)
 
     def probabilities(self, decoder: Decoder) -> Float[Tensor, "N L"]:
         """Of each label, 0 to 1, float64, on the CPU."""
@@ -109,11 +118,14 @@ class Entries:
             np.equal(self.thresholds, 0).astype(np.float64) if isinstance(self.thresholds, np.ndarray) else self.probabilities
         )
 
-    def table(self, preset: str) -> Table:
-        """Metrics by a published preset."""
-        definition = metrics.PRESETS[preset]
-        return metrics.measure(
-            *(self.probabilities, self.positive, self.hidden),
+    def counted(self, definition: metrics.Definition, annotated: Bool[np.ndarray, " L"]) -> metrics.Counted:
+        """Counts by a published definition.
+
+        Args:
+            annotated: target labels that are annotated in some picture of all.
+        """
+        return metrics.count(
+            *(self.probabilities, self.positive, self.hidden, annotated),
             threshold=self.thresholds,
             definition=definition,
             everything=self.known,

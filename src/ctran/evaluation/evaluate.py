@@ -1,12 +1,11 @@
 """Settings (which labels are known) x metrics -> one report."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ctran import metrics
@@ -14,13 +13,18 @@ from ctran.constraints import implications
 from ctran.constraints.decode import Decoder, known_share_of
 from ctran.data.coverage import Coverage
 from ctran.data.loading import Batch
+from ctran.errors import UserError
 from ctran.evaluation.entries import Entries, SettingLogits
+from ctran.evaluation.measured import measured, occurs, published
 from ctran.evaluation.report import DECIDED, Report, Setting
 from ctran.labels import LabelSpace, LabelState
 from ctran.masking import EvalSetting, known_labels, reveal
-from ctran.metrics import Table
+from ctran.metrics import Store, Table
 from ctran.model import Features, Method
 from ctran.progress import bar
+
+MOST_ENTRIES = 2**28
+"""Entries (pictures times labels) of which intervals are computed: the bootstrap holds 30 bytes of each."""
 
 
 def features_of(model: Method, batch: Batch) -> Features:
@@ -64,23 +68,32 @@ def predict(
     seed: int = 0,
     draws: int = 1,
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
-    """Truth and outputs over all pictures in the order of the batches; the backbone runs once a picture."""
-    truths: list[Tensor] = []
-    found: list[list[SettingLogits]] = []
+    """Truth and outputs over all pictures in the order of the batches, on the CPU; the backbone runs once a picture.
+
+    What exceeds :data:`ctran.metrics.store.IN_MEMORY` is in temporary files, as long as it is used.
+    """
+    store, shape, done = Store(), (len(ids), len(labels)), 0
+    truths = torch.from_numpy(store.empty(shape, np.int8))
+    found: list[SettingLogits] = []
     for batch in batches:
         names = [str(ids[i]) for i in batch.index.tolist()]
         features = features_of(model, batch)
-        outputs = ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws)
-        truths.append(batch.truth)
-        found.append([replace(a, states=a.states.to(torch.int8)) for a in outputs])
-    return torch.cat(truths), [_joined(parts) for parts in zip(*found, strict=True)]
+        outputs = list(ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws))
+        found = found or [_empty_like(output, shape, store) for output in outputs]
+        rows = slice(done, done + len(names))
+        truths[rows] = batch.truth
+        for whole, output in zip(found, outputs, strict=True):
+            for place, part in zip(whole.tensors, output.tensors, strict=True):
+                place[rows] = part
+        done = rows.stop
+    return truths[:done], [output.at(slice(done)) for output in found]
 
 
-def _joined(parts: Sequence[SettingLogits]) -> SettingLogits:
-    """Concatenate the batches of one setting."""
-    states, logits, shares = (torch.cat(each) for each in zip(*((p.states, p.logits, p.given) for p in parts), strict=True))
-    sets = [part.chosen for part in parts if part.chosen is not None]
-    return SettingLogits(parts[0].setting, states, logits, shares, torch.cat(sets) if sets else None)
+def _empty_like(output: SettingLogits, shape: tuple[int, int], store: Store) -> SettingLogits:
+    """Room for the outputs of all pictures, beside those of a batch."""
+    chosen = None if output.chosen is None else torch.from_numpy(store.empty(shape, np.bool_))
+    states, logits = (torch.from_numpy(store.empty(shape, dtype)) for dtype in (np.int8, np.float32))
+    return SettingLogits(output.setting, states, logits, torch.empty(shape[0]), chosen)
 
 
 def _mean_table(tables: Sequence[Table]) -> Table:
@@ -113,70 +126,53 @@ def _setting_of(
 ) -> Setting:
     """One row of a report, from all draws of one setting. Arguments as in :func:`report`."""
     kept = np.array([name not in left_out for name in labels.names])
-    own, temperatures = list[Table](), list[float]()
-    hidden, everything, num_known = list[Table](), list[Table](), list[float]()
-    published: dict[str, list[Table]] = {p: [] for p in presets}
-    targets = [g for g in labels.groups if g.exclusive and not set(g.labels) & set(labels.extra)]
-    accuracy: dict[str, list[float]] = {g.name: [] for g in targets}
-    first: tuple[Entries, list[tuple[float, int]]] | None = None
-    for output in outputs:
-        entries = Entries.of(truth, output, labels)
-        limits = entries.thresholds
-        table, rows = metrics.measure_all(entries.probabilities, entries.positive, entries.hidden & kept, threshold=limits)
-        if not kept.all():  # labels left out of all means keep their rows
-            every = metrics.per_label(entries.probabilities, entries.positive, entries.hidden)
-            rows = [row if counts else other for row, other, counts in zip(rows, every, kept.tolist(), strict=True)]
-        ranked = np.any(~entries.positive & entries.hidden, axis=0).tolist()  # without a negative every ranking is perfect
-        rows = [(ap if both else float("nan"), n) for (ap, n), both in zip(rows, ranked, strict=True)]
-        first = first or (entries, rows)
-        hidden.append(table)
-        none_known = np.array_equal(entries.hidden, entries.known)
-        everything.append(
-            table
-            if none_known
-            else metrics.measure(entries.probabilities, entries.positive, entries.known & kept, threshold=limits)
-        )
-        if decoder is not None and output.chosen is None:
-            present = output.present(decoder).double().numpy()
-            own.append(metrics.measure(present, entries.positive, entries.hidden & kept))
-            temperatures.append(float(decoder.temperatures(output.states, known_share=output.given).mean()))
-        num_known.append(float((output.states != LabelState.UNKNOWN).sum() / len(truth)))
-        as_published = Entries.published(truth, output, labels) if presets else entries
-        for preset in presets:
-            published[preset].append(as_published.table(preset))
-        for group in targets:
-            at = labels.members(group).numpy()
-            accuracy[group.name].append(metrics.group_accuracy(entries.decisions, entries.positive, entries.hidden, at))
-    assert first is not None
-    entries, per_label = first
+    found = [measured(truth, output, labels, kept, decoder=decoder) for output in outputs]
+    tables = [published(truth, output, labels, presets) for output in outputs]
+    hidden = [each.hidden for each in found]
+    accuracy = {name: [each.accuracy[name] for each in found] for name in found[0].accuracy}
+    own = [each.own for each in found if each.own is not None]
     spread: dict[str, float] = {}
     if len(outputs) > 1:
         rows = [t.as_dict() for t in hidden]
         columns = {name: [r[name] for r in rows] for name in rows[0]} | accuracy
         spread = {name: _spread_known(values) for name, values in columns.items()}
-    ends: dict[str, tuple[float, float]] = {}
-    if intervals:
-        with bar(f"intervals, {outputs[0].setting}", intervals) as step:  # a step a replicate
-            ends = metrics.bootstrap(
-                *(entries.probabilities, entries.positive, entries.hidden & kept),
-                replicates=intervals,
-                threshold=entries.thresholds,
-                step=step,
-            )
     return Setting(
         outputs[0].setting,
         _mean_table(hidden),
-        _mean_table(everything),
-        {n: r for n, r, t in zip(labels.names, per_label, labels.targets.tolist(), strict=True) if t},
-        float(np.mean(num_known)),
+        _mean_table([each.everything for each in found]),
+        {n: r for n, r, t in zip(labels.names, found[0].rows, labels.targets.tolist(), strict=True) if t},
+        float(np.mean([each.num_known for each in found])),
         {name: _mean_known(values) for name, values in accuracy.items()},
-        {name: _mean_table(tables) for name, tables in published.items()},
+        {name: _mean_table([each[name] for each in tables]) for name in presets},
         len(outputs),
         spread,
-        ends,
+        _intervals(truth, outputs[0], labels, kept, intervals) if intervals else {},
         {name: value for name, value in _mean_table(own).as_dict().items() if name in DECIDED} if own else {},
-        float(np.mean(temperatures)) if temperatures else 1.0,
+        float(np.mean([each.temperature for each in found])),
     )
+
+
+def _intervals(
+    truth: Int[Tensor, "N L"], output: SettingLogits, labels: LabelSpace, kept: Bool[np.ndarray, " L"], replicates: int
+) -> dict[str, tuple[float, float]]:
+    """Bootstrap intervals of an output; they need all of its probabilities in memory.
+
+    Raises:
+        UserError: they are too many.
+    """
+    if truth.numel() > MOST_ENTRIES:
+        raise UserError(
+            f"intervals of {len(truth):,} pictures and {len(labels):,} labels need too much memory (at most {MOST_ENTRIES:,} "
+            "entries are resampled); so many pictures make them narrow: leave them out"
+        )
+    entries = Entries.of(truth, output, labels)
+    with bar(f"intervals, {output.setting}", replicates) as step:  # a step a replicate
+        return metrics.bootstrap(
+            *(entries.probabilities, entries.positive, entries.hidden & kept),
+            replicates=replicates,
+            threshold=entries.thresholds,
+            step=step,
+        )
 
 
 def report(
@@ -223,7 +219,8 @@ def _coverage_of(truth: Int[Tensor, "N L"], setting: Setting, labels: LabelSpace
         reasons: of labels left out of all means, by name.
     """
     measured, left_out = 0, {reason: list[str]() for reason in dict.fromkeys(reasons.values())}
-    has_positive, has_negative = ((truth == code).any(dim=0).tolist() for code in (LabelState.POSITIVE, LabelState.NEGATIVE))
+    found = occurs(truth)
+    has_positive, has_negative = found[LabelState.POSITIVE].tolist(), found[LabelState.NEGATIVE].tolist()
     for i, name in enumerate(labels.names):
         if not labels.targets[i]:
             continue

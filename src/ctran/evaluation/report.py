@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ from ctran.metrics import Table
 from ctran.metrics.legend import legend
 
 COLUMNS = tuple(each.name for each in fields(Table) if each.metadata.get("printed"))
-"""Printed columns of :class:`~ctran.metrics.Table`; JSON has all."""
+"""Columns of :class:`~ctran.metrics.Table` in Markdown files; JSON has all."""
+MAIN = tuple(each.name for each in fields(Table) if each.metadata.get("main"))
+"""Columns on a terminal."""
+BRIEF = ("mAP", "CF1", "OF1")
+"""Columns on a terminal whose cells are intervals."""
+WIDTH = 80
+"""Characters of a line on a terminal."""
 
 DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")
 """Columns that depend on thresholds."""
@@ -153,10 +160,21 @@ class Report:
             "most probable label."
         )
 
-    def markdown(self, *, everything: bool = False) -> str:
-        """A row a setting over the unknown labels (or all, with ``everything``); further tables for the other results."""
+    def text(self, *, everything: bool = False) -> str:
+        """:meth:`markdown` of the main columns, in lines of :data:`WIDTH` characters, for a terminal."""
+        parts = self.markdown(everything=everything, columns=MAIN, brief=BRIEF).split("\n\n")
+        return "\n\n".join(part if part.startswith("|") else fill(part, WIDTH) for part in parts)
+
+    def markdown(self, *, everything: bool = False, columns: Sequence[str] = COLUMNS, brief: Sequence[str] = COLUMNS) -> str:
+        """A row a setting over the unknown labels (or all, with ``everything``); further tables for the other results.
+
+        Args:
+            columns: of :class:`~ctran.metrics.Table`, in this order.
+            brief: those of the table of intervals.
+        """
         tables = {str(s.setting): (s.everything if everything else s.hidden).as_dict() for s in self.settings}
-        parts = [_markdown("known", COLUMNS, tables), f"In percent. {legend(COLUMNS)}"]
+        where = f", on the {self.pictures:,} pictures of {self.split}" if self.split else ""
+        parts = [_markdown("known", columns, tables), f"In percent{where}. {legend(columns)}"]
         if self.calibration is not None:
             parts.append(f"{PLAIN} of the model. With its own temperatures and thresholds:")
             parts.append(_markdown("known", DECIDED, {str(s.setting): s.own for s in self.settings}))
@@ -172,14 +190,14 @@ class Report:
                 parts.append("Accuracy takes the most probable label of a group; precision, recall and F1 those from 50 % on.")
         for preset in self.settings[0].published:
             tables = {str(s.setting): s.published[preset].as_dict() for s in self.settings}
-            parts.append(_markdown(f"as `{preset}` counts", COLUMNS, tables))
+            parts.append(_markdown(f"as `{preset}` counts", columns, tables))
         if everything:  # spread and intervals are of the unknown labels
             return "\n\n".join(parts)
         if any(s.spread for s in self.settings):
             tables = {f"{s.setting}, {s.draws} draws": s.spread for s in self.settings if s.spread}
-            parts.append(_markdown("spread over draws", [*COLUMNS, *groups], tables))
+            parts.append(_markdown("spread over draws", [*columns, *groups], tables))
         if any(s.intervals for s in self.settings):
-            names = [c for c in COLUMNS if c in self.settings[0].intervals]
+            names = [c for c in brief if c in self.settings[0].intervals]
             lows = {str(s.setting): {k: "{:.1f} to {:.1f}".format(*v) for k, v in s.intervals.items()} for s in self.settings}
             parts.append(_markdown("95 % interval over pictures", names, lows))
             parts.append(
@@ -194,12 +212,17 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def _markdown(corner: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """A Markdown table: ``rows`` by name, numbers with one decimal."""
-    lines = [f"| {corner} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    """A Markdown table, its columns aligned: ``rows`` by name, numbers with one decimal."""
+    lines = [[corner, *columns]]
     for name, cells in rows.items():
         values = (cells.get(c, float("nan")) for c in columns)
-        lines.append(f"| {name} | " + " | ".join(v if isinstance(v, str) else f"{v:.1f}" for v in values) + " |")
-    return "\n".join(lines)
+        lines.append([name, *(v if isinstance(v, str) else f"{v:.1f}" for v in values)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    first, *rest = (
+        "| " + " | ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) + " |" for line in lines
+    )
+    rule = "|" + "|".join(f"{'-' * (width + 1)}{'-' if place == 0 else ':'}" for place, width in enumerate(widths)) + "|"
+    return "\n".join([first, rule, *rest])
 
 
 def no_nan(value: Any) -> Any:

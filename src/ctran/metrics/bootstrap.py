@@ -7,8 +7,10 @@ from jaxtyping import Bool, Float, Int
 
 from ctran.metrics.counting import predictions
 from ctran.metrics.definition import PRESETS, Definition
+from ctran.metrics.label_ranking import without_negatives
 from ctran.metrics.ranking import Places, area, places, roc_area
-from ctran.metrics.table import EntryThreshold, limits, sheet, summarise, without_negatives
+from ctran.metrics.sheet import EntryThreshold, limits, sheet
+from ctran.metrics.table import summarise
 
 AT_ONCE = 25
 """Replicates held in memory together."""
@@ -54,7 +56,7 @@ class Resampling:
             aps[:, label], aurocs[:, label] = area(moved, self.definition.ap), roc_area(moved)
         aps = without_negatives(aps, aurocs, self.definition)
         sums = np.split((weights.astype(np.float32) @ self.matrix).astype(float), 5, axis=1)
-        return summarise(aps, aurocs, sums, weights @ self.examples, self.sheet, self.definition)
+        return summarise(aps, aurocs, sums, weights @ self.examples, self.sheet.absent, self.definition)
 
 
 def draw(images: int, replicates: int, generator: np.random.Generator) -> Int[np.ndarray, "R N"]:

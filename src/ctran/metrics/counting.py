@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from ctran.metrics.definition import Definition
 
@@ -120,3 +120,33 @@ def precision_recall(counts: Counts, definition: Definition, prefix: str = "") -
     recall = share(hits.sum(axis=-1), num_positive.sum(axis=-1), 0.0 if definition.absent == "zero" else np.nan)
     values = (cp, cr, cf1, op, recall, harmonic(op, recall))
     return {prefix + name: v for name, v in zip(("CP", "CR", "CF1", "OP", "OR", "OF1"), values, strict=True)}
+
+
+def group_hits(
+    probabilities: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    mask: Bool[np.ndarray, "N L"],
+    members: Int[np.ndarray, " M"],
+) -> tuple[int, int]:
+    """In how many images the most probable label of an exclusive group (the first of equals) is the true one, and in how many
+    that can be told: those in which all of the group is in ``mask`` and exactly one of it true.
+
+    Args:
+        mask: annotated entries that were unknown to the model.
+        members: indices of the group's labels, at least one.
+    """
+    truth = positive[:, members]
+    counted = mask[:, members].all(axis=1) & (truth.sum(axis=1) == 1)
+    right = probabilities[:, members][counted].argmax(axis=1) == truth[counted].argmax(axis=1)
+    return int(right.sum()), len(right)
+
+
+def group_accuracy(
+    probabilities: Float[np.ndarray, "N L"],
+    positive: Bool[np.ndarray, "N L"],
+    mask: Bool[np.ndarray, "N L"],
+    members: Int[np.ndarray, " M"],
+) -> float:
+    """Accuracy of an exclusive group in percent, as :func:`group_hits` counts; NaN where nothing is counted."""
+    right, counted = group_hits(probabilities, positive, mask, members)
+    return 100 * right / counted if counted else float("nan")
