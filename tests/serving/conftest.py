@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from ctran.labels import Group, LabelSpace
-from ctran.serving import schemas
+from ctran.serving import response_bodies
 from ctran.serving.annotations import Annotations
 from ctran.serving.api import create_app
 from ctran.serving.gallery import Gallery
@@ -56,8 +56,8 @@ def assert_as_described(paths, response):
     kind = response.headers.get("content-type", "").partition(";")[0]
     assert kind in promised["content"], f"{path}: {response.status_code} is {kind}, described are {list(promised['content'])}"
     name = promised["content"][kind].get("schema", {}).get("$ref", "").rpartition("/")[2]
-    if hasattr(schemas, name):
-        getattr(schemas, name).model_validate_json(response.content, strict=True)
+    if hasattr(response_bodies, name):
+        getattr(response_bodies, name).model_validate_json(response.content, strict=True)
 
 
 def described_paths(paths, path):

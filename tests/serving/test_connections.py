@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from ctran.cli.serve import listening
+from ctran.cli._network import listening
 from ctran.serving.api import create_app
 from ctran.serving.connections import Limits
 from ctran.serving.server import Rare, Server

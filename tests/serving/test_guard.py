@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
-from ctran.cli import serve as command
+from ctran.cli import _network as command
 from ctran.cli.main import main
+from ctran.cli.serve import annotations_folder
 from ctran.errors import UserError
 from tests.serving.conftest import encoded
 
@@ -256,9 +257,9 @@ def test_annotations_go_into_a_run_and_beside_a_model(tmp_path, tagger):
     (old / "annotations").mkdir()
     (old / "annotations" / "metadata.jsonl").write_text('{"file_name": "a.png", "labels": ["flag"]}\n')
     (old / "annotations" / "a.png").write_bytes(encoded())
-    assert command.annotations_folder(run) == command.annotations_folder(run / "model") == run / "annotations"
-    assert command.annotations_folder(model) == tmp_path / "model-annotations"
-    assert command.annotations_folder(old) == old / "annotations"  # from before: it is continued there
+    assert annotations_folder(run) == annotations_folder(run / "model") == run / "annotations"
+    assert annotations_folder(model) == tmp_path / "model-annotations"
+    assert annotations_folder(old) == old / "annotations"  # from before: it is continued there
     tagger.save(old)  # as a resumed training does
     assert json.loads((old / "annotations" / "metadata.jsonl").read_text())["labels"] == ["flag"]
     assert (old / "annotations" / "a.png").read_bytes() == encoded()

@@ -9,9 +9,9 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctran.serving import annotations as saving
+from ctran.labelling import rows
+from ctran.labelling.merging import ConflictError, merge
 from ctran.serving.annotations import AnnotationError, Annotations
-from ctran.serving.merging import ConflictError, merge
 from tests.serving.conftest import encoded
 
 known = st.dictionaries(st.sampled_from("abcd"), st.booleans())
@@ -147,8 +147,8 @@ def test_labels_from_many_windows_of_two_servers_are_all_kept(folder):
 
 
 def test_a_lock_that_is_never_released_is_reported_and_nothing_is_saved(client, folder, monkeypatch):
-    monkeypatch.setattr(saving, "PATIENCE", 0.01)
-    with FileLock(folder / saving.LOCK):
+    monkeypatch.setattr(rows, "PATIENCE", 0.01)
+    with FileLock(folder / rows.LOCK):
         busy = save(client, opened(client), {"flag": True})
     assert busy.status_code == 503 and "held by another process" in busy.json()["detail"]
     assert save(client, opened(client), {"flag": True}).status_code == 200

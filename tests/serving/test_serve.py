@@ -13,8 +13,9 @@ import pytest
 import torch
 import uvicorn
 
+from ctran.cli._network import listening
 from ctran.cli.main import main
-from ctran.cli.serve import listening, version_of
+from ctran.cli.serve import version_of
 from ctran.serving.api import create_app
 from tests.serving.conftest import encoded, wait_until
 
@@ -67,8 +68,9 @@ def test_a_request_in_progress_when_the_server_stops_is_finished_and_a_later_one
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["/no/where"], "/no/where is not a model folder"),
+        (["/no/where"], "/no/where: no such folder, expected a model or run folder"),
         (["{model}", "--pictures", "/no/where"], "--pictures /no/where: there is no such folder"),
+        (["{model}", "--pictures", "{model}/config.json"], "config.json: is a file; name the folder of the pictures"),
         (["{model}", "--token-file", "{empty}"], "is empty"),
         (["{model}", "--label-studio", "localhost:8080"], "'localhost:8080' is not an address; expected http://"),
         (["{model}", "--pictures-from", "example.org"], "'example.org' is not an address; expected http://"),

@@ -3,26 +3,16 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from ctran.data.sources.imagefolder import names_of
 from ctran.errors import UserError
 from ctran.files import write_bytes
 from ctran.images.reading import ending_of
-from ctran.serving.merging import merge
-
-FILE, LOCK = "metadata.jsonl", ".metadata.lock"
-PATIENCE = 10.0
-"""Seconds that a save waits for another process."""
-
-
-class BusyError(UserError):
-    """Another process has held the folder's lock for :data:`PATIENCE` seconds."""
+from ctran.labelling.merging import merge
+from ctran.labelling.rows import FILE, alone
 
 
 class AnnotationError(UserError):
@@ -152,7 +142,7 @@ class Annotations:
             BusyError: another process holds the folder's lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock, self._alone():
+        with self._lock, alone(self.folder):
             if content is not None:
                 file_name = self.name_of(file_name, content)
             rows = self._fresh()
@@ -170,18 +160,6 @@ class Annotations:
             write_bytes(self.folder / FILE, text.encode())
             self._rows, self._seen = rows, self._stamp()
         return file_name
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the lock that other servers of the folder wait for."""
-        try:
-            held = FileLock(self.folder / LOCK, timeout=PATIENCE).acquire()
-        except Timeout:
-            raise BusyError(
-                f"{self.folder / LOCK} has been held by another process for {PATIENCE:g} s; nothing is saved: try again"
-            ) from None
-        with held:
-            yield
 
     def _foreign(self, row: Mapping[str, Any], column: str) -> list[str]:
         """Labels of a cell that the model does not have."""

@@ -4,7 +4,7 @@ Pictures are encoded once and kept by id. Each request carries the known labels,
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,19 +20,19 @@ from starlette.middleware.cors import CORSMiddleware
 from ctran.errors import UserError
 from ctran.images.reading import BrokenImageError, NotAPictureError
 from ctran.inference.predictor import Predictor
-from ctran.serving import docs, images, label_studio, schemas, studio
-from ctran.serving.annotations import Annotations, BusyError
+from ctran.labelling.merging import ConflictError
+from ctran.labelling.rows import BusyError
+from ctran.serving import docs, images, label_studio, response_bodies, studio
+from ctran.serving.annotations import Annotations
 from ctran.serving.batching import StoppingError
 from ctran.serving.gallery import Gallery
-from ctran.serving.merging import ConflictError
+from ctran.serving.metrics import Metrics
 from ctran.serving.middleware import RETRY_AFTER, Gate, TooLargeError
+from ctran.serving.refused import explain, readable
 from ctran.serving.settings import Settings
-from ctran.serving.state import State, StateOf
+from ctran.serving.state import State
 from ctran.serving.store import ForgottenError
 from ctran.version import __version__
-
-SHOWN = 20
-"""Validation errors of one request that are listed."""
 
 upkeep = APIRouter(tags=["upkeep"])
 
@@ -55,33 +55,55 @@ def create_app(
     """
     settings = settings or Settings()
     state = State(predictor, settings, Gallery([]) if gallery is None else gallery, annotations, version)
+    routers = (images.router, studio.router, studio.page, label_studio.router)
+    app = application(settings, state.metrics, routers, close=state.close, description=__doc__ or "")
+    app.state.ctran = state
+    return app
+
+
+def application(
+    settings: Settings,
+    metrics: Metrics,
+    routers: Sequence[APIRouter],
+    *,
+    close: Callable[[], None],
+    description: str,
+    start: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """An application of these endpoints, with what every server here has: limits, access, metrics, documentation, errors.
+
+    Args:
+        start, close: called when the server begins, and when its last request is finished.
+        description: of the API.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.in_flight + 8
+        await asyncio.to_thread(start)
         yield
-        await asyncio.to_thread(state.close)
+        await asyncio.to_thread(close)
 
     app = FastAPI(
         title="ctran",
         version=__version__,
-        description=__doc__ or "",
+        description=description,
         lifespan=lifespan,
         docs_url=None,  # docs.py serves them, offline and below any path
         redoc_url=None,
         servers=[{"url": "."}],
     )
-    app.state.ctran = state
+    app.state.metrics = metrics
     secured = [] if settings.token is None else [Security(HTTPBearer(auto_error=False))]  # Gate checks it; /docs shows it
-    for router in (images.router, studio.router, studio.page, label_studio.router, upkeep):
-        app.include_router(router, dependencies=secured, responses=schemas.ERRORS)
+    for router in (*routers, upkeep):
+        app.include_router(router, dependencies=secured, responses=response_bodies.ERRORS)
     docs.add(app)
     app.mount("/static", StaticFiles(directory=studio.STATIC), name="static")
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ConflictError, _conflict)
     for error, status in _STATUS.items():
         app.add_exception_handler(error, _handler(status))
-    app.add_middleware(Gate, settings=settings, metrics=state.metrics)
+    app.add_middleware(Gate, settings=settings, metrics=metrics)
     if settings.cors:
         app.add_middleware(
             CORSMiddleware,
@@ -111,31 +133,16 @@ _STATUS: dict[type[Exception], int] = {
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """Validation errors without the values that were sent, which may be large or not JSON (NaN)."""
     assert isinstance(error, RequestValidationError)
-    found = [
-        {
-            "loc": [part if isinstance(part, int) else _readable(str(part), 100) for part in each["loc"]],
-            "msg": _readable(str(each["msg"]), 300),
-            "type": each["type"],
-        }
-        for each in error.errors()[:SHOWN]
-    ]
-    return JSONResponse({"detail": found}, 422)
+    return JSONResponse({"detail": explain(error, request.headers.get("content-type", ""))}, 422)
 
 
 def _handler(status: int) -> Any:
     async def handle(request: Request, error: Exception) -> JSONResponse:
         headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
-        return JSONResponse({"detail": _readable(str(error), 1000)}, status, headers)
+        return JSONResponse({"detail": readable(str(error), 1000)}, status, headers)
 
     return handle
-
-
-def _readable(text: str, most: int) -> str:
-    """About ``most`` characters, without the middle; lone surrogates, which UTF-8 lacks, are escaped."""
-    text = text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @upkeep.get("/healthz")
@@ -145,6 +152,6 @@ async def healthz() -> dict[str, str]:
 
 
 @upkeep.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(state: StateOf) -> Response:
+async def metrics(request: Request) -> Response:
     """Counters for Prometheus."""
-    return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -92,9 +92,22 @@ class Gallery:
         Raises:
             BrokenImageError: the picture cannot be read.
         """
-        entry, file = self.entries[number], io.BytesIO()
-        content = entry.content()
-        with self._decoding.take(pixels_in(content)):
-            small = ImageOps.contain(open_image(content, name=entry.name), (_THUMB, _THUMB))
-        small.save(file, "JPEG", quality=85)
-        return file.getvalue()
+        entry = self.entries[number]
+        return small_jpeg(entry.content(), entry.name, self._decoding)
+
+
+def small_jpeg(content: bytes, name: str, decoding: Budget, side: int = _THUMB) -> bytes:
+    """A picture's file as a small JPEG.
+
+    Args:
+        decoding: bounds the pixels that are decoded at once.
+        side: the longest.
+
+    Raises:
+        BrokenImageError: the picture cannot be read.
+    """
+    file = io.BytesIO()
+    with decoding.take(pixels_in(content)):
+        small = ImageOps.contain(open_image(content, name=name), (side, side))
+    small.save(file, "JPEG", quality=85)
+    return file.getvalue()

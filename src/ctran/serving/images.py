@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ctran.errors import UserError
 from ctran.images.reading import as_image
-from ctran.inference.session import LabelSet
+from ctran.inference.prediction import LabelSet
 from ctran.plots.heat import evidence_overlay, overlay
-from ctran.serving import schemas
+from ctran.serving import request_bodies, response_bodies
 from ctran.serving.state import PICTURE, Cached, StateOf, annotation_json, jpeg, png, prediction_json
 from ctran.serving.task_pictures import brief
 
@@ -42,72 +42,74 @@ async def sent(request: Request) -> tuple[bytes, str]:
     return content, unquote(request.headers.get("x-file-name", "")) or "picture"
 
 
-@router.post("/images", status_code=201, responses=schemas.NO_PICTURE, openapi_extra=UPLOAD)
-def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> schemas.Image:
+@router.post("/images", status_code=201, responses=response_bodies.NO_PICTURE, openapi_extra=UPLOAD)
+def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> response_bodies.Image:
     """Encode a picture: the body of the request, or the file of a form. The id is valid until the picture is dropped."""
     name, cached = state.keep(*picture)
-    return schemas.Image(id=name, name=picture[1], **annotation_json(cached.base), **prediction_json(cached.session.predict()))
+    return response_bodies.Image(
+        id=name, name=picture[1], **annotation_json(cached.base), **prediction_json(cached.session.predict())
+    )
 
 
-@router.post("/images/{image}/predict", responses=schemas.NO_IMAGE)
-def predict(body: schemas.PredictBody, cached: Cached) -> schemas.Prediction:
+@router.post("/images/{image}/predict", responses=response_bodies.NO_IMAGE)
+def predict(body: request_bodies.PredictBody, cached: Cached) -> response_bodies.Prediction:
     """Predict the labels of the picture, given the known ones."""
-    return schemas.Prediction(**prediction_json(cached.session.given(body.known).predict(threshold=body.thresholds)))
+    return response_bodies.Prediction(**prediction_json(cached.session.given(body.known).predict(threshold=body.thresholds)))
 
 
-@router.post("/images/{image}/ask", responses=schemas.NO_IMAGE)
-def ask(body: schemas.AskBody, cached: Cached) -> list[schemas.AskedQuestion]:
+@router.post("/images/{image}/ask", responses=response_bodies.NO_IMAGE)
+def ask(body: request_bodies.AskBody, cached: Cached) -> list[response_bodies.AskedQuestion]:
     """Which labels to verify next."""
     generator = torch.Generator().manual_seed(body.seed)
     found = cached.session.given(body.known).ask(
         body.k, policy=body.policy, costs=body.costs, within=body.within, generator=generator
     )
-    return [schemas.AskedQuestion(name=q.name, labels=list(q.labels), score=q.score, cost=q.cost) for q in found]
+    return [response_bodies.AskedQuestion(name=q.name, labels=list(q.labels), score=q.score, cost=q.cost) for q in found]
 
 
-@router.post("/images/{image}/what-if", responses=schemas.NO_IMAGE)
-def what_if(body: schemas.WhatIfBody, cached: Cached) -> dict[str, schemas.ProbabilityChange]:
+@router.post("/images/{image}/what-if", responses=response_bodies.NO_IMAGE)
+def what_if(body: request_bodies.WhatIfBody, cached: Cached) -> dict[str, response_bodies.ProbabilityChange]:
     """How the other probabilities change if a label becomes known, the greatest change first."""
     changes = cached.session.given(body.known).what_if(body.label, body.present)
-    return {name: schemas.ProbabilityChange(before=c.before, after=c.after) for name, c in changes.items()}
+    return {name: response_bodies.ProbabilityChange(before=c.before, after=c.after) for name, c in changes.items()}
 
 
-@router.post("/images/{image}/sets", responses=schemas.NO_IMAGE)
-def sets(body: schemas.SetsBody, cached: Cached, state: StateOf) -> schemas.Sets:
+@router.post("/images/{image}/sets", responses=response_bodies.NO_IMAGE)
+def sets(body: request_bodies.SetsBody, cached: Cached, state: StateOf) -> response_bodies.Sets:
     """Whole label sets: the most likely one (greedily), and random samples."""
     if body.count > state.settings.max_sets:
         raise HTTPException(422, f"count: at most {state.settings.max_sets} sets a request, got {body.count}")
     session, generator = cached.session.given(body.known), torch.Generator().manual_seed(body.seed)
     drawn = session.sample(body.count, generator=generator, at_once=body.at_once) if body.count else []
 
-    def plain(found: LabelSet) -> schemas.DrawnSet:
-        return schemas.DrawnSet(labels=list(found.labels), log_likelihood=found.log_likelihood)
+    def plain(found: LabelSet) -> response_bodies.DrawnSet:
+        return response_bodies.DrawnSet(labels=list(found.labels), log_likelihood=found.log_likelihood)
 
-    return schemas.Sets(most_likely=plain(session.most_likely()), drawn=[plain(each) for each in drawn])
+    return response_bodies.Sets(most_likely=plain(session.most_likely()), drawn=[plain(each) for each in drawn])
 
 
-@router.get("/images/{image}/picture", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
+@router.get("/images/{image}/picture", response_class=Response, responses=PICTURE | response_bodies.NO_IMAGE)
 def picture(cached: Cached, state: StateOf, side: Annotated[int | None, Query(ge=1, le=4096)] = None) -> Response:
     """The model's input as PNG; with ``side`` the upright picture as JPEG, its longer side at most so long."""
     return png(as_image(cached.session.square)) if side is None else jpeg(state.original(cached.content, cached.name, side))
 
 
-@router.post("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
-def heatmap_given(label: str, body: schemas.KnownLabels, cached: Cached) -> Response:
+@router.post("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | response_bodies.NO_IMAGE)
+def heatmap_given(label: str, body: request_bodies.KnownLabels, cached: Cached) -> Response:
     """Evidence for a label, given the known ones: the picture, amber where it supports the label; PNG."""
     session = cached.session.given(body.known)
     return png(evidence_overlay(session.square.numpy(), session.heatmap(label)))
 
 
-@router.get("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
+@router.get("/images/{image}/heatmap/{label:path}", response_class=Response, responses=PICTURE | response_bodies.NO_IMAGE)
 def heatmap(label: str, cached: Cached) -> Response:
     """Evidence for a label when no label is known."""
-    return heatmap_given(label, schemas.KnownLabels(), cached)
+    return heatmap_given(label, request_bodies.KnownLabels(), cached)
 
 
-@router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
+@router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | response_bodies.NO_IMAGE)
 def attention_given(
-    label: str, body: schemas.KnownLabels, cached: Cached, state: StateOf, layer: int | None = None
+    label: str, body: request_bodies.KnownLabels, cached: Cached, state: StateOf, layer: int | None = None
 ) -> Response:
     """Attention of a label to the picture, given the known labels: an overlay; PNG. For research, not evidence.
 
@@ -121,14 +123,14 @@ def attention_given(
     return png(overlay(cached.session.square.numpy(), maps.mean(axis=0) if layer is None else maps[layer]))
 
 
-@router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | schemas.NO_IMAGE)
+@router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | response_bodies.NO_IMAGE)
 def attention(label: str, cached: Cached, state: StateOf, layer: int | None = None) -> Response:
     """Attention of a label to the picture when no label is known."""
-    return attention_given(label, schemas.KnownLabels(), cached, state, layer)
+    return attention_given(label, request_bodies.KnownLabels(), cached, state, layer)
 
 
-@router.post("/predict", responses=schemas.NO_PICTURE)
-def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Prediction | schemas.Failed]:
+@router.post("/predict", responses=response_bodies.NO_PICTURE)
+def predict_batch(body: request_bodies.BatchBody, state: StateOf) -> list[response_bodies.Prediction | response_bodies.Failed]:
     """Several pictures at once, in base64, each with its known labels; nothing is kept.
 
     A picture that fails has an `error` in its place, the others have predictions; if all fail, the request is refused.
@@ -149,11 +151,11 @@ def predict_batch(body: schemas.BatchBody, state: StateOf) -> list[schemas.Predi
     known = [image.known for number, image in enumerate(body.images) if number not in errors]
     found = iter(predictor.predictions(predictor.encode_images(torch.stack(squares)), known, threshold=body.thresholds))
 
-    def one(number: int) -> schemas.Prediction | schemas.Failed:
+    def one(number: int) -> response_bodies.Prediction | response_bodies.Failed:
         if number in errors:
             text = str(errors[number])
-            return schemas.Failed(error=brief(text if text.startswith("images[") else f"images[{number}]: {text}", 500))
-        return schemas.Prediction(**prediction_json(next(found)))
+            return response_bodies.Failed(error=brief(text if text.startswith("images[") else f"images[{number}]: {text}", 500))
+        return response_bodies.Prediction(**prediction_json(next(found)))
 
     return [one(number) for number in range(len(body.images))]
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, ValidationError
 
 from ctran.errors import UserError
-from ctran.serving import schemas
+from ctran.serving import response_bodies
 from ctran.serving.batching import StoppingError
 from ctran.serving.label_config import LabelConfig, Result
 from ctran.serving.state import State, StateOf
@@ -145,7 +145,7 @@ def _predicted(task: Task, results: Sequence[Result], config: LabelConfig, state
     return config.result_of(predictions, config.by_people(results)) | {"model_version": state.version}
 
 
-@router.post("/webhook", responses=schemas.problems(_501="this server does not train"))
+@router.post("/webhook", responses=response_bodies.problems(_501="this server does not train"))
 def webhook(body: dict[str, Any]) -> dict[str, str]:
     """Receives Label Studio's events, which are ignored; refuses to train."""
     if body.get("action") == "START_TRAINING":

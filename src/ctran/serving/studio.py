@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse
 
-from ctran.serving import schemas
+from ctran.serving import request_bodies, response_bodies
 from ctran.serving.gallery import Entry
 from ctran.serving.state import PICTURE, Cached, State, StateOf, annotation_json, prediction_json
 from ctran.version import __version__
@@ -20,12 +20,12 @@ router = APIRouter(prefix="/v1", tags=["v1"])
 page = APIRouter()
 
 SAVE: dict[int | str, dict[str, Any]] = {
-    **schemas.NO_IMAGE,
+    **response_bodies.NO_IMAGE,
     409: {
-        "model": schemas.Conflicts,
+        "model": response_bodies.Conflicts,
         "description": "contradicts what another user has saved since; or no folder to save to",
     },
-    **schemas.problems(_507="the folder cannot be written to"),
+    **response_bodies.problems(_507="the folder cannot be written to"),
 }
 
 
@@ -36,11 +36,11 @@ def studio() -> FileResponse:
 
 
 @router.get("/model")
-def about(state: StateOf, person: Annotated[str | None, Query(max_length=64)] = None) -> schemas.About:
+def about(state: StateOf, person: Annotated[str | None, Query(max_length=64)] = None) -> response_bodies.About:
     """Labels, groups, what this server can do, and where ``person`` (any name) begins."""
     labels, calibration = state.predictor.labels, state.predictor.calibration
     plain, saved = labels.as_dict(), _saved(state)
-    return schemas.About(
+    return response_bodies.About(
         ctran=__version__,
         labels=plain["names"],
         extra=plain["extra"],
@@ -58,7 +58,7 @@ def about(state: StateOf, person: Annotated[str | None, Query(max_length=64)] = 
 
 
 @router.post("/images/{image}/save", response_model_exclude_none=True, responses=SAVE)
-def save(image: str, body: schemas.SaveBody, cached: Cached, state: StateOf) -> schemas.Saved:
+def save(image: str, body: request_bodies.SaveBody, cached: Cached, state: StateOf) -> response_bodies.Saved:
     """Save the known labels of the picture in the server's folder: the changes since this id was opened or last saved.
 
     What others saved meanwhile is kept. Where it contradicts these changes nothing is written: 409 shows both.
@@ -80,7 +80,7 @@ def save(image: str, body: schemas.SaveBody, cached: Cached, state: StateOf) -> 
         ) from None
     now = state.annotations.known(name)
     state.store.rebase(image, now)
-    return schemas.Saved(file_name=name, count=len(state.annotations), merged=None if now == body.known else now)
+    return response_bodies.Saved(file_name=name, count=len(state.annotations), merged=None if now == body.known else now)
 
 
 @router.get("/gallery")
@@ -92,7 +92,11 @@ def gallery(state: StateOf, offset: int = 0, limit: int = 50) -> list[dict[str, 
     return [{"number": n, "name": e.name, "saved": e.file_name in saved} for n, e in enumerate(entries, start=offset)]
 
 
-@router.get("/gallery/{number}/thumbnail", response_class=Response, responses=PICTURE | schemas.NO_ENTRY | schemas.NO_PICTURE)
+@router.get(
+    "/gallery/{number}/thumbnail",
+    response_class=Response,
+    responses=PICTURE | response_bodies.NO_ENTRY | response_bodies.NO_PICTURE,
+)
 def thumbnail(number: int, state: StateOf) -> Response:
     """A small picture, JPEG."""
     _entry(state, number)
@@ -101,13 +105,13 @@ def thumbnail(number: int, state: StateOf) -> Response:
     )
 
 
-@router.post("/gallery/{number}", status_code=201, responses=schemas.NO_ENTRY | schemas.NO_PICTURE)
-def open_gallery(number: int, state: StateOf) -> schemas.Image:
+@router.post("/gallery/{number}", status_code=201, responses=response_bodies.NO_ENTRY | response_bodies.NO_PICTURE)
+def open_gallery(number: int, state: StateOf) -> response_bodies.Image:
     """Encode a picture of the gallery; its saved annotation is given as known labels."""
     entry = _entry(state, number)
     name, cached = state.keep(entry.content(), entry.name, entry.file_name)
     found = cached.session.given(cached.base or {}).predict()
-    return schemas.Image(id=name, name=entry.name, **annotation_json(cached.base), **prediction_json(found))
+    return response_bodies.Image(id=name, name=entry.name, **annotation_json(cached.base), **prediction_json(found))
 
 
 def _saved(state: State) -> Collection[str | None]:

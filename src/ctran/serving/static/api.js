@@ -35,7 +35,7 @@ export class Refused extends Error {
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))
 
 /** One request; repeated a few times while the server is busy (503). */
-async function request(path, options = {}, tries = 5) {
+export async function request(path, options = {}, tries = 5) {
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) }
   let response
   try {
@@ -55,18 +55,16 @@ async function request(path, options = {}, tries = 5) {
 async function refused(response) {
   try {
     const body = await response.json()
-    const { detail } = body
-    const text = typeof detail === 'string' ? detail : detail.map((d) => `${d.loc.slice(1).join('.')}: ${d.msg}`).join('; ')
-    return new Refused(response.status, text, body)
+    return new Refused(response.status, body.detail, body)
   } catch {
     return new Refused(response.status, `The server responded with status ${response.status}.`)
   }
 }
 
-const json = async (path, options) => (await request(path, options)).json()
-const post = (path, body, signal) =>
+export const json = async (path, options) => (await request(path, options)).json()
+export const post = (path, body, signal) =>
   request(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal })
-const url = async (response) => URL.createObjectURL(await (await response).blob())
+export const url = async (response) => URL.createObjectURL(await (await response).blob())
 const image = (id) => `v1/images/${encodeURIComponent(id)}`
 
 export const about = () => json(`v1/model?person=${person()}`)

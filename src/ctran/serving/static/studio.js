@@ -4,11 +4,10 @@ import { Annotation } from './annotation.js'
 import * as api from './api.js'
 import { choose } from './conflict.js'
 import { LabelList } from './list.js'
+import { $, attempt, notify, percent, problem } from './page.js'
 
-const $ = (id) => document.getElementById(id)
 const PAGE = 200 // pictures that the strip asks for at once
 const TRIES = 50 // pictures that cannot be opened and are passed by, one after the other
-const percent = (p) => (p > 0.995 && p < 1 ? '> 99 %' : p > 0 && p < 0.005 ? '< 1 %' : `${Math.round(100 * p)} %`)
 
 const state = {
   about: null, // labels, groups and abilities of the server
@@ -36,35 +35,6 @@ function restart(controller) {
 
 let work = new AbortController() // of the question that is open; a newer one makes it pointless
 let opening = new AbortController() // of the picture that is opened
-
-// ------------------------------------------------------------------ messages
-
-function problem(error) {
-  if (error?.name === 'AbortError') return
-  if (error) console.warn(error)
-  $('problem').textContent = error ? error.message : ''
-  $('problem').hidden = !error
-}
-
-let fading
-function notify(text) {
-  $('status').textContent = text
-  $('status').classList.add('shown')
-  clearTimeout(fading)
-  fading = setTimeout(() => $('status').classList.remove('shown'), 2500)
-}
-
-/** Run something that may fail, and show the error where it does. */
-const attempt = (action) => async (...given) => {
-  try {
-    const found = await action(...given)
-    problem(null)
-    return found
-  } catch (error) {
-    problem(error)
-    return undefined
-  }
-}
 
 // ------------------------------------------------------------------ pictures
 
