@@ -20,12 +20,13 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.harness import Options, ceiling, machine, say
+from benchmarks.harness import Options, say
+from benchmarks.machine import ceiling, machine
 from ctran.training.run_folder import write_json
 
 NAMES = (
     *("forward", "rounding", "exported", "what_if", "train_step", "head_memory", "labels", "sparse_truth", "jpeg"),
-    *("serving", "studio_click", "demo_profile", "startup"),
+    *("serving", "studio_click", "collection", "demo_profile", "startup"),
 )
 """In the order of the page. The studies of accuracy have commands and pages of their own."""
 BUSY = 10

@@ -20,7 +20,8 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from benchmarks.ask import clipart_run, spread
+from benchmarks.ask import clipart_run
+from benchmarks.ask_page import spread
 from ctran.analysis.calibrate import DRAWS, Quality, entries, fit_calibration, predict_shares, qualities
 from ctran.analysis.fits import binned
 from ctran.constraints.decode import Decoder

@@ -17,11 +17,12 @@ from benchmarks.harness import Options, say
 from ctran import plots
 from ctran.data.cache_folder import default_root
 from ctran.folders.tagger import Tagger
-from ctran.training.fit import assemble, evaluate_run, quiet
+from ctran.training.evaluation import evaluate_run
 from ctran.training.pipeline import build_tables, prepare
 from ctran.training.recipe import Recipe, read_recipe
 from ctran.training.recipe_files import find_recipe
 from ctran.training.run_folder import start
+from ctran.training.trainer import assemble, quiet
 
 TITLE = "The demo, and where its time goes"
 TARGET = "The whole of `make demo` (train, evaluate, predict twice), phase by phase; there is no figure to reach."

@@ -7,18 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.harness import (
-    WITHOUT_BFLOAT16,
-    Options,
-    bfloat16_is_timed,
-    interleave,
-    operations,
-    ratios,
-    reached,
-    say,
-    spread,
-    verdict,
-)
+from benchmarks.harness import Options, interleave, ratios, say, spread, verdict
+from benchmarks.machine import WITHOUT_BFLOAT16, bfloat16_is_timed, operations, reached
 from benchmarks.models import Literal, paper_model
 from ctran.model import CTran
 from ctran.model.fast import fast

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import MIB, Options, Step, interleave, peak, peak_memory, ratios, spread, training_tensors, verdict
+from benchmarks.harness import MIB, Options, interleave, ratios, spread, verdict
+from benchmarks.memory import Step, peak, peak_memory, training_tensors
 from benchmarks.models import Literal, head_model
 from ctran.losses._base import LabelLoss
 from ctran.losses.bce import BCE

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from benchmarks.harness import WITHOUT_BFLOAT16
 from benchmarks.heatmap_games import METHODS, SIDE, Canvases, Mosaics, greatest
 from benchmarks.heatmap_time import time_table
+from benchmarks.machine import WITHOUT_BFLOAT16
 from ctran.plots.heat import evidence_overlay, overlay
 from ctran.plots.style import save_figure
 

@@ -10,7 +10,8 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.harness import Options, bfloat16_is_timed, machine, say
+from benchmarks.harness import Options, say
+from benchmarks.machine import bfloat16_is_timed, machine
 from ctran.data.sources import openclipart
 from ctran.folders.tagger import Tagger
 from ctran.inference.predictor import Predictor

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.harness import GIB, MIB, Options, Step, interleave, peak, peak_memory, spread, verdict
+from benchmarks.harness import GIB, MIB, Options, interleave, spread, verdict
 from benchmarks.head_memory import build
+from benchmarks.memory import Step, peak, peak_memory
 from benchmarks.models import Literal, head_model
 from ctran.model import Features
 

@@ -7,7 +7,7 @@
     python -m benchmarks.planted --world planted_scenes --plot-only    draw the figure and print the table again
 
 ``ctran`` is the recipe of the world's name and ``auto`` that of this name, both with more epochs where there are fewer
-pictures; every other name is a method that is fitted in one step, with the recipe ``quick``. All have the same image
+pictures; every other name is a method that is fitted in one step, with the suite's recipe. All have the same image
 features: one view a picture, not augmented. Each method and size is one run (``runs/WORLD/METHOD/SIZE``). Writes
 ``docs/experiments/WORLD.json`` after each, and ``WORLD.png``. Divergences are in nats a label, means over the target
 labels that are not known, on 1,000 test pictures. Further flags go to
@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.planted_measure import SHARES, limits, measure
 from benchmarks.studies import trained
+from benchmarks.suite.measure import SIMPLE_RECIPE
 from ctran import registry
 from ctran.data import sources
 from ctran.data.planted_canvas import Canvas, drawn
@@ -70,7 +71,7 @@ def recipe_for(world: str, method: str, size: int, flags: Sequence[str] = ()) ->
     if method == "auto":
         return read_recipe(find_recipe("auto"), ["--source", world, *same, *plain, *sized, *epochs, *flags])
     fitted = ["--method", method, "--source", world, *same, *plain, *OPTIONS.get(method, ())]
-    return read_recipe(find_recipe("quick"), [*fitted, *sized, *flags])
+    return read_recipe(find_recipe(SIMPLE_RECIPE), [*fitted, *sized, *flags])
 
 
 def study(

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
-from benchmarks.harness import Options, Step, interleave, peak_memory, spread, verdict
+from benchmarks.harness import Options, interleave, spread, verdict
+from benchmarks.memory import Step, peak_memory
 from ctran.data.table import SampleTable
 from ctran.labels import LabelSpace, LabelState
 

@@ -1,6 +1,7 @@
 """How long a command takes to start: fresh processes, wall time and processor time."""
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -39,10 +40,16 @@ COMMANDS: dict[str, tuple[list[str], float]] = {
 def measured(arguments: list[str], threads: int) -> tuple[float, float]:
     """Wall time and processor time (user and system, all threads) of a fresh process, in seconds."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": str(threads)}
-    start, before = time.perf_counter(), os.times()
+    start, before = time.perf_counter(), _children()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
-    wall, after = time.perf_counter() - start, os.times()
-    return wall, (after.children_user + after.children_system) - (before.children_user + before.children_system)
+    return time.perf_counter() - start, _children() - before
+
+
+def _children() -> float:
+    """Processor time of all ended child processes, in seconds; ``os.times`` counts it in ticks of 10 ms, which Python's own
+    start may not fill."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(options: Options) -> dict[str, Any]:

@@ -7,21 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import (
-    MIB,
-    WITHOUT_BFLOAT16,
-    Options,
-    Step,
-    bfloat16_is_timed,
-    interleave,
-    operations,
-    peak_memory,
-    ratios,
-    reached,
-    spread,
-    training_tensors,
-    verdict,
-)
+from benchmarks.harness import MIB, Options, interleave, ratios, spread, verdict
+from benchmarks.machine import WITHOUT_BFLOAT16, bfloat16_is_timed, operations, reached
+from benchmarks.memory import Step, peak_memory, training_tensors
 from benchmarks.models import Literal, paper_model
 from ctran.losses._base import LabelLoss
 from ctran.losses.bce import BCE

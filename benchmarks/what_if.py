@@ -10,18 +10,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.exported import exported
-from benchmarks.harness import (
-    WITHOUT_BFLOAT16,
-    Options,
-    bfloat16_is_timed,
-    interleave,
-    operations,
-    ratios,
-    reached,
-    say,
-    spread,
-    verdict,
-)
+from benchmarks.harness import Options, interleave, ratios, say, spread, verdict
+from benchmarks.machine import WITHOUT_BFLOAT16, bfloat16_is_timed, operations, reached
 from benchmarks.models import Literal, paper_model
 from ctran import methods, registry
 from ctran.model import CTran, Method

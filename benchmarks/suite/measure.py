@@ -39,10 +39,13 @@ from ctran.training.stored_features import cached_features, key_of_features
 RESULTS = Path(__file__).parents[2] / "docs" / "experiments" / "suite.json"
 SHARES = (0.0, 0.25, 0.5, 0.75)
 DRAWS = 5
-FITTED = ("linear", "sum", "stack", "pairwise")
+SIMPLE = ("linear", "sum", "stack", "pairwise")
+SIMPLE_RECIPE = str(Path(__file__).with_name("simple.yaml"))
+"""Of these, on a logistic regression."""
 METHODS: dict[str, tuple[str, list[str]]] = {
-    "linear": ("quick", ["--method", "linear", "--model.solver", "lbfgs"]),
-    **{name: ("quick", ["--method", name]) for name in FITTED[1:]},
+    "linear": (SIMPLE_RECIPE, ["--method", "linear", "--model.solver", "lbfgs"]),
+    **{name: (SIMPLE_RECIPE, ["--method", name]) for name in SIMPLE[1:]},
+    "quick": ("quick", []),
     "auto": ("auto", []),
 }
 """Recipe and flags of each method, the simple ones first."""

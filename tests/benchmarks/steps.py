@@ -4,7 +4,8 @@ import os
 
 import torch
 
-from benchmarks.harness import MIB, Step
+from benchmarks.harness import MIB
+from benchmarks.memory import Step
 
 
 def keeper(mib: int, saved_mib: int) -> Step:

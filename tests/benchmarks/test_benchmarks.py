@@ -22,7 +22,8 @@ from benchmarks import (
     rounding,
     what_if,
 )
-from benchmarks.harness import WITHOUT_BFLOAT16, Options
+from benchmarks.harness import Options
+from benchmarks.machine import WITHOUT_BFLOAT16
 from ctran.model import CTran
 from ctran.training.recipe import read_recipe
 from ctran.training.recipe_files import find_recipe
@@ -156,3 +157,15 @@ def test_a_page_of_figures_is_what_its_program_writes(name: str):
         "heatmaps": partial(heatmap_page.page, small=heatmaps.SMALL, folder=experiments),
     }[name](figures)
     assert made == (experiments / f"{name.replace('_', '-')}.md").read_text(encoding="utf-8")
+
+
+def test_a_collection_is_measured_beside_a_plain_loop_and_its_cost_follows():
+    from benchmarks import collection
+
+    result = collection.run(TINY)
+    text = collection.table(through_json(result))
+    check_table(text)
+    for name in ("one by one", "plain loop", "collection, float32, 1 workers", "decoding alone, 1 workers", "model alone"):
+        assert f"| {name} |" in text
+    assert "at least 1.9 x" in text and "at least 90 %" in text and result["bytes written"] > 0
+    assert collection.cost(7200, rate=2) == 1 and collection.cost(7200, rate=2, machines=4) == 0.25

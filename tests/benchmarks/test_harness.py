@@ -10,20 +10,9 @@ import pytest
 import torch
 
 from benchmarks import __main__ as program
-from benchmarks.harness import (
-    MIB,
-    Options,
-    affordable,
-    ceiling,
-    interleave,
-    operations,
-    peak_memory,
-    ratios,
-    reached,
-    spread,
-    training_tensors,
-    verdict,
-)
+from benchmarks.harness import MIB, Options, interleave, ratios, spread, verdict
+from benchmarks.machine import affordable, ceiling, operations, reached
+from benchmarks.memory import peak_memory, training_tensors
 from tests.benchmarks.steps import keeper, killed
 
 

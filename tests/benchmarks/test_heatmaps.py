@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmarks import heatmap_games, heatmap_page, heatmaps
-from benchmarks.harness import WITHOUT_BFLOAT16, machine
 from benchmarks.heatmap_games import Canvases, Mosaics
 from benchmarks.heatmap_time import measured, time_table
+from benchmarks.machine import WITHOUT_BFLOAT16, machine
 from ctran.data.sources import openclipart
 from ctran.folders.tagger import Tagger
 from ctran.labels import LabelState

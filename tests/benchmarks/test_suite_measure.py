@@ -16,7 +16,7 @@ from tests.benchmarks import packages
 def row(name, method, seed, first):
     """Of a set with figures that rise by 10 from share to share."""
     figures = [first + 10 * i for i in range(4)]
-    return {"set": name, "method": method, "seed": seed, "mAP": figures, "log_loss": [0.1] * 4, "ECE": [1.0] * 4}
+    return {"set": name, "method": method, "seed": seed, "labels": 20, "mAP": figures, "log_loss": [0.1] * 4, "ECE": [1.0] * 4}
 
 
 ROWS = [
@@ -38,6 +38,28 @@ def test_the_page_has_a_line_for_each_set_and_method_and_an_interval_over_the_se
     assert "| lucide | **auto** | 2 | 35.5 | 45.5 | 55.5 | 65.5 | 0.1000 |" in text and "| mdi | pairwise | 1 | 20.0 |" in text
     assert "| lucide | +3.0 |" in text and "| mean over the sets | +2.0 ± 12.7 |" in text  # t of one degree of freedom
     assert "fontawesome" in text  # the held-out sets are named
+
+
+def test_log_loss_is_compared_with_the_least_of_the_simple_methods():
+    rows = [
+        dict(each, log_loss=[loss] * 4) for each, loss in zip(ROWS, (0.2, 0.2, 0.25, 0.25, 0.15, 0.17, 0.1, 0.1), strict=True)
+    ]
+    assert page.less_loss(rows, "lucide") == pytest.approx([-20.0] * 4) and page.less_loss(rows[:2], "lucide") == []
+    assert "| lucide | -20.0 | -20.0 |" in page.page(rows)
+
+
+def test_calibration_errors_and_whole_sets_are_compared_too():
+    rows = [dict(each, ECE=[1.0, 1, 2, 2], log_loss=[0.1, 0.2, 0.3, 0.4]) for each in ROWS[:4]] + ROWS[4:]
+    assert page.more_error(rows, "lucide") == pytest.approx([0, 0, -1, -1]) and page.more_error(rows[:2], "lucide") == []
+    assert page.whole_sets(rows, "lucide") == ["lucide", "5.00", "", "", "5.00", "", "2.00"]  # 20 labels, 0.25 and 0.1 each
+    assert "| lucide | 5.00 |  |  | 5.00 |  | 2.00 |" in page.page(rows)
+
+
+def test_small_subsets_are_compared_with_the_linear_layer_and_are_not_in_the_mean_of_the_sets():
+    small = [row("mdi-5", method, 0, first) for method, first in (("linear", 20), ("pairwise", 24), ("auto", 22))]
+    text = page.page([*ROWS, *small])
+    assert "| mdi-5 | +2.0 |" in text and "| mean over the sets | +2.0 ± 12.7 |" in text and "| mdi-5 | linear |" in text
+    assert "Not measured yet." in page.page(ROWS) and "Not measured yet." not in text
 
 
 def test_rows_that_are_there_are_not_measured_again(tmp_path):
