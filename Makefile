@@ -7,7 +7,7 @@ export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 export PYTHONDONTWRITEBYTECODE := # where it is set, each process of tests compiles this package anew
 
-.PHONY: demo check lint types docs test test-most test-models test-export test-all test-gpu test-browser studio lock clean
+.PHONY: demo check lint types docs test test-most test-models test-export test-all test-faults test-gpu test-browser studio lock clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
@@ -50,6 +50,9 @@ test-export:
 
 test-all: lint ## and all tests, slow ones too (every shipped recipe is trained for two steps)
 	@$(SIDE_BY_SIDE) SELECT='-m "not gpu"'
+
+test-faults: $(VENV)/ready ## many kills at random moments, and memory over many pictures
+	$(BIN)/python -m pytest tests/collection/test_processes.py tests/training/test_killed.py -m slow
 
 test-gpu: $(VENV)/ready ## training, evaluation, serving and export on CUDA; skipped, with the reason, where there is none
 	$(BIN)/python -m pytest tests/gpu -m gpu -rs

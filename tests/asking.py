@@ -106,8 +106,8 @@ class Asked:
         return {n: bool(truth[0, i] == LabelState.POSITIVE) for i, n in enumerate(self.tagger.labels.names) if shown[i]}
 
 
-def make(folder: Path, method: str = "ctran") -> Asked:
-    """Pictures of coloured squares, and a model with random weights."""
+def make(folder: Path, method: str = "ctran", *more: str) -> Asked:
+    """Pictures of coloured squares, and a model with random weights; ``more``: flags of its recipe."""
     pictures, run = folder / "pictures", folder / "run"
     pictures.mkdir()
     run.mkdir()
@@ -124,7 +124,7 @@ def make(folder: Path, method: str = "ctran") -> Asked:
         word for key, value in zip(TOY[::2], TOY[1::2], strict=True) if key.removeprefix("--") in has for word in (key, value)
     ]
     flags = ["--method", method, "--source", "imagefolder", "--root", str(pictures), "--absent", "negative"]
-    recipe = read_recipe(None, [*flags, *small, *RULES])
+    recipe = read_recipe(None, [*flags, *small, *RULES, *more])
     recipe.save(run / "recipe.yaml")
     torch.manual_seed(1)
     stirred(build_tagger(recipe, build_tables(recipe)["train"].labels)).save(run / "model")

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ctran.constraints.implications import enforce_implications, propagate, propagate_implications
-from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError, booleans
+from ctran.known import booleans
+from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
 
 
 def test_states_follow_the_names(labels):

@@ -84,3 +84,14 @@ def test_lines_are_flushed_at_once(monkeypatch, clock):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (600, "10 min"), (7200, "2.0 h")])
 def test_durations_are_short(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_unit_adds_the_pace_and_the_total_may_be_found_out_later(capsys, clock):
+    lines = Lines("predicting", 0, "pictures")
+    lines.advance(0)
+    clock.now += 20
+    lines.advance(100)
+    assert capsys.readouterr().err == "predicting: 100 pictures, 20 s, 5 pictures a second\n"
+    clock.now += 20
+    lines.advance(100, 400)
+    assert capsys.readouterr().err == "predicting: 200 of 400 (50 %), 40 s, 5 pictures a second, about 40 s left\n"

@@ -1,5 +1,6 @@
 """Every shipped recipe: what its header says, what it is, and that two steps of it as a toy run on a miniature of its data."""
 
+import dataclasses
 import json
 import math
 import re
@@ -20,25 +21,36 @@ from ctran.training.pipeline import build_tables
 from ctran.training.recipe import Recipe, read_recipe
 from ctran.training.recipe_files import find_recipe, name_of, shipped
 from tests.data import miniatures
+from tests.documents.blocks import ROOT
 
 IN_FOLDERS = [name for name in shipped() if "/" in name]
 PAPER = [name for name in IN_FOLDERS if name.startswith("paper/")]
 MODERN = [name for name in IN_FOLDERS if name.startswith("modern/")]
+COMPARED = [name for name in IN_FOLDERS if name.startswith("compared/")]
 MAIN = [f"paper/{name}" for name in ("coco80", "vg500", "news500", "coco1000", "cub312", "voc2007")]
 FOUR = ("coco80", "vg500", "news500", "coco1000")
 ABLATIONS = [f"{name}-{without}" for name in FOUR for without in ("no-image", "no-lmt")]
 SMALL = [
     *("--model.backbone", "test_resnet"),
     *("--model.weights", "none"),
-    *("--model.image_size", "32"),
-    *("--model.token_dim", "16"),
-    *("--model.num_heads", "1"),
+    *("--model.image_size", "96"),  # 3 x 3 image tokens, the least that some methods take
     *("--training.epochs", "1"),
     *("--training.precision", "32-true"),
     *("--training.accelerator", "cpu"),
     *("--training.workers", "0"),
 ]
-"""Smaller, with the layers, loss, masks, augmentation, schedule and settings of the recipe."""
+"""Smaller, with the layers, loss, masks, augmentation and settings of the recipe."""
+SMALL_OPTIONS = {"token_dim": "16", "num_heads": "1", "word_vectors": "random", "wordnet": "labels", "synsets": "[]"}
+"""Of the options that the recipe's method has."""
+
+
+def small(recipe: Recipe) -> list[str]:
+    """Flags of a model that is trained in no time, with the recipe's schedule where it is not one of milestones."""
+    options = {field.name for field in dataclasses.fields(recipe.model)}
+    flags = [flag for key, value in SMALL_OPTIONS.items() if key in options for flag in (f"--model.{key}", value)]
+    constant = ["--training.schedule", "constant", "--training.milestones", "[]", "--training.factor", "null"]
+    patient = ["--training.patience", "0"]
+    return [*SMALL, *flags, *(constant if recipe.training.milestones else []), *(patient if recipe.training.patience else [])]
 
 
 def read(name: str) -> Recipe:
@@ -86,10 +98,36 @@ def test_the_published_figures_in_headers_are_those_of_the_tables():
     for table in tables().values():
         for row in table.rows:
             for column, value in zip(table.columns, row.values, strict=True):
-                wanted = row.recipe and column.metric in ("mAP", "accuracy", "CF1", "OF1", "top3_CF1")
+                wanted = row.recipe and value is not None and column.metric in ("mAP", "accuracy", "CF1", "OF1", "top3_CF1")
                 if wanted:
                     said = header(row.recipe.format(source=column.source))["Published"]
                     assert f"{value:.1f}" in said, f"{row.recipe}, {column.name}"
+
+
+OURS = "anchored C-Tran"  # the row of docs/experiments/openclipart.json that the recipes tagger and demo train
+
+
+def measured() -> dict[str, list[str]]:
+    """Recipe -> mAP on test of the clip art at 0, 25, 50 and 75 % known, from the raw figures of the experiments."""
+    folder = ROOT / "docs/experiments"
+    rows = json.loads((folder / "suite.json").read_text())
+    suite = {row["method"]: row["mAP"] for row in rows if row["set"] == "openclipart" and row["seed"] == 0}
+    runs = json.loads((folder / "openclipart.json").read_text())
+    shares = ("0", "25", "50", "75")
+    means = {
+        row: [sum(seed["test"][share]["mAP"] for seed in runs[row].values()) / len(runs[row]) for share in shares]
+        for row in (OURS, "linear")
+    }
+    found = {"auto": suite["auto"], "quick": suite["quick"], "tagger": means[OURS], "demo": means[OURS]}
+    return {name: [f"{value:.1f}" for value in values] for name, values in (found | {"linear": means["linear"]}).items()}
+
+
+@pytest.mark.parametrize(("name", "figures"), measured().items())
+def test_the_figures_of_recipes_for_own_pictures_are_those_measured(name, figures):
+    assert f"mAP on test {' / '.join(figures)} when" in header(name)["Expected"]
+    rows = [line for line in (ROOT / "docs/recipes.md").read_text().splitlines() if line.startswith(f"| `{name}`")]
+    assert len(rows) == (name in ("auto", "quick", "tagger"))
+    assert all([cell.strip() for cell in row.split("|")][-5:-1] == figures for row in rows)
 
 
 @pytest.mark.parametrize("name", IN_FOLDERS)
@@ -101,7 +139,7 @@ def test_a_recipe_over_a_base_holds_only_what_differs(name):
         for part, keys in own.items():
             for key, value in keys.items() if isinstance(keys, dict) else [(None, keys)]:
                 before, after = (getattr(r, part) for r in (below, this))
-                if this.source == below.source and key:
+                if this.source == below.source and key and hasattr(before, key):
                     assert getattr(before, key) != getattr(after, key), f"{part}.{key} {value} is the base's"
 
 
@@ -171,8 +209,9 @@ def test_the_cost_in_a_header_is_that_of_the_model_at_its_real_size(name):
     recipe = read(name)
     labels, pictures = SIZES[recipe.source]
     side, space = recipe.model.image_size, LabelSpace(tuple(f"label {i}" for i in range(labels)))
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"):  # not counted: a backbone that is cut tries itself where it is built
         model = registry.find(methods, recipe.method).build(recipe.model, space).eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
         features = model.encode_images(torch.empty(1, 3, side, side))
         model.predict_labels(features, torch.zeros(1, labels, dtype=torch.long))
     assert features.grid == ((8, 8) if side == 299 else (side // 32, side // 32))  # the paper: 18 x 18
@@ -205,7 +244,7 @@ RUNS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for 
 @pytest.mark.usefixtures("unrendered")
 def test_a_recipe_runs_two_steps_to_its_metrics_and_finds_its_row(name, miniature, tmp_path):
     recipe = read(name)
-    flags = [*miniature(recipe.source), *SMALL]
+    flags = [*miniature(recipe.source), *small(recipe)]
     pictures = len(build_tables(read_recipe(find_recipe(name), flags))["train"])
     steps = ["--training.batch_size", str(math.ceil(pictures / 2)), "--evaluation.draws", str(min(2, recipe.evaluation.draws))]
     run = tmp_path / name.replace("/", "-")
@@ -216,4 +255,7 @@ def test_a_recipe_runs_two_steps_to_its_metrics_and_finds_its_row(name, miniatur
     runs, left_out = find_runs(tmp_path)
     assert [r.folder for r in runs] == [run] and not left_out
     rows = [ours for table in tables().values() for row in compare(table, runs).ours for ours in row]
-    assert rows and all(ours.runs == (runs[0],) for ours in rows)
+    of_source = [t for t in tables().values() if recipe.source in {block.source for block in t.blocks}]
+    named = {row.recipe.format(source=recipe.source) for table in of_source for row in table.rows if row.recipe}
+    assert all(ours.runs == (runs[0],) for ours in rows) and (bool(rows) or name not in named)
+    assert bool(rows) or name in COMPARED

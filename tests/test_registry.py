@@ -70,7 +70,7 @@ def test_a_package_that_cannot_be_imported_is_named_and_stops_no_other(installed
     assert usable >= {"good", "linear"} and not usable & {"bad", "half", "gone"}
     with pytest.raises(RecipeError, match=r"num_layers is a key of method .*ctran.*, and this recipe has method linear"):
         read_recipe(None, ["--method", "linear", "--model.num_layers", "2"])
-    assert main(["datasets"]) == 0
+    assert main(["data"]) == 0
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "not usable: source 'bad_source' of package mixed-sources 2.1" in out and "imagefolder" in out
 

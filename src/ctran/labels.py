@@ -8,18 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from ctran.constraints.closure import closure
 from ctran.constraints.rules import Constraints
 from ctran.errors import UserError, UserTypeError, nearest
 from ctran.files import write_text
+from ctran.known import Known, booleans
 from ctran.textfile import read_json
-
-Known = Mapping[str, bool | np.bool_]
-"""Known labels of a picture: label name -> present or absent."""
 
 
 class LabelState(IntEnum):
@@ -38,45 +36,6 @@ class UnknownLabelError(UserError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-def booleans(known: Mapping[str, object]) -> dict[str, bool]:
-    """Known labels as plain booleans; those of NumPy, as in the rows of a data frame, are converted.
-
-    Raises:
-        UserTypeError: a value that is not a boolean: 1, "yes", a missing value.
-    """
-    for name, present in known.items():
-        if not isinstance(present, bool | np.bool_):
-            hint = "; leave labels that are not known out" if present is None or present != present else ""
-            raise UserTypeError(f"known[{name!r}] must be True or False, got {present!r}{hint}")
-    return {name: bool(present) for name, present in known.items()}
-
-
-def closure(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """All pairs (child, ancestor) that follow from ``pairs``, sorted.
-
-    Raises:
-        ValueError: a label implies itself; the arguments are the labels of the cycle.
-    """
-    parents: dict[int, list[int]] = {}
-    for child, parent in pairs:
-        parents.setdefault(child, []).append(parent)
-    found: dict[int, set[int]] = {}
-    for first in parents:
-        path, todo = list[int](), [(first, False)]
-        while todo:
-            label, left = todo.pop()
-            if left:
-                path.pop()
-                above = parents.get(label, [])
-                found[label] = set(above).union(*(found[parent] for parent in above))
-            elif label in path:
-                raise ValueError(*path[path.index(label) :])
-            elif label not in found:
-                path.append(label)
-                todo += [(label, True), *((parent, False) for parent in parents.get(label, []))]
-    return sorted((child, parent) for child, above in found.items() for parent in above)
 
 
 @dataclass(frozen=True)

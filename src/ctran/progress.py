@@ -19,18 +19,20 @@ class Lines:
 
     Args:
         description: what is done.
-        total: steps of the whole work.
+        total: steps of the whole work; 0 where that is not known yet.
+        unit: what a step is; lines then have their number a second.
     """
 
-    def __init__(self, description: str, total: int) -> None:
-        self.description, self.total, self.done = description, total, 0
+    def __init__(self, description: str, total: int, unit: str = "") -> None:
+        self.description, self.total, self.done, self.unit = description, total, 0, unit
         self._started = self._last = time.monotonic()
         self._reported = 0
         self._first: tuple[int, float] | None = None  # work done before does not count for the pace
 
-    def advance(self, steps: int) -> None:
-        """Count steps that are done, and print a line, unbuffered, where one is due."""
+    def advance(self, steps: int, total: int | None = None) -> None:
+        """Count steps that are done, and print a line, unbuffered, where one is due; ``total`` corrects that of the work."""
         self.done += steps
+        self.total = self.total if total is None else total
         now = time.monotonic()
         if self._first is None:
             self._first, self._reported = (self.done, now), self.done
@@ -41,9 +43,12 @@ class Lines:
 
     def _line(self, now: float) -> str:
         assert self._first is not None
-        share = 100 * self.done / max(1, self.total)
-        line = f"{self.description}: {self.done:,} of {self.total:,} ({share:.0f} %), {duration(now - self._started)}"
+        of = f" of {self.total:,} ({100 * self.done / self.total:.0f} %)" if self.total else ""
+        unit = f" {self.unit}" if self.unit and not of else ""
+        line = f"{self.description}: {self.done:,}{of}{unit}, {duration(now - self._started)}"
         steps, seconds = self.done - self._first[0], now - self._first[1]
+        if self.unit and steps and seconds:
+            line += f", {steps / seconds:.3g} {self.unit} a second"
         left = self.total - self.done
         return f"{line}, about {duration(seconds / steps * left)} left" if steps and left > 0 else line
 
@@ -56,18 +61,29 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Gives the function that advances by so many steps: a bar on stderr where that is a terminal, else :class:`Lines`."""
+def bar(description: str, total: int, unit: str = "") -> Iterator[Callable[..., None]]:
+    """Gives the function that advances by so many steps: a bar on stderr where that is a terminal, else :class:`Lines`.
+
+    Arguments are those of :class:`Lines`, and of its ``advance``.
+    """
     if not sys.stderr.isatty():
-        yield Lines(description, total).advance
+        yield Lines(description, total, unit).advance
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    class Rate(ProgressColumn):
+        """Steps a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.finished_speed or task.speed:.3g} {unit}/s" if task.finished_speed or task.speed else "")
+
+    rate = (Rate(),) if unit else ()
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), *rate, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda steps: progress.advance(task, steps)
+        task = progress.add_task(description, total=total or None)
+        yield lambda steps, total=None: progress.update(task, advance=steps, total=total)
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:

@@ -36,7 +36,7 @@ class Distribution(NamedTuple):
 
 def files(package: ModuleType) -> list[str]:
     """Names of the public modules that are files of ``package`` itself, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    return list(_listed(tuple((path, _changed(path)) for path in package.__path__)))
 
 
 def names(package: ModuleType) -> list[str]:
@@ -120,6 +120,12 @@ def _entry_points(package: ModuleType) -> "tuple[EntryPoint, ...]":
     return _read(group, tuple((path, _changed(path)) for path in sys.path)) if group else ()
 
 
+@lru_cache(maxsize=32)
+def _listed(folders: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    """Names of the public modules in folders, listed again where one of them changed."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules([path for path, _ in folders]) if not m.name.startswith("_")))
+
+
 @lru_cache(maxsize=8)
 def _read(group: str, path: tuple[tuple[str, int], ...]) -> "tuple[EntryPoint, ...]":
     """Entry points of a group, read again where ``sys.path`` or one of its folders changed (a package was installed)."""
@@ -129,7 +135,7 @@ def _read(group: str, path: tuple[tuple[str, int], ...]) -> "tuple[EntryPoint, .
 
 
 def _changed(path: str) -> int:
-    """Time at which an entry of ``sys.path`` last got or lost a file, 0 if it does not exist."""
+    """Time at which a folder last got or lost a file, 0 if it does not exist."""
     try:
         return os.stat(path or ".").st_mtime_ns  # noqa: PTH116  (pathlib takes four times as long, for each name)
     except OSError:

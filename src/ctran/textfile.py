@@ -1,11 +1,12 @@
 """Text and JSON files of users, opened in one way: every error names the file, the row and what to do."""
 
 import codecs
+import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from ctran.errors import UserError
 
@@ -99,10 +100,45 @@ def read_json_lines(path: Path, error: type[UserError] = UserError) -> Iterator[
     Raises:
         error: as :func:`read_text` and :func:`parse_json`, or a line that holds no object; it names file and row.
     """
-    lines = (line for line in read_text(path, error).split("\n") if line.strip())
-    for number, line in enumerate(lines, start=1):
-        where = f"{path}, row {number}"
+    yield from json_rows(read_text(path, error).split("\n"), str(path), error)
+
+
+def json_rows(lines: Iterable[str], name: str, error: type[UserError] = UserError) -> Iterator[tuple[str, dict[str, Any]]]:
+    """:func:`read_json_lines` of lines of the file ``name``, one at a time."""
+    for number, line in enumerate((line for line in lines if line.strip()), start=1):
+        where = f"{name}, row {number}"
         row = parse_json(line, where, error, distinct=True)
         if not isinstance(row, dict):
             raise error(f"{where}: expected keys and values in braces, got {line.strip()[:SHOWN]}")
         yield where, row
+
+
+def lines_of(file: io.IOBase, name: str, newline: str, error: type[UserError] = UserError) -> Generator[str, None, None]:
+    """Lines of an open text file with their ends, one at a time; encodings as of :func:`read_text`.
+
+    Args:
+        file: at its start.
+        name: in errors.
+        newline: as of :class:`io.TextIOWrapper`: ``""`` ends lines at any line end, ``"\\n"`` at line feeds alone.
+        error: class of the errors.
+
+    Raises:
+        error: another encoding, or a NUL character; it names the file and the line before.
+    """
+    start = file.read(4)
+    mark, encoding = next(((m, e) for m, e in MARKS if start.startswith(m)), (b"", "utf-8"))
+    file.seek(len(mark))
+    text, number = io.TextIOWrapper(cast(IO[bytes], file), encoding=encoding, newline=newline), 0
+    try:
+        for number, line in enumerate(text, start=1):
+            if "\0" in line:
+                raise error(
+                    f"{name}, line {number}: holds a NUL character, or is UTF-16 without a byte order mark; convert it to UTF-8"
+                )
+            yield line
+    except UnicodeDecodeError:
+        raise error(
+            f"{name}, after line {number}: not {encoding.upper()}; convert it to UTF-8 (iconv -f WINDOWS-1252 -t UTF-8)"
+        ) from None
+    finally:
+        text.detach()

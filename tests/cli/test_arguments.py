@@ -45,7 +45,7 @@ def test_every_command_is_covered():
 def test_a_flag_of_several_commands_has_one_type_and_one_help_text(flag):
     actions = SHARED[flag].values()
     assert len({start(action) for action in actions}) == 1, {n: a.help for n, a in SHARED[flag].items()}
-    if flag != "--labels":  # a number of labels on a map, or a file of their names
+    if flag not in ("--labels", "--output"):  # a number of labels, or a file of names; a path, of predict also a URL
         assert len({(action.type, type(action), tuple(action.choices or ())) for action in actions}) == 1
     assert flag in FLAGS, f"add {flag} to ctran.cli._arguments.FLAGS"
 

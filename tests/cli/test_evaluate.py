@@ -69,7 +69,7 @@ def test_labels_that_the_data_lack_and_the_model_lacks_are_named_with_the_neares
     names = {"red": "red", "green": "greens", "blue": "purple", "warm": "purple"}
     other = relabelled(run[1], tmp_path / "o", lambda labels: {"labels": ",".join({names[n] for n in labels if n})})
     flags = ["--data.root", str(other), "--output", str(tmp_path / "m")]
-    assert main(["evaluate", str(run[0]), *flags]) == 0
+    assert main(["evaluate", str(run[0]), *flags, "--all-columns"]) == 0
     out = capsys.readouterr().out
     assert "Measured on 1 of 4 labels. Not in the data: " in out and "green (nearest: greens)" in out
     assert "Labels of the data that the model does not have: " in out and "purple" in out
@@ -89,7 +89,7 @@ def test_data_without_any_label_of_the_model_are_refused(run, tmp_path, capsys):
 
 
 def test_the_report_states_its_thresholds_and_counts_with_the_models_own_as_well(run, tmp_path, capsys):
-    assert main(["evaluate", str(run[0]), "--output", str(tmp_path / "plain")]) == 0
+    assert main(["evaluate", str(run[0]), "--output", str(tmp_path / "plain.json")]) == 0
     assert "Thresholds of one half and temperature 1: the figures use no calibration." in capsys.readouterr().out
     path = run[0] / "model" / "calibration.json"
     fitted = Calibration((0.0, 0.5), (2.0, 3.0), {"red": 0.0, "blue": 0.0, "green": 0.0, "warm": 1.0}, "greatest F1")
@@ -98,7 +98,7 @@ def test_the_report_states_its_thresholds_and_counts_with_the_models_own_as_well
         assert main(["evaluate", str(run[0]), "--output", str(tmp_path / "own")]) == 0
     finally:
         path.unlink()
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     assert "no calibration of the model. With its own temperatures and thresholds:" in out
     assert "Temperatures: 2 at 0 % known" in out and "Thresholds: 0 to 1 for 4 labels (by greatest F1); of an exclusive" in out
     plain, own = saved(tmp_path / "plain"), saved(tmp_path / "own")
@@ -181,13 +181,29 @@ def test_a_label_that_is_never_positive_in_train_counts_in_no_mean_wherever_it_i
 
 
 def test_groups_of_cub_are_put_into_the_released_order():
-    from ctran.paper import checkpoints as authors
+    from ctran.paper.released_models import COCO, CUB
 
     classes, attributes = tuple(f"c{i}" for i in range(200)), tuple(f"a{i}" for i in range(112))
     source = LabelSpace((*classes, *attributes), attributes, (Group("species", classes, exclusive=True),))
-    ordered = authors.CUB.released_order(source)
-    authors.CUB.check_order(ordered)
+    ordered = CUB.released_order(source)
+    CUB.check_order(ordered)
     assert ordered.names == (*attributes, *classes) and (ordered.groups, ordered.extra) == (source.groups, source.extra)
     plain = LabelSpace((*attributes, *classes))
-    assert authors.CUB.released_order(plain) == plain and authors.COCO.released_order(source) == source
+    assert CUB.released_order(plain) == plain and COCO.released_order(source) == source
     assert torch.equal(ordered.members(ordered.groups[0]), torch.arange(112, 312))
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (["evaluate", "--intervals", "100"], "{stem}.json"),
+        (["suspects", "--split", "val", "--rows", "20"], "{stem}.csv"),
+    ],
+)
+def test_processes_that_read_pictures_change_nothing(run, tmp_path, words, written):
+    found = []
+    for workers in ("0", "1"):
+        stem = tmp_path / f"with-{workers}"
+        assert main([words[0], str(run[0]), *words[1:], "--workers", workers, "--output", str(stem)]) == 0
+        found.append((tmp_path / written.format(stem=stem.name)).read_text())
+    assert found[0] == found[1]

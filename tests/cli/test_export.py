@@ -10,15 +10,26 @@ from ctran.cli.main import main
 from ctran.export import formats
 from ctran.labels import LabelSpace
 from ctran.registry import names
-from tests.export.models import build
+from ctran.training.pipeline import build_tables, build_tagger
+from ctran.training.recipe import read_recipe
+from tests.conftest import draw_folder, stirred
+from tests.export.models import TOY_LINEAR, build
+from tests.networks import SMALLEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
 
 
 @pytest.fixture(scope="module")
-def run(finished_run, tmp_path_factory):
-    """A copy of a trained run folder, and its pictures."""
-    return finished_run.copy(tmp_path_factory.mktemp("export") / "run").folder, finished_run.pictures
+def run(tmp_path_factory):
+    """A run folder of the method that is the fastest to export, with random weights, and its pictures."""
+    root = tmp_path_factory.mktemp("export")
+    pictures, folder = draw_folder(root / "pictures"), root / "run"
+    source = ["--source", "imagefolder", "--root", str(pictures), "--absent", "negative"]
+    recipe = read_recipe(None, [*TOY_LINEAR, *SMALLEST, "--method", "linear", *source])
+    folder.mkdir()
+    recipe.save(folder / "recipe.yaml")
+    stirred(build_tagger(recipe, build_tables(recipe)["train"].labels)).save(folder / "model")
+    return folder, pictures
 
 
 def answers(folder, pictures, capsys):

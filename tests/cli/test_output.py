@@ -55,19 +55,22 @@ CHEAP = {
     "predict": ["predict", "{toy}", "{picture}"],
     "predict as json": ["predict", "{toy}", "{picture}", "--json"],
     "predict as csv": ["predict", "{toy}", "{picture}", "--csv"],
-    "datasets": ["datasets"],
-    "keys of a source": ["datasets", "imagefolder"],
+    "data": ["data"],
+    "methods": ["methods"],
+    "keys of a source": ["data", "imagefolder"],
     "keys": ["train", "--keys"],
     "table": ["table", "1"],
 }
 
 
+@pytest.mark.parametrize("buffered", [True, False], ids=["", "python -u"])
 @pytest.mark.parametrize("name", CHEAP)
-def test_a_reader_that_closes_its_end_stops_no_command(toy, tmp_path, monkeypatch, capfd, name):
+def test_a_reader_that_closes_its_end_stops_no_command(toy, tmp_path, monkeypatch, capfd, name, buffered):
     arguments = [word.format(toy=toy, picture=picture(tmp_path, "a.png")) for word in CHEAP[name]]
     read, write = os.pipe()
     os.close(read)
-    with os.fdopen(write, "w", encoding="utf-8") as stream:
+    binary = os.fdopen(write, "wb", buffering=-1 if buffered else 0)
+    with io.TextIOWrapper(binary, encoding="utf-8", write_through=not buffered) as stream:  # as Python opens its streams
         monkeypatch.setattr(sys, "stdout", stream)
         _output.prepare()
         assert sys.stdout is not stream
@@ -88,6 +91,17 @@ def test_what_is_written_before_the_reader_goes_arrives(monkeypatch):
         for _ in range(3):
             print("x" * 100_000, flush=True)
         assert _output.reader_gone()
+
+
+def test_without_buffering_each_line_is_there_at_once(monkeypatch):
+    read, write = os.pipe()
+    with io.TextIOWrapper(os.fdopen(write, "wb", buffering=0), write_through=True) as stream:  # as python -u opens it
+        monkeypatch.setattr(sys, "stdout", stream)
+        _output.prepare()
+        print("ready")
+        os.set_blocking(read, False)
+        assert os.read(read, 100) == b"ready\n"
+        os.close(read)
 
 
 def raising(error: Exception):

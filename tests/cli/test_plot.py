@@ -166,9 +166,9 @@ def test_other_data_than_the_runs_are_warned_of(run, tmp_path, capsys, unrendere
             ["examples", "{run}", "--known-groups", "9"],
             "9 known groups asked for, the label space has 0 groups of extra labels",
         ),
-        (["examples", "/no/where"], "/no/where is not a run folder"),
+        (["examples", "/no/where"], "/no/where: no such folder, expected a run folder"),
         (["examples", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
-        (["embeddings", "/no/where"], "/no/where is not a model folder"),
+        (["embeddings", "/no/where"], "/no/where: no such folder, expected a model or run folder"),
         (["embeddings", "{run}", "--output", "/no/where/x"], "there is no folder /no/where"),
     ],
 )
@@ -207,6 +207,8 @@ def test_influence_is_a_map_and_a_table_of_all_pairs(run, tmp_path, capsys):
     assert len(rows) == 4 * 3 and {r["known"] for r in rows} == {"blue", "green", "red", "warm"}
     assert any(abs(float(r["change of log-odds"])) > 1e-4 for r in rows)
     assert "2 pictures; association, not cause" in capsys.readouterr().out
+    assert main(["plot", "influence", str(run), "--count", "2", "--output", str(tmp_path / "named.png")]) == 0
+    assert {p.name for p in tmp_path.glob("named*")} == {"named.png", "named.csv"}
     assert open_image(tmp_path / "i.png").size[0] > 200
 
 

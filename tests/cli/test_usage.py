@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ctran.cli._types import after_known, output_folder, output_stem
+from ctran.cli._types import after_known, output_folder, output_stem, share
 from ctran.cli.evaluate import PRESETS
 from ctran.cli.main import COMMANDS, main
 from ctran.cli.predict import parse_known
@@ -56,7 +56,7 @@ def test_a_command_that_is_like_none_gets_the_list(capsys):
         (["train", "demo", "--outptu", "x"], "unknown option --outptu; did you mean '--output'?"),
         (["train", "demo", "--rot", "x"], "unknown option --rot; did you mean '--root'?"),
         (["train", "demo", "--zzz", "1"], "unknown option --zzz; recipe keys have a dot"),
-        (["datasets", "show", "csv", "--splitt", "val"], "unknown option --splitt; did you mean '--split'?"),
+        (["data", "show", "csv", "--splitt", "val"], "unknown option --splitt; did you mean '--split'?"),
         (["plot", "example", "r"], "attention, got 'example'; did you mean 'examples'?"),
         (["serve", "r", "--port", "http"], "argument --port: expected a whole number, got 'http'"),
     ],
@@ -107,6 +107,11 @@ def test_a_label_of_any_name_can_be_known(name):
     assert parse_known([f"{name}=yes", "other = no"], names) == {name: True, "other": False}
 
 
+def test_a_percentage_in_the_place_of_a_share_is_understood():
+    with pytest.raises(argparse.ArgumentTypeError, match=r"expected a probability from 0 to 1, got 90. Did you mean 0\.9\?"):
+        share("90")
+
+
 def test_output_that_cannot_be_written_is_named_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     locked = tmp_path / "locked"
@@ -124,6 +129,8 @@ def test_output_that_cannot_be_written_is_named_before_the_work(tmp_path):
             with pytest.raises(UserError, match="cannot be written into"):
                 check(locked / "x")
     assert output_folder(tmp_path / "new" / "deep") and output_stem(tmp_path / "stem")
+    for name, stem in {"a.png": "a", "a.PNG": "a", "v1.2": "v1.2", "a.json": "a.json", "a.csv": "a"}.items():
+        assert output_stem(tmp_path / name, "png", "csv") == tmp_path / stem
 
 
 def test_resume_with_other_options_names_the_way_that_goes_on(tmp_path, capsys):

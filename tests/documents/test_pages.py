@@ -13,7 +13,7 @@ from ctran.data import sources
 from ctran.training.recipe import recipe_parser
 from ctran.training.recipe_files import shipped
 from tests.documents.blocks import PAGES, ROOT, Block, blocks_of, inline_commands
-from tests.documents.reader import Reader
+from tests.documents.reader import Reader, shipped_run
 from tests.plugins import PLUGIN
 
 WITH_COMMANDS = [page for page in PAGES if any(block.language != "text" for block in blocks_of(page))]
@@ -35,8 +35,8 @@ def test_every_block_of_a_page_runs_in_order(page, tmp_path):
 
 
 def test_a_command_that_fails_is_named_by_its_place():
-    block = Block("README.md", 7, "sh", "ctran datasets\nctran datasets openclip")
-    with pytest.raises(AssertionError, match=r"README\.md:8: ctran datasets openclip ended with 1"):
+    block = Block("README.md", 7, "sh", "ctran data\nctran data openclip")
+    with pytest.raises(AssertionError, match=r"README\.md:8: ctran data openclip ended with 1"):
         Reader(lambda address: None, {}).do(block)
 
 
@@ -76,3 +76,11 @@ def test_commands_within_the_text_name_commands_recipes_and_flags_that_exist(cap
                     assert key in flags or takes_key, f"{page}: {command}: no {key}"
             if name == "train" and words and re.fullmatch(r"[a-z0-9/-]+", words[0]) and not words[0].startswith("-"):
                 assert words[0] in shipped(), f"{page}: {command}: no such recipe"
+
+
+def test_a_call_that_a_server_refuses_is_named_by_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped_run("model")
+    call = "curl http://127.0.0.1:8000/v1/images/IMAGE/picture"
+    with pytest.raises(AssertionError, match=r'README\.md:8: {"detail":"no picture'):
+        Reader(lambda address: None, {}).do(Block("README.md", 7, "sh", f"ctran serve model\n{call}"))

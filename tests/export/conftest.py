@@ -30,16 +30,16 @@ def space():
 
 
 @pytest.fixture(scope="session")
-def tagger(space):
-    return build("full, all options", space)
+def tagger(traced):
+    return traced("full, all options")[0]
 
 
 @pytest.fixture(scope="session")
-def folders(tagger, files, tmp_path_factory):
+def folders(traced, files, tmp_path_factory):
     """One model in all formats."""
-    root = tmp_path_factory.mktemp("exported")
+    root, (tagger, made) = tmp_path_factory.mktemp("exported"), traced("full, all options")
     for form in READERS:
-        write(tagger, root / form, form, pictures_of(tagger, files))
+        write(tagger, root / form, form, pictures_of(tagger, files), traced=made)
     return root
 
 
@@ -51,11 +51,11 @@ def exported(folders):
 
 @pytest.fixture(scope="session")
 def traced(space):
-    """A model of each kind with its programs, traced once."""
+    """A model of each kind, which no test may change, with its programs, traced once."""
 
-    def trace(name):
+    def trace(name, *flags):
         torch.manual_seed(0)
-        tagger = build(name, space)
+        tagger = build(name, space, *flags)
         return tagger, programs(tagger)
 
     return cache(trace)

@@ -19,8 +19,10 @@ MODELS = {
         *("--model.positive_bias", "5", "--model.image_bias", "-2"),
     ],
     "no image": ["--method", "anchored", "--model.use_image", "false"],
-    "no states": ["--model.num_layers", "2", "--model.use_states", "false"],
+    "no states": ["--model.use_states", "false"],
     "linear": ["--method", "linear"],
+    "pairwise": ["--method", "pairwise"],
+    "residual": ["--method", "residual", "--model.num_layers", "1", "--training.epochs", "3"],
 }
 TOY_LINEAR = TOY[:8]
 """Those of the flags that every method has."""
@@ -28,7 +30,7 @@ TOY_LINEAR = TOY[:8]
 
 def build(name, labels, *flags):
     """A model in which no weight is 0 or 1, as none is in a trained one; ``flags`` come after those of its kind."""
-    toy = TOY_LINEAR if name == "linear" else TOY
+    toy = TOY_LINEAR if name in ("linear", "pairwise") else TOY
     return stirred(build_tagger(read_recipe(None, [*toy, *SMALLEST, *MODELS[name], *flags]), labels))
 
 

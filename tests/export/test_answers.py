@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctran import registry
+from ctran import methods, registry
 from ctran.export import formats
 from ctran.export.card import OPEN
 from ctran.export.formats import FIRST
@@ -19,15 +19,14 @@ from ctran.export.write import ParityError, write
 from ctran.folders.exported import Exported
 from ctran.folders.runtimes import READERS
 from ctran.labels import LabelSpace
-from ctran.training.pipeline import build_tagger
-from ctran.training.recipe import read_recipe
-from tests.export.models import MODELS, TOY_LINEAR, build, pictures_of
+from tests.export.models import MODELS, build, pictures_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "full" else n for n in MODELS])
-def test_every_model_exports_for_any_number_of_pictures_and_questions(name, traced, space, generator):
+@pytest.mark.parametrize("name", [n for n in MODELS if n not in registry.names(methods) and n != "full"])
+def test_every_variant_exports_for_any_number_of_pictures_and_questions(name, traced, space, generator):
+    """Methods as they are by default: :mod:`tests.methods.test_contract`."""
     tagger, made = traced(name)
     encode, predict = made.encode.module(check_guards=False), made.predict.module(check_guards=False)
     for pictures, rows in ((1, 1), (1, 4), (3, 1), (2, 3)):
@@ -139,9 +138,9 @@ def test_onnx_axes_have_names_and_neither_half_carries_the_weights_of_the_other(
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_int8_files_are_smaller_are_marked_and_decide_nearly_the_same(form, space, files, tmp_path):
-    tagger = build("linear", space, "--model.backbone", "test_resnet")  # of which most layers are int8
-    found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
+def test_int8_files_are_smaller_are_marked_and_decide_nearly_the_same(form, traced, files, tmp_path):
+    tagger, made = traced("linear", "--model.backbone", "test_resnet")  # of which most layers are int8
+    found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4, traced=made)
     exported = Exported.load(tmp_path / "out")
     assert exported.about.int8 == {"encode": 4, "predict": 4}
     weights = tmp_path / "out" / ("encode.bin" if form == "openvino" else "encode.onnx")
@@ -164,11 +163,8 @@ def convolutions(form, graph):
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_the_first_convolutions_and_those_by_channel_stay_in_float32(form, labels, files):
-    tagger = build_tagger(
-        read_recipe(None, [*TOY_LINEAR, "--method", "linear", "--model.backbone", "test_efficientnet"]), labels
-    )
-    module, made = registry.find(formats, form), programs(tagger)
+def test_the_first_convolutions_and_those_by_channel_stay_in_float32(form, traced, files):
+    module, (tagger, made) = registry.find(formats, form), traced("linear", "--model.backbone", "test_efficientnet")
     samples = [{"images": pictures_of(tagger, files).batch([number]).numpy()} for number in range(4)]
     graph = module.quantise(module.convert(made.encode, *made.ports("encode")), samples)
     found = list(convolutions(form, graph))
@@ -178,17 +174,17 @@ def test_the_first_convolutions_and_those_by_channel_stay_in_float32(form, label
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_int8_of_the_encoder_predicts_nearly_as_the_model(form, space, files, tmp_path):
-    tagger = build("image_first", space, "--model.num_layers", "1")
-    found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4)
+def test_int8_of_the_encoder_predicts_nearly_as_the_model(form, traced, files, tmp_path):
+    tagger, made = traced("image_first")
+    found = write(tagger, tmp_path / "out", form, pictures_of(tagger, files), int8=True, calibrate=4, traced=made)
     assert 0 < found.logits < 2 and found.changed < 0.2
 
 
-def test_int8_with_logits_that_are_not_finite_is_not_kept(space, files, tmp_path, monkeypatch):
+def test_int8_with_logits_that_are_not_finite_is_not_kept(traced, files, tmp_path, monkeypatch):
     monkeypatch.setattr("ctran.export.write.measure", lambda *_: Parity(5, float("inf"), 0.0))
-    tagger = build("linear", space)
+    tagger, made = traced("linear")
     with pytest.raises(ParityError, match="logits differ by at most inf"):
-        write(tagger, tmp_path / "out", "openvino", pictures_of(tagger, files), int8=True, calibrate=1)
+        write(tagger, tmp_path / "out", "openvino", pictures_of(tagger, files), int8=True, calibrate=1, traced=made)
     assert not list(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ import ctran
 from ctran.export.pictures import Pictures, find_pictures
 from ctran.export.write import write
 from tests import asking
+from tests.networks import SMALLEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "ignore:::torch.*", "ignore:::copyreg")
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::onnx.*", "ignore:::nncf.*", "i
     [("onnx", "linear"), *(pytest.param(form, "ctran", marks=pytest.mark.slow) for form in ("onnx", "openvino", "torch"))],
 )
 def test_an_exported_folder_gives_the_same_probabilities_and_labels(form, method, tmp_path):
-    asked = asking.make(tmp_path, method)
+    asked = asking.make(tmp_path, method, *SMALLEST)
     pictures = Pictures(find_pictures([asked.run.with_name("pictures")]), asked.tagger.preprocessing)
     parity = write(asked.tagger, tmp_path / form, form, pictures)
     assert parity.changed == 0

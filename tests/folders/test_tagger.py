@@ -8,6 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import ctran
+from ctran.errors import UserError
 from ctran.folders.tagger import ModelFolderError, Prediction, Tagger
 from ctran.images.transforms import BrokenImageError, Preprocessing, open_pixels
 from ctran.inference.predictor import Predictor
@@ -119,7 +120,7 @@ def test_extra_labels_can_be_known_but_are_not_predicted(picture):
 
 
 def test_a_folder_without_a_model_is_refused_with_what_is_missing(tmp_path):
-    with pytest.raises(ModelFolderError, match=r"not a model folder: config.json, labels.json, model.safetensors not found"):
+    with pytest.raises(ModelFolderError, match=r"not a model or run folder: config.json or model/config.json not found"):
         ctran.load(tmp_path)
 
 
@@ -292,4 +293,53 @@ def test_broken_pictures_are_returned_in_their_places_and_cost_no_other(tagger, 
 )
 def test_wrong_arguments_are_refused_before_a_picture_is_taken(tagger, options, message):
     with pytest.raises(ValueError, match=message):
-        tagger.predict_each((1 / 0 for _ in "a"), **options)
+        tagger.predict_many((1 / 0 for _ in "a"), **options)
+
+
+def test_many_pictures_have_their_own_known_labels_and_come_as_anything_that_is_a_picture(tagger, tmp_path):
+    path = files_of(tmp_path, 1)[0]
+    with Image.open(path) as picture, path.open("rb") as file:
+        given = [path, str(path), path.read_bytes(), file, picture.copy(), np.asarray(picture)]
+        known = [None, {"map": True}, {"map": False}, {}, {"map": np.True_}, None]
+        found = list(tagger.predict_many(given, known, batch_size=4))
+    assert [each.known for each in found] == [{}, {"map": True}, {"map": False}, {}, {"map": True}, {}]
+    for each in found:
+        alone = tagger.predict(path, each.known)
+        assert (each.labels, list(each.probabilities)) == (alone.labels, list(alone.probabilities))
+        assert each.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+
+
+def test_wrong_known_labels_of_a_picture_and_addresses_cost_no_other(tagger, tmp_path):
+    paths = files_of(tmp_path, 4)
+    known = [{"map": True}, {"mapp": True}, {"map": "yes"}, {}]
+    found = list(tagger.predict_many([*paths[:3], "s3://bucket/a.png"], iter(known)))
+    assert isinstance(found[0], Prediction)
+    for each, message in zip(found[1:], ["did you mean 'map'", "must be True or False", "download the file"], strict=True):
+        assert isinstance(each, UserError) and message in str(each)
+    with pytest.raises(UserError, match="did you mean 'map'"):
+        list(tagger.predict_many(paths, iter(known), errors="raise"))
+
+
+@pytest.mark.parametrize(("known", "message"), [([{}], "got 1 for more"), ([{}] * 3, "got more than the 2")])
+def test_there_is_one_mapping_of_known_labels_a_picture(tagger, tmp_path, known, message):
+    with pytest.raises(UserError, match=message):
+        list(tagger.predict_many(files_of(tmp_path, 2), known))
+
+
+def test_many_pictures_are_taken_a_batch_at_a_time(tagger, tmp_path):
+    taken = []
+    paths = [*files_of(tmp_path, 6)]
+    found = tagger.predict_many((taken.append(path) or path for path in paths), ({} for _ in paths), batch_size=2)
+    for number, _ in enumerate(found):
+        assert len(taken) == 2 * (number // 2) + 2
+
+
+def test_only_present_labels_and_the_most_probable_are_named_on_request(tagger, images):
+    features = tagger.encode_images((255 * images.sigmoid()).to(torch.uint8).permute(0, 2, 3, 1))
+    known = [{}, {"map": True}, {"map": False}]
+    rows, present = tagger.decided(features, known, threshold=0.5)
+    for whole, *each in zip(tagger.predictions(features, known, threshold=0.5), rows, present, known, strict=True):
+        some = tagger.named(*each, top=2)
+        assert some.labels == whole.labels and some.known == whole.known
+        wanted = {**whole.top(2), **{name: p for name, p in whole.probabilities.items() if name in whole.labels}}
+        assert some.probabilities == wanted

@@ -15,7 +15,8 @@ from ctran.export.write import write
 from ctran.serving.api import create_app
 from ctran.serving.gallery import Gallery
 from ctran.serving.settings import Settings
-from ctran.training.fit import evaluate_run, fit
+from ctran.training.evaluation import evaluate_run
+from ctran.training.fit import fit
 from ctran.training.options import Evaluation
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY, draw_folder

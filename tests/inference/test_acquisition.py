@@ -14,7 +14,7 @@ from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import ask, candidates, entropy, information
 from ctran.inference.session import Session
 from ctran.labels import Group, LabelSpace, LabelState, UnknownLabelError
-from ctran.serving.schemas import AskBody
+from ctran.serving.request_bodies import AskBody
 
 UNKNOWN, NEGATIVE, POSITIVE = (int(s) for s in LabelState)
 SPACE = LabelSpace(("a", "b", "c", "d"))

@@ -347,6 +347,7 @@ def test_annotations_are_ranked_by_surprise(tagger):
     assert flag.annotated and flag.probability == pytest.approx(tagger.predict(picture, known).probabilities["flag"], abs=1e-5)
     assert flag.surprise == pytest.approx(-np.log(flag.probability), abs=1e-4)
     assert suspects(tagger, table, most=2) == found[:2]
+    assert suspects(tagger, table, workers=1) == found
 
 
 def test_influence_is_the_mean_of_what_ifs(tagger):

@@ -1,12 +1,14 @@
 """Epochs that fit into a time."""
 
 import dataclasses
+import json
 
 import pytest
 
 from ctran.cli.main import main
 from ctran.errors import UserError
 from ctran.training.budget import within_budget
+from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables, prepare
 from ctran.training.recipe import read_recipe
 from tests.conftest import TOY
@@ -31,6 +33,8 @@ def test_a_budget_lowers_the_epochs_in_the_recipe_of_the_run_and_never_raises_th
     short = within_budget(recipe, parts, 1e-3, tmp_path)
     assert short.training.epochs == 3 == read_recipe(tmp_path / "recipe.yaml").training.epochs  # two are of the weights
     assert "3 of 12 epochs" in (err := capsys.readouterr().err) and "fewer than 3 are not possible" in err
+    assert within_budget(recipe, parts, -90.0, tmp_path).training.epochs == 3  # the fits took longer
+    assert "in a budget that the fits have used up; fewer than 3" in capsys.readouterr().err
     expected = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=3))
     assert short == expected
 
@@ -57,3 +61,9 @@ def test_a_time_without_unit_or_not_above_zero_is_refused(text, capsys):
     with pytest.raises(SystemExit):
         main(["train", "--root", "pictures", f"--budget={text}"])
     assert "expected a time above 0 such as 90s, 5m or 1h" in capsys.readouterr().err
+
+
+def test_a_training_in_a_budget_runs_through_all_its_stages(recipe, tmp_path):
+    """Of a method that the recipe auto has too: its stages freeze modules and single parameters."""
+    fit(recipe, tmp_path / "run", budget=1e-3)
+    assert json.loads((tmp_path / "run" / "finished.json").read_text())["epochs"] == 3

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,11 @@ import ctran
 from ctran.images.transforms import open_image
 from ctran.labels import LabelSpace
 from ctran.methods import anchored
-from ctran.training import fit as fit_module
 from ctran.training import stored_features
-from ctran.training.fit import fit
+from ctran.training.fit import fit, fit_only
 from ctran.training.pipeline import build_tagger, inherit, prepare, prior_bias
 from ctran.training.recipe import read_recipe
-from ctran.training.run_folder import RunFolderError
+from ctran.training.run_folder import RunFolder, RunFolderError
 from ctran.training.task import LabelTask
 from tests.conftest import TOY
 from tests.data.truths import sparse
@@ -124,7 +124,7 @@ def test_a_resumed_run_equals_an_unbroken_one(recipe, tmp_path, monkeypatch, opt
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit_module.RunFolder, "on_train_epoch_start", interrupt)
+        patch.setattr(RunFolder, "on_train_epoch_start", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fit(recipe, tmp_path / "broken")
     assert not (tmp_path / "broken" / "metrics.json").exists()
@@ -261,6 +261,16 @@ def test_without_a_positive_label_in_val_the_latest_epoch_is_kept(recipe, folder
     assert [row["val_score"] for row in history] == [None, None]
 
 
+def test_a_model_without_the_files_of_its_training_is_not_trained_over(finished_run, tmp_path):
+    published = tmp_path / "published"
+    shutil.copytree(finished_run.folder / "model", published / "model")
+    shutil.copy(finished_run.folder / "recipe.yaml", published)
+    before = {path: path.read_bytes() for path in published.rglob("*") if path.is_file()}
+    with pytest.raises(RunFolderError, match=r"nothing to resume.*--training.init_from .*published --output NEW"):
+        fit(read_recipe(published / "recipe.yaml"), published, resume=True)
+    assert {path: path.read_bytes() for path in published.rglob("*") if path.is_file()} == before
+
+
 def test_a_run_whose_data_changed_is_not_resumed(finished_run, tmp_path):
     run = finished_run.copy_with_pictures(tmp_path)
     text = (run.pictures / "metadata.csv").read_text().replace("warm", "hot")
@@ -395,3 +405,12 @@ def test_the_average_of_weights_is_an_average(recipe):
     task.on_train_batch_end(None, None, 0)
     decay = 2 / 11  # (1 + n) / (10 + n) after the first step
     assert torch.allclose(task.evaluated.classifier.weight, start + (1 - decay), atol=1e-6)
+
+
+def test_a_training_without_its_evaluation_has_the_same_model_and_gets_the_evaluation_when_it_is_resumed(recipe, tmp_path):
+    fit_only(recipe, tmp_path / "plain")
+    assert (tmp_path / "plain/finished.json").exists() and not (tmp_path / "plain/metrics.json").exists()
+    fit(recipe, tmp_path / "plain", resume=True)
+    fit(recipe, tmp_path / "whole")
+    assert same(weights(tmp_path / "plain"), weights(tmp_path / "whole"))
+    assert (tmp_path / "plain/metrics.json").read_text() == (tmp_path / "whole/metrics.json").read_text()

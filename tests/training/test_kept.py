@@ -14,7 +14,8 @@ from ctran.folders.tagger import Tagger
 from ctran.labels import LabelSpace
 from ctran.masking import EvalSetting
 from ctran.metrics import Table
-from ctran.training.fit import evaluate_run, fit
+from ctran.training.evaluation import evaluate_run
+from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables, build_tagger
 from ctran.training.recipe import read_recipe
 from ctran.training.run_folder import RunFolder, write_json

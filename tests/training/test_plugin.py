@@ -111,7 +111,7 @@ def test_a_package_that_pip_installs_adds_all_three(pictures, tmp_path):
     )
     assert made.returncode == 0, made.stderr
     run, picture = str(tmp_path / "run"), str(next(pictures.iterdir()))
-    commands = [["train", *FLAGS, "--root", str(pictures), "--output", run], ["predict", run, picture], ["datasets"]]
+    commands = [["train", *FLAGS, "--root", str(pictures), "--output", run], ["predict", run, picture], ["data"]]
     done = subprocess.run(
         [sys.executable, "-c", f"from ctran.cli.main import main\nfor each in {commands!r}: assert main(each) == 0"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])},

@@ -11,11 +11,12 @@ from lightning import Trainer
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
-from ctran.training.fit import fit, quiet
+from ctran.training.fit import fit
 from ctran.training.pipeline import build_tables, prepare
 from ctran.training.recipe import read_recipe
 from ctran.training.sizes import SizesError, check_enough
 from ctran.training.task import LabelTask
+from ctran.training.trainer import quiet
 from tests.conftest import COLOURS, TOY, draw
 
 

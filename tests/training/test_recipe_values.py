@@ -65,7 +65,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(values(inner[0]), unique=True, max_size=4).map(tuple)
     if origin is dict:
         return st.dictionaries(values(inner[0]), values(inner[1]), max_size=3)
-    plain = {bool: st.booleans(), int: st.integers(2, 8), float: st.floats(0.01, 0.9), str: TEXT}
+    plain = {bool: st.booleans(), int: st.integers(2, 8), float: st.floats(0.01, 0.9), str: TEXT, Any: st.integers(2, 8)}
     return plain[hint] if hint is not Path else TEXT.filter(bool).map(lambda name: Path("/data") / name.replace("\0", "0"))
 
 

@@ -1,10 +1,15 @@
 """``ctran new``: a recipe as a commented file that means the same."""
 
+import re
+
 import pytest
 import yaml
 
+from ctran import losses, methods, registry
 from ctran.cli.main import main
-from ctran.training.recipe import hints_of, read_recipe
+from ctran.data import sources
+from ctran.errors import UserError
+from ctran.training.recipe import hints_of, read_recipe, recipe_parser
 from ctran.training.recipe_files import find_recipe, shipped
 from ctran.training.template import template
 
@@ -30,6 +35,20 @@ def test_a_template_has_every_key_with_its_meaning_and_default(tmp_path):
         name = key.partition(".")[2]
         [at] = [n for n, line in enumerate(lines) if line.startswith(f"{name}:")][:1] or pytest.fail(key)
         assert text.splitlines()[at - 1].lstrip().startswith("# "), f"{key} has no explanation"
+
+
+PARSERS = {
+    **{f"method {name}": {"method": name} for name, module in registry.each(methods) if not isinstance(module, UserError)},
+    **{f"source {name}": {"source": name} for name, module in registry.each(sources) if not isinstance(module, UserError)},
+    **{f"loss {name}": {"loss": name} for name, module in registry.each(losses) if not isinstance(module, UserError)},
+}
+
+
+@pytest.mark.parametrize("chosen", PARSERS.values(), ids=PARSERS)
+def test_every_key_is_explained_in_words_without_markup(chosen):
+    for action in recipe_parser(**chosen)._actions:
+        assert action.help, f"{action.dest} has no explanation"
+        assert not re.search(r"``|:\w+:`", action.help), f"{action.dest}: {action.help}"
 
 
 def test_every_commented_default_can_be_switched_on(tmp_path):

@@ -59,13 +59,12 @@ class Quality:
 
 
 def predict_shares(
-    tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str, draws: int = 1
+    tagger: Tagger, table: SampleTable, shares: Sequence[float], seed: int, name: str, draws: int = 1, workers: int = 0
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
     """Truth, and the model's logits at each share of known labels, in each draw of them."""
     settings = [EvalSetting(share) for share in shares]
-    truth, found = predict_table(tagger, table, settings, seed=seed, draws=draws, what=f"predicting {name}")
-    on_cpu = [replace(a, states=a.states.long().cpu(), logits=a.logits.cpu(), shares=a.given.cpu()) for a in found]
-    return truth.cpu(), [a if a.chosen is None else replace(a, chosen=a.chosen.cpu()) for a in on_cpu]
+    truth, found = predict_table(tagger, table, settings, seed=seed, draws=draws, what=f"predicting {name}", workers=workers)
+    return truth, [replace(a, states=a.states.long()) for a in found]
 
 
 @dataclass(frozen=True)

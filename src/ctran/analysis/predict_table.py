@@ -21,17 +21,19 @@ def predict_table(
     seed: int = 0,
     draws: int = 1,
     batch_size: int = 32,
+    workers: int = 0,
     what: str = "predicting",
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
-    """Truth in the model's labels, and states and logits in each setting, on the tagger's device.
+    """Truth in the model's labels, and states and logits in each setting, on the CPU.
 
     Args:
         settings: which labels are known.
         seed: of the choice of known labels.
         draws: how often that choice is made.
         batch_size: pictures that are encoded together.
+        workers: processes that read pictures; 0 reads in this one.
         what: the name of the progress bar.
     """
-    batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=batch_size)
+    batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=batch_size, workers=workers)
     on_device = (batch.to(tagger.device, non_blocking=True) for batch in track(batches, what, len(batches)))
     return predict(tagger.model, on_device, table.ids, tagger.labels, settings, seed=seed, draws=draws)

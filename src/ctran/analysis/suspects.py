@@ -8,9 +8,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ctran.constraints.implications import propagate
+from ctran.data.loading import Batch, PictureSet, loader
 from ctran.data.table import SampleTable
 from ctran.inference.predictor import Predictor
-from ctran.labels import LabelState
+from ctran.labels import LabelSpace, LabelState
 from ctran.progress import track
 
 LEAST = 1e-6
@@ -52,28 +53,36 @@ def left_out(
     return rows
 
 
-def suspects(predictor: Predictor, table: SampleTable, *, most: int = 1000) -> list[Suspect]:
+def suspects(predictor: Predictor, table: SampleTable, *, most: int = 1000, workers: int = 0) -> list[Suspect]:
     """The ``most`` annotations with the greatest surprise, greatest first; labels that are not annotated are skipped.
 
     Annotations that still follow from others once a label is left out are skipped: the model does not predict them.
+
+    Args:
+        workers: processes that read pictures; 0 reads in this one.
     """
-    found = list[Suspect]()
-    for row in track(range(len(table)), "leaving labels out", len(table)):
-        found += _of(predictor, table, row)
+    found, labels = list[Suspect](), predictor.labels
+    pictures = PictureSet(table, labels, predictor.preprocessing)
+    rows = [row for row in range(len(table)) if _annotated(pictures.truth.rows([row])[0], labels)]
+    for batch in track(loader(pictures, batch_size=1, order=rows, workers=workers), "leaving labels out", len(rows)):
+        found += _of(predictor, table, batch)
         if len(found) > 10 * most:
             found = sorted(found, key=lambda s: -s.surprise)[:most]
     return sorted(found, key=lambda s: -s.surprise)[:most]
 
 
-def _of(predictor: Predictor, table: SampleTable, row: int) -> Iterator[Suspect]:
-    labels = predictor.labels
-    truth = table.truth_for(labels).rows([row])[0].long()
-    annotated = ((truth != LabelState.UNKNOWN) & labels.targets).nonzero()[:, 0].tolist()
-    if not annotated:
-        return
-    square = predictor.preprocessing.pixels(table.pixels(row))
+def _annotated(truth: Int[Tensor, " L"], labels: LabelSpace) -> list[int]:
+    """Target labels that are annotated."""
+    return ((truth != LabelState.UNKNOWN) & labels.targets).nonzero()[:, 0].tolist()
+
+
+def _of(predictor: Predictor, table: SampleTable, batch: Batch) -> Iterator[Suspect]:
+    """Suspects of the one picture of a batch."""
+    labels, row, truth = predictor.labels, int(batch.index), batch.truth[0]
+    annotated = _annotated(truth, labels)
+    assert isinstance(batch.inputs, Tensor)
     states = left_out(truth, annotated, [members.tolist() for members in labels.exclusive], labels.implied)
-    p = predictor.marginals(predictor.encode_images(square[None]), states)
+    p = predictor.marginals(predictor.encode_images(batch.inputs), states)
     follows = propagate(states, labels) != LabelState.UNKNOWN
     for number, label in enumerate(annotated):
         if follows[number, label]:

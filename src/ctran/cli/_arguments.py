@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ctran.cli._types import count, natural, percent
+from ctran.cli._types import count, natural, origin, percent, port, seconds
 
 SPLITS = ("train", "val", "test")
 REVEAL = ("random", "positives", "confident")
@@ -20,9 +20,23 @@ FLAGS: Mapping[str, Mapping[str, Any]] = {
     "--known-share": {"type": percent, "metavar": "PERCENT", "help": "how much of the labels is known"},
     "--known-groups": {"type": natural, "metavar": "N", "help": "how many groups of extra labels are known"},
     "--reveal": {"choices": REVEAL, "help": "which labels become known first"},
+    "--workers": {"type": natural, "metavar": "N", "help": "processes that read pictures"},
     "--seed": {"type": natural, "metavar": "N", "help": "of everything that is drawn at random"},
     "--labels": {"metavar": "LABELS", "help": "labels to use"},
     "--output": {"type": Path, "help": "what to write"},
+    "--budget": {
+        "type": seconds,
+        "metavar": "TIME",
+        "help": "time for training once image features are stored (90s, 5m, 1h): fewer epochs than the recipe's if need be",
+    },
+    "--host": {"help": "address to listen on"},
+    "--port": {"type": port, "help": "0 takes any free one"},
+    "--token-file": {"type": Path, "metavar": "FILE", "help": "clients must send this token (or: CTRAN_TOKEN)"},
+    "--allow-host": {"nargs": "+", "metavar": "NAME", "help": "further names the server is called by"},
+    "--cors": {"type": origin, "nargs": "+", "metavar": "ORIGIN", "help": "pages of these may use it"},
+    "--open": {"action": "store_true", "help": "open the page in a browser"},
+    "--in-flight": {"type": count, "metavar": "N", "help": "requests at once; others get 503"},
+    "--max-upload": {"type": count, "metavar": "MIB", "help": "size of a request"},
     "--json": {"action": "store_true", "help": "print JSON"},
     "--csv": {"action": "store_true", "help": "print CSV"},
 }

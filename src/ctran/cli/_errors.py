@@ -27,6 +27,8 @@ def readable(error: Exception) -> str | None:
         what = WORDS.get(error.errno or 0, (error.strerror or str(error)).lower())
         names = [os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)]
         return f"{' -> '.join(names)}: {what}" if names else what
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        return f"a process that reads pictures has ended ({error}), mostly for want of memory: try fewer workers"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "not enough memory; a smaller training.batch_size, model.image_size or fewer workers need less"
     return None

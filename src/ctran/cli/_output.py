@@ -29,13 +29,15 @@ def prepare() -> None:
     """Make standard output and error of a program safe, as it starts."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if type(stream) is not io.TextIOWrapper or type(getattr(stream.buffer, "raw", None)) is not io.FileIO:
+        buffer: Any = stream.buffer if type(stream) is io.TextIOWrapper else None
+        unbuffered = type(buffer) is io.FileIO  # python -u
+        if not unbuffered and type(getattr(buffer, "raw", None)) is not io.FileIO:
             continue  # somebody else's stream
         stream.flush()
-        raw = _Pipe(stream.fileno(), "w", closefd=False)
+        raw: Any = _Pipe(stream.fileno(), "w", closefd=False)
         direct = stream.write_through
         safe = io.TextIOWrapper(
-            io.BufferedWriter(raw),
+            raw if unbuffered else io.BufferedWriter(raw),
             encoding=stream.encoding,
             errors=stream.errors,
             line_buffering=stream.line_buffering or raw.isatty(),
@@ -55,7 +57,8 @@ def escape_what_cannot_be_encoded() -> None:
 
 def reader_gone() -> bool:
     """Whether nobody reads standard output any more."""
-    return bool(getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "reader_gone", False))
+    buffer = getattr(sys.stdout, "buffer", None)
+    return bool(getattr(getattr(buffer, "raw", buffer), "reader_gone", False))
 
 
 def print_json(content: Any) -> None:

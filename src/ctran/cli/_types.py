@@ -57,7 +57,8 @@ def seconds(text: str) -> float:
 def share(text: str) -> float:
     """A number from 0 to 1."""
     if not 0 <= (value := _real(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
+        meant = f". Did you mean {value / 100:g}?" if 1 < value <= 100 else ""
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}{meant}")
     return value
 
 
@@ -70,11 +71,34 @@ def percent(text: str) -> float:
     return value
 
 
+def part_of(text: str) -> tuple[int, int]:
+    """``3/8``: number 3 of 8, counted from 1 on."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 3/8, got {text}")
+    return int(found[1]), int(found[2])
+
+
 def port(text: str) -> int:
     """A number from 0 to 65535."""
     if not 0 <= (value := _whole(text)) <= 65535:
         raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text}")
     return value
+
+
+def origin(text: str) -> str:
+    """``https://example.org`` or ``http://localhost:3000``; or ``*``."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and text == f"{parts.scheme}://{parts.netloc}"
+        _ = parts.port
+    except ValueError:
+        right = False
+    if not right and text != "*":
+        raise argparse.ArgumentTypeError(f"expected an origin such as https://example.org, without a path, got {text!r}")
+    return text.lower()
 
 
 def is_known(word: str) -> bool:
@@ -111,14 +135,17 @@ def _is_file(word: str) -> bool:
     return Path(word).exists() or re.search(r"^[^=]*\.\w+$", word) is not None
 
 
-def output_stem(path: Path, option: str = "--output") -> Path:
-    """``path``, checked: its folder exists and can be written into.
+def output_stem(path: Path, *endings: str, option: str = "--output") -> Path:
+    """``path`` without the ending of one of the files that are written, checked: its folder exists and can be written into.
+
+    Args:
+        endings: of these files, as ``png``.
 
     Raises:
         UserError: it does not, or cannot; the message names the option.
     """
     _writable(path, path.parent, option)
-    return path
+    return path.with_suffix("") if path.suffix[1:].lower() in endings else path
 
 
 def output_folder(path: Path, option: str = "--output") -> Path:

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     add(data, "--split", more="those that the model was trained on are left out; test is refused", default="val")
     add(data, "--root")
+    add(data, "--workers", default=0)
     add(parser.add_argument_group("output"), "--json")
 
 
@@ -72,9 +73,9 @@ def run(options: argparse.Namespace) -> int:
     table = tables[options.split]
     if options.split == "train" or not hasattr(registry.find(sources, recipe.source), "ORIGIN"):
         table = without_seen(table, options.split, options.run)  # published splits share no picture
-    outputs = predict_shares(tagger, table, shares, options.seed, options.split, DRAWS)
+    outputs = predict_shares(tagger, table, shares, options.seed, options.split, DRAWS, options.workers)
     fit = fit_calibration(*outputs, tagger.labels, precision=options.precision)
-    test = predict_shares(tagger, tables["test"], shares, options.seed, "test")
+    test = predict_shares(tagger, tables["test"], shares, options.seed, "test", workers=options.workers)
     rows = qualities(*test, tagger.labels, fit.calibration)
     path = write_calibration(fit.calibration, options.run)
     if options.json:

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command; recipe keys come beside them."""
     parser.allow_abbrev = False
     add_run(parser.add_argument_group("model"), "run folder, or a model folder (then with --source)")
-    add(parser.add_argument_group("data"), "--split", default="test")
+    data = parser.add_argument_group("data")
+    add(data, "--split", default="test")
+    add(data, "--workers", default=0)
     known = parser.add_argument_group("known labels")
     amount = known.add_mutually_exclusive_group()
     add(amount, "--known-share", nargs="+", shown="the recipe's")
@@ -45,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metrics.add_argument("--preset", nargs="+", choices=PRESETS, help="published definitions to count by as well")
     metrics.add_argument("--intervals", type=replicates, metavar="N", help="95 %% bootstrap intervals of N replicates")
     metrics.add_argument("--everything", action="store_true", help="print metrics over all entries, not only unknown ones")
+    metrics.add_argument(
+        "--all-columns", action="store_true", help="print the columns of top 3 and AUROC too; the files have all"
+    )
     add(parser.add_argument_group("output"), "--output", metavar="STEM", more="STEM.json and STEM.md", shown="RUN/metrics")
 
 
@@ -60,15 +65,14 @@ def run(options: argparse.Namespace) -> int:
     from ctran import registry
     from ctran.data import sources
     from ctran.folders.tagger import Tagger
-    from ctran.training.fit import evaluate_run
+    from ctran.training.evaluation import evaluate_run
     from ctran.training.matching import adopt, recipe_of_data
     from ctran.training.pipeline import STORED, build_tables
     from ctran.training.recipe import RecipeError, read_run
     from ctran.training.run_folder import check_data, report_skipped, write_metrics
     from ctran.training.seen import warn_if_seen
 
-    if options.output:
-        output_stem(options.output)
+    named = options.output and output_stem(options.output, "json", "md")
     shares = options.known_share or []
     is_run = (options.run / "recipe.yaml").is_file() or not (options.run / "config.json").is_file()
     may_be_set = "data|evaluation" if is_run else "source|data|evaluation|labels"
@@ -104,10 +108,12 @@ def run(options: argparse.Namespace) -> int:
             print(f"these figures are in float32; training measured val {STORED}, so its own differ slightly", file=sys.stderr)
     else:
         tagger.labels = adopt(tagger.labels, table.labels)
-    report = evaluate_run(tagger, table, settings, split=options.split, intervals=options.intervals or 0)
-    stem = options.output or default_stem(options, is_run, other=bool(changed) or (is_run and differs(settings, options.run)))
+    report = evaluate_run(
+        tagger, table, settings, split=options.split, intervals=options.intervals or 0, workers=options.workers
+    )
+    stem = named or default_stem(options, is_run, other=bool(changed) or (is_run and differs(settings, options.run)))
     write_metrics(report, stem)
-    print(report.markdown(everything=options.everything))
+    print((report.markdown if options.all_columns else report.text)(everything=options.everything))
     print(f"written to {stem}.json and .md", file=sys.stderr)
     return 0
 

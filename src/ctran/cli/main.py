@@ -16,8 +16,11 @@ from ctran.cli._types import after_known
 from ctran.errors import nearest
 from ctran.version import __version__
 
-TAKE_KEYS = ("train", "evaluate", "datasets")
+TAKE_KEYS = ("train", "evaluate", "data", "compare")
 """Commands that take recipe keys beside their own flags."""
+
+TAKE_RECIPE = ("train", "compare")
+"""Commands whose first argument may be a recipe."""
 
 KEY_FLAGS = ("--method", "--source", "--seed", "--root", "--absent", "--skip-broken")
 """Recipe keys whose flags have no dot."""
@@ -75,7 +78,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     debug = name in commands and "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"] if debug else arguments
     first = None
-    if name == "train" and len(arguments) > 1 and not arguments[1].startswith("-"):
+    if name in TAKE_RECIPE and len(arguments) > 1 and not arguments[1].startswith("-"):
         first = arguments.pop(1)  # before argparse, which would take the value of an unknown flag for it
     if name in TAKE_KNOWN:
         arguments = after_known(arguments)

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def files(stem: Path) -> tuple[Path, Path]:
     """PNG and CSV file of a stem, whose folder must exist."""
-    output_stem(stem)
+    stem = output_stem(stem, "png", "csv")
     return stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
 
 

@@ -2,6 +2,11 @@
 
 ctran predict runs/demo picture.png
 ctran predict runs/demo *.png --known "flag=yes" "map=no" --json
+ctran predict runs/demo --input photos --output predictions
+
+With --input a whole collection is predicted, and what --output has already is not done again; docs/scaling.md has more.
+Exit status: 0 all pictures were predicted, 1 refused or stopped, or a named picture cannot be read, 2 wrong usage,
+3 the collection is done and some of its pictures could not be predicted: they are in OUT/errors, with reasons.
 """
 
 import argparse
@@ -10,6 +15,7 @@ import sys
 from collections.abc import Container, Iterable
 from pathlib import Path
 
+from ctran.cli import _collection
 from ctran.cli._arguments import add, add_run
 from ctran.cli._output import print_json, reader_gone
 from ctran.cli._types import BOOLEANS, above_zero, count, share
@@ -22,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(model, "run, model folder, or folder of ctran export")
     model.add_argument("--fast", action="store_true", help="compute in bfloat16: faster where the processor has it")
     question = parser.add_argument_group("pictures and known labels")
-    question.add_argument("images", type=Path, nargs="+", metavar="PICTURE", help="picture files")
+    question.add_argument(
+        "images", type=Path, nargs="+", default=[], metavar="PICTURE", help="picture files; none with --input"
+    )
     add(question, "--known", default=[])
     output = parser.add_argument_group("output")
     output.add_argument("--threshold", type=share, help="from where on a label is present (default: the model's own, else 0.5)")
@@ -34,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = output.add_mutually_exclusive_group()
     add(form, "--json", more="all probabilities, one line a picture")
     add(form, "--csv", more="all probabilities: file, label, probability, present")
+    _collection.add_arguments(parser)
 
 
 def parse_known(pairs: Iterable[str], names: Container[str] = ()) -> dict[str, bool]:
@@ -51,12 +60,14 @@ def parse_known(pairs: Iterable[str], names: Container[str] = ()) -> dict[str, b
 
 def run(options: argparse.Namespace) -> int:
     """Predict; a picture that cannot be read is reported and the others are still done (exit status 1)."""
+    if options.input is not None:
+        return _collection.run(options, parse_known)
+    _collection.refuse_flags(options)
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from ctran.folders.exported import Exported, load
-    from ctran.images.reading import BrokenImageError
 
     tagger = load(options.run, options.device)
     if options.fast and isinstance(tagger, Exported):
@@ -68,11 +79,11 @@ def run(options: argparse.Namespace) -> int:
     table = Table("picture", "labels", "most probable")
     if options.csv:
         writer.writerow(["file", "label", "probability", "present"])
-    found = tagger.predict_each(
+    found = tagger.predict_many(
         options.images, known, threshold=options.threshold, truncated=options.truncated, white=options.white
     )
     for image, prediction in zip(options.images, found, strict=True):
-        if isinstance(prediction, BrokenImageError):
+        if isinstance(prediction, UserError):
             print(f"ctran predict: {prediction}", file=sys.stderr)
             failed += 1
             continue

@@ -13,18 +13,15 @@ import hashlib
 import json
 import os
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ctran.cli._arguments import add, add_run
-from ctran.cli._types import count, output_folder, port
+from ctran.cli._network import add_network, serve, settings_of
+from ctran.cli._types import count, output_folder
 from ctran.errors import UserError
 
 if TYPE_CHECKING:
-    from socket import socket as Socket
-
     from ctran.inference.predictor import Predictor
     from ctran.serving.annotations import Annotations
     from ctran.serving.gallery import Gallery
@@ -48,63 +45,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     pictures.add_argument("--label-studio", metavar="ADDRESS", help="fetch the pictures of its tasks there")
     pictures.add_argument("--pictures-from", nargs="+", default=[], metavar="ADDRESS", help="and may be fetched from these")
-    network = parser.add_argument_group("network")
-    network.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    network.add_argument("--port", type=port, default=8000, help="0 takes any free one (default: 8000)")
-    network.add_argument("--token-file", type=Path, metavar="FILE", help="clients must send this token (or: CTRAN_TOKEN)")
-    network.add_argument("--allow-host", nargs="+", default=[], metavar="NAME", help="further names the server is called by")
-    network.add_argument("--cors", type=origin, nargs="+", default=[], metavar="ORIGIN", help="pages of these may use it")
-    limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--in-flight", type=count, default=64, metavar="N", help="requests at once; others get 503 (default: 64)"
-    )
+    limits = add_network(parser)
     limits.add_argument("--cache", type=count, default=512, metavar="MIB", help="memory for image tokens (default: 512)")
-    limits.add_argument("--max-upload", type=count, default=32, metavar="MIB", help="size of a request (default: 32)")
-    network.add_argument("--open", action="store_true", help="open the page in a browser")
-
-
-def origin(text: str) -> str:
-    """``https://example.org`` or ``http://localhost:3000``; or ``*``."""
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(text)
-        right = parts.scheme in ("http", "https") and parts.hostname and text == f"{parts.scheme}://{parts.netloc}"
-        _ = parts.port
-    except ValueError:
-        right = False
-    if not right and text != "*":
-        raise argparse.ArgumentTypeError(f"expected an origin such as https://example.org, without a path, got {text!r}")
-    return text.lower()
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; requests in flight are finished."""
-    try:
-        from ctran.serving.api import create_app
-        from ctran.serving.server import Server
-    except ImportError as error:
-        raise UserError(f'{error.name} is not installed: pip install "ctran[serve]"') from None
-    from ctran.folders.exported import load
-    from ctran.serving.annotations import Annotations
-    from ctran.serving.settings import MIB, Settings
-
-    if options.save:
-        output_folder(options.save, "--save")
-    token = token_of(options)
-    refuse_open(options, token)
-    predictor = load(options.run, options.device)
-    settings = Settings(
-        token=token,
-        hosts=hosts_of(options),
-        cors=tuple(options.cors),
-        max_bytes=options.max_upload * MIB,
-        in_flight=options.in_flight,
-        cache_bytes=options.cache * MIB,
+    settings = settings_of(
+        options,
+        cache_bytes=options.cache * 2**20,
         label_studio=options.label_studio,
         label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY") or None,
         pictures_from=tuple(options.pictures_from),
     )
+    from ctran.folders.exported import load
+    from ctran.serving.annotations import Annotations
+    from ctran.serving.api import create_app
+
+    if options.save:
+        output_folder(options.save, "--save")
+    if options.pictures and not options.pictures.is_dir():
+        what = "is a file; name the folder of the pictures" if options.pictures.exists() else "there is no such folder"
+        raise UserError(f"--pictures {options.pictures}: {what}")
+    predictor = load(options.run, options.device)
     annotations = Annotations(options.pictures or options.save or annotations_folder(options.run), predictor.labels.names)
     gallery = gallery_of(options, annotations)
     if gallery.notes:
@@ -116,18 +79,7 @@ def run(options: argparse.Namespace) -> int:
         annotations=annotations,
         version=version_of(options.run),
     )
-    server = Server(app, ends_process=options.whole_process)
-    socket = listening(options.host, options.port)
-    address = address_of(*socket.getsockname()[:2])
-    if token is None and not is_loopback(options.host):
-        print(f"anybody who reaches {options.host} may ask and save: give --token-file to change that", file=sys.stderr)
-    print(f"serving {options.run} at {address} (API: {address}/docs); annotations go to {annotations.folder}", file=sys.stderr)
-    if options.open:
-        import webbrowser
-
-        webbrowser.open(f"{address}/#token={quote(token, safe='')}" if token else address)
-    server.run(sockets=[socket])
-    return 0
+    return serve(app, options, settings, f"serving {options.run}", f"annotations go to {annotations.folder}")
 
 
 def version_of(run: Path) -> str:
@@ -138,38 +90,6 @@ def version_of(run: Path) -> str:
     found = digests(folder, (path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".md"))
     name = run.resolve().name.encode("utf-8", "backslashreplace").decode()  # it is sent as JSON
     return f"{name}-{hashlib.sha256(json.dumps(found).encode()).hexdigest()[:8]}"
-
-
-def listening(host: str, port: int) -> "Socket":
-    """A socket that accepts connections from now on, so that its address can be printed.
-
-    It names its protocol, as uvicorn's own sockets do not: asyncio sets TCP_NODELAY only where it knows that a socket is TCP,
-    and each small response would take 40 ms otherwise.
-    """
-    import socket
-
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, OverflowError) as error:
-        raise UserError(f"--host {host} --port {port}: cannot listen there ({error}); --port 0 takes any free one") from None
-    listener.listen(2048)
-    return listener
-
-
-def token_of(options: argparse.Namespace) -> str | None:
-    """The token that clients must send."""
-    if options.token_file is None:
-        return os.environ.get("CTRAN_TOKEN") or None
-    try:
-        token = options.token_file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--token-file {options.token_file}: cannot be read ({error})") from None
-    if not token:
-        raise UserError(f"--token-file {options.token_file} is empty")
-    return token
 
 
 def annotations_folder(run: Path) -> Path:
@@ -183,44 +103,6 @@ def annotations_folder(run: Path) -> Path:
     if folder.name == "model" and (folder.parent / "recipe.yaml").is_file():
         return folder.parent / "annotations"
     return folder.with_name(f"{folder.name}-annotations")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this machine alone reaches an address that the server listens on."""
-    try:
-        return ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def refuse_open(options: argparse.Namespace, token: str | None) -> None:
-    """Refuse to be open to other machines by accident: a page in a browser of theirs could use the server under any name."""
-    if is_loopback(options.host) or token is not None or options.allow_host:
-        if "*" in options.cors and token is None:
-            raise UserError("--cors '*' lets pages of anybody save and upload: give --token-file as well, or name origins")
-        return
-    raise UserError(
-        f"--host {options.host} is open to other machines: give --token-file FILE (or CTRAN_TOKEN), or name what the server is "
-        "called there: --allow-host NAME ('*' for any)"
-    )
-
-
-def hosts_of(options: argparse.Namespace) -> tuple[str, ...]:
-    """Allowed ``Host`` names: the server's own and those given; any name where a token is required instead."""
-    from ctran.serving.guard import bracketed, host_of
-    from ctran.serving.settings import Settings
-
-    if not is_loopback(options.host) and not options.allow_host:
-        return ("*",)
-    return (*Settings().hosts, *(host_of(bracketed(name)) for name in (options.host, *options.allow_host)))
-
-
-def address_of(host: str, port: int) -> str:
-    """What a browser on this machine opens."""
-    from ctran.serving.guard import bracketed
-
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://{bracketed(reachable)}:{port}"
 
 
 def faster(predictor: "Predictor") -> "Predictor":
@@ -237,8 +119,6 @@ def gallery_of(options: argparse.Namespace, annotations: "Annotations") -> "Gall
     from ctran.training.pipeline import tables_of_run
 
     if options.pictures:
-        if not options.pictures.is_dir():
-            raise UserError(f"--pictures {options.pictures}: there is no such folder")
         return Gallery.of_folder(annotations)
     if not (options.run / "recipe.yaml").is_file():
         return Gallery([])

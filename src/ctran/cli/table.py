@@ -1,4 +1,4 @@
-"""A table of the paper, with finished runs beside C-Tran's rows.
+"""A table of the paper, with finished runs beside its rows.
 
   ctran table 1                       as printed, with what is doubtful in it, and the commands that make its rows
   ctran table 3 --runs runs           every finished run below runs/ that belongs to it, and how far it is from the printed row
@@ -172,7 +172,7 @@ def trailer(found: "Comparison", notes: Notes, runs: Path | None) -> list[str]:
     if runs is not None and not any(found.ours):
         lines += ["", f"No finished run of this table is below {runs}."]
     if found.missing:
-        lines += ["", "To make the rows that are missing:" if any(found.ours) else "To make C-Tran's rows:", ""]
+        lines += ["", "To make the rows that are missing:" if any(found.ours) else "To make its rows:", ""]
         lines += [f"    {command}" for command in found.missing]
     if found.left_out:
         lines += ["", "Left out:", "", *(f"- {text}" for text in found.left_out)]

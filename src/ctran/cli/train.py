@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctran.cli._arguments import add
-from ctran.cli._types import output_folder, seconds
+from ctran.cli._types import output_folder
 
 DEFAULT = "auto"
 """The recipe of a training that names neither a recipe nor a method."""
@@ -38,12 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         more="run folder",
         shown="runs/NAME, for paper/coco80 runs/paper-coco80",
     )
-    what.add_argument(
-        "--budget",
-        type=seconds,
-        metavar="TIME",
-        help="time for training once image features are stored (90s, 5m, 1h): fewer epochs than the recipe's if need be",
-    )
+    add(what, "--budget")
     what.add_argument("--resume", type=Path, metavar="RUN", help="run folder to go on with: interrupted, or to get more epochs")
     parser.add_argument_group("recipe keys").add_argument(
         "--keys", dest="list_keys", action="store_true", help="list every recipe key and exit"
@@ -76,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
         recipe = read_recipe(path, options.keys)
         refuse_unused(recipe)
         folder = output_folder(options.output or Path("runs") / (name_of(path) if path else recipe.method))
-    from ctran.training.fit import CANDIDATES, fit  # after the recipe: a wrong key is named without waiting for the trainer
+    from ctran.training.evaluation import CANDIDATES  # after the recipe: a wrong key is named without waiting for the trainer
+    from ctran.training.fit import fit
 
     try:
         report = fit(recipe, folder, resume=options.resume is not None, budget=options.budget)
@@ -85,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         return 130
     if (folder / CANDIDATES).exists():
         print((folder / CANDIDATES).read_text(encoding="utf-8"))
-    print(report.markdown())
+    print(report.text())
     print(f"\nrun folder: {folder}")
     return 0
 

@@ -13,6 +13,14 @@ from ctran.errors import UserError
 from ctran.inference.predictor import Predictor
 from ctran.model import Features, Method
 
+_PORTS = frozenset({"images", "states", "logits"})
+"""Inputs and outputs of the graphs that are not of the image cache."""
+
+
+def port_of(name: str) -> str:
+    """What a tensor of the image cache is called in the graphs: names within one graph must differ."""
+    return f"image_{name}" if name in _PORTS else name
+
 
 class Encode(nn.Module):
     """``images -> image cache``: all that does not depend on the states."""
@@ -66,7 +74,7 @@ class Programs:
     Args:
         encode: ``images [B, 3, H, W]`` -> each tensor of the image cache, ``B`` entries.
         predict: ``states [B, S, L]`` (int64) and the image cache -> ``logits [B, S, L]``.
-        image_cache: names of the tensors in the image cache.
+        image_cache: names of the tensors in the image cache, as inputs and outputs of the graphs (:func:`port_of`).
     """
 
     encode: ExportedProgram
@@ -111,7 +119,7 @@ def programs(tagger: Predictor) -> Programs:
                 dynamic_shapes={"states": rows, "image_cache": tuple(pictures for _ in names)},
             )
         ),
-        names,
+        tuple(port_of(name) for name in names),
     )
 
 

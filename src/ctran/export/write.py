@@ -13,7 +13,7 @@ from ctran import registry
 from ctran.errors import UserError
 from ctran.export import formats
 from ctran.export.card import card
-from ctran.export.graphs import Programs, image_cache_of, programs
+from ctran.export.graphs import Programs, image_cache_of, port_of, programs
 from ctran.export.parity import Parity, likely_states, measure
 from ctran.export.pictures import Pictures
 from ctran.folders.about import About
@@ -48,7 +48,16 @@ def files_of(form: str) -> set[str]:
     return {name.format(graph) for graph in ("encode", "predict") for name in module.FILES} | {"README.md", CHECKSUMS}
 
 
-def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: bool = False, calibrate: int = 300) -> Parity:
+def write(
+    tagger: Tagger,
+    folder: Path,
+    form: str,
+    pictures: Pictures,
+    *,
+    int8: bool = False,
+    calibrate: int = 300,
+    traced: Programs | None = None,
+) -> Parity:
     """Export a model and compare the result with it on real pictures.
 
     Args:
@@ -57,6 +66,7 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         pictures: to compare and calibrate on.
         int8: quantise both graphs.
         calibrate: at most so many pictures to calibrate int8 on.
+        traced: the programs of the model where they are there already, for an export in several formats; made without them.
 
     Raises:
         ValueError: the format has no int8.
@@ -68,11 +78,11 @@ def write(tagger: Tagger, folder: Path, form: str, pictures: Pictures, *, int8: 
         can = [name for name in registry.names(formats) if registry.find(formats, name).INT8]
         raise UserError(f"int8 is made for {' and '.join(can)}; {form} stays in float32")
     refuse_foreign(folder, own)  # before the work, not after it
-    traced = programs(tagger)
+    traced = traced or programs(tagger)
     graphs = {name: module.convert(getattr(traced, name), *traced.ports(name)) for name in ("encode", "predict")}
     about = _about(tagger, traced)
     if int8:
-        samples = _samples(tagger, traced, pictures, calibrate)
+        samples = _samples(tagger, pictures, calibrate)
         graphs = {name: module.quantise(graph, getattr(samples, name)) for name, graph in graphs.items()}
         about = replace(about, int8={"encode": len(samples.encode), "predict": len(samples.predict)})
     with replacing(folder, own) as part:
@@ -108,7 +118,7 @@ def _save(module: Any, graphs: Mapping[str, Any], about: About, part: Path) -> N
 
 
 @torch.inference_mode()
-def _samples(tagger: Tagger, traced: Programs, pictures: Pictures, count: int) -> Samples:
+def _samples(tagger: Tagger, pictures: Pictures, count: int) -> Samples:
     """One picture, and one row of states for it, at a time."""
     chosen = pictures.some(count)
     question_rows = set(chosen[:: -(-len(chosen) // _QUESTIONS)])
@@ -118,7 +128,7 @@ def _samples(tagger: Tagger, traced: Programs, pictures: Pictures, count: int) -
         encode.append({"images": image.numpy()})
         if index in question_rows:
             features = tagger.model.prepare(tagger.model.encode_images(image.to(tagger.device)))
-            cache = image_cache_of(features)
+            cache = {port_of(name): tensor.cpu().numpy() for name, tensor in image_cache_of(features).items()}
             states = likely_states(tagger, features, seed=number)[:, [len(predict) % 3]]
-            predict.append({"states": states.numpy(), **{name: cache[name].cpu().numpy() for name in traced.image_cache}})
+            predict.append({"states": states.numpy(), **cache})
     return Samples(encode, predict)

@@ -48,12 +48,18 @@ def build(config: Mapping[str, Any], labels: LabelSpace) -> Method:
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that can be published: a backbone's weights file is named without its path."""
-    model = dict(config.get("model", {}))
-    weights = model.get("weights")
-    if isinstance(weights, str) and weights.startswith("file:"):
-        model["weights"] = "file:" + PurePath(weights.removeprefix("file:").replace("\\", "/")).name
+    """A configuration that can be published: files of this machine (``file:PATH``, absolute paths) without their folders."""
+    model = {key: _without_folder(value) for key, value in config.get("model", {}).items()}
     return {**config, "model": model} if "model" in config else dict(config)
+
+
+def _without_folder(value: Any) -> Any:
+    """The value; of a path, its last part."""
+    if not isinstance(value, str):
+        return value
+    kind, path = ("file:", value.removeprefix("file:")) if value.startswith("file:") else ("", value)
+    slashed = path.replace("\\", "/")
+    return kind + PurePath(slashed).name if kind or slashed.startswith("/") or slashed[1:3] == ":/" else value
 
 
 def lacking_key(config: Mapping[str, Any]) -> str:

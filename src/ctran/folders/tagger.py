@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from ctran.constraints.calibration import Calibration
 from ctran.data.coverage import Unlearnable
 from ctran.devices import find_device
+from ctran.errors import wrong_folder
 from ctran.folders.card import model_card
 from ctran.folders.config import FORMAT, build, lacking_key, tuples, without_paths
 from ctran.folders.model_folder import ModelFolderError, replacing
@@ -79,8 +80,10 @@ class Tagger(Predictor):
         missing = [f for f in FILES[:3] if not (folder / f).is_file()]
         if any((folder / f"encode{ending}").is_file() for ending, _ in READERS.values()):
             raise ModelFolderError(f"{folder} is an exported folder: name the run, or the model folder, that it was made of")
+        if len(missing) == 3:
+            raise ModelFolderError(wrong_folder(folder, "model or run folder", ("config.json", "model/config.json")))
         if missing:
-            raise ModelFolderError(f"{folder} is not a model folder: {', '.join(missing)} not found")
+            raise ModelFolderError(f"{folder} is not a whole model folder: {', '.join(missing)} not found")
         for file in FILES:
             if (folder / file).is_file() and not os.access(folder / file, os.R_OK):
                 raise ModelFolderError(f"{folder / file} may not be read by this user: give them permission (chmod a+r)")
@@ -102,6 +105,7 @@ class Tagger(Predictor):
             module = build(config, labels)
             name = "model.safetensors"
             weights = load_file(folder / name)
+            module.take_sizes(weights)
             if other := _other_tensors(module.state_dict(), weights):
                 raise ModelFolderError(f"{folder / name} is damaged, or not of this model: {other}")
             module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})

@@ -1,59 +1,34 @@
 """From a picture and its known labels to a prediction, with any kind of model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial, wraps
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Literal, overload
 
-import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
-from ctran.constraints import implications
-from ctran.constraints.calibration import Calibration
-from ctran.constraints.decode import Decoder, Threshold
-from ctran.errors import UserError, UserTypeError
+from ctran.constraints.decode import Threshold
+from ctran.errors import UserError
 from ctran.images.inputs import label_of
 from ctran.images.reading import BrokenImageError, Source, held, open_pixels
-from ctran.images.transforms import Preprocessing
 from ctran.images.truncated import Truncated
-from ctran.inference import heatmap
+from ctran.inference.encoded import EncodedPredictor
 from ctran.inference.heatmap import Picture
-from ctran.inference.many import BATCH, Errors, predict_each
+from ctran.inference.many import BATCH, Errors, PictureReader, predict_many
 from ctran.inference.prediction import Prediction
 from ctran.inference.session import Session
-from ctran.labels import Known, LabelSpace
-from ctran.model import Features, Method
+from ctran.known import Known
 from ctran.model.fast import fast
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def _without_gradients(call: Callable[Concatenate["Predictor", P], R]) -> Callable[Concatenate["Predictor", P], R]:
-    """Decorator: run a method of a predictor in its model's :meth:`~ctran.model.Method.without_gradients`."""
-
-    @wraps(call)
-    def run(self: "Predictor", *args: P.args, **options: P.kwargs) -> R:
-        with self.model.without_gradients():
-            return call(self, *args, **options)
-
-    return run
-
-
-class Predictor:
+class Predictor(EncodedPredictor):
     """A model in use, with its labels and its preprocessing.
 
     Args:
         model: the two calls of :class:`~ctran.model.Method`; put into evaluation mode.
         calibration: temperatures and thresholds (``ctran calibrate``); None takes logits as they are, and one half.
     """
-
-    def __init__(
-        self, model: Method, labels: LabelSpace, preprocessing: Preprocessing, calibration: Calibration | None = None
-    ) -> None:
-        self.model = model.eval()
-        self.labels, self.preprocessing, self.calibration = labels, preprocessing, calibration
 
     folder: Path | None = None
     """Where the model was read from."""
@@ -67,16 +42,6 @@ class Predictor:
         where = f"read from {self.folder}" if self.folder is not None else "not read from a folder"
         size = f"{self.preprocessing.size} x {self.preprocessing.size} pixels"
         return f"<{type(self).__name__}: {self.kind}, {len(self.labels)} labels, {size}, {where}>"
-
-    @property
-    def decoder(self) -> Decoder:
-        """Converts the model's logits to probabilities and labels."""
-        return Decoder(self.labels, self.calibration)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the model."""
-        return next((p.device for p in self.model.parameters()), torch.device("cpu"))  # an exported model has none
 
     def fast(self) -> "Predictor":
         """A copy that predicts faster, in bfloat16 (:func:`ctran.model.fast.fast`); logits differ by rounding."""
@@ -144,25 +109,37 @@ class Predictor:
             BrokenImageError: a picture cannot be read, with ``errors="raise"``.
             UserError: as for :meth:`predict`; a ``batch_size`` below 1, or another value of ``errors``.
         """
-        return list(self.predict_each(images, known, threshold=threshold, batch_size=batch_size, errors=errors))
+        found = self.predict_many(images, known, threshold=threshold, batch_size=batch_size, errors=errors)
+        return list(found)  # pyright: ignore[reportReturnType]  (with the same known labels only pictures can be wrong)
 
-    def predict_each(
+    def predict_many(
         self,
         images: Iterable[Source],
-        known: Known | None = None,
+        known: Known | Iterable[Known | None] | None = None,
         *,
         threshold: Threshold = None,
         batch_size: int = BATCH,
         errors: Errors = "return",
         truncated: Truncated = "refuse",
         white: float | None = None,
-    ) -> Iterator[Prediction | BrokenImageError]:
-        """:meth:`predict_all`, each prediction as soon as its batch is done: for more pictures than predictions fit memory.
+    ) -> Iterator[Prediction | UserError]:
+        """:meth:`predict` for any number of pictures, each with its known labels; each prediction as soon as its batch is done.
 
-        Arguments are checked at once, before the first picture is taken; ``truncated`` and ``white`` are those of
-        :func:`ctran.images.reading.open_image`.
+        Memory use is that of one batch. Arguments are checked at once, before the first picture is taken. Of a whole
+        collection on disk, or on several machines: :mod:`ctran.collection`.
+
+        Args:
+            images: any iterable of what :meth:`predict` takes; at most ``batch_size`` pictures are taken at a time. Addresses
+                are refused: download the picture and give its path or bytes, or name it in the input of ``ctran predict``.
+            known: the same known labels for all, or an iterable with those of each picture (None: nothing).
+            threshold: as for :meth:`predict`.
+            batch_size: pictures in one batch.
+            errors: ``return`` gives, in the place of a prediction, the :class:`~ctran.errors.UserError` of a picture that
+                cannot be read, or whose known labels are unknown or contradict each other; ``raise`` stops at the first.
+            truncated, white: as for :func:`ctran.images.reading.open_image`.
         """
-        return predict_each(self, images, known, threshold, batch_size, errors, truncated, white)
+        reader = PictureReader(self.preprocessing, truncated, white)
+        return predict_many(self, images, known, threshold, batch_size, errors, reader)
 
     def session(self, image: Source, *, resume: Mapping[str, Any] | None = None) -> Session:
         """A session about one picture: it is encoded once, then each query costs one ``predict_labels``.
@@ -198,119 +175,4 @@ class Predictor:
         Raises:
             BrokenImageError: the picture cannot be read.
         """
-        opened = open_pixels(image, name=name, max_pixels=max_pixels, truncated=truncated, white=white)
-        return self.preprocessing.pixels(opened)
-
-    @_without_gradients
-    def encode_images(self, squares: UInt8[Tensor, "B S S 3"]) -> Features:
-        """Encode pictures: all that the model computes from the images alone."""
-        return self.model.prepare(self.model.encode_images(self.preprocessing.normalise(squares.to(self.device))))
-
-    @_without_gradients
-    def marginals(self, features: Features, states: Int[Tensor, "R L"]) -> Float[Tensor, "R L"]:
-        """Probability of each label, on the CPU; 0 or 1 for known labels and for those that follow from them.
-
-        Args:
-            features: of ``B`` pictures.
-            states: :class:`~ctran.labels.LabelState` codes, ``R / B`` rows for each picture in turn.
-
-        Raises:
-            ValueError: ``states`` has another number of labels.
-        """
-        if states.shape[1] != len(self.labels):
-            raise UserError(f"expected states of {len(self.labels)} labels, got {states.shape[1]}")
-        filled = implications.propagate_implications(states, self.labels.implied).to(self.device)
-        logits = self.model.predict_labels(features, filled).float()
-        return self.decoder.probabilities(logits, states.to(self.device)).cpu()
-
-    @_without_gradients
-    def attention(self, features: Features, states: Int[Tensor, " L"]) -> Float[Tensor, "layers N N"]:
-        """Attention of each token (row) to each token, image tokens first: mean over the heads, layer by layer.
-
-        Raises:
-            TypeError: the model has no attention to a picture.
-        """
-        if not self.shows_attention:
-            raise UserTypeError("this model has no attention to the picture: train with method ctran, and not without image")
-        filled = implications.propagate_implications(states[None], self.labels.implied).to(self.device)  # as in prediction
-        return torch.stack([layer[0].mean(dim=0) for layer in self.model.attention(features, filled)]).float().cpu()
-
-    @property
-    def shows_attention(self) -> bool:
-        """Whether the model has :meth:`attention`."""
-        return self.model.has_attention
-
-    def heatmap(
-        self,
-        square: UInt8[Tensor, "D D 3"],
-        states: Int[Tensor, " L"],
-        label: int,
-        *,
-        window: tuple[int, int] | None = None,
-    ) -> Float[Tensor, "h w"]:
-        """Contribution of each place of a picture to the log-odds of a label, given the other known labels.
-
-        They sum to the log-odds of the label (after calibration, before exclusive groups) less those without a picture
-        (:meth:`ctran.model.Method.contributions`). The label's own state is left out, as it is what is explained.
-
-        Args:
-            square: the picture, of any size that the backbone takes (:func:`ctran.inference.heatmap.enlarged`).
-            states: :class:`~ctran.labels.LabelState` codes.
-            label: index of the label.
-            window: for an enlarged picture, the grid at the normal size. Contributions are then weighted by how probable the
-                label is in the parts of the picture that cover a place, and no longer sum to the log-odds.
-
-        Raises:
-            UserTypeError: the model has no heat map (:attr:`shows_heatmap`).
-            UserError: an extra label, which is not predicted.
-        """
-        if not self.shows_heatmap:
-            raise UserTypeError(
-                "this model has no heat map: its method cannot attribute a prediction to places of the picture, it was trained "
-                "without image, or it is an export, which holds no gradients (its model folder has them)"
-            )
-        others = heatmap.states_for(states, label, self.labels)
-        images = self.preprocessing.normalise(square[None].to(self.device))
-        found = heatmap.heatmap(self.model, images, others.to(self.device), label, window)
-        if self.calibration is None:
-            return found
-        known = states.clone()
-        known[label] = 0
-        return found / float(self.calibration.temperature_of(known[None])[0])
-
-    @property
-    def shows_heatmap(self) -> bool:
-        """Whether the model has :meth:`heatmap`."""
-        return self.model.has_contributions
-
-    @_without_gradients
-    def choose(self, features: Features, states: Int[Tensor, "R L"]) -> Bool[Tensor, "R L"] | None:
-        """Label sets that the method chooses by itself (:meth:`ctran.model.Method.decode`), on the CPU; None where they follow
-        from probabilities. Arguments as of :meth:`marginals`."""
-        filled = implications.propagate_implications(states, self.labels.implied).to(self.device)
-        chosen = self.model.decode(features, filled)
-        return None if chosen is None else chosen.cpu()
-
-    def predictions(
-        self, features: Features, known: Sequence[Mapping[str, bool]], *, threshold: Threshold = None
-    ) -> list[Prediction]:
-        """Predictions for encoded pictures: the one place where logits, and what a method chooses, become labels.
-
-        Args:
-            features: of ``B`` pictures.
-            known: known labels of each row, ``R / B`` rows for each picture in turn.
-            threshold: as of :meth:`predict`.
-        """
-        if not known:
-            return []
-        states = torch.stack([self.labels.states(each) for each in known])
-        rows, chosen = self.marginals(features, states), self.choose(features, states)
-        present = self.decoder.labels(rows, states, threshold=threshold, chosen=chosen)
-        return [self._named(*each) for each in zip(rows, present, known, strict=True)]
-
-    def _named(self, row: Float[Tensor, " L"], present: Bool[Tensor, " L"], known: Mapping[str, bool]) -> Prediction:
-        order = [i for i in row.argsort(descending=True, stable=True).tolist() if self.labels.targets[i]]
-        probabilities, is_present, names = row.tolist(), present.tolist(), self.labels.names
-        unknown = [i for i in order if names[i] not in known]
-        labels = [name for name, given in known.items() if given] + [names[i] for i in unknown if is_present[i]]
-        return Prediction({names[i]: probabilities[i] for i in unknown}, dict(known), labels)
+        return PictureReader(self.preprocessing, truncated, white).square(image, name=name, max_pixels=max_pixels)

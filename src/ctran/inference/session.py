@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,45 +13,15 @@ from ctran.constraints.decode import Threshold
 from ctran.errors import UserError
 from ctran.inference import acquisition, sets
 from ctran.inference.acquisition import Policy, Question
+from ctran.inference.encoded import EncodedPredictor
 from ctran.inference.heatmap import Picture, enlarged, enlargement
-from ctran.inference.prediction import Prediction
-from ctran.labels import Known, LabelSpace, LabelState, booleans
+from ctran.inference.known_history import KnownHistory
+from ctran.inference.prediction import Change, LabelSet, Prediction
+from ctran.known import Known
+from ctran.labels import LabelSpace, LabelState
 from ctran.model import Features
 
-if TYPE_CHECKING:
-    from ctran.inference.predictor import Predictor
-
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Change:
-    """Change of a label's probability when another label becomes known.
-
-    Args:
-        before, after: probability that it is present, 0 to 1.
-    """
-
-    before: float
-    after: float
-
-    @property
-    def difference(self) -> float:
-        """From -1 to 1."""
-        return self.after - self.before
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """One assignment of all labels.
-
-    Args:
-        labels: those that are present, in the order of the label space.
-        log_likelihood: of the whole set given the known labels, in nats, in the order in which it was revealed.
-    """
-
-    labels: tuple[str, ...]
-    log_likelihood: float
 
 
 class Session:
@@ -71,7 +40,7 @@ class Session:
 
     def __init__(
         self,
-        predictor: "Predictor",
+        predictor: EncodedPredictor,
         features: Features,
         square: UInt8[Tensor, "S S 3"],
         *,
@@ -81,8 +50,7 @@ class Session:
         if len(features) != 1:
             raise UserError(f"a session is about one picture, got features of {len(features)}")
         self.predictor, self.features, self.square, self.picture = predictor, features, square, picture
-        self._known: dict[str, bool] = {}
-        self._past: list[dict[str, bool]] = []
+        self._history = KnownHistory(predictor.labels)
         if resume is not None:
             self._resume(resume)
 
@@ -96,12 +64,12 @@ class Session:
     @property
     def known(self) -> dict[str, bool]:
         """The known labels (a copy)."""
-        return dict(self._known)
+        return dict(self._history.known)
 
     @property
     def states(self) -> Int[Tensor, " L"]:
         """The known labels as :class:`~ctran.labels.LabelState` codes."""
-        return self.labels.states(self._known)
+        return self.labels.states(self._history.known)
 
     def tell(self, known: Known) -> "Session":
         """Add known labels. An earlier entry for the same label is replaced; a label that becomes present also removes another
@@ -110,18 +78,17 @@ class Session:
         Raises:
             UnknownLabelError, ValueError: as :meth:`~ctran.labels.LabelSpace.states`; the session is then unchanged.
         """
-        return self._become(self._with(known))
+        self._history.add(known)
+        return self
 
     def forget(self, *names: str) -> "Session":
         """Make labels unknown again; all of them without a name. Labels that are not known are ignored."""
-        for name in names:
-            self.labels.index(name)
-        return self._become({name: present for name, present in self._known.items() if names and name not in names})
+        self._history.remove(names)
+        return self
 
     def undo(self) -> "Session":
         """Undo the last :meth:`tell` or :meth:`forget`; does nothing where none is left."""
-        if self._past:
-            self._known = self._past.pop()
+        self._history.undo()
         return self
 
     def given(self, known: Known) -> "Session":
@@ -129,30 +96,9 @@ class Session:
         other = Session(self.predictor, self.features, self.square, picture=self.picture)
         return other.tell(known)
 
-    def _with(self, known: Known) -> dict[str, bool]:
-        known = booleans(known)
-        self.labels.states(known)  # names, types, and contradictions among the new labels alone
-        rivals = {
-            other
-            for name, present in known.items()
-            if present
-            for group in self.labels.groups
-            if group.exclusive and name in group.labels
-            for other in group.labels
-            if self._known.get(other) and other != name
-        }
-        return {name: present for name, present in self._known.items() if name not in rivals} | dict(known)
-
-    def _become(self, known: dict[str, bool]) -> "Session":
-        self.labels.states(known)
-        if known != self._known:
-            self._past.append(self._known)
-            self._known = known
-        return self
-
     def as_dict(self) -> dict[str, Any]:
         """Plain data: the known labels, the history for :meth:`undo`, and digests of picture and labels."""
-        return {"format": FORMAT, **self._digests(), "known": self.known, "past": [dict(p) for p in self._past]}
+        return {"format": FORMAT, **self._digests(), "known": self.known, "past": [dict(p) for p in self._history.past]}
 
     def _resume(self, content: Mapping[str, Any]) -> None:
         if not isinstance(content, Mapping) or not {"format", "known", "past"} <= set(content):
@@ -162,10 +108,7 @@ class Session:
         for what, digest in self._digests().items():
             if content.get(what) != digest:
                 raise UserError(f"the session is about another {what}: {content.get(what)!r}, this one's is {digest!r}")
-        past = [dict(step) for step in content["past"]]
-        for step in (*past, content["known"]):
-            self.labels.states(step)
-        self._known, self._past = dict(content["known"]), past
+        self._history.restore(content["known"], content["past"])
 
     def _digests(self) -> dict[str, str]:
         parts = {"picture": self.square.numpy().tobytes(), "labels": "\0".join(self.labels.names).encode()}
@@ -183,12 +126,12 @@ class Session:
         Args:
             threshold: as in :meth:`~ctran.inference.predictor.Predictor.predict`.
         """
-        merged = self._with(known or {})
+        merged = self._history.with_added(known or {})
         return self.predictor.predictions(self.features, [merged], threshold=threshold)[0]
 
     def what_if(self, name: str, present: bool | np.bool_) -> dict[str, Change]:
         """Changes of the other labels if this one were known to be present, or absent; the greatest first."""
-        now, then = self._with({}), self._with({name: present})
+        now, then = self._history.with_added({}), self._history.with_added({name: present})
         before, after = self.marginals(torch.stack([self.labels.states(now), self.labels.states(then)]))
         targets = [(n, i) for i, n in enumerate(self.labels.names) if self.labels.targets[i] and n not in then]
         changes = {n: Change(float(before[i]), float(after[i])) for n, i in targets}
@@ -257,7 +200,7 @@ class Session:
 
         Raises:
             UnknownLabelError: no such label.
-            UserTypeError: the model has no heat map (:attr:`ctran.inference.predictor.Predictor.shows_heatmap`).
+            UserTypeError: the model has no heat map (:attr:`ctran.inference.encoded.EncodedPredictor.shows_heatmap`).
             UserError: an extra label, which is not predicted; or the picture's file has changed.
         """
         label, predictor = self.labels.index(name), self.predictor

@@ -63,14 +63,15 @@ def suspect_sheet(suspects: Sequence["Suspect"], table: SampleTable, path: Path)
 def suspect_page(suspects: Sequence["Suspect"], table: SampleTable, path: Path, *, title: str) -> None:
     """One HTML file with the pictures in it; opens from disk."""
     items = "\n".join(
-        f'<li><img alt="" loading="lazy" src="{_inline(table.picture(s.row))}"><b>{html.escape(sentence(s))}</b>'
+        f'<li><img alt="" loading="lazy" src="{inline(table.picture(s.row))}"><b>{html.escape(sentence(s))}</b>'
         f"<small>{html.escape(s.id)}</small></li>"
         for s in suspects
     )
     write_text(path, PAGE.format(title=html.escape(title), about=_ABOUT, items=items))
 
 
-def _inline(picture: Image.Image) -> str:
+def inline(picture: Image.Image) -> str:
+    """A small version of a picture as an address with its content."""
     small, file = ImageOps.contain(picture, (2 * SIDE, 2 * SIDE)), io.BytesIO()
     small.save(file, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -32,7 +32,7 @@ def within_budget(recipe: Recipe, parts: Ingredients, seconds: float, run: Path)
 
     Args:
         parts: model and pictures of the training.
-        seconds: for all epochs.
+        seconds: for all epochs; none are left where it is negative.
 
     Raises:
         UserError: several devices, which would have to agree on a number.
@@ -44,8 +44,9 @@ def within_budget(recipe: Recipe, parts: Ingredients, seconds: float, run: Path)
         raise UserError("--budget works on one device; with several, set --training.epochs")
     least, each = _fewest(recipe), REST * len(parts.train) * _seconds_of_a_step(recipe, parts)
     epochs = min(planned, max(least, int(seconds / each)))
+    left = f"the {duration(seconds)} that are left of the budget" if seconds > 0 else "a budget that the fits have used up"
     print(
-        f"{epochs} of {planned} epochs, of about {duration(each)} each, in a budget of {duration(seconds)}"
+        f"{epochs} of {planned} epochs, of about {duration(each)} each, in {left}"
         + (f"; fewer than {least} are not possible" if epochs * each > seconds else ""),
         file=sys.stderr,
     )

@@ -1,62 +1,29 @@
 """Recipe -> run folder."""
 
-import logging
 import sys
-import warnings
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
 
-from ctran import plots
-from ctran.analysis.candidates import candidates, markdown
-from ctran.analysis.predict_table import predict_table
 from ctran.data.table import SampleTable
-from ctran.evaluation.evaluate import report
 from ctran.evaluation.report import Report
-from ctran.files import write_text
-from ctran.folders.card import model_card
-from ctran.folders.tagger import Tagger
 from ctran.training.budget import within_budget
-from ctran.training.callbacks import Bar, EpochLines, Patience, SetEpoch
-from ctran.training.checkpoint import Checkpoints, checkpoint_to_resume
+from ctran.training.callbacks import Patience
+from ctran.training.checkpoint import checkpoint_to_resume
 from ctran.training.deterministic import deterministic, try_step
+from ctran.training.evaluation import finish
 from ctran.training.extend import FINISHED, extend
 from ctran.training.lock import RunFolderError, locked
-from ctran.training.matching import match_labels, own_decoder
-from ctran.training.options import Evaluation
-from ctran.training.pipeline import Ingredients, build_tables, prepare, training_device
+from ctran.training.pipeline import build_tables, prepare, training_device
 from ctran.training.processes import processes
 from ctran.training.recipe import Recipe
-from ctran.training.run_folder import (
-    RunFolder,
-    check_data,
-    check_free,
-    discard,
-    freeze,
-    report_skipped,
-    start,
-    write_json,
-    write_metrics,
-)
+from ctran.training.run_folder import check_data, check_free, check_resumable, discard, freeze, report_skipped, start
 from ctran.training.sizes import check_batches, check_enough, check_unknown_share
-from ctran.training.task import LabelTask
+from ctran.training.trainer import assemble, quiet
 
-CANDIDATES = "candidates.md"
-"""In a run folder: what each part of the method predicts alone."""
-
-
-def quiet() -> None:
-    """Hide Lightning's messages, which are meant for authors of trainers."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings(
-        "ignore", message=".*lightning_fabric.*|.*dataloader.*workers.*|.*isinstance.treespec.*|.*worker processes in total.*"
-    )
+Result = TypeVar("Result")
 
 
 def fit(recipe: Recipe, run: Path, *, resume: bool = False, budget: float | None = None) -> Report:
@@ -79,18 +46,48 @@ def fit(recipe: Recipe, run: Path, *, resume: bool = False, budget: float | None
         DivergedError: the loss became NaN or infinite; what was saved before is kept.
         KeyboardInterrupt: after Ctrl-C; the folder holds all finished epochs and can be resumed.
     """
+    return _run(recipe, run, finish, resume=resume, budget=budget)
+
+
+def fit_only(recipe: Recipe, run: Path, *, resume: bool = False, budget: float | None = None) -> None:
+    """As :func:`fit`, without the evaluation at the end: for a run of which only the score on ``val`` is of interest.
+
+    :func:`fit` with ``resume`` writes what is missing.
+    """
+    _run(recipe, run, lambda recipe, run, tables: None, resume=resume, budget=budget)
+
+
+def _run(
+    recipe: Recipe,
+    run: Path,
+    end: Callable[[Recipe, Path, dict[str, SampleTable]], Result],
+    *,
+    resume: bool,
+    budget: float | None,
+) -> Result:
+    """Train in every process; the first then does what belongs to the end."""
     quiet()
     rank, world = processes(recipe.training.devices)
     with deterministic(recipe.training.deterministic):
         if rank:
             train(recipe, run, build_tables(recipe), rank, world, resume=resume, budget=budget)
             sys.exit(0)  # the first process does the rest
-        return lead(recipe, run, world, resume=resume, budget=budget)
+        return lead(recipe, run, world, end, resume=resume, budget=budget)
 
 
-def lead(recipe: Recipe, run: Path, world: int, *, resume: bool, budget: float | None = None) -> Report:
+def lead(
+    recipe: Recipe,
+    run: Path,
+    world: int,
+    end: Callable[[Recipe, Path, dict[str, SampleTable]], Result],
+    *,
+    resume: bool,
+    budget: float | None = None,
+) -> Result:
     """The first process of a training, which alone writes the run folder."""
-    if not resume:
+    if resume:
+        check_resumable(run)
+    else:
         check_free(run)
         run.mkdir(parents=True, exist_ok=True)
     with locked(run):
@@ -108,7 +105,7 @@ def lead(recipe: Recipe, run: Path, world: int, *, resume: bool, budget: float |
             raise
         if not (resume and (run / FINISHED).exists()):
             train(recipe, run, tables, 0, world, resume=resume, budget=budget)
-        return finish(recipe, run, tables)
+        return end(recipe, run, tables)
 
 
 def train(
@@ -151,107 +148,3 @@ def train(
         callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  (set by a part of it)
         patience = next((c for c in callbacks if isinstance(c, Patience)), None)
         folder.finish(recipe.training.epochs, patience.reason if patience else "")
-
-
-def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, LabelTask, RunFolder]:
-    """The trainer of a recipe, its module, and the callback that writes the run folder."""
-    options = recipe.training
-    tables = parts.tables
-    task = LabelTask(
-        parts.tagger.model,
-        parts.labels,
-        recipe,
-        tables["val"].ids,
-        tables["train"].ids,
-        parts.tagger.unlearnable.reasons,
-    )
-    folder = RunFolder(run, parts.tagger)
-    callbacks: list[Callback] = [
-        SetEpoch(parts),
-        folder,
-        ModelCheckpoint(run, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
-    ]
-    callbacks.append(Bar(leave=False) if sys.stderr.isatty() else EpochLines())
-    if options.patience:
-        callbacks.append(Patience(options.patience))
-    strategy = options.strategy
-    unused = len(recipe.model.stages(options.epochs)) > 1 or options.hide_image or not parts.tagger.model.uses_image
-    if options.devices > 1 and strategy in ("auto", "ddp") and unused:
-        strategy = "ddp_find_unused_parameters_true"  # some steps leave parts of the model without a gradient
-    try:
-        trainer = L.Trainer(
-            accelerator=options.accelerator,
-            devices=options.devices,
-            strategy=strategy,
-            precision=options.precision,
-            max_epochs=options.epochs,
-            gradient_clip_val=options.clip_norm or None,
-            logger=TensorBoardLogger(run, name="", version="tensorboard"),
-            callbacks=callbacks,
-            plugins=[Checkpoints()],
-            enable_progress_bar=sys.stderr.isatty(),
-            enable_model_summary=False,
-            inference_mode=not parts.tagger.model.needs_grad,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10,
-            use_distributed_sampler=False,
-        )
-    except MisconfigurationException as error:
-        raise RunFolderError(f"training.accelerator, devices, strategy or precision: {error}") from None
-    if options.precision == "16-mixed" and trainer.strategy.root_device.type == "cpu":
-        raise RunFolderError("training.precision 16-mixed needs a GPU, and training is on the CPU: set bf16-mixed or 32-true")
-    return trainer, task, folder
-
-
-def evaluate_run(
-    tagger: Tagger, table: SampleTable, options: Evaluation, *, split: str = "test", batch_size: int = 32, intervals: int = 0
-) -> Report:
-    """Evaluate a model on a table of pictures, with images read from it.
-
-    Args:
-        options: known labels of each setting, number of draws, and additional published metrics.
-        split: name of the table in the report.
-        intervals: replicates of the bootstrap over pictures; 0 for no intervals.
-    """
-    coverage = match_labels(tagger.labels, table.labels)
-    truth, outputs = predict_table(
-        tagger,
-        table,
-        options.settings(),
-        seed=options.seed,
-        draws=options.draws,
-        batch_size=batch_size,
-        what="evaluating",
-    )
-    found = report(
-        truth,
-        outputs,
-        tagger.labels,
-        presets=options.presets,
-        intervals=intervals,
-        left_out={**tagger.unlearnable.reasons, **coverage.left_out},
-        decoder=own_decoder(tagger),
-    )
-    coverage = replace(found.coverage, foreign=coverage.foreign, hints=coverage.hints)
-    return replace(found, split=split, seed=options.seed, coverage=coverage)
-
-
-def compare_parts(tagger: Tagger, val: SampleTable, recipe: Recipe, run: Path) -> None:
-    """Write what each part of a method predicts alone, if it has parts (``candidates.json``, ``candidates.md``)."""
-    options = recipe.evaluation
-    found = candidates(tagger, val, options.settings(), seed=options.seed, left_out=tagger.unlearnable.reasons)
-    if found:
-        write_json(run / "candidates.json", [asdict(each) for each in found])
-        write_text(run / CANDIDATES, markdown(found, options.settings(), len(val)))
-
-
-def finish(recipe: Recipe, run: Path, tables: dict[str, SampleTable]) -> Report:
-    """Compare the best model with its parts on ``val`` and evaluate it on ``test``, on the device it was trained on; write
-    metrics and the page of predictions."""
-    tagger, test = Tagger.load(run, training_device(recipe.training)), tables["test"]
-    compare_parts(tagger, tables["val"], recipe, run)
-    found = evaluate_run(tagger, test, recipe.evaluation)
-    write_metrics(found, run / "metrics")
-    write_text(run / "model" / "README.md", model_card(tagger, source=recipe.source, report=found))
-    plots.contact_sheet(tagger, test, run / "predictions.png")
-    return found

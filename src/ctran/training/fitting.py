@@ -18,8 +18,8 @@ def check_fitting(recipe: Recipe, model: Method) -> None:
     options, name = recipe.training, recipe.method
     if options.epochs and not model.needs_epochs:
         raise UserError(f"training.epochs: method {name!r} is fitted in one step, without epochs: set it to 0")
-    if not options.epochs and model.needs_epochs:
-        raise UserError(f"training.epochs: method {name!r} is trained in epochs: set it to 1 or more")
+    if not options.epochs and model.needs_epochs and options.init_from is None:
+        raise UserError(f"training.epochs: method {name!r} is trained in epochs: set it to 1 or more, or training.init_from")
     if model.fits_features and not options.feature_views:
         raise UserError(
             f"training.feature_views: method {name!r} is fitted to stored image features: set it to 1 or more, and "

@@ -59,6 +59,6 @@ def recipe_of_data(folder: Path, tagger: Tagger, flags: Sequence[str]) -> Recipe
     if not any(flag.partition("=")[0] == "--source" for flag in flags):
         raise RecipeError(
             f"{folder} is a model folder without a recipe.yaml, so the data to measure it on must be named: "
-            f"ctran evaluate {folder} --source NAME --root FOLDER (ctran datasets lists the sources)"
+            f"ctran evaluate {folder} --source NAME --root FOLDER (ctran data lists the sources)"
         )
     return read_recipe(None, ["--method", tagger.config["method"], *flags])

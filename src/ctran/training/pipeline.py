@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -17,7 +18,7 @@ from ctran.data.table import DataError, SampleTable
 from ctran.data.truth import SparseTruth, prevalence
 from ctran.devices import find_device
 from ctran.errors import UserError, nearest
-from ctran.folders.config import config_of
+from ctran.folders.config import config_of, tuples
 from ctran.folders.tagger import Tagger
 from ctran.images.transforms import augmentation
 from ctran.labels import LabelSpace
@@ -119,13 +120,15 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
     Raises:
         ValueError: the two models differ in more than their labels.
     """
-    may_differ = registry.find(methods, new.config["method"]).Config.may_differ
-    options = {k: (v, old.config["model"].get(k)) for k, v in new.config["model"].items() if k not in may_differ}
-    other = [f"{k} {mine!r} here, {theirs!r} there" for k, (mine, theirs) in options.items() if mine != theirs]
-    if new.config["method"] != old.config["method"]:
-        other.insert(0, f"method {new.config['method']!r} here, {old.config['method']!r} there")
+    (method, options), (their_method, their_options) = _weights_of(new), _weights_of(old)
+    may_differ = registry.find(methods, method).Config.may_differ
+    pairs = {k: (v, their_options.get(k)) for k, v in options.items() if k not in may_differ}
+    other = [f"{k} {mine!r} here, {theirs!r} there" for k, (mine, theirs) in pairs.items() if mine != theirs]
+    if method != their_method:
+        other.insert(0, f"method {method!r} here, {their_method!r} there")
     if other:
         raise UserError(f"training.init_from: the model's options must be those of the folder it starts from: {other[0]}")
+    new.model.take_sizes(old.model.state_dict())
     ours = new.model.state_dict()
     theirs = at_this_size(new.model.backbone.network, old.model.state_dict(), "backbone.network.")
     rows = [(new.labels.index_of[n], old.labels.index_of[n]) for n in new.labels.names if n in old.labels.index_of]
@@ -136,6 +139,8 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
         other = theirs[name]
         if name in new.model.label_parameters:
             mine[to] = other[at]
+        elif name in new.model.label_matrices:
+            mine[to[:, None], to] = other[at[:, None], at]
         elif mine.shape != other.shape:
             raise UserError(
                 f"training.init_from: {name} has shape {tuple(other.shape)} there, {tuple(mine.shape)} here: "
@@ -144,6 +149,13 @@ def inherit(new: Tagger, old: Tagger) -> list[str]:
         else:
             mine.copy_(other)
     return [n for n in new.labels.names if n not in old.labels.index_of]
+
+
+def _weights_of(tagger: Tagger) -> tuple[str, dict[str, Any]]:
+    """The method that a model's weights belong to, and its options."""
+    config = registry.find(methods, tagger.config["method"]).Config(**tuples(tagger.config["model"]))
+    method, options = config.weights_of or (tagger.config["method"], config)
+    return method, dataclasses.asdict(options)
 
 
 def prior_bias(model: Method, truth: SparseTruth) -> None:

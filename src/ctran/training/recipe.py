@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ctran import losses, methods, registry
 from ctran.data import sources
-from ctran.errors import UserError
+from ctran.errors import UserError, wrong_folder
 from ctran.files import write_text
 from ctran.losses._base import LossConfig
 from ctran.methods._base import MethodConfig
 from ctran.training import wrong_keys
+from ctran.training.key_help import keys_parser
 from ctran.training.label_options import Labels
 from ctran.training.options import Evaluation, Training
 from ctran.training.recipe_files import PARTS, SHORT, Keys, read_keys
@@ -78,14 +79,12 @@ def as_yaml(value: Any) -> Any:
 
 def recipe_parser(method: str = methods.DEFAULT, source: str = sources.DEFAULT, loss: str = losses.DEFAULT) -> "ArgumentParser":
     """The parser whose ``--help`` lists every key of a recipe with ``method``, ``source`` and ``loss``."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False, add_help=False)
-    parser.add_argument("--method", default=method, help=f"one of {', '.join(registry.names(methods))}")
-    parser.add_argument("--source", default=source, help=f"one of {', '.join(registry.names(sources))}")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random in training")
-    for part, cls in parts_of(method, source, loss).items():
-        parser.add_class_arguments(cls, part)
+    top = {
+        "method": (str, method, f"one of {', '.join(registry.names(methods))}"),
+        "source": (str, source, f"one of {', '.join(registry.names(sources))}"),
+        "seed": (int, 0, "of everything random in training"),
+    }
+    parser = keys_parser("ctran train [RECIPE] [--KEY VALUE ...]", parts_of(method, source, loss), top)
     parser.set_defaults({"training.loss": loss})
     return parser
 
@@ -112,12 +111,19 @@ def hints_of(method: str, source: str, loss: str = losses.DEFAULT) -> dict[str, 
     """Type and default of every key in the parts of a recipe; the default is ``MISSING`` if a value is required."""
     found: dict[str, tuple[Any, Any]] = {}
     for part, cls in parts_of(method, source, loss).items():
-        defaults = {
-            field.name: field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-            for field in dataclasses.fields(cls)
-        }
+        defaults = {field.name: _default(field) for field in dataclasses.fields(cls)}
         found |= {f"{part}.{name}": (hint, defaults[name]) for name, hint in option_types(cls).items()}
     return found
+
+
+def default_of(key: str, method: str, source: str, loss: str) -> Any:
+    """Default of one key of a part, as :func:`hints_of`."""
+    part, _, name = key.partition(".")
+    return next(_default(field) for field in dataclasses.fields(parts_of(method, source, loss)[part]) if field.name == name)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def read_typed(path: Path) -> dict[str, Any]:
@@ -159,7 +165,11 @@ def read_recipe(path: Path | None = None, flags: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: no YAML, an unknown key (with the nearest one), or a value of the wrong type.
     """
-    keys = read_keys(path, flags)
+    return recipe_of(read_keys(path, flags))
+
+
+def recipe_of(keys: Keys) -> Recipe:
+    """A recipe from keys, as :func:`read_recipe`."""
     names = _names_of(keys)
     found = _typed(keys, names)
     seed = found.pop("seed", 0)
@@ -211,7 +221,7 @@ def _build(part: str, cls: Any, found: dict[str, Any], source: str) -> Any:
         hints = option_types(cls)
         names = (f"{part}.{name}" for name in lacks)
         each = (f"{key} ({short.get(key, f'--{key}')}): {expected(hints[key.partition('.')[2]])}" for key in names)
-        raise RecipeError(f"source {source} needs {'; '.join(each)} (its options: ctran datasets {source})")
+        raise RecipeError(f"source {source} needs {'; '.join(each)} (its options: ctran data {source})")
     try:
         return cls(**given)
     except ValueError as error:  # the checks of the options themselves
@@ -224,7 +234,7 @@ def read_run(run: Path, flags: Sequence[str] = ()) -> Recipe:
     Files that the source keeps with the run (its ``FROZEN``: option -> file) are read from there, wherever the folder is now.
     """
     if not (run / "recipe.yaml").is_file():
-        raise RecipeError(f"{run} is not a run folder: recipe.yaml not found")
+        raise RecipeError(wrong_folder(run, "run folder", ["recipe.yaml"]))
     try:
         recipe = read_recipe(run / "recipe.yaml", flags)
     except RecipeError as error:

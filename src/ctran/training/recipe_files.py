@@ -87,8 +87,13 @@ def find_recipe(name: str) -> Path:
     for path in (Path(name), folder / name, folder / f"{name}.yaml"):
         if path.is_file():
             return path
+    if name.endswith((".yaml", ".yml")):
+        raise RecipeError(f"{name}: no such file, expected a recipe in YAML; ctran new writes one")
     known = shipped()
-    raise RecipeError(f"no recipe {name!r}{nearest(name, known)} (a YAML file, or one of: {', '.join(known)})")
+    plain = [each for each in known if "/" not in each]
+    folders = sorted({each.partition("/")[0] for each in known if "/" in each})
+    listed = f"{', '.join(plain)}, or one in {', '.join(f'{folder}/' for folder in folders)}: docs/recipes.md"
+    raise RecipeError(f"no recipe {name!r}{nearest(name, known)} (a YAML file, or one of: {listed})")
 
 
 def _read_flags(flags: Sequence[str]) -> dict[str, str | None]:

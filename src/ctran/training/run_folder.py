@@ -122,6 +122,21 @@ def check_free(run: Path) -> None:
         raise RunFolderError(f"{run} is there already: go on with --resume {run}, or give another folder with --output")
 
 
+def check_resumable(run: Path) -> None:
+    """Refuse to resume a run whose model has come without the files of its training, as shipped and published ones do: it
+    would be trained again from the first epoch, over the model.
+
+    Raises:
+        RunFolderError: the message explains how to train it further.
+    """
+    if (run / "model" / "config.json").exists() and not (run / "data.json").exists():
+        further = f"ctran train {run}/recipe.yaml --training.init_from {run} --output NEW"
+        raise RunFolderError(
+            f"{run} holds a model, but neither data.json nor the checkpoints of its training, so there is nothing to resume. "
+            f"To train its model further in a new run: {further}"
+        )
+
+
 def describe(table: SampleTable) -> dict[str, Any]:
     """Number of pictures, and digests of ids, label names and truth, by which tables are compared."""
     names = {"ids": table.ids, "labels": table.labels.names}

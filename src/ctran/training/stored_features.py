@@ -10,11 +10,15 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ctran.data.cache_folder import default_root, key_of
+from ctran.data.checked import digests
 from ctran.data.feature_cache import LAYOUT, FeatureCache, is_finished
 from ctran.data.loading import PictureSet
+from ctran.data.picture_features import PictureFeatures, path_of
+from ctran.data.table import SampleTable
 from ctran.devices import fast_in_bfloat16
 from ctran.images.transforms import Augmentation, Preprocessing
 from ctran.model import Features, Method
@@ -23,6 +27,9 @@ from ctran.progress import bar
 WORTH_COMPILING = 20_000
 """Images from which compiling the backbone saves time: EfficientNet-lite0 at 224 px on two cores takes 37 s to compile and is
 1.6 times as fast (10.6 -> 6.7 ms an image; five interleaved batches of 64)."""
+
+Lookup = Callable[[list[int]], Features | None]
+"""Numbers of pictures to their features, where those of all are there."""
 
 
 def compiler() -> str | None:
@@ -33,7 +40,8 @@ def compiler() -> str | None:
 def cached_features(
     model: Method, data: PictureSet, views: int, name: str, key: dict[str, object], device: torch.device
 ) -> FeatureCache:
-    """Image features of ``views`` views of each picture, from disk or computed now. View 0 is the test transform.
+    """Image features of ``views`` views of each picture, from disk or computed now. View 0 is the test transform; it is taken
+    from :mod:`ctran.data.picture_features` where it is there.
 
     From :data:`WORTH_COMPILING` pictures on, where there is a C++ compiler, the backbone is compiled first. It computes in
     bfloat16 if that is faster on the device: without AVX-512, a processor takes twelve times as long as in float32.
@@ -46,23 +54,20 @@ def cached_features(
     total = views * len(data)
     worth = total >= WORTH_COMPILING and compiler() is not None
     network = torch.compile(model.backbone) if worth else model.backbone
-    rounded = fast_in_bfloat16(device)
 
-    @torch.inference_mode()
-    def make(view: int, numbers: list[int]) -> Features:
+    def make(view: int, numbers: list[int], encoded_before: Lookup) -> Features:
+        if not view and (found := encoded_before(numbers)) is not None:
+            return found
         source = data if view else plain
-        images = torch.stack([source.image(i, view) for i in numbers]).to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=rounded):
-            features = network(images.contiguous(memory_format=torch.channels_last))
-        return model.stored(features.each(Tensor.float))
+        return encoded(model, torch.stack([source.image(i, view) for i in numbers]), device, network)
 
     with on_device(model.backbone, device), torch.inference_mode():
         probe = model.stored(model.encode_images(plain.image(0, 0)[None].to(device)))
-    precision = f"{device.type} {'bf16' if rounded else 'float32'}{' compiled' if worth else ''}"
-    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "precision": precision, "layout": LAYOUT}
+    own = key_of_pictures(model, data.preprocessing, probe, device, compiled=worth)
+    key = key | {"data": data.table.fingerprint, "views": views, "split": name, "precision": own["precision"], "layout": LAYOUT}
     if views > 1:  # the others are augmented
         key["seed"] = data.seed
-    arrays = {name: tuple(tensor.shape[1:]) for name, tensor in probe.arrays.items()}
+    arrays = shapes_of(probe)
     key |= {"arrays": arrays, "grid": probe.grid}
     folder = default_root() / "features" / key_of(key)
     given = (folder, (views, len(data)), arrays, probe.grid, key)
@@ -73,9 +78,56 @@ def cached_features(
         cache = FeatureCache(*given)
         if cache.done < total:
             shown = bar(f"image features of {name} ({views} x {len(data)})", total)
-            with on_device(model.backbone, device), shown as advance:
-                cache.build(make, advance)
+            before = encoded_pictures(path_of(own), probe, data.table)
+            with on_device(model.backbone, device), shown as advance, before as lookup:
+                cache.build(lambda view, numbers: make(view, numbers, lookup), advance)
     return cache
+
+
+@contextmanager
+def encoded_pictures(path: Path, probe: Features, table: SampleTable) -> Iterator[Lookup]:
+    """Features of pictures of a table that were encoded one by one (:mod:`ctran.data.picture_features`), by row number."""
+    if not path.exists() or not table.plainly_read:
+        yield lambda numbers: None
+        return
+    found, names = PictureFeatures(path, shapes_of(probe), probe.grid), digests(table)
+    try:
+        yield lambda numbers: found.read([names[i] for i in numbers])
+    finally:
+        found.close()
+
+
+@torch.inference_mode()
+def encoded(
+    model: Method, images: Float[Tensor, "B 3 H W"], device: torch.device, network: Callable[..., Features]
+) -> Features:
+    """What a cache keeps of images (:meth:`ctran.model.Method.stored`), computed in bfloat16 if that is faster.
+
+    Args:
+        network: the model's backbone, or a compiled one.
+    """
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_in_bfloat16(device)):
+        features = network(images.to(device).contiguous(memory_format=torch.channels_last))
+    return model.stored(features.each(Tensor.float))
+
+
+def shapes_of(features: Features) -> dict[str, tuple[int, ...]]:
+    """Shape of one picture's entry in each array."""
+    return {name: tuple(tensor.shape[1:]) for name, tensor in features.arrays.items()}
+
+
+def key_of_pictures(
+    model: Method, prepared: Preprocessing, probe: Features, device: torch.device, *, compiled: bool = False
+) -> dict[str, object]:
+    """What the features of a picture depend on beside its file.
+
+    Args:
+        probe: features of any picture, for the shapes.
+    """
+    key = key_of_features(model, prepared, "none")
+    del key["augmentation"]
+    precision = f"{device.type} {'bf16' if fast_in_bfloat16(device) else 'float32'}{' compiled' if compiled else ''}"
+    return key | {"precision": precision, "layout": LAYOUT, "arrays": shapes_of(probe), "grid": probe.grid}
 
 
 @contextmanager

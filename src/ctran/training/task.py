@@ -9,7 +9,7 @@ from typing import Any, NoReturn, cast
 import lightning as L
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from ctran import losses, registry
 from ctran.constraints.implications import propagate_implications
@@ -92,6 +92,10 @@ class LabelTask(L.LightningModule):
         self.generator = torch.Generator().manual_seed(seed_of(seed, 2))  # masks
         self.model.train()  # Lightning does not change the mode of a module, and taggers are in evaluation mode
         frozen_parts_to_eval(self.model)
+        for part, rate in self.stage.learning_rates.items():
+            frozen = getattr(self.model, part) if part and rate == 0 else None
+            if isinstance(frozen, nn.Module):  # not a parameter
+                frozen.eval()  # a part that the stage freezes keeps its batch-norm statistics
         if self.current_epoch in accumulate(stage.epochs for stage in self.stages):
             self._start_stage()
 
@@ -124,8 +128,8 @@ class LabelTask(L.LightningModule):
         return total
 
     def _known(self, truth: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
-        """States of a training step; all unknown for a method that ignores them, so that its loss has every label."""
-        if not self.model.uses_states:
+        """States of a training step; all unknown for a method that does not train with them: its loss has every label."""
+        if not (self.model.uses_states and self.model.trains_with_known):
             return torch.zeros_like(truth)
         options = self.recipe.training
         states = label_mask_training(

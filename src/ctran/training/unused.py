@@ -2,15 +2,18 @@
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+from ctran import losses, registry
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.model import Method
 from ctran.training import unused_rules
-from ctran.training.recipe import Recipe, hints_of
+from ctran.training.recipe import Recipe, default_of
 
-RESET = {"training.feature_views": 1}
-"""Keys that are not reset by their default: a method for which further views have no effect needs one view."""
+RESET = {"training.feature_views": 1, "training.augmentation": "none"}
+"""Keys that are not reset by their default, which would have an effect, or none as well: what leaves it out."""
 
 
 def refuse_unused(recipe: Recipe, model: Method | None = None, labels: LabelSpace | None = None) -> None:
@@ -28,20 +31,43 @@ def refuse_unused(recipe: Recipe, model: Method | None = None, labels: LabelSpac
 
 def unused(recipe: Recipe, model: Method | None = None, labels: LabelSpace | None = None) -> Iterator[str]:
     """A line for each key without effect."""
+    for key, why in _reasons(recipe, model, labels).items():
+        yield f"{key} has no effect: {why}; reset it: --{key} {shlex.quote(shown_default(_reset(recipe, key)))}"
+
+
+def without_unused(recipe: Recipe, model: Method, labels: LabelSpace) -> Recipe:
+    """The recipe with the keys that have no effect reset: for a method that takes over the recipe of another."""
+    while changes := [(key, _reset(recipe, key)) for key in _reasons(recipe, model, labels)]:
+        key, value = changes[0]
+        part, _, name = key.partition(".")
+        changed: dict[str, Any] = {part: replace(getattr(recipe, part), **{name: value})}
+        if key == "training.loss":  # the options in loss are those of the other one
+            changed["loss"] = registry.find(losses, str(value)).Config()
+        if (new := replace(recipe, **changed)) == recipe:  # training refuses it by name
+            break
+        recipe = new
+    return recipe
+
+
+def _reasons(recipe: Recipe, model: Method | None, labels: LabelSpace | None) -> dict[str, str]:
+    """Keys that are set without effect, each with the first reason."""
     reasons: dict[str, str] = {}
     for key, why in _found(recipe, model, labels):
         if is_set(recipe, key):
             reasons.setdefault(key, why)
-    for key, why in reasons.items():
-        value = shown_default(RESET[key] if key in RESET else _default(recipe, key))
-        yield f"{key} has no effect: {why}; reset it: --{key} {shlex.quote(value)}"
+    return reasons
+
+
+def _reset(recipe: Recipe, key: str) -> object:
+    """The value that leaves a key out."""
+    return RESET[key] if key in RESET else _default(recipe, key)
 
 
 def _found(recipe: Recipe, model: Method | None, labels: LabelSpace | None) -> Iterator[tuple[str, str]]:
     """Keys without effect, set or not, by the rules and by what method, source and loss declare."""
     yield from unused_rules.found(recipe, model, labels)
-    own = recipe.model.unused(recipe.training)
-    yield from ((key if "." in key else f"model.{key}", why) for key, why in own)
+    for key, why in recipe.model.unused(recipe.training):
+        yield from ((each, why) for each in unused_rules.expanded(key if "." in key else f"model.{key}", recipe))
     if declared := getattr(recipe.data, "unused", None):  # a source's options have no base class
         yield from ((f"data.{key}", why) for key, why in declared())
     yield from ((f"loss.{key}", why) for key, why in recipe.loss.unused())
@@ -54,7 +80,7 @@ def is_set(recipe: Recipe, key: str) -> bool:
 
 
 def _default(recipe: Recipe, key: str) -> object:
-    return hints_of(recipe.method, recipe.source, recipe.training.loss)[key][1]
+    return default_of(key, recipe.method, recipe.source, recipe.training.loss)
 
 
 def shown_default(value: object) -> str:

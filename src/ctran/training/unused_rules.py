@@ -79,6 +79,11 @@ def _of_backbone(prefix: str) -> bool:
     return prefix.partition(".")[0] == "backbone"
 
 
+def _trains_with_known(model: Method) -> bool:
+    """Whether known labels are drawn in training."""
+    return model.uses_states and model.trains_with_known
+
+
 def _usual_groups(model: Method) -> bool:
     """Whether the parameters have the learning rates of the recipe, not rates that the method makes of them."""
     return type(model).parameter_groups is Method.parameter_groups
@@ -140,6 +145,7 @@ RULES = (
 )
 
 MODEL_RULES = (
+    ModelRule(STEPS, lambda recipe, model, labels: model.needs_epochs and not recipe.training.epochs, "training.epochs is 0"),
     ModelRule(STEPS, lambda recipe, model, labels: not model.needs_epochs, "method {recipe.method!r} is fitted in one step"),
     ModelRule(
         ("training.batch_size",),
@@ -153,13 +159,13 @@ MODEL_RULES = (
     ),
     ModelRule(
         ("training.unknown_share",),
-        lambda recipe, model, labels: not model.uses_states and recipe.training.unknown_share != (1, 1),
-        "method {recipe.method!r} does not use known labels, so all are unknown in training",
+        lambda recipe, model, labels: not _trains_with_known(model) and recipe.training.unknown_share != (1, 1),
+        "method {recipe.method!r} does not use known labels in training, so all are unknown",
     ),
     ModelRule(
         ("training.all_unknown", "training.mask_by", "training.mask_over"),
-        lambda recipe, model, labels: not model.uses_states,
-        "method {recipe.method!r} does not use known labels, so all are unknown in training",
+        lambda recipe, model, labels: not _trains_with_known(model),
+        "method {recipe.method!r} does not use known labels in training, so all are unknown",
     ),
     ModelRule(
         ("training.mask_over",),
@@ -180,6 +186,11 @@ MODEL_RULES = (
         LOSS,
         lambda recipe, model, labels: recipe.training.exclusive == "softmax" and sum(map(len, labels.exclusive)) == len(labels),
         "training.exclusive softmax trains all labels, as all are in exclusive groups",
+    ),
+    ModelRule(
+        ("training.prior_bias",),
+        lambda recipe, model, labels: type(model).set_prior is Method.set_prior,
+        "method {recipe.method!r} has no bias for each label",
     ),
     ModelRule(
         ("training.hide_image",),
@@ -224,6 +235,10 @@ def found(recipe: Recipe, model: Method | None, labels: LabelSpace | None) -> It
 def _each(rule: Rule | ModelRule, recipe: Recipe) -> Iterator[tuple[str, str]]:
     why = rule.why.format(recipe=recipe)
     for key in rule.keys:
-        part, _, name = key.partition(".")
-        names = [field.name for field in fields(getattr(recipe, part))] if name == "*" else [name]
-        yield from ((f"{part}.{each}", why) for each in names)
+        yield from ((each, why) for each in expanded(key, recipe))
+
+
+def expanded(key: str, recipe: Recipe) -> list[str]:
+    """The keys that a name stands for: ``loss.*`` is all of a part."""
+    part, _, name = key.partition(".")
+    return [f"{part}.{field.name}" for field in fields(getattr(recipe, part))] if name == "*" else [key]

@@ -8,6 +8,7 @@ of its messages: they do not name the file, and several are many lines of Python
 import types
 from collections.abc import Container
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -51,6 +52,11 @@ def _example(hint: Any) -> str:
 
 def option_types(cls: type) -> dict[str, Any]:
     """Type of each field of a dataclass, without class variables."""
+    return dict(_option_types(cls))
+
+
+@lru_cache(maxsize=256)
+def _option_types(cls: type) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {field.name: hints[field.name] for field in fields(cls)}
 

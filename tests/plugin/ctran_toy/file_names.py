@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctran.data.readers.annotations import Row, to_tables
+from ctran.data.readers.annotations import to_tables
 from ctran.data.reading import Reading
+from ctran.data.rows import Annotated, Row
 from ctran.data.table import DataError, SampleTable
 
 SUMMARY = "pictures whose file names list their labels: beach+people-17.jpg"
@@ -31,4 +32,4 @@ def build(config: Config) -> dict[str, SampleTable]:
         if not dash:
             raise DataError(f"{path}: expected a name such as beach+people-17.jpg")
         rows.append(Row(path.name, path, path.name, tuple(names.split(config.separator))))
-    return to_tables(rows, absent="negative", reading=config, folder=config.root)
+    return to_tables(Annotated(rows, "negative", folder=config.root), config)
