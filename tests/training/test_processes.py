@@ -57,6 +57,13 @@ def flat(value, key=""):
     return {key: value}
 
 
+def weights_of(run):
+    """Of the saved model, without those whose gradient is rounding alone."""
+    found = load_file(run / "model" / "model.safetensors")
+    found["encoder.layers.0.qkv.bias"].view(3, -1)[1] = 0  # of the keys: it adds the same to all scores of a query
+    return found
+
+
 TOLERANCE = 1e-4
 """Of weights and losses: sums over pictures are in another order, and Adam's steps are 0.01 long."""
 
@@ -97,9 +104,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(gaps, tmp_path, reducti
     )
     fit(one, tmp_path / "one")
     train(change(one, batch_size=4), tmp_path / "two")
-    weights = [load_file(tmp_path / run / "model" / "model.safetensors") for run in ("one", "two")]
-    for each in weights:  # the bias of the keys adds the same to all scores of a query: its gradient is rounding alone
-        each["encoder.layers.0.qkv.bias"].view(3, -1)[1] = 0
+    weights = [weights_of(tmp_path / run) for run in ("one", "two")]
     apart = {k: float((v - weights[1][k]).abs().max()) for k, v in weights[0].items()}
     assert {k: v for k, v in apart.items() if v > TOLERANCE} == {}
     for name in ("history.json", "metrics.json"):

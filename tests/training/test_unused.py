@@ -41,6 +41,7 @@ STEPS = {  # keys of training by gradient steps: with a fitted method, each is r
     "training.schedule": "cosine",
     "training.warmup": "0.2",
     "training.clip_norm": "1",
+    "training.accumulate_grad_batches": "4",
     "training.loss": "asl",
     "training.reduction": "sum",
     "training.ema": "0.9",

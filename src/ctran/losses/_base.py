@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ctran.bounds import check_bounds
@@ -91,22 +91,41 @@ class LabelLoss(nn.Module):
     ) -> Float[Tensor, ""]:
         """The loss, in float32 at least; ``epoch`` and ``index`` are those of :class:`EntryLoss`."""
         exact = logits if logits.dtype == torch.double else logits.float()
-        scored = scored_mask(truth, states)
-        mask = states == LabelState.UNKNOWN if self.entries.uses_unknown else scored
-        one_by_one = mask
+        one_by_one = mask = self._mask(truth, states)
         total = exact.new_zeros(())
         for members in self.groups:
             members = members.to(logits.device)
-            mask = mask.index_copy(1, members, scored[:, members])
             one_by_one = one_by_one.index_fill(1, members, False)
             total = total + exclusive.cross_entropy(exact, truth, states, members).sum()
         each = self.entries(exact, truth, epoch=epoch, index=index)
         total = total + (each * one_by_one).sum()
-        processes = torch.distributed.get_world_size() if self.across_processes and torch.distributed.is_initialized() else 1
         if self.reduction == "sum":
-            return total * processes
-        entries = mask.sum()
-        if processes > 1:
-            entries = entries.to(exact.dtype)
+            return total * self._processes
+        return total * self._processes / self._summed(mask).clamp(min=1)
+
+    def count(self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Float[Tensor, ""]:
+        """Number of entries that the mean is over, in all processes together where the loss works across them."""
+        return self._summed(self._mask(truth, states))
+
+    def _mask(self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
+        """The entries that count."""
+        scored = scored_mask(truth, states)
+        if not self.entries.uses_unknown:
+            return scored
+        mask = states == LabelState.UNKNOWN
+        for members in self.groups:
+            members = members.to(truth.device)
+            mask = mask.index_copy(1, members, scored[:, members])
+        return mask
+
+    @property
+    def _processes(self) -> int:
+        """Processes that the loss works across."""
+        return torch.distributed.get_world_size() if self.across_processes and torch.distributed.is_initialized() else 1
+
+    def _summed(self, mask: Bool[Tensor, "B L"]) -> Float[Tensor, ""]:
+        """Entries of all processes."""
+        entries = mask.sum().float()
+        if self._processes > 1:
             torch.distributed.all_reduce(entries)
-        return total * processes / entries.clamp(min=1)
+        return entries

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctran.errors import UserError
+from ctran.losses._base import Reduction
 from ctran.training.options import Training
 
 CHECK_EVERY = 50
@@ -24,30 +25,40 @@ class Losses:
 
     Args:
         ids: of the training pictures.
+        batches: of one step.
+        reduction: of the loss, by which the losses of the batches of a step are its loss.
     """
 
-    def __init__(self, ids: Sequence[str]) -> None:
-        self.ids = ids
-        self._shown: list[Tensor] = []
+    def __init__(self, ids: Sequence[str], batches: int = 1, reduction: Reduction = "mean") -> None:
+        self.ids, self.batches, self.reduction = ids, batches, reduction
+        self._shown: list[tuple[Tensor, Tensor]] = []
         self._unchecked: list[tuple[Tensor, Tensor]] = []
 
     def __len__(self) -> int:
         return len(self._shown)
 
-    def add(self, shown: Float[Tensor, ""], total: Float[Tensor, ""], rows: Int[Tensor, " B"]) -> None:
-        """Add the losses of one step.
+    def add(
+        self,
+        shown: Float[Tensor, ""],
+        total: Float[Tensor, ""],
+        rows: Int[Tensor, " B"],
+        weight: Float[Tensor, ""] | None = None,
+    ) -> None:
+        """Add the losses of one batch.
 
         Args:
             shown: for the learning curves.
             total: the loss that is minimised.
             rows: of the pictures in the table.
+            weight: in the mean over the batches of a step; None is 1.
         """
-        self._shown.append(shown.detach())
+        shown = shown.detach()
+        self._shown.append((shown, torch.ones_like(shown) if weight is None else weight.to(shown)))
         self._unchecked.append((total.detach(), rows))
 
     def due(self, world: int) -> bool:
         """Whether to check :attr:`finite` now; the same in all of ``world`` processes."""
-        waits = world > 1 or self._shown[-1].device.type != "cpu"
+        waits = world > 1 or self._shown[-1][0].device.type != "cpu"
         return len(self._unchecked) >= CHECK_EVERY if waits else True
 
     @property
@@ -59,8 +70,12 @@ class Losses:
         return True
 
     def mean(self) -> Float[Tensor, ""]:
-        """Mean of the losses of the learning curves."""
-        return torch.stack(self._shown).mean()
+        """Mean over the steps of the losses of the learning curves."""
+        losses, weights = (torch.stack(each).split(self.batches) for each in zip(*self._shown, strict=True))
+        sums = torch.stack([(loss * weight).sum() for loss, weight in zip(losses, weights, strict=True)])
+        if self.reduction == "mean":
+            sums = sums / torch.stack([weight.sum() for weight in weights]).clamp(min=torch.finfo(sums.dtype).tiny)
+        return sums.mean()
 
     def clear(self) -> None:
         """Start the next epoch."""
@@ -70,13 +85,14 @@ class Losses:
     def first_bad(self, epoch: int) -> str:
         """The first loss that is not finite, its step and pictures, in words; ``epoch`` counts from 1."""
         first = len(self) - len(self._unchecked)
-        for step, (total, rows) in enumerate(self._unchecked, start=first + 1):
+        for number, (total, rows) in enumerate(self._unchecked, start=first):
             if torch.isfinite(total):
                 continue
             first_rows: list[int] = rows[:NAMED].tolist()
             names = [self.ids[row] if row < len(self.ids) else f"row {row}" for row in first_rows]
             more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
-            return f"the training loss became {float(total)} in epoch {epoch}, step {step} (pictures {', '.join(names)}{more})"
+            where = f"epoch {epoch}, step {number // self.batches + 1} (pictures {', '.join(names)}{more})"
+            return f"the training loss became {float(total)} in {where}"
         return f"the weights became NaN or infinite in epoch {epoch}"  # in its last step, or in another process
 
 

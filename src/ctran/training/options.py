@@ -26,7 +26,10 @@ class Training:
 
     Args:
         epochs: passes over the training pictures; 0 for methods that are fitted in one step.
-        batch_size: pictures per step on each device.
+        batch_size: pictures that a device computes at once.
+        accumulate_grad_batches: batches whose gradients one step adds up, so that a large batch fits a small device: a step
+            takes batch_size times this number of pictures from each device, with the gradients of one batch of that size.
+            Batch norm that trains takes its statistics from batch_size pictures alone.
         optimizer: adam, adamw (decoupled weight decay), or sgd.
         momentum: of sgd; null is 0.9.
         nesterov: Nesterov momentum for sgd.
@@ -61,7 +64,7 @@ class Training:
         precision: of computation: 32-true, bf16-mixed or 16-mixed.
         activation_checkpointing: compute the encoder's layers again in the backward pass instead of storing them: less memory,
             more time, same result. For many labels.
-        devices: how many devices of this machine, one process each; a step takes batch_size pictures from each.
+        devices: how many devices of this machine, one process each; a step takes as many pictures from each.
         strategy: auto, or one of Lightning's ddp: every device holds the whole model.
         accelerator: auto, cpu, gpu, ...
         workers: processes that load pictures.
@@ -72,6 +75,7 @@ class Training:
 
     epochs: int = within(100, 0)
     batch_size: int = within(16, 1)
+    accumulate_grad_batches: int = within(1, 1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float | None = within(None, 0, 1, below=True)
     nesterov: bool = False

@@ -47,12 +47,18 @@ def check_unknown_share(options: Training, labels: LabelSpace) -> None:
 
 
 def check_batches(recipe: Recipe, model: Method, pictures: int) -> None:
-    """Batch norm needs two values per channel: a last batch of one picture has one if maps are 1 x 1 pixels.
+    """Several batches of a step need as many in an epoch; and batch norm needs two values per channel: a last batch of one
+    picture has one if maps are 1 x 1 pixels.
 
     Args:
         pictures: of ``train``, in each process.
     """
     options = recipe.training
+    if options.accumulate_grad_batches > 1 and pictures <= options.batch_size:
+        raise SizesError(
+            f"training.accumulate_grad_batches has no effect: an epoch has one batch ({pictures} pictures for each device, "
+            f"training.batch_size {options.batch_size}); set it to 1, or a smaller training.batch_size"
+        )
     last = (pictures - 1) % options.batch_size + 1
     if last > 1 or options.backbone_learning_rate == 0 or not _needs_two(recipe, model):
         return

@@ -21,6 +21,7 @@ from ctran.losses._base import LabelLoss
 from ctran.masking import label_mask_training
 from ctran.model import Method, Stage, TrainingStep
 from ctran.training import schedules
+from ctran.training.accumulation import Accumulation
 from ctran.training.average import moving_average, restart
 from ctran.training.divergence import DivergedError, Losses, explain
 from ctran.training.frozen import freeze_others, frozen_parts_to_eval
@@ -58,13 +59,16 @@ class LabelTask(L.LightningModule):
         self.average = moving_average(model, recipe.training.ema) if recipe.training.ema else None
         self.report: Report | None = None
         self._gathered: list[tuple[Tensor, ...]] = []
-        self.losses = Losses(train_ids)
         self.criterion = LabelLoss(
             registry.find(losses, recipe.training.loss).build(recipe.loss),
             groups=labels.exclusive if recipe.training.exclusive == "softmax" else (),
             reduction=recipe.training.reduction,
             across_processes=True,
         )
+        self.accumulation = Accumulation(
+            recipe.training.accumulate_grad_batches, self.criterion, recipe.training.batch_size * len(labels)
+        )
+        self.losses = Losses(train_ids, recipe.training.accumulate_grad_batches, recipe.training.reduction)
         self.train_loss = float("nan")
         if recipe.training.backbone_learning_rate == 0:
             model.backbone.requires_grad_(False)
@@ -122,10 +126,14 @@ class LabelTask(L.LightningModule):
         loss, *others = self.model.loss(step, self.criterion).values()
         self.log("train_loss", loss, prog_bar=True, batch_size=len(states))
         total = sum(others, loss)
-        self.losses.add(loss, total, batch.index)
+        weight = self.accumulation.weight(step.truth, step.states)
+        self.losses.add(loss, total, batch.index, weight)
         if self.losses.due(self._world) and not self._all_finite():
             self._stop_diverged()
-        return total
+        return self.accumulation.before_backward(total, weight)
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        self.accumulation.before_step(p for group in optimizer.param_groups for p in group["params"])
 
     def _known(self, truth: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
         """States of a training step; all unknown for a method that does not train with them: its loss has every label."""
@@ -157,7 +165,7 @@ class LabelTask(L.LightningModule):
         raise DivergedError(explain(self.losses.first_bad(self.current_epoch + 1), rates, self.recipe.training))
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.average is not None:
+        if self.average is not None and self.accumulation.ends_step(batch_idx, int(self.trainer.num_training_batches)):
             self.average.update_parameters(self.model)
 
     def on_validation_start(self) -> None:

@@ -14,6 +14,7 @@ MASKS = ("training.unknown_share", "training.all_unknown", "training.mask_by", "
 LOSS = ("training.loss", "loss.*")
 STEPS = (
     *("training.optimizer", "training.momentum", "training.nesterov", "training.learning_rate", "training.weight_decay"),
+    "training.accumulate_grad_batches",
     *("training.schedule", "training.warmup", "training.milestones", "training.factor", "training.clip_norm"),
     *("training.reduction", "training.exclusive", "training.hide_image", "training.ema", "training.patience"),
     *("training.trainable", "training.activation_checkpointing", "training.prior_bias", *LOSS, *MASKS),
