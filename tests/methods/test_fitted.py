@@ -13,7 +13,7 @@ from ctran.cli.main import main
 from ctran.data.feature_table import FeatureTable
 from ctran.errors import UserError
 from ctran.labels import LabelSpace
-from ctran.methods import knn
+from ctran.methods import _image_fit, knn
 from ctran.methods._duplicates import folds_of
 from ctran.methods._image_fit import descend, fit_images, log_loss, rescaling
 from ctran.methods._masked_rows import LabelFit
@@ -168,6 +168,30 @@ def test_penalty_and_share_are_chosen_together_and_what_is_given_stays(l2, share
 
 
 @torch.no_grad()
+@torch.no_grad()
+@pytest.mark.parametrize("name", [*KNOWN, "linear"])
+def test_penalties_are_compared_on_some_of_many_labels_and_all_labels_are_fitted(name, monkeypatch):
+    _, _, truth = world(300)
+    pooled = torch.randn(300, model_of("sum", 4).backbone.channels, generator=torch.Generator().manual_seed(3))
+    table, fits = FeatureTable(pooled[None], truth), []
+    monkeypatch.setattr(_image_fit, "COMPARED", 2)
+    flags = [] if name != "linear" else ["--model.solver", "lbfgs"]
+    shuffled = truth.clone()  # the labels that are not compared do not change the choice
+    for label in sorted({0, 1, 2, 3} - set(_image_fit.compared_labels(4, 0).tolist())):
+        shuffled[:, label] = truth[torch.randperm(300, generator=torch.Generator().manual_seed(label)), label]
+    for each in (table, replace(table, truth=shuffled)):
+        model = model_of(name, 4, *flags)
+        fits.append((model.fit_features(each), model))
+    image_l2 = float(fits[0][0].split("image weights ")[1].split(",")[0])
+    assert fits[1][0].startswith(f"penalty of image weights {image_l2:g}")
+    if name == "linear":
+        return
+    label_l2 = float(fits[0][0].split("known labels ")[1].split(",")[0])
+    given = model_of(name, 4, "--model.image_l2", str(image_l2), "--model.label_l2", str(label_l2))
+    given.fit_features(table)
+    assert torch.allclose(fits[0][1].point, given.point, atol=0.1) and fits[0][1].point.abs().amax(dim=0).min() > 0.1
+
+
 def test_a_share_of_the_fit_without_the_image_lies_between_pairwise_and_sum():
     _, _, truth = world(300)
     generator = torch.Generator().manual_seed(3)

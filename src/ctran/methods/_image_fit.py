@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ctran.data.feature_table import FeatureTable
+from ctran.data.loading import seed_of
 from ctran.methods._duplicates import folds_of, near_duplicates
 from ctran.methods._kernel import Whiten
 from ctran.methods._logistic import TOLERANCE, Covariance, Standardise, fit_logistic, linear_logits, principal_axes
@@ -28,6 +29,14 @@ LEAST_SCALE = 0.5
 pictures the best one was 0.7 to 2.2 on 75 random subsets of 35 to 140 pictures of five sets."""
 SEARCH = 1e-4
 """Tolerance of fits that only compare penalties."""
+COMPARED = 128
+"""Labels on which penalties are compared; where there are more, these are drawn at random."""
+
+
+def compared_labels(count: int, seed: int) -> Int[Tensor, " K"]:
+    """Numbers of the labels on which penalties are compared."""
+    generator = torch.Generator().manual_seed(seed_of(seed, 25))
+    return torch.randperm(count, generator=generator)[:COMPARED].sort().values
 
 
 def log_loss(logits: Float[Tensor, "N L"], positive: Bool[Tensor, "N L"], scored: Bool[Tensor, "N L"]) -> float:
@@ -113,7 +122,8 @@ def fit_images(table: FeatureTable, l2: float | None = None, folds: int = FOLDS,
     """Logistic regression of every label, over all views, and held-out logits by folds.
 
     A weak penalty ranks pictures best and makes logits too sure, so all get the one scale and shift that suit held-out ones.
-    Without ``l2``, the penalty is that of least log-loss, so scaled, on two of the folds, with the first view alone, for time.
+    Without ``l2``, the penalty is that of least log-loss, so scaled, on two of the folds, with the first view and
+    :data:`COMPARED` labels alone, for time.
 
     Args:
         given: inputs of the regression; by default standardised features.
@@ -127,13 +137,18 @@ def fit_images(table: FeatureTable, l2: float | None = None, folds: int = FOLDS,
     positive, scored = table.positive, table.annotated
 
     def fit(
-        rows: Bool[Tensor, " N"], l2: float, start: Tensor | None = None, used: int = views, tolerance: float = TOLERANCE
+        rows: Bool[Tensor, " N"],
+        l2: float,
+        start: Tensor | None = None,
+        used: int = views,
+        tolerance: float = TOLERANCE,
+        labels: Int[Tensor, " K"] | slice = slice(None),
     ) -> Tensor:
         first = int((values < NEGLIGIBLE * l2).sum())
         found = fit_logistic(
             inputs[:used, rows, first:].flatten(0, 1),
-            positive[rows].repeat(used, 1),
-            scored[rows].repeat(used, 1),
+            positive[rows][:, labels].repeat(used, 1),
+            scored[rows][:, labels].repeat(used, 1),
             l2,
             start=None if start is None else start[first:],
             covariance=Covariance(values[first:]),
@@ -144,14 +159,14 @@ def fit_images(table: FeatureTable, l2: float | None = None, folds: int = FOLDS,
     held = [fold_of == fold for fold in range(int(fold_of.max()) + 1)]
     if l2 is None:
         points: dict[int, Tensor] = {}
-        compared = torch.stack(held[:2]).any(dim=0)
+        compared, labels = torch.stack(held[:2]).any(dim=0), compared_labels(positive.shape[1], table.seed)
 
         def loss_of(l2: float) -> float:
-            found = torch.zeros_like(table.truth, dtype=inputs.dtype)
+            found = inputs.new_zeros(pictures, len(labels))
             for fold, rows in enumerate(held[:2]):
-                points[fold] = fit(~rows, l2, points.get(fold), used=1, tolerance=SEARCH)
+                points[fold] = fit(~rows, l2, points.get(fold), 1, SEARCH, labels)
                 found[rows] = linear_logits(inputs[0, rows], points[fold])
-            found, truth, some = found[compared], positive[compared], scored[compared]
+            found, truth, some = found[compared], positive[compared][:, labels], scored[compared][:, labels]
             scale, shift = rescaling(found, truth, some)
             return log_loss(scale * found + shift, truth, some)
 

@@ -241,8 +241,7 @@ def fit_logistic(
             of its positives.
     """
     if start is None:
-        start = inputs.new_zeros(inputs.shape[1] + 2, positive.shape[1])
-        start[-2] = 1
+        start = start_point(inputs.shape[1], positive.shape[1], inputs.dtype)
     share = scored.to(inputs.dtype) / scored.sum(dim=0).clamp(min=1)
     target = positive.to(inputs.dtype)
     problem = _Problem(
@@ -262,6 +261,13 @@ def fit_logistic(
         precondition=problem.precondition,
         restrict=problem.restrict,
     )
+
+
+def start_point(inputs: int, labels: int, dtype: torch.dtype) -> Float[Tensor, "D2 L"]:
+    """Weights and biases of 0, scales of 1."""
+    start = torch.zeros(inputs + 2, labels, dtype=dtype)
+    start[-2] = 1
+    return start
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from ctran.constraints.implications import propagate_implications
 from ctran.data.feature_table import FeatureTable
 from ctran.data.loading import seed_of
 from ctran.masking import label_mask_training, scored_mask
-from ctran.methods._image_fit import SEARCH, ImageFit, log_loss
-from ctran.methods._logistic import TOLERANCE, Covariance, fit_logistic, linear_logits
+from ctran.methods._image_fit import SEARCH, ImageFit, compared_labels, log_loss
+from ctran.methods._logistic import TOLERANCE, Covariance, fit_logistic, linear_logits, start_point
 
 if TYPE_CHECKING:
     from ctran.methods._fitted import KnownLabelsMethod
@@ -65,6 +65,7 @@ class MaskedRows:
         self.scored[:, related] = scored_mask(table.truth.repeat(draws, 1), states)[:, related]
         self.folds, self.pictures = images.folds.repeat(draws), pictures
         self.searched = torch.arange(draws * pictures) < max(DRAWS[0], views) * pictures
+        self.compared = compared_labels(self.positive.shape[1], table.seed)
         self.points: dict[tuple[bool, int], Tensor] = {}
 
     @cached_property
@@ -81,7 +82,7 @@ class MaskedRows:
         """Fit to all pictures but those of one fold (-1: to all), starting from the fit before.
 
         Args:
-            search: less exactly, on a part of the masks, to compare penalties.
+            search: less exactly, on a part of the masks, and of the labels that are compared alone, to compare penalties.
         """
         found = self._fit(how.l2, fold, image_free=False, search=search)
         if not how.image_free:
@@ -96,26 +97,30 @@ class MaskedRows:
         rows = self.folds != fold
         rows = rows & self.searched if search else rows
         inputs = self.method.known_inputs if image_free else self.inputs.shape[1]
-        own = None if image_free or self.own is None else self.own[rows]
-        self.points[image_free, fold] = fit_logistic(
+        labels = self.compared if search else torch.arange(self.positive.shape[1])
+        own = None if image_free or self.own is None else self.own[rows][:, labels]
+        point = self.points.setdefault((image_free, fold), start_point(inputs, self.positive.shape[1], self.inputs.dtype))
+        found = fit_logistic(
             self.inputs[rows, :inputs],
-            self.positive[rows],
-            self.scored[rows],
+            self.positive[rows][:, labels],
+            self.scored[rows][:, labels],
             l2,
             own=own,
             scale_l2=SCALE / self.pictures,
-            blocked=self.method.blocked()[:inputs],
-            start=self.points.get((image_free, fold)),
+            blocked=self.method.blocked()[:inputs, labels],
+            start=point[:, labels],
             covariance=self.known_covariance if image_free else self.covariance,
             tolerance=SEARCH if search else TOLERANCE,
         )
+        self.points[image_free, fold] = point.index_copy(1, labels, found)
         return self.points[image_free, fold]
 
     def loss(self, point: Float[Tensor, "D2 L"], rows: Bool[Tensor, " R"] | None = None) -> float:
-        """Log-loss of some rows (None: of all) with weights that were not fitted to them."""
-        rows = torch.ones_like(self.searched) if rows is None else rows
-        own = None if self.own is None else self.own[rows]
-        return log_loss(linear_logits(self.inputs[rows], point, own), self.positive[rows], self.scored[rows])
+        """Log-loss of some rows (None: of all) and the labels that are compared, with weights that were not fitted to them."""
+        rows, labels = torch.ones_like(self.searched) if rows is None else rows, self.compared
+        own = None if self.own is None else self.own[rows][:, labels]
+        logits = linear_logits(self.inputs[rows], point[:, labels], own)
+        return log_loss(logits, self.positive[rows][:, labels], self.scored[rows][:, labels])
 
     def held_out_loss(self, how: LabelFit) -> float:
         """Log-loss on two folds, each by a fit to the others."""
