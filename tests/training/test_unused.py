@@ -296,7 +296,9 @@ ALWAYS = {
     **dict.fromkeys(
         ("data.splits", "data.labels_column", "data.negatives_column", "data.label_column", "data.labels_key"), DATA
     ),
-    **dict.fromkeys(("data.people", "data.albums", "data.checkboxes", "data.shapes", "data.supercategories"), DATA),
+    **dict.fromkeys(
+        ("data.only", "data.people", "data.albums", "data.checkboxes", "data.shapes", "data.supercategories"), DATA
+    ),
     **dict.fromkeys(("data.zero_score", "data.untagged", "data.hierarchy"), DATA),
     **dict.fromkeys(("loss.weight", "loss.hill", "loss.threshold", "loss.start"), "decide the loss of unknown labels"),
     **dict.fromkeys(("data.words", "data.vocabulary", "data.wordnet", "data.select_on", "data.test"), DATA),
