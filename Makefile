@@ -51,8 +51,8 @@ test-export:
 test-all: lint ## and all tests, slow ones too (every shipped recipe is trained for two steps)
 	@$(SIDE_BY_SIDE) SELECT='-m "not gpu"'
 
-test-faults: $(VENV)/ready ## many kills at random moments, and memory over many pictures
-	$(BIN)/python -m pytest tests/collection/test_processes.py tests/training/test_killed.py -m slow
+test-faults: $(VENV)/ready ## many kills at random moments, damaged files by the ten thousand, memory over many pictures
+	$(BIN)/python -m pytest tests/collection/test_processes.py tests/training/test_killed.py tests/faults -m slow
 
 test-gpu: $(VENV)/ready ## training, evaluation, serving and export on CUDA; skipped, with the reason, where there is none
 	$(BIN)/python -m pytest tests/gpu -m gpu -rs

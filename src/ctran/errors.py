@@ -1,6 +1,7 @@
 """Errors that people read, and the nearest of several names. Nothing heavy is imported: the command line starts here."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,17 @@ class UserError(ValueError):
 
 class UserTypeError(UserError, TypeError):
     """Input of the wrong type."""
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+_REPR.maxlevel = 2
+
+
+def shown(value: object) -> str:
+    """``repr`` of a value of any size, in about a line: long text and what is nested or numerous is cut."""
+    text = _REPR.repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -120,6 +120,7 @@ def raising(error: Exception):
         (PermissionError(13, "Permission denied", "a.png"), "a.png: permission denied"),
         (OSError(28, "No space left on device"), "no space left on device"),
         (MemoryError(), "not enough memory"),
+        (UserError("got " + "x" * 9000 + "; expected y"), "x [... 7,016 characters ...] x"),
     ],
 )
 def test_an_error_that_the_user_can_correct_is_one_line(monkeypatch, capsys, error, message):

@@ -68,3 +68,23 @@ def test_tables_are_found_by_other_options_that_give_the_same_with_the_notices(t
     again = table_cache.cached("toy", Options(tmp_path, 1), [], lambda: pytest.fail("made again"))
     assert [t.rows[:] for t in again.values()] == [t.rows[:] for t in first.values()]
     assert capsys.readouterr().err == "3 pictures are left out\n"
+
+
+@pytest.mark.parametrize("damage", ["cut", "swapped", "text"])
+def test_damaged_tables_are_built_again_with_a_notice(tmp_path, capsys, monkeypatch, damage):
+    monkeypatch.setenv("CTRAN_CACHE", str(tmp_path / "cache"))
+
+    def make():
+        table = file_table.make_table([tmp_path / "a", tmp_path / "b"], ["a", "b"], [[0], []], LabelSpace(("x",)))
+        return held_out.with_selection(table, table, select_on="val", val=1)
+
+    (tmp_path / "labels").touch()
+    first = table_cache.cached("toy", Options(tmp_path), [tmp_path / "labels"], make)
+    (path,) = (tmp_path / "cache").rglob("train.parquet")
+    good = path.read_bytes()
+    path.write_bytes({"cut": good[:-50], "swapped": path.with_name("labels.json").read_bytes(), "text": b"PAR1"}[damage])
+    again = table_cache.cached("toy", Options(tmp_path), [tmp_path / "labels"], make)
+    assert [t.rows[:] for t in again.values()] == [t.rows[:] for t in first.values()]
+    assert f"{path.parent}: damaged tables" in capsys.readouterr().err and path.read_bytes() == good
+    table_cache.cached("toy", Options(tmp_path), [tmp_path / "labels"], lambda: pytest.fail("made again"))
+    assert capsys.readouterr().err == ""

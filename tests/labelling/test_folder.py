@@ -1,7 +1,10 @@
 """A folder that gets labelled: nothing that anybody set is lost, everything can be undone, and the files are plain."""
 
 import json
+import re
 import sqlite3
+from contextlib import closing
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -15,6 +18,9 @@ from ctran.errors import UserError
 from ctran.labelling.folder import Edit, LabelledFolder
 from ctran.labelling.merging import ConflictError
 from tests.conftest import draw
+
+BOMB = "labels: [&a [x, x], " + ", ".join(f"&{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise("abcdefghijkl")) + "]"
+"""Written out it has 10 ** 10 entries."""
 
 
 @pytest.fixture
@@ -234,6 +240,9 @@ def test_one_studio_has_a_folder(photos, folder):
         ("implications: {a: [b], b: [a]}", "circle"),
         ("others_absent: 1", "true or false"),
         ("labels: [a", "not YAML"),
+        ("labels: [2001-99-99]", "not YAML"),
+        ("labels: " + "[" * 20_000, "nested too deeply"),
+        (BOMB, r"expected a list of names, got .{1,200}; quote"),
     ],
 )
 def test_a_labels_file_that_cannot_be_used_is_refused_by_name(photos, text, message):
@@ -295,3 +304,34 @@ def test_undoing_every_step_gives_the_folder_before_each(tmp_path_factory, actio
         assert state() == expected
     assert folder.undo("w") is None
     folder.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("UPDATE picture SET known = '{\"dog\": 1'", r"picture '0.png'"),
+        ('UPDATE picture SET known = \'{"dog": "yes"}\'', r"picture '0.png': Expected `bool`"),
+        ("UPDATE picture SET written = NULL", r"picture '0.png'"),
+        (
+            "UPDATE value SET content = '{\"labels\": [1]}' WHERE key = 'labels'",
+            r"journal.sqlite, labels, labels: expected a list",
+        ),
+        ("UPDATE value SET content = '9' WHERE key = 'format'", "a journal of format 9, this ctran reads 1"),
+        ("DROP TABLE step; CREATE TABLE step (x)", None),
+        ("UPDATE step SET content = '[]'", None),
+    ],
+)
+def test_a_damaged_journal_is_named_when_it_is_read(photos, folder, change, message):
+    tick(folder, "0.png", dog=True)
+    folder.close()
+    with closing(sqlite3.connect(photos / ".ctran/journal.sqlite")) as held:
+        held.executescript(change)
+    with pytest.raises(UserError, match=r"journal.sqlite") as error:
+        opened = LabelledFolder(photos)
+        try:
+            opened.undo("w")
+        finally:
+            opened.close()
+    assert re.search(message or "the journal cannot be read .*; delete it", str(error.value))
+    (photos / ".ctran/journal.sqlite").unlink()
+    LabelledFolder(photos).close()  # the folder is not locked, and its files have all that was saved

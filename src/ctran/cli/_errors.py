@@ -13,6 +13,9 @@ from ctran.version import __version__
 SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM}
 """Errors of the operating system that have a cause outside of the program even where they name no file."""
 
+LONGEST = 2000
+"""Characters of a message; of longer ones, which show a value of a file, the middle is left out."""
+
 WORDS = {errno.ENOENT: "no such file or folder", errno.EISDIR: "is a folder", errno.ENOTDIR: "is not a folder"}
 
 
@@ -22,7 +25,9 @@ def readable(error: Exception) -> str | None:
         message = str(error)
         if "Original Traceback" in message:  # an error in a data loading process
             message = message.strip().splitlines()[-1].partition(": ")[2]
-        return message
+        left = len(message) - LONGEST
+        cut = f"{message[: LONGEST // 2]} [... {left:,} characters ...] {message[-LONGEST // 2 :]}"
+        return cut if left > 0 else message
     if isinstance(error, OSError) and (error.filename is not None or error.errno in SURROUNDINGS):
         what = WORDS.get(error.errno or 0, (error.strerror or str(error)).lower())
         names = [os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)]

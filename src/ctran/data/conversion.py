@@ -11,6 +11,7 @@ from ctran.data.notices import few, warn
 from ctran.data.output import Output
 from ctran.data.readers.annotations import checked
 from ctran.data.readers.found import exists
+from ctran.data.reading import naming
 from ctran.data.rows import Annotated
 from ctran.data.table import HINT, DataError
 from ctran.errors import UserError
@@ -63,16 +64,17 @@ def read(module: ModuleType, config: Any, *, keep_missing: bool = False) -> Anno
     Raises:
         DataError: a wrong record, or a missing picture (unless ``skip_broken``, which leaves it out).
     """
-    annotated = checked(module.read(config), config.splits)
-    missing = set[str]() if keep_missing else {row.id for row in annotated.rows if not exists(row.path)}
-    if missing and not config.skip_broken:
-        row = next(row for row in annotated.rows if row.id in missing)
-        raise DataError(f"{row.where}: {row.path}: no such file ({len(missing):,} such pictures in all). {HINT}")
-    if missing:
-        warn(f"{len(missing):,} of {len(annotated.rows):,} pictures are missing and left out: {few(sorted(missing))}")
-    rows = [row for row in annotated.rows if row.id not in missing]
-    if not rows:
-        raise DataError("no picture to work with: no row has a picture that exists")
+    with naming(config):
+        annotated = checked(module.read(config), config.splits)
+        missing = set[str]() if keep_missing else {row.id for row in annotated.rows if not exists(row.path)}
+        if missing and not config.skip_broken:
+            row = next(row for row in annotated.rows if row.id in missing)
+            raise DataError(f"{row.where}: {row.path}: no such file ({len(missing):,} such pictures in all). {HINT}")
+        if missing:
+            warn(f"{len(missing):,} of {len(annotated.rows):,} pictures are missing and left out: {few(sorted(missing))}")
+        rows = [row for row in annotated.rows if row.id not in missing]
+        if not rows:
+            raise DataError("no picture to work with: no row has a picture that exists")
     return Annotated(rows, annotated.absent, annotated.labels, annotated.folder)
 
 

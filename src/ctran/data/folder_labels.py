@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ctran.data.table import DataError
-from ctran.errors import UserError
+from ctran.errors import UserError, shown
 from ctran.files import write_text
 from ctran.labels import Group, LabelSpace
 from ctran.textfile import read_text
@@ -91,7 +91,7 @@ class FolderLabels:
         """
         content = _mapping({} if content is None else content, where)
         if unknown := [key for key in content if key not in _KEYS]:
-            raise DataError(f"{where}: unknown key {unknown[0]!r}, expected {', '.join(_KEYS)}")
+            raise DataError(f"{where}: unknown key {shown(unknown[0])}, expected {', '.join(_KEYS)}")
         groups = dict[str, tuple[str, ...]]()
         for name, group in _mapping(content.get("groups") or {}, f"{where}, groups").items():
             at = f"{where}, groups.{name}"
@@ -105,7 +105,7 @@ class FolderLabels:
         ruled = [*(n for labels in groups.values() for n in labels), *implications, *sum(implications.values(), ())]
         others = content.get("others_absent", False)
         if not isinstance(others, bool):
-            raise DataError(f"{where}: others_absent must be true or false, got {others!r}")
+            raise DataError(f"{where}: others_absent must be true or false, got {shown(others)}")
         found = cls(tuple(dict.fromkeys((*listed, *ruled))), groups, implications, others)
         try:
             found.space()
@@ -121,7 +121,11 @@ class FolderLabels:
             return cls()
         try:
             content = yaml.safe_load(read_text(path, DataError))
-        except yaml.YAMLError as error:
+        except RecursionError:
+            raise DataError(f"{path}: YAML that is nested too deeply to be read") from None
+        except (yaml.YAMLError, ValueError, TypeError, LookupError) as error:  # all but the first of values such as 2001-99-99
+            if isinstance(error, UserError):
+                raise
             raise DataError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
         return cls.from_dict(content, str(path))
 
@@ -132,11 +136,11 @@ class FolderLabels:
 
 def _mapping(value: Any, where: str) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
-        raise DataError(f"{where}: expected keys and values, got {value!r}")
+        raise DataError(f"{where}: expected keys and values, got {shown(value)}")
     return value
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or any(not isinstance(name, str) or not name.strip() for name in value):
-        raise DataError(f"{where}: expected a list of names, got {value!r}; quote names that YAML reads as something else")
+        raise DataError(f"{where}: expected a list of names, got {shown(value)}; quote names that YAML reads as something else")
     return tuple(value)

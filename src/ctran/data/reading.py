@@ -1,9 +1,11 @@
 """How pictures are read: the same options for all sources, applied in one place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 from ctran.bounds import check_bounds, within
@@ -41,6 +43,36 @@ class Reading:
 
 OPTIONS = frozenset(Reading.__dataclass_fields__)
 """Names of these options, which do not change a source's annotations."""
+
+
+@contextmanager
+def naming(config: Any) -> Iterator[None]:
+    """Errors of an annotation name its folder or file, where they name nothing that is in it.
+
+    Args:
+        config: of the source.
+    """
+    root = getattr(config, "root", None)
+    try:
+        yield
+    except DataError as error:
+        if not isinstance(root, Path) or str(root) in str(error):
+            raise
+        raise type(error)(f"{root}: {error}") from None
+    except OSError as error:
+        if error.filename is None and isinstance(root, Path):
+            error.filename = str(root)
+        raise
+
+
+def build(source: ModuleType, config: Any) -> dict[str, SampleTable]:
+    """The tables of a source.
+
+    Raises:
+        DataError: the annotation or a picture cannot be used; the message names the file or folder.
+    """
+    with naming(config):
+        return source.build(config)
 
 
 def apply(tables: Mapping[str, SampleTable], config: Any) -> dict[str, SampleTable]:

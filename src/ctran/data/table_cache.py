@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
 from filelock import FileLock
@@ -21,6 +22,8 @@ from ctran.version import __version__
 
 FORMAT = 2
 """Version of the tables on disk; raised whenever a reader makes other tables of the same files."""
+DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What loading damaged tables raises."""
 
 
 def cached(
@@ -46,18 +49,21 @@ def cached(
     collected.set([])
     folder = _folder(name, config, inputs)
     with _lock(folder):  # only one of several processes builds
-        if not folder.is_dir():
-            tables = make()
-            _store(tables, folder)
-            if same is not None:
-                other = _folder(name, *same(tables))
-                with _lock(other):
-                    if not other.is_dir():
-                        _store(tables, other)
-            return tables
-    for message in json.loads((folder / "notices.json").read_text()):
-        notice(message)
-    return _load(folder)
+        if folder.is_dir():
+            try:
+                return _load(folder)
+            except DAMAGED as error:
+                reason = " ".join(str(error).split())
+                notice(f"{folder}: damaged tables ({type(error).__name__}: {reason}); they are built again")
+                collected.set([])
+        tables = make()
+        _store(tables, folder)
+        if same is not None:
+            other = _folder(name, *same(tables))
+            with _lock(other):
+                if not other.is_dir():
+                    _store(tables, other)
+        return tables
 
 
 def _folder(name: str, config: Any, inputs: Sequence[Path]) -> Path:
@@ -90,7 +96,7 @@ def _write_tables(tables: dict[str, SampleTable], part: Path) -> None:
 
 
 def _load(folder: Path) -> dict[str, SampleTable]:
-    labels = LabelSpace.load(folder / "labels.json")
+    labels, messages = LabelSpace.load(folder / "labels.json"), json.loads((folder / "notices.json").read_text())
     tables: dict[str, SampleTable] = {}
     by_file: dict[str, SampleTable] = {}
     for split, entry in json.loads((folder / "splits.json").read_text()).items():
@@ -98,4 +104,6 @@ def _load(folder: Path) -> dict[str, SampleTable]:
             rows = Dataset(pq.read_table(folder / entry["file"]), info=DatasetInfo(features=FEATURES))
             by_file[entry["file"]] = SampleTable(rows, labels, LabelState(entry["absent"]))
         tables[split] = by_file[entry["file"]]
+    for message in messages:
+        notice(message)
     return tables

@@ -129,7 +129,7 @@ class LabelledFolder(FolderOnDisk):
             UserError: they were changed again since, by more than new labels.
         """
         assert step.labels is not None
-        before, after = map(FolderLabels.from_dict, step.labels)
+        before, after = (FolderLabels.from_dict(each, f"{self._journal.path}, {step.title}") for each in step.labels)
         used = {n for name, each in ({**self._known, **known}).items() for n in each}
         found = before
         if self._labels != after:

@@ -3,18 +3,26 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctran.errors import UserError
+import msgspec
+
+from ctran.errors import UserError, shown
 
 FOLDER = ".ctran"
 """Hidden folder below the pictures: the journal, and the lock of the one studio that may be open."""
 FORMAT = 1
 KEPT = 2000
 """Steps that can be undone."""
+TABLES = (
+    "picture (name TEXT PRIMARY KEY, known TEXT, written TEXT)",
+    "step (id INTEGER PRIMARY KEY AUTOINCREMENT, window TEXT, content TEXT)",
+    "value (key TEXT PRIMARY KEY, content TEXT)",
+)
 
 Known = dict[str, bool]
 
@@ -46,6 +54,14 @@ class Step:
     labels: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
 
 
+class _Plain(msgspec.Struct):
+    """A step as it is stored."""
+
+    title: str
+    entries: list[tuple[str, str, bool | None, bool | None]]
+    labels: tuple[dict[str, Any], dict[str, Any]] | None
+
+
 class Journal:
     """The journal of one folder. Thread-safe; each method is one transaction.
 
@@ -60,23 +76,21 @@ class Journal:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        try:
+        with self._named():
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            with self._connection:
-                self._connection.execute("CREATE TABLE IF NOT EXISTS picture (name TEXT PRIMARY KEY, known TEXT, written TEXT)")
-                self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS step (id INTEGER PRIMARY KEY AUTOINCREMENT, window TEXT, content TEXT)"
-                )
-                self._connection.execute("CREATE TABLE IF NOT EXISTS value (key TEXT PRIMARY KEY, content TEXT)")
-        except sqlite3.DatabaseError as error:
-            raise UserError(
-                f"{path}: the journal cannot be read ({error}); delete it to start from the folder's files"
-            ) from None
-        if (held := self.value("format", FORMAT)) != FORMAT:
-            raise UserError(f"{path}: a journal of format {held}, this ctran reads {FORMAT}; upgrade ctran")
-        self.put({"format": FORMAT})
+        try:
+            with self._named():
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=NORMAL")
+                with self._connection:
+                    for table in TABLES:
+                        self._connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+            if (held := self.value("format", FORMAT)) != FORMAT:
+                raise UserError(f"{path}: a journal of format {shown(held)}, this ctran reads {FORMAT}; upgrade ctran")
+            self.put({"format": FORMAT})
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -85,9 +99,9 @@ class Journal:
 
     def value(self, key: str, default: Any = None) -> Any:
         """A stored value."""
-        with self._lock:
+        with self._lock, self._named():
             row = self._connection.execute("SELECT content FROM value WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        return default if row is None else self._decoded(row[0], Any, f"value {key!r}")
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Store values."""
@@ -96,9 +110,15 @@ class Journal:
 
     def pictures(self) -> dict[str, tuple[Known, Known]]:
         """Known labels of each picture, and those that the folder's file had when it was last read or written."""
-        with self._lock:
+        with self._lock, self._named():
             rows = self._connection.execute("SELECT name, known, written FROM picture").fetchall()
-        return {name: (json.loads(known), json.loads(written)) for name, known, written in rows}
+        found = dict[str, tuple[Known, Known]]()
+        for name, *lists in rows:
+            if not isinstance(name, str):
+                raise self._damaged(f"a picture is called {shown(name)}")
+            known, written = (self._decoded(each, Known, f"picture {name!r}") for each in lists)
+            found[name] = known, written
+        return found
 
     def record(self, step: Step, known: Mapping[str, Known], values: Mapping[str, Any]) -> None:
         """Store a step, with the pictures and values that it changed."""
@@ -116,15 +136,14 @@ class Journal:
 
     def last(self, window: str) -> tuple[int, Step] | None:
         """The newest step of a window, and its number; None where there is none."""
-        with self._lock:
+        with self._lock, self._named():
             row = self._connection.execute(
                 "SELECT id, content FROM step WHERE window = ? ORDER BY id DESC LIMIT 1", (window,)
             ).fetchone()
         if row is None:
             return None
-        plain = json.loads(row[1])
-        labels = None if plain["labels"] is None else (plain["labels"][0], plain["labels"][1])
-        return row[0], Step(window, plain["title"], tuple(Entry(*entry) for entry in plain["entries"]), labels)
+        plain = self._decoded(row[1], _Plain, f"step {row[0]}")
+        return row[0], Step(window, plain.title, tuple(Entry(*entry) for entry in plain.entries), plain.labels)
 
     def undone(self, number: int, known: Mapping[str, Known], values: Mapping[str, Any]) -> None:
         """Forget a step, and store what its undoing changed."""
@@ -141,8 +160,42 @@ class Journal:
                 _rows(written),
             )
 
-    def _transaction(self) -> "_Transaction":
-        return _Transaction(self._connection)
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of a block is stored, or nothing."""
+        with self._named():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of SQLite name the file; a full or read-only disk is no damage."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _SURROUNDINGS:
+                raise self._damaged(str(error)) from None
+            raise UserError(
+                f"{self.path}: cannot be read or written ({error}); free some space, or see to its rights"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from None
+
+    def _damaged(self, reason: str) -> UserError:
+        return UserError(f"{self.path}: the journal cannot be read ({reason}); delete it to start from the folder's files")
+
+    def _decoded(self, content: Any, kind: Any, what: str) -> Any:
+        """A stored value of a kind."""
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise self._damaged(f"{what}: {error}") from None
 
     def _change(self, known: Mapping[str, Known], values: Mapping[str, Any]) -> None:
         self._connection.executemany(
@@ -155,17 +208,17 @@ class Journal:
         self._connection.executemany("INSERT OR REPLACE INTO value VALUES (?, ?)", rows)
 
 
-class _Transaction:
-    """All of a block is stored, or nothing."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+_SURROUNDINGS = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+}
+"""Errors that have a cause outside of the file."""
 
 
 def _rows(known: Mapping[str, Known]) -> Iterable[tuple[str, str]]:

@@ -44,6 +44,10 @@ class FolderOnDisk:
         try:
             self._lock = threading.RLock()
             self._journal = Journal(folder / FOLDER / "journal.sqlite")
+        except BaseException:
+            self._alone.release()
+            raise
+        try:
             found = picture_files(folder)
             names = [path.relative_to(folder).as_posix() for path in found]
             self.pictures = [name for name in names if name.encode("utf-8", "replace").decode() == name]
@@ -56,6 +60,7 @@ class FolderOnDisk:
             """Grows with each change."""
             self._begin(absent)
         except BaseException:
+            self._journal.close()
             self._alone.release()
             raise
 
@@ -129,7 +134,7 @@ class FolderOnDisk:
         on_disk, kept = FolderLabels.read(self.folder), self._journal.value("labels")
         self._labels = on_disk
         if kept is not None:
-            mine = FolderLabels.from_dict(kept)
+            mine = FolderLabels.from_dict(kept, f"{self._journal.path}, labels")
             edited = on_disk.as_dict() != self._labels_written and (self.folder / LABELS).exists()
             self._labels = _with(on_disk, mine.names) if edited else mine
         self._rules = edits.constraints_of(self._labels)

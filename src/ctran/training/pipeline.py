@@ -60,7 +60,7 @@ def build_tables(recipe: Recipe) -> dict[str, SampleTable]:
     Raises:
         DataError: truth that violates an exclusive group.
     """
-    read = reading.apply(registry.find(sources, recipe.source).build(recipe.data), recipe.data)
+    read = reading.apply(reading.build(registry.find(sources, recipe.source), recipe.data), recipe.data)
     found = read["train"].labels
     try:
         labels = recipe.labels.of(found)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ctran.collection.inputs.broken import Files
@@ -12,7 +11,7 @@ from ctran.collection.inputs.cells import check_columns, needed, row_of
 from ctran.collection.known_cells import KnownCells
 from ctran.collection.rows import Row, Shard, digest_of
 from ctran.collection.storage import File, base_name, opened, parent
-from ctran.errors import UserError
+from ctran.data.readers.tabular import DAMAGED_PARQUET, parquet_error
 
 BATCH = 64
 """Rows that are held in memory, pictures included."""
@@ -61,8 +60,8 @@ def _readable(place: str) -> Iterator[None]:
     """Names the file in an error of Parquet's."""
     try:
         yield
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{place}: not a Parquet file that can be read ({error})") from None
+    except DAMAGED_PARQUET as error:
+        raise parquet_error(place, error) from None
 
 
 def _groups(file: pq.ParquetFile, start: int, stop: int) -> tuple[list[int], int]:

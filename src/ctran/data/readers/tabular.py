@@ -18,6 +18,8 @@ from ctran.textfile import read_json_lines, read_text
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _CELL = 2**24
 """Most characters of one CSV cell."""
+DAMAGED_PARQUET = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError)
+"""What reading a Parquet file raises that is damaged, or holds values that Python has none for."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -32,12 +34,19 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix == ".parquet":
         try:
             rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: not a Parquet file that can be read ({error})") from None
+        except DAMAGED_PARQUET as error:
+            raise parquet_error(path, error) from None
     else:
         rows = list[dict[str, Any]](read_csv(path))
     for number, row in enumerate(rows, start=1):
         yield f"{path}, row {number}", row
+
+
+def parquet_error(path: Path | str, error: Exception) -> Exception:
+    """What to raise for one of :data:`DAMAGED_PARQUET`: errors of the file system and of rows stay as they are."""
+    if isinstance(error, DataError) or (isinstance(error, OSError) and error.errno is not None):
+        return error
+    return DataError(f"{path}: not a Parquet file that can be read ({type(error).__name__}: {' '.join(str(error).split())})")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from ctran.data.output import Output, by_split, lists_of
 from ctran.data.readers.annotations import to_tables
 from ctran.data.readers.cells import names_of
 from ctran.data.readers.listed import ListedConfig, split_in
-from ctran.data.readers.tabular import column_of
+from ctran.data.readers.tabular import DAMAGED_PARQUET, column_of, parquet_error
 from ctran.data.readers.unpacked import Unpacked
 from ctran.data.rows import Annotated, Row, Says
 from ctran.data.table import DataError, SampleTable
@@ -56,8 +56,8 @@ def read(config: Config) -> Annotated:
     for path in paths:
         try:
             rows += _rows(path, config, doubts, names)
-        except (pa.ArrowException, UnicodeDecodeError, OSError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: not a Parquet file that can be read ({type(error).__name__}: {error})") from None
+        except DAMAGED_PARQUET as error:
+            raise parquet_error(path, error) from None
     doubts.warn()
     if not rows:
         raise DataError(f"{paths[0]}: no row in it")
