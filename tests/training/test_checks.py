@@ -11,12 +11,13 @@ from ctran.labels import Group, LabelSpace, LabelState
 from ctran.masking import label_mask_training
 from ctran.training import fit as fit_module
 from ctran.training.divergence import DivergedError, Losses, explain
+from ctran.training.gathered import first_places
 from ctran.training.options import Training
 from ctran.training.pipeline import build_tagger
-from ctran.training.processes import ProcessesError, processes
+from ctran.training.processes import Place, ProcessesError, processes
 from ctran.training.recipe import read_recipe
 from ctran.training.sizes import SizesError, check_batches, check_unknown_share
-from ctran.training.task import LabelTask, first_places
+from ctran.training.task import LabelTask
 from tests.conftest import TOY
 
 
@@ -91,28 +92,36 @@ TORCHRUN |= {"GROUP_WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR":
 @pytest.mark.parametrize(
     ("started", "devices", "expected"),
     [
-        ({}, 1, (0, 1)),
-        ({}, 2, (0, 2)),
-        ({"LOCAL_RANK": "1"}, 2, (1, 2)),
-        (SLURM, 2, (1, 2)),
-        (SLURM | {"SLURM_PROCID": "0"}, 1, (0, 1)),
+        ({}, 1, Place(0, 1)),
+        ({}, 2, Place(0, 2)),
+        ({"LOCAL_RANK": "1"}, 2, Place(1, 2, 1)),
+        ({"LOCAL_RANK": "2"}, 2, "LOCAL_RANK is 2, and training.devices is 2"),
+        ({}, (2, 3), "nothing has started processes on other machines: .*torchrun --nnodes 3 --nproc-per-node 2, or srun"),
+        (SLURM, 2, Place(1, 2, 1, "SLURM")),
+        (SLURM | {"SLURM_PROCID": "0"}, 1, Place(0, 1)),
         (SLURM, 1, "SLURM started 2 processes, training.devices is 1: set training.devices 2"),
         (SLURM, 4, "SLURM started 2 processes, training.devices is 4"),
-        (SLURM | {"SLURM_NNODES": "2"}, 2, "on 2 nodes; it works on the devices of one"),
-        (TORCHRUN, 2, (1, 2)),
+        (SLURM | {"SLURM_NNODES": "2"}, 2, "SLURM started training on 2 nodes, training.nodes is 1: set training.nodes 2"),
+        (SLURM | {"SLURM_NNODES": "2", "SLURM_NTASKS": "4", "SLURM_PROCID": "3"}, (2, 2), Place(3, 4, 1, "SLURM")),
+        (SLURM | {"SLURM_NNODES": "2", "SLURM_NTASKS": "4"}, (1, 2), "devices is 1 on each of 2 nodes: set training.devices 2"),
+        (SLURM, (2, 2), "SLURM started training on 1 node, training.nodes is 2: set training.nodes 1, or use 2"),
+        (TORCHRUN, 2, Place(1, 2, 1, "torchrun")),
         (TORCHRUN | {"GROUP_WORLD_SIZE": "2"}, 2, "torchrun started training on 2 nodes"),
+        (TORCHRUN | {"GROUP_WORLD_SIZE": "2", "WORLD_SIZE": "4", "RANK": "3"}, (2, 2), Place(3, 4, 1, "torchrun")),
     ],
 )
 def test_rank_and_world_are_the_launchers(monkeypatch, started, devices, expected):
+    """``devices`` of one node, or with the number of nodes."""
+    asked = devices if isinstance(devices, tuple) else (devices,)
     for key in {*SLURM, *TORCHRUN, "SLURM_NNODES"}:
         monkeypatch.delenv(key, raising=False)
     for key, value in started.items():
         monkeypatch.setenv(key, value)
     if isinstance(expected, str):
         with pytest.raises(ProcessesError, match=expected):
-            processes(devices)
+            processes(*asked)
     else:
-        assert processes(devices) == expected
+        assert processes(*asked) == expected
 
 
 @pytest.mark.parametrize(("size", "pictures", "refused"), [(8, 17, True), (8, 16, False), (1, 5, True), (8, 18, False)])

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import random
-import subprocess
-import sys
 
 import pytest
 from lightning import Trainer
@@ -12,12 +10,15 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from ctran.training.fit import fit
+from ctran.training.group import Group
 from ctran.training.pipeline import build_tables, prepare
+from ctran.training.processes import Place
 from ctran.training.recipe import read_recipe
 from ctran.training.sizes import SizesError, check_enough
 from ctran.training.task import LabelTask
 from ctran.training.trainer import quiet
 from tests.conftest import COLOURS, TOY, draw
+from tests.training.forked import in_processes
 
 
 def change(recipe, **options):
@@ -42,11 +43,10 @@ def gaps(tmp_path):
 
 
 def train(recipe, run):
-    """In two processes, as a user starts it."""
-    change(recipe, devices=2, strategy="ddp").save(run.with_suffix(".yaml"))
-    command = [sys.executable, "-m", "ctran", "train", str(run.with_suffix(".yaml")), "--output", str(run)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    """In two processes, as torchrun starts them."""
+    two = change(recipe, devices=2, strategy="ddp")
+    statuses, printed = in_processes(2, run.parent, lambda rank: fit(two, run))
+    assert statuses == [0, 0], printed
 
 
 def flat(value, key=""):
@@ -73,7 +73,7 @@ def test_a_val_picture_that_two_processes_were_given_counts_once(gaps):
     quiet()
     recipe = read_recipe(None, [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown"])
     tables = build_tables(recipe)
-    parts = [prepare(recipe, tables, rank=rank, world=2) for rank in (0, 1)]
+    parts = [prepare(recipe, tables, group=Group(Place(rank, 2))) for rank in (0, 1)]
     of_each = [list(part.val) for part in parts]
     given = [i for batches in of_each for batch in batches for i in batch.index.tolist()]
     assert len(given) == 6 and sorted(set(given)) == [0, 1, 2, 3, 4]
@@ -87,25 +87,27 @@ def test_a_val_picture_that_two_processes_were_given_counts_once(gaps):
     assert found[0] == pytest.approx(found[1], abs=1e-4, nan_ok=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_two_processes_train_as_one_with_twice_the_batch(gaps, tmp_path, reduction):
-    """Nothing is drawn: batch norm is frozen, no dropout, every label hidden. Weight decay, as Adam forgives a wrong factor."""
+BATCH_NORM = {"backbone_learning_rate": 0.05, "sync_batchnorm": True, "optimizer": "sgd", "learning_rate": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("options", "split"),
+    [
+        pytest.param({"reduction": "mean"}, {"batch_size": 4}, id="mean"),
+        pytest.param({"reduction": "sum"}, {"batch_size": 4}, id="sum", marks=pytest.mark.slow),
+        pytest.param(BATCH_NORM, {"batch_size": 4}, id="sync_batchnorm"),
+        pytest.param({}, {"batch_size": 2, "accumulate_grad_batches": 2}, id="accumulated"),
+    ],
+)
+def test_two_processes_train_as_one_with_twice_the_batch(gaps, tmp_path, options, split):
+    """Nothing is drawn: no dropout, every label hidden. Weight decay, as Adam forgives a wrong factor."""
     flags = [*TOY, "--source", "imagefolder", "--root", str(gaps), "--absent", "unknown", "--model.dropout", "0"]
-    one = change(
-        read_recipe(None, flags),
-        batch_size=8,
-        backbone_learning_rate=0.0,
-        augmentation="none",
-        unknown_share=(1.0, 1.0),
-        weight_decay=0.05,
-        ema=0.5,
-        reduction=reduction,
-    )
-    fit(one, tmp_path / "one")
-    train(change(one, batch_size=4), tmp_path / "two")
+    fixed = {"backbone_learning_rate": 0.0, "augmentation": "none", "unknown_share": (1.0, 1.0)}
+    one = change(read_recipe(None, flags), **{**fixed, "batch_size": 8, "weight_decay": 0.05, "ema": 0.5, **options})
+    train(change(one, **split), tmp_path / "two")
+    fit(change(one, sync_batchnorm=False), tmp_path / "one")
     weights = [weights_of(tmp_path / run) for run in ("one", "two")]
-    apart = {k: float((v - weights[1][k]).abs().max()) for k, v in weights[0].items()}
+    apart = {k: float((v.double() - weights[1][k].double()).abs().max()) for k, v in weights[0].items()}
     assert {k: v for k, v in apart.items() if v > TOLERANCE} == {}
     for name in ("history.json", "metrics.json"):
         found = [flat(json.loads((tmp_path / run / name).read_text())) for run in ("one", "two")]

@@ -91,7 +91,14 @@ CASES = [
     (f"{ANCHORED} --model.separate_epochs 9", "training.hide_image", "0.3", "no stage of this training", PLAIN),
     ("--training.feature_views 1 --training.backbone_learning_rate 0", "training.augmentation", "flip", "of one view", PLAIN),
     (NO_IMAGE, "training.augmentation", "flip", "the model does not use the image", PLAIN),
-    ("", "training.strategy", "ddp", "training.devices is 1", PLAIN),
+    *(
+        ("", f"training.{key}", value, "training.devices and training.nodes are 1", PLAIN)
+        for key, value in {"strategy": "ddp", "sync_batchnorm": "true", "heartbeat": "9"}.items()
+    ),
+    *(
+        (f"--training.devices 2 {flags}", "training.sync_batchnorm", "true", "no batch norm is trained", PLAIN)
+        for flags in ("--training.backbone_learning_rate 0", "--training.trainable [encoder]", NO_IMAGE)
+    ),
     (NO_IMAGE, "training.backbone_learning_rate", "0.1", "the backbone is not trained", PLAIN),
     ("--training.trainable [encoder]", "training.backbone_learning_rate", "0.1", "the backbone is not trained", PLAIN),
     (
@@ -218,7 +225,9 @@ USED = [
     ("--training.exclusive softmax --training.reduction sum", ONE_OF),
     ("--training.hide_image 0.3", PLAIN),
     (f"{ANCHORED} --model.separate_epochs 2 --training.hide_image 0.3", PLAIN),
-    ("--training.devices 2 --training.strategy ddp", PLAIN),
+    ("--training.devices 2 --training.strategy ddp --training.sync_batchnorm true --training.heartbeat 9", PLAIN),
+    ("--training.nodes 2 --training.strategy ddp", PLAIN),
+    ("--training.devices 2 --training.trainable [backbone.network.layer4] --training.sync_batchnorm true", PLAIN),
     (f"{NO_IMAGE} --training.backbone_learning_rate 0 --training.augmentation none", PLAIN),
     ("--training.trainable [backbone,encoder] --training.backbone_learning_rate 0.1 --training.learning_rate 0.2", PLAIN),
     ("--model.fit cut --model.resample bilinear --training.augmentation cub299", PLAIN),
@@ -247,7 +256,7 @@ PICTURES = "all pictures are read, and enter the backbone"
 DATA = "acts on what the files hold, which is known when they are read"
 ALWAYS = {
     **dict.fromkeys(("training.epochs", "training.accelerator", "training.precision", "training.workers"), TRAINED),
-    "training.devices": TRAINED,
+    **dict.fromkeys(("training.devices", "training.nodes"), TRAINED),
     "training.deterministic": "acts on the algorithms of the device",
     **dict.fromkeys(("model.backbone", "model.weights", "model.image_size", "model.fit"), PICTURES),
     **dict.fromkeys(("model.token_dim", "model.num_layers", "model.num_heads"), "there is always an encoder"),

@@ -72,6 +72,8 @@ class FeatureCache:
         else:
             self.progress_file.unlink(missing_ok=True)
             remove_leftovers(folder)
+            for record in folder.glob("blocks-*.txt"):  # of several processes, about files that are gone
+                record.unlink()
             write_text(folder / "key.json", text_of(parts))
             for name, path in self.paths.items():
                 _create(path, self.shapes[name])

@@ -1,6 +1,7 @@
 """Finished runs beside a published table: which run belongs to which row, by its recipe, and its figures."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ _PRESET = "ctran"
 
 _OWN_DEFINITIONS = (f"metrics by this library's definitions (ctran evaluate RUN --preset {_PRESET} has the paper's)",)
 _NO_DIFFERENCE = {"seed", "data.check_counts"}
-_NO_DIFFERENCE |= {f"training.{name}" for name in ("workers", "accelerator", "strategy", "deterministic")}
+_NO_DIFFERENCE |= {f"training.{name}" for name in ("workers", "accelerator", "strategy", "deterministic", "heartbeat")}
 """Keys that set how a recipe is run, not what it trains."""
 
 
@@ -121,8 +122,10 @@ def _departures(recipe: Recipe, published: Recipe) -> tuple[str, ...]:
 
 
 def _pictures_a_step(keys: dict[str, Any]) -> dict[str, Any]:
-    """With the batch size over all devices: their number makes no difference."""
-    return keys | {"training.batch_size": keys["training.batch_size"] * keys["training.devices"], "training.devices": 1}
+    """With the pictures of a step as batch size: on how many devices, and in how many parts, makes no difference."""
+    parts = [f"training.{name}" for name in ("devices", "nodes", "accumulate_grad_batches")]
+    size = math.prod(keys[part] for part in parts)
+    return keys | {"training.batch_size": keys["training.batch_size"] * size} | dict.fromkeys(parts, 1)
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

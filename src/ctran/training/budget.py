@@ -40,7 +40,7 @@ def within_budget(recipe: Recipe, parts: Ingredients, seconds: float, run: Path)
     planned = recipe.training.epochs
     if not planned:
         return recipe
-    if recipe.training.devices > 1:
+    if recipe.training.devices * recipe.training.nodes > 1:
         raise UserError("--budget works on one device; with several, set --training.epochs")
     least, each = _fewest(recipe), REST * len(parts.train) * _seconds_of_a_step(recipe, parts)
     epochs = min(planned, max(least, int(seconds / each)))

@@ -67,6 +67,8 @@ def compare(keys: Keys, names: Sequence[str], seeds: int, folder: Path, budget: 
         names = [name for name in found if name not in unusable]
     check_flags(keys)
     base = recipe_of(keys_of(_own(keys), keys))
+    if base.training.devices * base.training.nodes > 1:
+        raise UserError("ctran compare trains on one device: set training.devices and training.nodes to 1")
     tables = build_tables(base)
     settings = {str(s): float(100 * s.share if s.groups is None else s.groups) for s in base.evaluation.settings()}
     comparison = load(folder / RESULTS, about(keys, budget, tables["test"]), settings)

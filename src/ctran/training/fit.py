@@ -11,10 +11,11 @@ from ctran.data.table import SampleTable
 from ctran.evaluation.report import Report
 from ctran.training.budget import within_budget
 from ctran.training.callbacks import Patience
-from ctran.training.checkpoint import checkpoint_to_resume
+from ctran.training.checkpoint import checkpoint_to_resume, epochs_of
 from ctran.training.deterministic import deterministic, try_step
 from ctran.training.evaluation import finish
 from ctran.training.extend import FINISHED, extend
+from ctran.training.group import Group, joined
 from ctran.training.lock import RunFolderError, locked
 from ctran.training.pipeline import build_tables, prepare, training_device
 from ctran.training.processes import processes
@@ -67,18 +68,19 @@ def _run(
 ) -> Result:
     """Train in every process; the first then does what belongs to the end."""
     quiet()
-    rank, world = processes(recipe.training.devices)
-    with deterministic(recipe.training.deterministic):
-        if rank:
-            train(recipe, run, build_tables(recipe), rank, world, resume=resume, budget=budget)
-            sys.exit(0)  # the first process does the rest
-        return lead(recipe, run, world, end, resume=resume, budget=budget)
+    place = processes(recipe.training.devices, recipe.training.nodes)
+    with joined(place, recipe.training, run) as group, deterministic(recipe.training.deterministic):
+        if not place.rank:
+            return lead(recipe, run, group, end, resume=resume, budget=budget)
+        group.barrier("ready")  # tables and run folder are checked
+        train(recipe, run, build_tables(recipe), group, resume=resume, budget=budget)
+    sys.exit(0)  # the first process does the rest
 
 
 def lead(
     recipe: Recipe,
     run: Path,
-    world: int,
+    group: Group,
     end: Callable[[Recipe, Path, dict[str, SampleTable]], Result],
     *,
     resume: bool,
@@ -99,12 +101,17 @@ def lead(
             freeze(recipe, tables, run)
             if resume:
                 extend(recipe, run)
+            check_enough(recipe, tables, group.world)
+            check_unknown_share(recipe.training, tables["train"].labels)
         except Exception:
             if not resume:
                 discard(run)
             raise
         if not (resume and (run / FINISHED).exists()):
-            train(recipe, run, tables, 0, world, resume=resume, budget=budget)
+            group.join()
+            group.barrier("ready")
+            train(recipe, run, tables, group, resume=resume, budget=budget)
+            group.leave()
         return end(recipe, run, tables)
 
 
@@ -112,31 +119,30 @@ def train(
     recipe: Recipe,
     run: Path,
     tables: dict[str, SampleTable],
-    rank: int,
-    world: int,
+    group: Group,
     *,
     resume: bool,
     budget: float | None = None,
 ) -> None:
-    """Train in one of ``world`` processes; a resumed run starts from its newest intact checkpoint."""
+    """Train in one of the processes of ``group``; a resumed run starts from its newest intact checkpoint."""
+    rank = group.rank
     try:
-        check_enough(recipe, tables, world)
-        check_unknown_share(recipe.training, tables["train"].labels)
-        parts = prepare(recipe, tables, rank=rank, world=world, resume=resume)
-        check_batches(recipe, parts.tagger.model, -(-len(tables["train"]) // world))
+        parts = prepare(recipe, tables, group=group, resume=resume)
+        check_batches(recipe, parts.tagger.model, -(-len(tables["train"]) // group.world))
         if budget is not None:
             recipe = within_budget(recipe, parts, budget - parts.fit_seconds, run)
         if rank == 0:
             report_skipped(tables, run)
         trainer, task, folder = assemble(recipe, run, parts)
         checkpoint = checkpoint_to_resume(run) if resume and recipe.training.epochs else None
+        _check_shared(group, run, checkpoint)
     except Exception:
         if rank == 0 and not resume:
             discard(run)
         raise
     try:
         if recipe.training.epochs:
-            try_step(parts.tagger.model, parts.train, training_device(recipe.training, rank))
+            try_step(parts.tagger.model, parts.train, training_device(recipe.training, group.place.local_rank))
             trainer.fit(task, parts.train, parts.val, ckpt_path=checkpoint, weights_only=True)
         else:
             trainer.validate(task, parts.val, verbose=False)
@@ -148,3 +154,13 @@ def train(
         callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  (set by a part of it)
         patience = next((c for c in callbacks if isinstance(c, Patience)), None)
         folder.finish(recipe.training.epochs, patience.reason if patience else "")
+
+
+def _check_shared(group: Group, run: Path, checkpoint: Path | None) -> None:
+    """Refuse processes that go on from different checkpoints: of a run folder that is not the same for all machines."""
+    found = group.gather("checkpoint", "" if checkpoint is None else f"{checkpoint.name}, epoch {epochs_of(checkpoint)}")
+    if len(set(found)) > 1:
+        seen = "; ".join(f"process {rank} sees {name or 'none'}" for rank, name in enumerate(found))
+        raise RunFolderError(
+            f"{run}: the processes do not see the same checkpoint ({seen}): use a folder that all machines share"
+        )

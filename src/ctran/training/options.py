@@ -64,8 +64,11 @@ class Training:
         precision: of computation: 32-true, bf16-mixed or 16-mixed.
         activation_checkpointing: compute the encoder's layers again in the backward pass instead of storing them: less memory,
             more time, same result. For many labels.
-        devices: how many devices of this machine, one process each; a step takes as many pictures from each.
+        devices: how many devices of each machine, one process each; a step takes as many pictures from each.
+        nodes: how many machines, on which torchrun or SLURM starts the processes.
         strategy: auto, or one of Lightning's ddp: every device holds the whole model.
+        sync_batchnorm: batch norm that trains takes its statistics from the pictures of all devices together.
+        heartbeat: seconds without a sign of life from one of several processes, after which all end.
         accelerator: auto, cpu, gpu, ...
         workers: processes that load pictures.
         deterministic: use deterministic algorithms only, so that the same recipe and seed give the same weights on the same
@@ -104,7 +107,10 @@ class Training:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     activation_checkpointing: bool = False
     devices: int = within(1, 1)
+    nodes: int = within(1, 1)
     strategy: str = "auto"
+    sync_batchnorm: bool = False
+    heartbeat: float = within(45.0, 1)
     accelerator: str = "auto"
     workers: int = within(0, 0)
     deterministic: bool = True
@@ -124,7 +130,9 @@ class Training:
         if self.strategy not in STRATEGIES:
             raise UserError(
                 f"training.strategy must be {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}, got {self.strategy!r}: "
-                "every device holds the whole model; strategies that split it (fsdp, deepspeed) or fork are not supported"
+                "every device holds the whole model. fsdp and deepspeed split its weights, which the moving average, learning "
+                "rates of parts and saved models do not expect; others fork. If the model does not fit: "
+                "training.batch_size with training.accumulate_grad_batches, activation_checkpointing, precision bf16-mixed"
             )
         if self.precision == "16-mixed" and self.accelerator == "cpu":
             raise UserError("training.precision 16-mixed needs a GPU: with training.accelerator cpu set bf16-mixed or 32-true")

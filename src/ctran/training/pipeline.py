@@ -28,6 +28,7 @@ from ctran.model import Method
 from ctran.model.image_size import at_this_size, check_image_size
 from ctran.model.pretrained import load_weights
 from ctran.training.fitting import check_fitting, fit_features
+from ctran.training.group import ALONE, Group
 from ctran.training.options import VAL_BATCH, Training
 from ctran.training.recipe import Recipe, read_run
 from ctran.training.stored_features import cached_features, key_of_features
@@ -164,7 +165,7 @@ def prior_bias(model: Method, truth: SparseTruth) -> None:
     model.set_prior(prevalence(negative, positive).logit().float())
 
 
-def training_device(options: Training, rank: int = 0) -> torch.device:
+def training_device(options: Training, local_rank: int = 0) -> torch.device:
     """The device on which a process trains, and so the one for its image tokens and its evaluations.
 
     Raises:
@@ -174,23 +175,23 @@ def training_device(options: Training, rank: int = 0) -> torch.device:
     if name == "gpu":
         name = "mps" if torch.backends.mps.is_available() else "cuda"
     device = find_device(name if name in ("auto", "cuda", "mps") else "cpu")  # Lightning supports more, this code does not
-    return find_device(f"cuda:{rank}") if device.type == "cuda" else device
+    return find_device(f"cuda:{local_rank}") if device.type == "cuda" else device
 
 
 def prepare(
-    recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, rank: int = 0, world: int = 1, resume: bool = False
+    recipe: Recipe, tables: dict[str, SampleTable] | None = None, *, group: Group = ALONE, resume: bool = False
 ) -> Ingredients:
     """Model and loaders of a recipe.
 
     Args:
         tables: of the recipe's source; None builds them.
-        rank, world: number of this process, and of all.
+        group: the processes of the training.
         resume: the recipe is that of a training already begun: keys without effect are then not refused.
 
     Raises:
         UserError: the recipe does not fit its method or its labels, or sets keys that have no effect.
     """
-    options = recipe.training
+    options, rank, world = recipe.training, group.rank, group.world
     tables = tables or build_tables(recipe)
     labels = tables["train"].labels
     tagger = build_tagger(recipe, labels, tables["train"].check_learnable().unlearnable)
@@ -214,14 +215,14 @@ def prepare(
                 f"training.feature_views: {tagger.model.title} cannot keep its image features on disk: {why}; set it to 0"
             )
         key = key_of_features(tagger.model, tagger.preprocessing, options.augmentation)
-        device = training_device(options, rank)
-        cache = cached_features(tagger.model, train, options.feature_views, "train", key, device)
+        device = training_device(options, group.place.local_rank)
+        cache = cached_features(tagger.model, train, options.feature_views, "train", key, device, group)
         train_set = FeatureSet(cache, train.truth, recipe.seed)
         if tagger.model.fits_features:
             spent = fit_features(tagger.model, cache, train.truth, recipe.seed, quiet=rank > 0)
         if rank == 0:
             print(f"val is measured {STORED}; ctran evaluate differs slightly, as it computes them in float32", file=sys.stderr)
-        val_set = FeatureSet(cached_features(tagger.model, val, 1, "val", key, device), val.truth)
+        val_set = FeatureSet(cached_features(tagger.model, val, 1, "val", key, device, group), val.truth)
     order = EpochOrder(len(train), recipe.seed, rank, world)
     in_order = EpochOrder(len(val), 0, rank, world, shuffle=False)
     return Ingredients(

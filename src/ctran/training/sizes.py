@@ -22,9 +22,11 @@ def check_enough(recipe: Recipe, tables: dict[str, SampleTable], world: int) -> 
     """Every process needs a picture of ``train`` and one of ``val``; otherwise the processes would wait forever."""
     for split in ("train", "val"):
         if len(tables[split]) < world:
+            nodes = recipe.training.nodes
+            what = f"{recipe.training.devices} on each of {nodes} nodes" if nodes > 1 else f"{world}"
             raise SizesError(
-                f"training.devices is {world}, and {split} has {len(tables[split])} pictures: each device needs at least one; "
-                f"set training.devices to {max(1, len(tables[split]))} or less"
+                f"training.devices is {what}, and {split} has {len(tables[split])} pictures: each device needs at least one; "
+                f"set training.devices{' times nodes' if nodes > 1 else ''} to {max(1, len(tables[split]))} or less"
             )
 
 

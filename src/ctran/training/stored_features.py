@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ctran.data.cache_folder import default_root, key_of
 from ctran.data.checked import digests
 from ctran.data.feature_cache import LAYOUT, FeatureCache, is_finished
+from ctran.data.feature_cache_parts import Make
 from ctran.data.loading import PictureSet
 from ctran.data.picture_features import PictureFeatures, path_of
 from ctran.data.table import SampleTable
@@ -23,6 +24,8 @@ from ctran.devices import fast_in_bfloat16
 from ctran.images.transforms import Augmentation, Preprocessing
 from ctran.model import Features, Method
 from ctran.progress import bar
+from ctran.training.group import ALONE, Group
+from ctran.training.shared_features import computed_together
 
 WORTH_COMPILING = 20_000
 """Images from which compiling the backbone saves time: EfficientNet-lite0 at 224 px on two cores takes 37 s to compile and is
@@ -38,7 +41,13 @@ def compiler() -> str | None:
 
 
 def cached_features(
-    model: Method, data: PictureSet, views: int, name: str, key: dict[str, object], device: torch.device
+    model: Method,
+    data: PictureSet,
+    views: int,
+    name: str,
+    key: dict[str, object],
+    device: torch.device,
+    group: Group = ALONE,
 ) -> FeatureCache:
     """Image features of ``views`` views of each picture, from disk or computed now. View 0 is the test transform; it is taken
     from :mod:`ctran.data.picture_features` where it is there.
@@ -49,6 +58,7 @@ def cached_features(
     Args:
         key: what the tokens depend on beside the pictures and their views.
         device: where the tokens are computed; the model is moved back afterwards.
+        group: processes that share the work; all must call it.
     """
     plain = data.without_augmentation()
     total = views * len(data)
@@ -71,16 +81,27 @@ def cached_features(
     key |= {"arrays": arrays, "grid": probe.grid}
     folder = default_root() / "features" / key_of(key)
     given = (folder, (views, len(data)), arrays, probe.grid, key)
-    if is_finished(folder, total):  # also one in a shared folder that this user may not write
+    if (
+        group.gather(f"{name} features are there", f"{folder.name} {is_finished(folder, total)}")
+        == [f"{folder.name} True"] * group.world
+    ):  # also in a shared folder that this user may not write
         return FeatureCache(*given)
+
+    @contextmanager
+    def computing(rows: int) -> Iterator[tuple[Make, Callable[[int], None]]]:
+        shown = bar(f"image features of {name} ({views} x {len(data)})", rows)
+        before = encoded_pictures(path_of(own), probe, data.table)
+        with on_device(model.backbone, device), shown as advance, before as lookup:
+            yield (lambda view, numbers: make(view, numbers, lookup)), advance
+
+    if group.world > 1:
+        return computed_together(folder, given, group, computing)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         cache = FeatureCache(*given)
         if cache.done < total:
-            shown = bar(f"image features of {name} ({views} x {len(data)})", total)
-            before = encoded_pictures(path_of(own), probe, data.table)
-            with on_device(model.backbone, device), shown as advance, before as lookup:
-                cache.build(lambda view, numbers: make(view, numbers, lookup), advance)
+            with computing(total) as (compute, advance):
+                cache.build(compute, advance)
     return cache
 
 

@@ -25,6 +25,7 @@ from ctran.training.accumulation import Accumulation
 from ctran.training.average import moving_average, restart
 from ctran.training.divergence import DivergedError, Losses, explain
 from ctran.training.frozen import freeze_others, frozen_parts_to_eval
+from ctran.training.gathered import first_places
 from ctran.training.optimizer import optimizer_of
 from ctran.training.recipe import Recipe
 
@@ -240,12 +241,3 @@ class LabelTask(L.LightningModule):
         optimizer = optimizer_of(options, groups)
         schedule = schedules.StagedSchedule(optimizer, options, self._schedules(groups, steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def first_places(numbers: Int[Tensor, " N"]) -> Int[Tensor, " U"]:
-    """Index of each number's first occurrence, in ascending order of the numbers."""
-    order = torch.argsort(numbers, stable=True)
-    in_order = numbers[order]
-    new = torch.ones_like(in_order, dtype=torch.bool)
-    new[1:] = in_order[1:] != in_order[:-1]
-    return order[new]

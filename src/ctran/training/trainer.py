@@ -16,6 +16,7 @@ from ctran.training.lock import RunFolderError
 from ctran.training.pipeline import Ingredients
 from ctran.training.recipe import Recipe
 from ctran.training.run_folder import RunFolder
+from ctran.training.sync_batch_norm import SyncBatchNorm
 from ctran.training.task import LabelTask
 
 
@@ -52,12 +53,13 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
         callbacks.append(Patience(options.patience))
     strategy = options.strategy
     unused = len(recipe.model.stages(options.epochs)) > 1 or options.hide_image or not parts.tagger.model.uses_image
-    if options.devices > 1 and strategy in ("auto", "ddp") and unused:
+    if options.devices * options.nodes > 1 and strategy in ("auto", "ddp") and unused:
         strategy = "ddp_find_unused_parameters_true"  # some steps leave parts of the model without a gradient
     try:
         trainer = L.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
+            num_nodes=options.nodes,
             strategy=strategy,
             precision=options.precision,
             max_epochs=options.epochs,
@@ -65,7 +67,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
             gradient_clip_val=options.clip_norm or None,
             logger=TensorBoardLogger(run, name="", version="tensorboard"),
             callbacks=callbacks,
-            plugins=[Checkpoints()],
+            plugins=[Checkpoints(), SyncBatchNorm()] if options.sync_batchnorm else [Checkpoints()],
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,
             inference_mode=not parts.tagger.model.needs_grad,
@@ -74,7 +76,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
             use_distributed_sampler=False,
         )
     except MisconfigurationException as error:
-        raise RunFolderError(f"training.accelerator, devices, strategy or precision: {error}") from None
+        raise RunFolderError(f"training.accelerator, devices, nodes, strategy or precision: {error}") from None
     if options.precision == "16-mixed" and trainer.strategy.root_device.type == "cpu":
         raise RunFolderError("training.precision 16-mixed needs a GPU, and training is on the CPU: set bf16-mixed or 32-true")
     return trainer, task, folder

@@ -3,12 +3,18 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
-import torch
-
 from ctran.labels import LabelSpace
 from ctran.model import Method
 from ctran.training.options import VAL_BATCH
 from ctran.training.recipe import Recipe
+from ctran.training.unused_conditions import (
+    after_the_end,
+    freezes_backbone,
+    groups_are_single,
+    trains_backbone_alone,
+    trains_batch_norm,
+    trains_with_known,
+)
 
 MASKS = ("training.unknown_share", "training.all_unknown", "training.mask_by", "training.mask_over")
 LOSS = ("training.loss", "loss.*")
@@ -46,50 +52,6 @@ class ModelRule:
     why: str
 
 
-def _after_the_end(recipe: Recipe) -> bool:
-    """Whether all milestones, which are counted in epochs of their stage, come when training is over."""
-    milestones, training = recipe.training.milestones, recipe.training
-    longest = max(stage.epochs for stage in recipe.model.stages(training.epochs))
-    return training.schedule == "steps" and min(milestones) >= longest
-
-
-def _groups_are_single(recipe: Recipe, labels: LabelSpace) -> bool:
-    """Whether no two of the labels that may be known in training are in one group."""
-    masked = ~labels.targets
-    if recipe.training.mask_over == "all" or not masked.any():
-        masked = torch.ones_like(masked)
-    return len(labels.units[masked].unique()) == int(masked.sum())
-
-
-def _trains_backbone_alone(recipe: Recipe, model: Method) -> bool:
-    """Whether all that trains has the backbone's learning rate."""
-    options = recipe.training
-    alone = options.trainable and all(_of_backbone(prefix) for prefix in options.trainable)
-    own = options.backbone_learning_rate is not None and recipe.model.helper(model) is None
-    return bool(alone) and own and _usual_groups(model)
-
-
-def _freezes_backbone(recipe: Recipe, model: Method) -> bool:
-    """Whether the backbone has a learning rate and does not train."""
-    options = recipe.training
-    frozen = options.trainable and not any(_of_backbone(prefix) for prefix in options.trainable)
-    return bool(options.backbone_learning_rate) and _usual_groups(model) and (bool(frozen) or not model.uses_image)
-
-
-def _of_backbone(prefix: str) -> bool:
-    return prefix.partition(".")[0] == "backbone"
-
-
-def _trains_with_known(model: Method) -> bool:
-    """Whether known labels are drawn in training."""
-    return model.uses_states and model.trains_with_known
-
-
-def _usual_groups(model: Method) -> bool:
-    """Whether the parameters have the learning rates of the recipe, not rates that the method makes of them."""
-    return type(model).parameter_groups is Method.parameter_groups
-
-
 RULES = (
     Rule(
         ("training.momentum", "training.nesterov"),
@@ -101,7 +63,7 @@ RULES = (
         lambda recipe: recipe.training.schedule != "steps",
         "it belongs to training.schedule steps, and this is {recipe.training.schedule}",
     ),
-    Rule(("training.milestones", "training.factor"), _after_the_end, "training ends before the first of training.milestones"),
+    Rule(("training.milestones", "training.factor"), after_the_end, "training ends before the first of training.milestones"),
     Rule(
         ("training.warmup",),
         lambda recipe: recipe.training.schedule == "onecycle",
@@ -127,7 +89,11 @@ RULES = (
         lambda recipe: recipe.training.feature_views == 1 and recipe.training.augmentation != "none",
         "of one view (training.feature_views 1), none is augmented",
     ),
-    Rule(("training.strategy",), lambda recipe: recipe.training.devices == 1, "training.devices is 1"),
+    Rule(
+        ("training.strategy", "training.sync_batchnorm", "training.heartbeat"),
+        lambda recipe: recipe.training.devices * recipe.training.nodes == 1,
+        "training.devices and training.nodes are 1",
+    ),
     Rule(
         ("evaluation.known_share",),
         lambda recipe: bool(recipe.evaluation.known_groups),
@@ -160,12 +126,12 @@ MODEL_RULES = (
     ),
     ModelRule(
         ("training.unknown_share",),
-        lambda recipe, model, labels: not _trains_with_known(model) and recipe.training.unknown_share != (1, 1),
+        lambda recipe, model, labels: not trains_with_known(model) and recipe.training.unknown_share != (1, 1),
         "method {recipe.method!r} does not use known labels in training, so all are unknown",
     ),
     ModelRule(
         ("training.all_unknown", "training.mask_by", "training.mask_over"),
-        lambda recipe, model, labels: not _trains_with_known(model),
+        lambda recipe, model, labels: not trains_with_known(model),
         "method {recipe.method!r} does not use known labels in training, so all are unknown",
     ),
     ModelRule(
@@ -175,7 +141,7 @@ MODEL_RULES = (
     ),
     ModelRule(
         ("training.mask_by",),
-        lambda recipe, model, labels: _groups_are_single(recipe, labels),
+        lambda recipe, model, labels: groups_are_single(recipe, labels),
         "no two labels that may be known in training are in one group",
     ),
     ModelRule(
@@ -211,13 +177,18 @@ MODEL_RULES = (
         "the model does not use the image",
     ),
     ModelRule(
+        ("training.sync_batchnorm",),
+        lambda recipe, model, labels: not trains_batch_norm(recipe, model),
+        "no batch norm is trained",
+    ),
+    ModelRule(
         ("training.learning_rate",),
-        lambda recipe, model, labels: _trains_backbone_alone(recipe, model),
+        lambda recipe, model, labels: trains_backbone_alone(recipe, model),
         "all of training.trainable has training.backbone_learning_rate",
     ),
     ModelRule(
         ("training.backbone_learning_rate",),
-        lambda recipe, model, labels: _freezes_backbone(recipe, model),
+        lambda recipe, model, labels: freezes_backbone(recipe, model),
         "the backbone is not trained",
     ),
 )
