@@ -229,7 +229,8 @@ def test_the_page_cannot_be_framed_and_responds_to_head(client):
 
 def test_many_large_pictures_are_decoded_one_after_the_other(client, monkeypatch):
     state, at_once, lock = client.app.state.ctran, [], threading.Lock()
-    decode, running = state.predictor.square, 0
+    predictor = state.models.current.predictor
+    decode, running = predictor.square, 0
 
     def counted(*given, **options):
         nonlocal running
@@ -242,7 +243,7 @@ def test_many_large_pictures_are_decoded_one_after_the_other(client, monkeypatch
             with lock:
                 running -= 1
 
-    monkeypatch.setattr(state.predictor, "square", counted)
+    monkeypatch.setattr(predictor, "square", counted)
     file = io.BytesIO()
     Image.new("L", (6000, 4000)).save(file, "PNG", compress_level=1)
     with ThreadPoolExecutor(4) as pool:

@@ -200,7 +200,7 @@ def test_tasks_are_bounded_and_the_others_are_asked_for_again(serve):
 
 
 def test_any_fault_of_one_task_costs_that_task_alone(client, monkeypatch, caplog):
-    session_of = client.app.state.ctran.predictor.session_of
+    session_of = client.app.state.ctran.models.current.predictor.session_of
     faults = iter([OSError("a"), KeyError("b"), RecursionError("c"), ValueError("d")])
 
     def fail(square):
@@ -208,7 +208,7 @@ def test_any_fault_of_one_task_costs_that_task_alone(client, monkeypatch, caplog
             raise error
         return session_of(square)
 
-    monkeypatch.setattr(client.app.state.ctran.predictor, "session_of", fail)
+    monkeypatch.setattr(client.app.state.ctran.models.current.predictor, "session_of", fail)
     answer = ask(client, *[{"id": n, "data": {"photo": INSIDE}} for n in range(5)]).json()
     assert sum(map(bool, answer["results"])) == 1 and caplog.text.count("Traceback") == 4
     assert len(answer["errors"]) == 4 and all("the server failed; its log says why" in error for error in answer["errors"])

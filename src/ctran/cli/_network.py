@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -57,15 +58,24 @@ def settings_of(options: argparse.Namespace, **more: Any) -> "Settings":
     )
 
 
-def serve(app: "FastAPI", options: argparse.Namespace, settings: "Settings", what: str, where: str) -> int:
+def serve(
+    app: "FastAPI",
+    options: argparse.Namespace,
+    settings: "Settings",
+    what: str,
+    where: str,
+    *,
+    hang_up: Callable[[], None] | None = None,
+) -> int:
     """Serve until interrupted.
 
     Args:
         what, where: what is served, and where its annotations go, for the message that has the address.
+        hang_up: called at SIGHUP; None leaves that signal as it is, so that it ends the process.
     """
     from ctran.serving.server import Server
 
-    server = Server(app, ends_process=options.whole_process)
+    server = Server(app, ends_process=options.whole_process, hang_up=hang_up)
     socket = listening(options.host, options.port)
     address = address_of(*socket.getsockname()[:2])
     if settings.token is None and not is_loopback(options.host):

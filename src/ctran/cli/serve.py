@@ -3,6 +3,7 @@
   ctran serve runs/demo                              http://127.0.0.1:8000: the studio; /docs: the API
   ctran serve runs/mine --pictures photos            label a folder: annotations go to photos/metadata.jsonl
   ctran serve runs/mine --host 0.0.0.0 --token-file token.txt
+  kill -HUP PID                                      load the model again (also: POST /v1/reload)
   ctran serve runs/mine --label-studio http://localhost:8080     predict for Label Studio (key: LABEL_STUDIO_API_KEY)
 
 Then: ctran train demo --source imagefolder --root photos --absent unknown
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from ctran.inference.predictor import Predictor
     from ctran.serving.annotations import Annotations
     from ctran.serving.gallery import Gallery
+    from ctran.serving.reload import Loaded
 
+_TRIES = 3
+"""Times that a folder which changes meanwhile is read."""
 SHOWN = 48
 """Pictures of the run's test set that the page starts with."""
 
@@ -58,7 +62,6 @@ def run(options: argparse.Namespace) -> int:
         label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY") or None,
         pictures_from=tuple(options.pictures_from),
     )
-    from ctran.folders.exported import load
     from ctran.serving.annotations import Annotations
     from ctran.serving.api import create_app
 
@@ -67,19 +70,58 @@ def run(options: argparse.Namespace) -> int:
     if options.pictures and not options.pictures.is_dir():
         what = "is a file; name the folder of the pictures" if options.pictures.exists() else "there is no such folder"
         raise UserError(f"--pictures {options.pictures}: {what}")
-    predictor = load(options.run, options.device)
+
+    def load() -> "Loaded":
+        return read_model(options.run, options.device, exact=options.exact)
+
+    predictor, version = load()
     annotations = Annotations(options.pictures or options.save or annotations_folder(options.run), predictor.labels.names)
     gallery = gallery_of(options, annotations)
     if gallery.notes:
         print(f"{options.pictures}: {'. '.join(gallery.notes)}", file=sys.stderr)
     app = create_app(
-        predictor if options.exact else faster(predictor),
+        predictor,
         settings,
         gallery=gallery,
         annotations=annotations,
-        version=version_of(options.run),
+        version=version,
+        load=load,
     )
-    return serve(app, options, settings, f"serving {options.run}", f"annotations go to {annotations.folder}")
+    where = f"annotations go to {annotations.folder}"
+    return serve(app, options, settings, f"serving {options.run}", where, hang_up=app.state.reloader.in_background)
+
+
+def read_model(run: Path, device: str, *, exact: bool) -> "Loaded":
+    """A model and its version, which are of the same files though the folder may be replaced meanwhile.
+
+    Args:
+        exact: compute in float32, not in bfloat16 where that is faster.
+
+    Raises:
+        ModelFolderError: the folder holds no model, or a damaged one.
+        UserError: a device that there is not, or a folder that changes all the time.
+    """
+    from ctran.folders.exported import load
+    from ctran.serving.reload import Loaded
+
+    for _ in range(_TRIES):
+        before = _version_or_none(run)
+        try:
+            predictor = load(run, device)
+        except UserError:
+            if _version_or_none(run) == before:
+                raise
+            continue
+        if (version := version_of(run)) == before:
+            return Loaded(predictor if exact else faster(predictor), version)
+    raise UserError(f"{run}: its files changed {_TRIES} times while they were read; try again when nobody writes them")
+
+
+def _version_or_none(run: Path) -> str | None:
+    try:
+        return version_of(run)
+    except OSError:
+        return None
 
 
 def version_of(run: Path) -> str:

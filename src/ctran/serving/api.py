@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from ctran.errors import UserError
@@ -22,13 +23,15 @@ from ctran.images.reading import BrokenImageError, NotAPictureError
 from ctran.inference.predictor import Predictor
 from ctran.labelling.merging import ConflictError
 from ctran.labelling.rows import BusyError
-from ctran.serving import docs, images, label_studio, response_bodies, studio
+from ctran.serving import docs, images, label_studio, reload, response_bodies, studio
 from ctran.serving.annotations import Annotations
 from ctran.serving.batching import StoppingError
 from ctran.serving.gallery import Gallery
 from ctran.serving.metrics import Metrics
 from ctran.serving.middleware import RETRY_AFTER, Gate, TooLargeError
+from ctran.serving.models import HEADER, Pinned
 from ctran.serving.refused import explain, readable
+from ctran.serving.reload import Loaded
 from ctran.serving.settings import Settings
 from ctran.serving.state import State
 from ctran.serving.store import ForgottenError
@@ -44,6 +47,7 @@ def create_app(
     gallery: Gallery | None = None,
     annotations: Annotations | None = None,
     version: str = "ctran",
+    load: Callable[[], Loaded] | None = None,
 ) -> FastAPI:
     """The application of one model.
 
@@ -52,12 +56,14 @@ def create_app(
         gallery: pictures that the page starts with.
         annotations: folder in which annotations are saved.
         version: of the model, for Label Studio, which stores its predictions.
+        load: reads the model again, for ``POST /v1/reload``; None refuses that.
     """
     settings = settings or Settings()
     state = State(predictor, settings, Gallery([]) if gallery is None else gallery, annotations, version)
-    routers = (images.router, studio.router, studio.page, label_studio.router)
-    app = application(settings, state.metrics, routers, close=state.close, description=__doc__ or "")
-    app.state.ctran = state
+    routers = (images.router, studio.router, studio.page, label_studio.router, reload.router)
+    within = [Middleware(Pinned, models=state.models)]
+    app = application(settings, state.metrics, routers, close=state.close, description=__doc__ or "", within=within)
+    app.state.ctran, app.state.reloader = state, reload.Reloader(state, load)
     return app
 
 
@@ -69,12 +75,14 @@ def application(
     close: Callable[[], None],
     description: str,
     start: Callable[[], None] = lambda: None,
+    within: Sequence[Middleware] = (),
 ) -> FastAPI:
     """An application of these endpoints, with what every server here has: limits, access, metrics, documentation, errors.
 
     Args:
         start, close: called when the server begins, and when its last request is finished.
         description: of the API.
+        within: middleware for requests that are allowed and whole.
     """
 
     @asynccontextmanager
@@ -89,6 +97,7 @@ def application(
         version=__version__,
         description=description,
         lifespan=lifespan,
+        middleware=within,
         docs_url=None,  # docs.py serves them, offline and below any path
         redoc_url=None,
         servers=[{"url": "."}],
@@ -110,7 +119,7 @@ def application(
             allow_origins=list(settings.cors),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-File-Name"],
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", HEADER],
         )
     return app
 

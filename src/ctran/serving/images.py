@@ -14,7 +14,7 @@ from ctran.images.reading import as_image
 from ctran.inference.prediction import LabelSet
 from ctran.plots.heat import evidence_overlay, overlay
 from ctran.serving import request_bodies, response_bodies
-from ctran.serving.state import PICTURE, Cached, StateOf, annotation_json, jpeg, png, prediction_json
+from ctran.serving.state import PICTURE, Cached, ModelOf, StateOf, annotation_json, jpeg, png, prediction_json
 from ctran.serving.task_pictures import brief
 
 router = APIRouter(prefix="/v1", tags=["v1"])
@@ -43,9 +43,9 @@ async def sent(request: Request) -> tuple[bytes, str]:
 
 
 @router.post("/images", status_code=201, responses=response_bodies.NO_PICTURE, openapi_extra=UPLOAD)
-def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf) -> response_bodies.Image:
+def add_image(picture: Annotated[tuple[bytes, str], Depends(sent)], state: StateOf, model: ModelOf) -> response_bodies.Image:
     """Encode a picture: the body of the request, or the file of a form. The id is valid until the picture is dropped."""
-    name, cached = state.keep(*picture)
+    name, cached = state.keep(model, *picture)
     return response_bodies.Image(
         id=name, name=picture[1], **annotation_json(cached.base), **prediction_json(cached.session.predict())
     )
@@ -109,13 +109,13 @@ def heatmap(label: str, cached: Cached) -> Response:
 
 @router.post("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | response_bodies.NO_IMAGE)
 def attention_given(
-    label: str, body: request_bodies.KnownLabels, cached: Cached, state: StateOf, layer: int | None = None
+    label: str, body: request_bodies.KnownLabels, cached: Cached, model: ModelOf, layer: int | None = None
 ) -> Response:
     """Attention of a label to the picture, given the known labels: an overlay; PNG. For research, not evidence.
 
     Mean over the layers, or one of them, counted from 0.
     """
-    if not state.predictor.shows_attention:
+    if not model.predictor.shows_attention:
         raise HTTPException(422, "this model has no attention to the picture")
     maps = cached.session.given(body.known).attention(label)
     if layer is not None and not 0 <= layer < len(maps):
@@ -124,24 +124,26 @@ def attention_given(
 
 
 @router.get("/images/{image}/attention/{label:path}", response_class=Response, responses=PICTURE | response_bodies.NO_IMAGE)
-def attention(label: str, cached: Cached, state: StateOf, layer: int | None = None) -> Response:
+def attention(label: str, cached: Cached, model: ModelOf, layer: int | None = None) -> Response:
     """Attention of a label to the picture when no label is known."""
-    return attention_given(label, request_bodies.KnownLabels(), cached, state, layer)
+    return attention_given(label, request_bodies.KnownLabels(), cached, model, layer)
 
 
 @router.post("/predict", responses=response_bodies.NO_PICTURE)
-def predict_batch(body: request_bodies.BatchBody, state: StateOf) -> list[response_bodies.Prediction | response_bodies.Failed]:
+def predict_batch(
+    body: request_bodies.BatchBody, state: StateOf, model: ModelOf
+) -> list[response_bodies.Prediction | response_bodies.Failed]:
     """Several pictures at once, in base64, each with its known labels; nothing is kept.
 
     A picture that fails has an `error` in its place, the others have predictions; if all fail, the request is refused.
     """
     if len(body.images) > state.settings.max_images:
         raise HTTPException(422, f"images: at most {state.settings.max_images} a request, got {len(body.images)}")
-    predictor, squares = state.predictor, list[Tensor]()
+    predictor, squares = model.predictor, list[Tensor]()
     errors = dict[int, UserError]()
     for number, image in enumerate(body.images):
         try:
-            square = state.square(_decoded(image.data, number), f"images[{number}]")
+            square = state.square(model, _decoded(image.data, number), f"images[{number}]")
             predictor.labels.states(image.known)  # refuses wrong ones
             squares.append(square)
         except UserError as error:

@@ -17,7 +17,8 @@ from ctran.errors import UserError
 from ctran.serving import response_bodies
 from ctran.serving.batching import StoppingError
 from ctran.serving.label_config import LabelConfig, Result
-from ctran.serving.state import State, StateOf
+from ctran.serving.models import ServedModel
+from ctran.serving.state import ModelOf, State, StateOf
 from ctran.serving.task_pictures import brief
 
 AT_ONCE = 8
@@ -80,26 +81,26 @@ def health() -> dict[str, str]:
 
 
 @router.post("/setup")
-def setup(body: SetupRequest, state: StateOf) -> dict[str, Any]:
+def setup(body: SetupRequest, model: ModelOf) -> dict[str, Any]:
     """The model's version, and what of the configuration is left out. Refuses one without any choice that it predicts."""
     try:
-        config = LabelConfig.parse(body.schema_, state.predictor.labels)
+        config = LabelConfig.parse(body.schema_, model.predictor.labels)
     except UserError as error:
         log.warning("Label Studio: %s", error)  # it does not show people the response
         raise
     for what in config.left_out:
         log.warning("Label Studio: left out: %s", what)
-    return {"model_version": state.version} | ({"left_out": list(config.left_out)} if config.left_out else {})
+    return {"model_version": model.version} | ({"left_out": list(config.left_out)} if config.left_out else {})
 
 
 @router.post("/predict")
-def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
+def predict(body: PredictRequest, state: StateOf, model: ModelOf) -> dict[str, list[Any]]:
     """Choices and scores for each task; an empty list, which Label Studio does not store, for one that fails.
 
     The reasons are in the server's log, and in ``errors`` of the response; ``left_out`` names choices that are not predicted.
     Tasks beyond the limits of number and time are not predicted: Label Studio sends them when predictions are retrieved again.
     """
-    config, context = LabelConfig.parse(body.label_config, state.predictor.labels), body.context()
+    config, context = LabelConfig.parse(body.label_config, model.predictor.labels), body.context()
     most, end = state.settings.max_tasks, time.monotonic() + state.settings.task_seconds
 
     def one(raw: Any) -> tuple[Any, str | None]:
@@ -107,7 +108,7 @@ def predict(body: PredictRequest, state: StateOf) -> dict[str, list[Any]]:
             return [], f"task {_number(raw)}: not begun within {state.settings.task_seconds:g} s; retrieve predictions again"
         try:
             task = Task.model_validate(raw)
-            return _predicted(task, task.latest_results() if context is None else context, config, state), None
+            return _predicted(task, task.latest_results() if context is None else context, config, state, model), None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return [], f"task {_number(raw)}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -133,16 +134,16 @@ def _number(raw: Any) -> Any:
     return shorten(repr(raw.get("id")), 20) if isinstance(raw, dict) else "?"
 
 
-def _predicted(task: Task, results: Sequence[Result], config: LabelConfig, state: State) -> dict[str, Any]:
+def _predicted(task: Task, results: Sequence[Result], config: LabelConfig, state: State, model: ServedModel) -> dict[str, Any]:
     known, predictions = config.known(results), {}
     for image in {choices.image for choices in config.choices}:
         source = task.data.get(config.images[image])
         if not isinstance(source, str):
             raise UserError(f"data[{config.images[image]!r}] is {shorten(repr(source), 80)}, expected the address of a picture")
         content = state.pictures.read(source, task.id)
-        session = state.predictor.session_of(state.square(content, brief(source, 100)))
+        session = model.predictor.session_of(state.square(model, content, brief(source, 100)))
         predictions[image] = session.tell(known[image]).predict()
-    return config.result_of(predictions, config.by_people(results)) | {"model_version": state.version}
+    return config.result_of(predictions, config.by_people(results)) | {"model_version": model.version}
 
 
 @router.post("/webhook", responses=response_bodies.problems(_501="this server does not train"))

@@ -17,5 +17,6 @@ class Metrics:
         self.seconds = Histogram("ctran_request_seconds", "time to a response", ["route"], buckets=SECONDS, registry=registry)
         self.batches = Histogram("ctran_batch_calls", "calls in a batch", ["kind"], buckets=_CALLS, registry=registry)
         self.in_flight = Gauge("ctran_in_flight", "requests that are worked on", registry=registry)
+        self.reloads = Counter("ctran_reloads", "loads of the model again", ["result"], registry=registry)
         Gauge("ctran_cached_images", "pictures in memory", registry=registry).set_function(lambda: len(store))
         Gauge("ctran_cached_bytes", "bytes of pictures in memory", registry=registry).set_function(lambda: store.nbytes)

@@ -95,6 +95,7 @@ class About(BaseModel):
     """The model and the server."""
 
     ctran: str
+    version: str = Field(description="of the model: name of its folder and digest of its files")
     labels: list[str]
     extra: list[str]
     groups: dict[str, Any]
@@ -107,6 +108,15 @@ class About(BaseModel):
     saved: int
     heatmap: bool = Field(description="whether it shows which places of a picture are evidence for a label")
     attention: bool
+
+
+class Reloaded(BaseModel):
+    """The model that is used from now on."""
+
+    version: str = Field(description="name of its folder and digest of its files")
+    previous: str = Field(description="version of the model before; the same where the files are")
+    added: list[str] = Field(description="labels that the model before did not have")
+    removed: list[str] = Field(description="labels that this model does not have")
 
 
 class LabelCount(BaseModel):

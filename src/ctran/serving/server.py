@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -28,9 +29,18 @@ class Server(uvicorn.Server):
         app: the application.
         limits: None takes those of :class:`Limits`, with as many connections as there are file descriptors for.
         ends_process: the process only serves: when a thread is still busy :data:`_GRACE` after the stop, exit anyway.
+        hang_up: called at SIGHUP, unless that says that the terminal is closed, which stops the server; None leaves the signal
+            as it is. Of a server in the main thread alone, on systems that have the signal.
     """
 
-    def __init__(self, app: Any, limits: Limits | None = None, *, ends_process: bool = False) -> None:
+    def __init__(
+        self,
+        app: Any,
+        limits: Limits | None = None,
+        *,
+        ends_process: bool = False,
+        hang_up: Callable[[], None] | None = None,
+    ) -> None:
         self.limits = replace(Limits(), connections=max_connections()) if limits is None else limits
         super().__init__(
             uvicorn.Config(
@@ -44,11 +54,21 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=self.limits.stop,  # pyright: ignore[reportArgumentType]
             )
         )
-        self.ends_process = ends_process
+        self.ends_process, self.hang_up = ends_process, hang_up
+        self._terminal = _has_terminal()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        hears = self.hang_up is not None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread()
+        if hears:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
         with _rare_warnings():
             await super().serve(sockets)
+
+    def _hung_up(self) -> None:
+        if self._terminal and not _has_terminal():
+            self.should_exit = True
+        elif self.hang_up is not None:
+            self.hang_up()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.ends_process:
@@ -57,6 +77,15 @@ class Server(uvicorn.Server):
             watchdog.daemon = True
             watchdog.start()
         await super().shutdown(sockets)
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a terminal that is still open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
+    except OSError:
+        return False
+    return True
 
 
 class Rare(logging.Filter):

@@ -1,25 +1,24 @@
-"""What the endpoints share: one model, the encoded pictures, and how responses are written."""
+"""What the endpoints share: the model, the encoded pictures, and how responses are written."""
 
 import io
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request, Response
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ctran.errors import UserError
 from ctran.images.reading import open_image, open_pixels, pixels_in
 from ctran.inference.prediction import Prediction
 from ctran.inference.predictor import Predictor
+from ctran.inference.session import Session
 from ctran.serving.annotations import Annotations
-from ctran.serving.batching import BatchedPredictor
 from ctran.serving.budget import Budget
 from ctran.serving.gallery import Gallery
 from ctran.serving.metrics import Metrics
+from ctran.serving.models import Models, ServedModel, pinned
 from ctran.serving.people import People
 from ctran.serving.settings import Settings
 from ctran.serving.store import CachedPicture, Store
@@ -28,14 +27,38 @@ from ctran.serving.task_pictures import TaskPictures
 LOCAL = {"Cache-Control": "no-store"}
 
 
+class Opened(NamedTuple):
+    """A cached picture as a request uses it.
+
+    Args:
+        session: of the request's model, without known labels.
+        content, name, file_name: as of :class:`CachedPicture`.
+        base: labels of the model that were saved when this client opened or last saved the picture; None for none.
+    """
+
+    session: Session
+    content: bytes
+    name: str
+    file_name: str | None
+    base: Mapping[str, bool] | None
+
+
+def _annotated(model: ServedModel, content: bytes, name: str, file_name: str | None) -> Mapping[str, bool] | None:
+    """The annotation of a picture as saved now; None where there is none."""
+    if model.annotations is None or not (saved := model.annotations.saved()):
+        return None
+    found = file_name or model.annotations.name_of(name, content)
+    return model.annotations.known(found) if found in saved else None
+
+
 class State:
     """What the endpoints share.
 
     Args:
-        predictor: the model.
+        predictor: the model at the start.
         gallery: pictures to start with.
         annotations: where annotations are saved; None saves none.
-        version: of the model.
+        version: of that model.
     """
 
     def __init__(
@@ -46,7 +69,7 @@ class State:
         annotations: Annotations | None = None,
         version: str = "ctran",
     ) -> None:
-        self.settings, self.gallery, self.annotations, self.version = settings, gallery, annotations, version
+        self.settings, self.gallery = settings, gallery
         self.pictures = TaskPictures(
             settings.label_studio, settings.label_studio_key, settings.pictures_from, max_bytes=settings.max_bytes
         )
@@ -54,39 +77,63 @@ class State:
         self.store = Store(settings.cache_bytes)
         self.metrics = Metrics(self.store)
         self.people = People()
-        self.predictor = BatchedPredictor(predictor, lambda kind, calls: self.metrics.batches.labels(kind).observe(calls))
+
+        def observe(kind: str, calls: int) -> None:
+            self.metrics.batches.labels(kind).observe(calls)
+
+        self.models = Models(predictor, annotations, version, observe)
 
     def close(self) -> None:
         """Finish the calls that wait, then refuse."""
         self.pictures.close()
-        self.predictor.close()
+        self.models.close()
 
-    def keep(self, content: bytes, name: str, file_name: str | None = None) -> tuple[str, CachedPicture]:
+    def replace(self, predictor: Predictor, version: str) -> ServedModel:
+        """Make this the model of later requests; pictures in memory keep their ids, and are encoded again when they are used.
+
+        Returns:
+            The model before.
+        """
+        old = self.models.replace(predictor, version)
+        self.store.drop_sessions()
+        return old
+
+    def keep(self, model: ServedModel, content: bytes, name: str, file_name: str | None = None) -> tuple[str, Opened]:
         """Encode a picture and cache its features; ``file_name`` where the picture is in the folder of annotations."""
-        session = self.predictor.session_of(self.square(content, name), picture=partial(self.pixels, content, name))
-        cached = CachedPicture(session, content, name, file_name)
-        cached = replace(cached, base=self.annotated(cached))
-        return self.store.add(cached), cached
+        session, base = self._session(model, content, name), _annotated(model, content, name, file_name)
+        image = self.store.add(CachedPicture(session, content, name, file_name, base))
+        self._drop_if_replaced(model)
+        return image, Opened(session, content, name, file_name, base)
 
-    def annotated(self, cached: CachedPicture) -> Mapping[str, bool] | None:
-        """The annotation of a picture as saved now; None where there is none."""
-        if self.annotations is None or not (saved := self.annotations.saved()):
-            return None
-        name = cached.file_name or self.annotations.name_of(cached.name, cached.content)
-        return self.annotations.known(name) if name in saved else None
+    def opened(self, model: ServedModel, image: str) -> Opened:
+        """A cached picture for this model: encoded again where it was encoded by another one.
 
-    def contradicts(self, known: Mapping[str, bool]) -> bool:
-        """Whether these labels contradict each other."""
-        try:
-            self.predictor.labels.states(known)
-        except UserError:
-            return True
-        return False
+        Raises:
+            ForgottenError: it is not in memory.
+        """
+        cached = self.store[image]
+        session, base = cached.session, cached.base
+        if session is None or session.predictor is not model.predictor:
+            session = self._session(model, cached.content, cached.name)
+            if model is self.models.current:
+                self.store.set_session(image, session)
+                self._drop_if_replaced(model)
+        if base is not None:  # labels that another model had are not this one's to change
+            base = {name: present for name, present in base.items() if name in model.predictor.labels.index_of}
+        return Opened(session, cached.content, cached.name, cached.file_name, base)
 
-    def square(self, content: bytes, name: str) -> Tensor:
+    def _session(self, model: ServedModel, content: bytes, name: str) -> Session:
+        return model.predictor.session_of(self.square(model, content, name), picture=partial(self.pixels, content, name))
+
+    def _drop_if_replaced(self, model: ServedModel) -> None:
+        """Keep no replaced model in memory because of a picture that was added while it was replaced."""
+        if model is not self.models.current:
+            self.store.drop_sessions(model.predictor)
+
+    def square(self, model: ServedModel, content: bytes, name: str) -> Tensor:
         """The model's input from a picture; those decoded at once have no more pixels together than one may have."""
         with self.decoding.take(pixels_in(content)):
-            return self.predictor.square(content, name=name, max_pixels=self.settings.max_pixels)
+            return model.predictor.square(content, name=name, max_pixels=self.settings.max_pixels)
 
     def pixels(self, content: bytes, name: str) -> UInt8[Tensor, "H W 3"]:
         """All pixels of a picture, with the same bound on those that are decoded at once."""
@@ -108,12 +155,20 @@ def state_of(request: Request) -> State:
 StateOf = Annotated[State, Depends(state_of)]
 
 
-def cached_picture(image: str, state: StateOf) -> CachedPicture:
+def model_of(request: Request) -> ServedModel:
+    """The model of this request."""
+    return pinned(request.scope)
+
+
+ModelOf = Annotated[ServedModel, Depends(model_of)]
+
+
+def opened_picture(image: str, state: StateOf, model: ModelOf) -> Opened:
     """The encoded picture of the id in the path."""
-    return state.store[image]
+    return state.opened(model, image)
 
 
-Cached = Annotated[CachedPicture, Depends(cached_picture)]
+Cached = Annotated[Opened, Depends(opened_picture)]
 
 
 def prediction_json(prediction: Prediction) -> dict[str, Any]:

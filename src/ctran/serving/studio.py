@@ -9,7 +9,8 @@ from fastapi.responses import FileResponse
 
 from ctran.serving import request_bodies, response_bodies
 from ctran.serving.gallery import Entry
-from ctran.serving.state import PICTURE, Cached, State, StateOf, annotation_json, prediction_json
+from ctran.serving.models import ServedModel
+from ctran.serving.state import PICTURE, Cached, ModelOf, State, StateOf, annotation_json, prediction_json
 from ctran.version import __version__
 
 STATIC = Path(__file__).parent / "static"
@@ -36,12 +37,13 @@ def studio() -> FileResponse:
 
 
 @router.get("/model")
-def about(state: StateOf, person: Annotated[str | None, Query(max_length=64)] = None) -> response_bodies.About:
+def about(state: StateOf, model: ModelOf, person: Annotated[str | None, Query(max_length=64)] = None) -> response_bodies.About:
     """Labels, groups, what this server can do, and where ``person`` (any name) begins."""
-    labels, calibration = state.predictor.labels, state.predictor.calibration
-    plain, saved = labels.as_dict(), _saved(state)
+    labels, calibration = model.predictor.labels, model.predictor.calibration
+    plain, saved = labels.as_dict(), _saved(model)
     return response_bodies.About(
         ctran=__version__,
+        version=model.version,
         labels=plain["names"],
         extra=plain["extra"],
         groups=plain["groups"],
@@ -50,45 +52,42 @@ def about(state: StateOf, person: Annotated[str | None, Query(max_length=64)] = 
         gallery=len(state.gallery),
         start=state.people.start(person, [entry.file_name for entry in state.gallery.entries], saved),
         notes=list(state.gallery.notes),
-        saves=state.annotations is not None,
+        saves=model.annotations is not None,
         saved=len(saved),
-        heatmap=state.predictor.shows_heatmap,
-        attention=state.predictor.shows_attention,
+        heatmap=model.predictor.shows_heatmap,
+        attention=model.predictor.shows_attention,
     )
 
 
 @router.post("/images/{image}/save", response_model_exclude_none=True, responses=SAVE)
-def save(image: str, body: request_bodies.SaveBody, cached: Cached, state: StateOf) -> response_bodies.Saved:
+def save(image: str, body: request_bodies.SaveBody, cached: Cached, state: StateOf, model: ModelOf) -> response_bodies.Saved:
     """Save the known labels of the picture in the server's folder: the changes since this id was opened or last saved.
 
     What others saved meanwhile is kept. Where it contradicts these changes nothing is written: 409 shows both.
     """
-    if state.annotations is None:
+    annotations = model.annotations
+    if annotations is None:
         raise HTTPException(409, "this server saves nothing: start it with --save FOLDER")
     cached.session.given(body.known)  # refuses unknown names and contradictions
     base = (cached.base or {}) if body.base is None else body.base
     for name in base:
-        state.predictor.labels.index(name)
+        model.predictor.labels.index(name)
     new = cached.content if cached.file_name is None else None
     try:
-        name = state.annotations.save(
-            cached.file_name or cached.name, body.known, new, base=base, contradicts=state.contradicts
-        )
+        name = annotations.save(cached.file_name or cached.name, body.known, new, base=base, contradicts=model.contradicts)
     except OSError as error:
-        raise HTTPException(
-            507, f"{state.annotations.folder} cannot be written to ({error.strerror}); nothing is saved"
-        ) from None
-    now = state.annotations.known(name)
+        raise HTTPException(507, f"{annotations.folder} cannot be written to ({error.strerror}); nothing is saved") from None
+    now = annotations.known(name)
     state.store.rebase(image, now)
-    return response_bodies.Saved(file_name=name, count=len(state.annotations), merged=None if now == body.known else now)
+    return response_bodies.Saved(file_name=name, count=len(annotations), merged=None if now == body.known else now)
 
 
 @router.get("/gallery")
-def gallery(state: StateOf, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
+def gallery(state: StateOf, model: ModelOf, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
     """Pictures to start with: number, name, whether an annotation of it is saved."""
     if offset < 0 or not 1 <= limit <= 500:
         raise HTTPException(422, "expected offset from 0 on and limit from 1 to 500")
-    saved, entries = _saved(state), state.gallery.entries[offset : offset + limit]
+    saved, entries = _saved(model), state.gallery.entries[offset : offset + limit]
     return [{"number": n, "name": e.name, "saved": e.file_name in saved} for n, e in enumerate(entries, start=offset)]
 
 
@@ -106,17 +105,17 @@ def thumbnail(number: int, state: StateOf) -> Response:
 
 
 @router.post("/gallery/{number}", status_code=201, responses=response_bodies.NO_ENTRY | response_bodies.NO_PICTURE)
-def open_gallery(number: int, state: StateOf) -> response_bodies.Image:
+def open_gallery(number: int, state: StateOf, model: ModelOf) -> response_bodies.Image:
     """Encode a picture of the gallery; its saved annotation is given as known labels."""
     entry = _entry(state, number)
-    name, cached = state.keep(entry.content(), entry.name, entry.file_name)
+    name, cached = state.keep(model, entry.content(), entry.name, entry.file_name)
     found = cached.session.given(cached.base or {}).predict()
     return response_bodies.Image(id=name, name=entry.name, **annotation_json(cached.base), **prediction_json(found))
 
 
-def _saved(state: State) -> Collection[str | None]:
+def _saved(model: ServedModel) -> Collection[str | None]:
     """File names of pictures that have an annotation."""
-    return () if state.annotations is None else state.annotations.saved()
+    return () if model.annotations is None else model.annotations.saved()
 
 
 def _entry(state: State, number: int) -> Entry:

@@ -32,6 +32,13 @@ export class Refused extends Error {
   }
 }
 
+let model = null // that the responses name
+let replaced = () => {}
+/** What to do when the server uses another model than at the first response. */
+export const onOtherModel = (call) => {
+  replaced = call
+}
+
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))
 
 /** One request; repeated a few times while the server is busy (503). */
@@ -48,6 +55,9 @@ export async function request(path, options = {}, tries = 5) {
     await wait(Number(response.headers.get('Retry-After')) || 1)
     return request(path, options, tries - 1)
   }
+  const named = response.headers.get('Ctran-Model')
+  if (named && model && named !== model) replaced()
+  model = named ?? model
   if (!response.ok) throw await refused(response)
   return response
 }

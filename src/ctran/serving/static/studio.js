@@ -584,6 +584,11 @@ const start = attempt(async () => {
   if (state.about.gallery) await firstOf(state.about.start, state.about.gallery, openEntry)
 })
 
+api.onOtherModel(() => {
+  $('notes').textContent = 'The server uses another model now. Save this picture, then load this page again: it shows the labels of the model before.'
+  $('notes').hidden = false
+})
+
 $('token').addEventListener('close', () => {
   api.authorise($('token-text').value)
   start()
