@@ -39,8 +39,8 @@ def encoded(form="PNG", size=(40, 30), seed=0):
     return file.getvalue()
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 20
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
 

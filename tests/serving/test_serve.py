@@ -2,9 +2,11 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,9 +17,12 @@ import uvicorn
 
 from ctran.cli._network import listening
 from ctran.cli.main import main
-from ctran.cli.serve import version_of
+from ctran.cli.serve import read_model, version_of
 from ctran.serving.api import create_app
+from ctran.serving.connections import Limits
 from tests.serving.conftest import encoded, wait_until
+from tests.serving.test_connections import running
+from tests.serving.traffic import Traffic
 
 
 @pytest.mark.slow
@@ -40,22 +45,71 @@ def test_the_program_serves_and_stops_gracefully(saved_model, folder):
     server.send_signal(signal.SIGTERM)
     for thread in threads:
         thread.join(60)
-    assert server.wait(60) in (0, -signal.SIGTERM) and found
+    assert server.wait(60) == 0 and found
+    server.stderr.close()
+
+
+def test_a_stop_under_load_loses_no_response_and_refuses_new_connections(tagger):
+    app = create_app(tagger, version="one")
+    with running(app, Limits()) as (port, server, thread):
+        with Traffic(f"http://127.0.0.1:{port}", 6, {"one": tagger}) as traffic:
+            wait_until(lambda: traffic.responses() > 30 or traffic.faults)
+            server.should_exit = True  # what SIGTERM does
+            traffic.join()  # every client ends because it is refused
+        thread.join(20)
+    assert not traffic.faults and traffic.ended == {"refused": 6} and set(traffic.statuses) == {200, 201}
+    answered = next(each for each in app.state.metrics.registry.collect() if each.name == "ctran_requests").samples
+    assert sum(each.value for each in answered if each.name.endswith("_total")) == traffic.responses()
+
+
+def test_a_request_that_arrives_just_after_the_stop_has_begun_is_answered_and_told_that_it_is_the_last(tagger):
+    with running(create_app(tagger), Limits(stop_idle=5)) as (port, server, _):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            ask = b"GET /v1/model HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            client.sendall(ask)
+            first = b""
+            while not first.endswith(b"}"):
+                first += client.recv(65536)
+            server.should_exit = True
+            wait_until(lambda: not server.servers[0].is_serving())
+            client.sendall(ask)
+            found = b""
+            while part := client.recv(65536):
+                found += part
+        assert b"connection: close" not in first.lower()
+        assert found.startswith(b"HTTP/1.1 200 ") and b"connection: close" in found.lower() and found.endswith(b"}")
+
+
+@pytest.mark.slow
+def test_the_program_stops_under_load_with_status_0_and_every_response(saved_model):
+    model = read_model(saved_model, "cpu", exact=True)
+    command = [sys.executable, "-m", "ctran", "serve", str(saved_model), "--port", "0", "--exact"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    address = server.stderr.readline().partition(" at ")[2].partition(" ")[0]
+    with Traffic(address, 16, {model.version: model.predictor}) as traffic:
+        wait_until(lambda: traffic.responses() > 50 or traffic.faults)
+        start = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        traffic.join()
+        status = server.wait(30)
+    assert status == 0 and time.monotonic() - start < 10 and server.stderr.read() == ""
+    assert not traffic.faults and traffic.ended == {"refused": 16} and set(traffic.statuses) == {200, 201}
     server.stderr.close()
 
 
 def test_a_request_in_progress_when_the_server_stops_is_finished_and_a_later_one_refused(tagger, held_up):
     server = uvicorn.Server(uvicorn.Config(create_app(tagger), log_level="error"))
-    socket = listening("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    listener = listening("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    address = f"http://127.0.0.1:{socket.getsockname()[1]}/v1/images"
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/images"
     entered, leave = held_up()
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(httpx.post, address, content=encoded(), timeout=60)
         assert entered.wait(20)
         server.should_exit = True  # what SIGTERM does
-        wait_until(lambda: socket.fileno() == -1)
+        wait_until(lambda: listener.fileno() == -1)
         with pytest.raises(httpx.ConnectError):
             httpx.post(address, content=encoded())
         assert thread.is_alive() and not asked.done()

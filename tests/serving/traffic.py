@@ -45,6 +45,10 @@ class Traffic:
         self._stop.set()
         self.join()
 
+    def responses(self):
+        """Number of complete responses."""
+        return sum(self.statuses.values())
+
     def join(self):
         """Wait for all clients to end."""
         for thread in self._threads:

@@ -14,6 +14,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+CLOSE = (b"connection", b"close")
+"""Header of each response of a server that stops; clients send their next request elsewhere, or again later."""
 BACKLOG = 128
 """Connections that the operating system queues for the server; as many may be accepted at once, before any is counted."""
 
@@ -30,6 +32,7 @@ class Limits:
         unread: for a client to read any of the response.
         stop: for requests in progress when the server stops.
         stop_body: for bodies that are not complete when the server stops.
+        stop_idle: for a request that is on its way over an open connection when the server stops.
     """
 
     connections: int = 512
@@ -39,6 +42,7 @@ class Limits:
     unread: float = 30
     stop: float = 8
     stop_body: float = 2
+    stop_idle: float = 0.3
 
 
 def max_connections() -> int:
@@ -72,6 +76,8 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self._follow(head=True)
         self._close_excess()
+        if CLOSE in self.server_state.default_headers:  # accepted while the server began to stop
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -101,9 +107,20 @@ class Connection(H11Protocol):
         self._follow(head=False)
 
     def shutdown(self) -> None:
+        """Announce the end in the response in progress; an idle connection is closed a little later, for a request that its
+        client has sent before it could know."""
+        if self.waits:
+            self.loop.call_later(self.limits.stop_idle, self._close_idle)
+            return
+        if not self.cycle.response_started:
+            self.cycle.default_headers = [*self.cycle.default_headers, CLOSE]
         super().shutdown()
         if self._sends_body:
             self.loop.call_later(self.limits.stop_body, lambda: self._sends_body and self.transport.abort())
+
+    def _close_idle(self) -> None:
+        if self.waits and not self.transport.is_closing():
+            super().shutdown()
 
     # ------------------------------------------------------------------- the limits
 

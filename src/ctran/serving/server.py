@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from ctran.serving.connections import BACKLOG, Limits, limited, max_connections
+from ctran.serving.connections import BACKLOG, CLOSE, Limits, limited, max_connections
 
 _GRACE = 2.0
 """Seconds after :attr:`Limits.stop` in which the process itself has to end."""
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
             )
         )
         self.ends_process, self.hang_up = ends_process, hang_up
-        self._terminal = _has_terminal()
+        self._terminal, self._complete = _has_terminal(), False
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         hears = self.hang_up is not None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread()
@@ -76,7 +76,21 @@ class Server(uvicorn.Server):
             watchdog = threading.Timer(self.limits.stop + _GRACE, os._exit, [128 + number if number else 1])
             watchdog.daemon = True
             watchdog.start()
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+        await asyncio.sleep(0)  # accept the connections that the system has queued
         await super().shutdown(sockets)
+
+    async def _wait_tasks_to_complete(self) -> None:
+        await super()._wait_tasks_to_complete()
+        self._complete = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's; SIGTERM ends the process with status 0 where every request has got its response."""
+        with super().capture_signals():
+            yield
+            if self._complete:
+                self._captured_signals[:] = [each for each in self._captured_signals if each != signal.SIGTERM]
 
 
 def _has_terminal() -> bool:
