@@ -49,10 +49,10 @@ test-export:
 	$(BIN)/python -m pytest $(SELECT) $(EXPORT)
 
 test-all: lint ## and all tests, slow ones too (every shipped recipe is trained for two steps)
-	@$(SIDE_BY_SIDE) SELECT='-m "not gpu"'
+	@$(SIDE_BY_SIDE) SELECT='-m "not gpu and not faults"'
 
 test-faults: $(VENV)/ready ## many kills at random moments, damaged files by the ten thousand, memory over many pictures
-	$(BIN)/python -m pytest tests/collection/test_processes.py tests/training/test_killed.py tests/faults -m slow
+	$(BIN)/python -m pytest tests/collection/test_processes.py tests/training/test_killed.py tests/faults -m "slow or faults"
 
 test-gpu: $(VENV)/ready ## training, evaluation, serving and export on CUDA; skipped, with the reason, where there is none
 	$(BIN)/python -m pytest tests/gpu -m gpu -rs

@@ -1,5 +1,6 @@
 """A model folder: load, save, hub."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -112,8 +113,10 @@ class Tagger(Predictor):
             name, calibration = "calibration.json", None
             if (folder / name).is_file():
                 calibration = Calibration.from_dict(json.loads((folder / name).read_text(encoding="utf-8")), labels)
-        except ModelFolderError:
-            raise
+        except ModelFolderError as error:
+            if str(folder) in str(error):
+                raise
+            raise ModelFolderError(f"{folder}: {error}") from None
         except KeyError as error:
             raise ModelFolderError(f"{folder / name} is damaged: it has no key {error}") from error
         except Exception as error:  # JSON, safetensors, timm and torch raise various ones for damaged files
@@ -169,7 +172,7 @@ class Tagger(Predictor):
             try:
                 save_file({k: v.cpu().contiguous() for k, v in weights.items()}, part / "model.safetensors")
             except SafetensorError as error:  # mostly a full disk
-                raise OSError(f"{folder} could not be saved, and is as it was: {error}") from None
+                raise OSError(errno.EIO, f"could not be saved, and is as it was: {error}", str(folder)) from None
             (part / "config.json").write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
             self.labels.save(part / "labels.json")
             if self.calibration is not None:

@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -38,9 +38,37 @@ class Checkpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         with atomic(path) as part:
-            torch.save(checkpoint, part)
+            with part.open("wb") as file:
+                writer = _Writer(file)
+                torch.save(checkpoint, writer)  # pyright: ignore[reportArgumentType]
+                if writer.error is not None:
+                    raise writer.error
             if path.exists():
                 _keep(path, path.with_name(PREVIOUS))
+
+
+class _Writer:
+    """A file that keeps the first error of its disk: torch.save itself turns a full disk into "unexpected pos 64 vs 0"."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write, or after an error do nothing."""
+        try:
+            if self.error is None:
+                self.file.write(data)
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        try:
+            self.file.flush()
+        except OSError as error:
+            self.error = self.error or error
 
 
 def _keep(path: Path, previous: Path) -> None:
