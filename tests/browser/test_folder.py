@@ -107,6 +107,16 @@ def test_from_an_unlabelled_folder_to_predictions_on_a_new_picture(opened, photo
     expect_chips(page, asked)
     page.keyboard.press("a")
 
+    first = caption(page)
+    page.wait_for_function("() => document.querySelectorAll('#known .chip').length === 1")
+    shown = page.locator(".row.present").evaluate_all("rows => rows.map(row => row.dataset.name).sort()")
+    page.keyboard.press("c")  # as predicted, and the next picture
+    page.wait_for_function("before => document.getElementById('caption').textContent !== before", arg=first)
+    page.wait_for_selector("#panel:not([inert])")
+    wait_for(lambda: not page.evaluate("fetch('v1/folder').then(response => response.json())")["unsaved"])
+    confirmed = stored(photos)[first]
+    assert sorted(confirmed["labels"]) == sorted({asked, *shown}) and len(confirmed["labels"] + confirmed["negatives"]) == 3
+
     page.keyboard.press("g")
     page.select_option("#grid-label", "red")
     page.wait_for_function("() => document.querySelectorAll('#cells button').length >= 4")

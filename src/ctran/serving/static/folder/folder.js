@@ -56,7 +56,7 @@ function showAbout() {
   $('progress').firstElementChild.style.width = encoding ? `${(100 * about.encoded) / about.pictures}%` : running ? '100%' : '0'
   $('undo').disabled = $('grid-undo').disabled = about.undo === null
   $('undo').title = about.undo ? `Undo: ${about.undo}` : ''
-  $('ask').hidden = !about.model
+  $('ask').hidden = $('right').hidden = !about.model
   $('notes').textContent = about.notes.join(' ')
   $('notes').hidden = !about.notes.length
   $('others-absent').checked = about.others_absent
@@ -131,6 +131,16 @@ const next = attempt(async () => {
   await refresh()
   if (number === null) return notify('Every picture has its labels.')
   return show(number)
+})
+
+/** The labels that are shown as present are, all others are absent: one key for a picture that is predicted right. */
+const right = attempt(async () => {
+  if (!state.about.model || !state.picture) return undefined
+  const there = new Set(state.about.labels.map(({ name }) => name)) // the model may have others
+  const found = state.picture.labels.filter((name) => there.has(name) && !state.known.has(name))
+  if (found.length) await setLabels(Object.fromEntries(found.map((name) => [name, true])))
+  await queue(() => client.confirm([state.number]))
+  return next()
 })
 
 const learn = attempt(async () => {
@@ -358,6 +368,7 @@ const keys = {
   n: () => answer(false),
   u: () => answer(null),
   x: others,
+  c: right,
   s: next,
   z: undo,
   a: () => state.about.model && setAsking(!state.asking),
@@ -413,6 +424,7 @@ for (const [id, action] of Object.entries({
   undo,
   'grid-undo': undo,
   others,
+  right,
   next,
   before: () => step(-1),
   after: () => step(1),
