@@ -77,15 +77,15 @@ that pilot (0.83 to 0.86).
 
 {wall}
 
-[The studio's page](../studio.md) has a measurement on a less busy machine: 32 ms in the median, 96 ms in 95 of 100 cases
+[The studio's page](../studio.md) has an earlier measurement: 32 ms in the median, 96 ms in 95 of 100 cases
 while a model trained.
 
 ## What the simulation assumes
 
 * The annotator makes no mistake, sees every wrong label, and uses no label that is not among the 96.
 * All 96 labels exist from the start.
-* One click confirms a picture as it is predicted. The studio has no such key yet: its *Others absent* (`x`) takes only the
-  labels that were ticked, so labels that are predicted right cost a click each there.
+* One click confirms a picture as it is predicted, as the studio's *All right* (`c`) does. Its *Others absent* (`x`) takes only
+  the labels that were ticked, so labels that are predicted right cost a click each there.
 * The grid of this page is not the studio's. That shows one label at a time, most probable first, and sets the chosen
   pictures; to confirm every entry label by label takes {screens} screens of 24, more clicks than labelling without a model.
   The grid that is counted here shows whole label sets, which the studio does not offer.
