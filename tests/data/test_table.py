@@ -53,6 +53,27 @@ def test_a_table_without_any_negative_teaches_nothing():
     assert table([[0], [1]], [[], [0]], absent=U).check_learnable().absent == U
 
 
+def test_what_nobody_listed_is_assumed_to_be_absent_and_stays_unknown():
+    listed = replace(table([[0], [1, 2]], [[], [0]], absent=U), unlisted=True)
+    assert listed.truth.dense().tolist() == [[P, U, U], [N, P, P]]
+    assert listed.assumed.dense().tolist() == [[P, N, N], [N, P, P]]
+    assert listed.check_learnable().unlearnable.names == set()
+    other = LabelSpace(("blue", "pink", "red"))
+    assert listed.assumed_for(other).dense().tolist() == [[N, U, P], [P, U, N]]  # of pink nobody could list anything
+    plain = table([[0], [1]], [[], [0]], absent=U)
+    assert plain.assumed is plain.truth
+
+
+def test_of_an_exclusive_group_that_nobody_filled_in_nothing_is_assumed():
+    listed = replace(table([[0], []], labels=COLOURS, absent=U), unlisted=True)
+    assert listed.assumed.dense().tolist() == [[P, N, N], [U, U, U]]
+
+
+def test_unlisted_labels_of_a_complete_annotation_are_refused():
+    with pytest.raises(ValueError, match="unlisted labels must be unknown, not absent"):
+        replace(table([[0]]), unlisted=True)
+
+
 def test_pictures_that_all_have_all_labels_teach_nothing():
     with pytest.raises(DataError, match=r"every picture of train has every label \(.*\).*add pictures that lack them"):
         table([[0, 1, 2]] * 2, absent=N).check_learnable()

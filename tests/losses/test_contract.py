@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -22,7 +23,11 @@ def configs(name):
     """The defaults, and each option alone at the ends of its bounds and between them."""
     kind = registry.find(losses, name).Config
     found = [kind()]
+    hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
+        if words := [word for word in get_args(hints[field.name]) if isinstance(word, str)]:
+            found += [kind(**{field.name: word}) for word in words]
+            continue
         bound = field.metadata[BOUND]
         ends = [bound.least, (bound.least + min(bound.most, 8)) / 2, bound.most]
         ends = [int(value) for value in ends] if isinstance(field.default, int) else ends
@@ -41,9 +46,11 @@ def built(name, config=None):
     return module.build(config or module.Config())
 
 
-def of(entries, logits, truth, epoch=3):
-    """Entry by entry, as in training: with an epoch and row numbers."""
-    return entries(logits, truth, epoch=epoch, index=torch.arange(len(logits)) + 5)
+def of(entries, logits, truth, epoch=3, index=None):
+    """Entry by entry, as in training: with an epoch and row numbers, and after the epoch before with the same logits."""
+    index = torch.arange(len(logits)) + 5 if index is None else index
+    entries(logits.detach(), truth, epoch=epoch - 1, index=index)
+    return entries(logits, truth, epoch=epoch, index=index)
 
 
 def counted(name, config, truth, states):
@@ -115,7 +122,7 @@ def test_the_order_of_labels_and_pictures_makes_no_difference(name, config, batc
     rows, columns = torch.randperm(6, generator=generator), torch.randperm(5, generator=generator)
     entries = built(name, config)
     assert torch.equal(of(entries, logits[:, columns], truth[:, columns]), of(entries, logits, truth)[:, columns])
-    assert torch.allclose(entries(logits[rows], truth[rows], epoch=3, index=rows + 5), of(entries, logits, truth)[rows])
+    assert torch.allclose(of(entries, logits[rows], truth[rows], index=rows + 5), of(entries, logits, truth)[rows])
     both = [LabelLoss(entries)(each[0], each[1], each[2]) for each in (batch, [x[rows][:, columns] for x in batch])]
     assert torch.allclose(*both)
 
@@ -184,13 +191,74 @@ def splc(logits, truth, config):
     return torch.stack(by_state).gather(0, truth[None])[0]
 
 
+def largest(logits, truth, config):
+    """By sorting all unknown entries (Kim et al., Eq. 4-6), in epoch 3; permanently: also those of epoch 2."""
+    target = (truth == LabelState.POSITIVE).to(logits.dtype)
+    rounds = (2, 3) if config.scheme == "correct_permanently" else (3,)
+    left_out = torch.zeros_like(truth, dtype=torch.bool)
+    for epoch in rounds:
+        share = config.rise if config.scheme == "correct_permanently" else min(1, config.rise * epoch)
+        unknown = [(float(logits[i, j].detach()), i, j) for i, j in ((truth == 0) & (target == 0)).nonzero().tolist()]
+        for _, i, j in sorted(unknown, reverse=True)[: math.ceil(share * len(unknown))]:
+            left_out[i, j] = config.scheme == "reject"
+            target[i, j] = float(config.scheme != "reject")
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none") * ~left_out
+
+
+def selected(logits, truth, config):
+    """Entry by entry (Ben-Baruch et al., Eq. 5-9); weights are constants in the gradient."""
+    p, unknown = logits.sigmoid(), truth == LabelState.UNKNOWN
+    gammas = torch.tensor([config.gamma_unknown, config.gamma_negative, config.gamma_positive])[truth]
+    right = torch.where(truth == LabelState.POSITIVE, p, 1 - p)
+    each = -((1 - right.detach()) ** gammas) * right.log()
+    ranks = p[unknown].detach().sort(descending=True).values
+    least = ranks[math.ceil(config.likely * len(ranks)) - 1] if config.likely else math.inf
+    for j in range(logits.shape[1]):
+        mean = p[:, j][unknown[:, j]].detach().mean()
+        for i in range(len(logits)):
+            if unknown[i, j] and (mean > config.frequent or p[i, j] >= least):
+                each[i, j] = 0 * logits[i, j]
+    return each
+
+
+def uncertain(logits, truth, config):
+    """Entry by entry (Zhou et al., Eq. 2-7), in epoch 3 after epoch 2 with the same logits."""
+    p, each = logits.sigmoid(), torch.zeros_like(logits)
+    rounds = 3 - config.start + 1
+    for j in range(logits.shape[1]):
+        unknown = [i for i in range(len(logits)) if truth[i, j] == LabelState.UNKNOWN]
+        count = math.ceil(min(rounds / config.rounds, 1) * config.share * len(unknown)) if rounds > 0 else 0
+        chosen = sorted(unknown, key=lambda i: float(p[i, j].detach()))[:count]
+        for i in range(len(logits)):
+            q = p[i, j].detach().float().to(p) if i in unknown else (truth[i, j] == LabelState.POSITIVE).to(p)
+            nats = -(q * p[i, j].log() + (1 - q) * (1 - p[i, j]).log())
+            entropy = -(p[i, j] * p[i, j].log() + (1 - p[i, j]) * (1 - p[i, j]).log())
+            of_unknown = config.beta * nats if i in chosen else config.alpha * (math.log(2) - entropy)
+            each[i, j] = of_unknown if i in unknown else nats
+    return each
+
+
+def imputed(logits, truth, config):
+    """Bayes' rule from the joint probabilities of being present and being listed; without an average, by its own logits."""
+    p = logits.detach().sigmoid()
+    present_unlisted, absent_unlisted = p * (1 - config.listed), 1 - p
+    target = torch.stack([present_unlisted / (present_unlisted + absent_unlisted), 0 * p, 0 * p + 1]).gather(0, truth[None])[0]
+    weight = torch.where(truth == LabelState.UNKNOWN, config.weight, 1.0).to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
+
+
 ORACLES = {
     "bce": cross_entropy,
+    "assume_negative": cross_entropy,
     "asl": asymmetric,
     "focal": focal,
     "weak_negatives": weak,
     "hill": hill,
     "splc": splc,
+    "large_loss": largest,
+    "selective": selected,
+    "entropy": uncertain,
+    "impute": imputed,
 }
 
 

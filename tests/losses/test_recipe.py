@@ -31,12 +31,12 @@ def test_options_of_a_loss_are_read_from_file_and_flags(tmp_path):
     [
         (
             ["--training.loss", "asl", "--loss.label_smoothing", "0"],
-            "a key of loss bce, and this recipe has loss asl: leave it",
+            "a key of loss assume_negative, bce, and this recipe has loss asl: leave it",
         ),
         (["--training.loss", "asl", "--loss.gama_negative", "2"], "unknown recipe key .*did you mean 'loss.gamma_negative'"),
         (["--loss.label_smoothing", "2"], "loss.label_smoothing must lie between 0 and 1, got 2"),
         (["--training.label_smoothing", "0.1"], "did you mean 'loss.label_smoothing'"),
-        (["--training.loss", "ce"], "training.loss: unknown loss 'ce'.*there are: asl, bce, focal, hill"),
+        (["--training.loss", "ce"], "training.loss: unknown loss 'ce'.*there are: asl, assume_negative, bce,"),
         (["--method", "linear", "--model.num_layers", "3"], "a key of method .*ctran.*, and this recipe has method linear"),
         (["--source", "openclipart", "--data.absent", "negative"], "a key of source .*csv.*this recipe has source openclipart"),
     ],

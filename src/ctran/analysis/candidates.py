@@ -81,9 +81,9 @@ def candidates(
     first = batches[0].inputs
     assert isinstance(first, Features)
     parts = model.parts(first[:1], torch.zeros_like(batches[0].truth[:1]))
-    found = []
+    found, assumed = [], table.assumed_for(labels) if table.unlisted else None
     for name, predictor in [*((name, _Part(model, name)) for name in parts), (model.name, model)]:
-        truth, outputs = predict(predictor, batches, table.ids, labels, settings, seed=seed, draws=draws)
+        truth, outputs = predict(predictor, batches, table.ids, labels, settings, seed=seed, draws=draws, assumed=assumed)
         measured = report(truth, outputs, labels, left_out=left_out or {})
         losses = [log_loss(truth, [output for output in outputs if output.setting == setting], labels) for setting in settings]
         found.append(Candidate(name, tuple(row.hidden.mAP for row in measured.settings), tuple(losses)))

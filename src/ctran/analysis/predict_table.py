@@ -24,7 +24,7 @@ def predict_table(
     workers: int = 0,
     what: str = "predicting",
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
-    """Truth in the model's labels, and states and logits in each setting, on the CPU.
+    """Truth in the model's labels (with what is assumed to be absent), and states and logits in each setting, on the CPU.
 
     Args:
         settings: which labels are known.
@@ -36,4 +36,5 @@ def predict_table(
     """
     batches = loader(PictureSet(table, tagger.labels, tagger.preprocessing), batch_size=batch_size, workers=workers)
     on_device = (batch.to(tagger.device, non_blocking=True) for batch in track(batches, what, len(batches)))
-    return predict(tagger.model, on_device, table.ids, tagger.labels, settings, seed=seed, draws=draws)
+    assumed = table.assumed_for(tagger.labels) if table.unlisted else None
+    return predict(tagger.model, on_device, table.ids, tagger.labels, settings, seed=seed, draws=draws, assumed=assumed)

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtyping import Int
+from torch import Tensor
+
 _CLOSE = 0.5
 """Similarity from which on a name is suggested, as in :func:`ctran.errors.nearest`."""
 SHOWN = 10
@@ -63,6 +66,40 @@ class Unlearnable:
             f"{len(self.names)} of {labels} labels cannot be learned and are left out of mean figures ({'; '.join(parts)}); "
             "annotate pictures that have them and pictures that lack them"
         )
+
+
+def why_unlearnable(counts: Int[Tensor, "3 L"], names: Sequence[str], unlearnable: Unlearnable) -> str:
+    """Why no label can be learned, as none has both known positives and known negatives, and what to do; empty if one can.
+
+    Args:
+        counts: training pictures in which each label to predict is unknown, negative, positive.
+        names: of these labels.
+        unlearnable: of all labels.
+    """
+    unknown, negative, positive = counts
+    if ((negative > 0) & (positive > 0)).any():
+        return ""
+    if not positive.any():
+        return (
+            "no picture of train is known to have any of the labels, so nothing can be learned: annotate labels that are "
+            "present, or check the column of labels and --data.root"
+        )
+    if not negative.any() and not unknown.any():
+        return (
+            f"every picture of train has every label ({listed(names)}), so nothing can be learned: add pictures that lack "
+            "them, with an empty list of labels"
+        )
+    ways = "If unlisted labels are absent from the pictures, give --absent negative; if nobody checked, --absent unlisted"
+    if not negative.any():
+        return (
+            "every label is either positive or unknown, so predicting every label would be perfect and nothing can be learned. "
+            f"{ways}; otherwise add negatives (a 'negatives' column, or 0 in a wide CSV)."
+        )
+    return (
+        f"no label has both a picture of train that is known to have it and one that is known to lack it (never positive: "
+        f"{listed(unlearnable.never_positive)}; never negative: {listed(unlearnable.never_negative)}), so nothing can be "
+        f"learned. {ways}; otherwise annotate both kinds"
+    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ _MEANING = {
 
 def warn_of_tables(tables: Mapping[str, SampleTable]) -> None:
     """Warnings about the tables of a training, on stderr."""
+    if any(table.unlisted for table in tables.values()):
+        notice(
+            "labels that are not listed are unknown to the model, and count as probably absent in training and as absent in "
+            "figures (--absent unlisted); with --absent negative they are absent, with unknown nothing is assumed"
+        )
     for split, names in lacking(tables).items():
         labels = tables[split].labels
         count = f"{len(names):,} of {len(labels):,} labels"

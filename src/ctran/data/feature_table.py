@@ -23,15 +23,17 @@ class FeatureTable:
 
     Args:
         views: one vector for each view of each picture; view 0 is the test transform, others are augmented.
-        truth: :class:`~ctran.labels.LabelState` codes; ``UNKNOWN`` where not annotated.
+        truth: :class:`~ctran.labels.LabelState` codes; ``UNKNOWN`` where not annotated. Known labels are drawn from it.
         seed: of everything random in a fit.
         groups: number of each picture's group of near duplicates, which folds keep together; None if they are not known.
+        assumed: what is fitted to, where it is more than ``truth`` (:attr:`ctran.data.table.SampleTable.assumed`).
     """
 
     views: Float[Tensor, "V N C"]
     truth: Int[Tensor, "N L"]
     seed: int = 0
     groups: Int[Tensor, " N"] | None = None
+    assumed: Int[Tensor, "N L"] | None = None
 
     @classmethod
     def of(
@@ -41,12 +43,15 @@ class FeatureTable:
         seed: int,
         pool: Callable[[Features], Tensor],
         step: Callable[[int], None] = lambda rows: None,
+        *,
+        assumed: SparseTruth | None = None,
     ) -> "FeatureTable":
         """Pool the features of a cache.
 
         Args:
             pool: features of ``B`` pictures to a vector each (:meth:`ctran.model.Method.pooled`).
             step: called with the number of rows just read (for a progress bar).
+            assumed: None where nothing is.
         """
         views, pictures = cache.rows
         found: list[Tensor] = []
@@ -55,24 +60,31 @@ class FeatureTable:
                 rows = np.arange(first, min(first + ROWS, pictures))
                 found.append(pool(cache.read(np.full(len(rows), view), rows)))
                 step(len(rows))
-        return cls(torch.cat(found).unflatten(0, cache.rows), truth.dense(), seed)
+        more = None if assumed is None else assumed.dense()
+        return cls(torch.cat(found).unflatten(0, cache.rows), truth.dense(), seed, assumed=more)
 
     def select(self, pictures: Bool[Tensor, " N"], views: int | None = None) -> "FeatureTable":
         """Some of the pictures, in the first of their views."""
         groups = None if self.groups is None else self.groups[pictures].unique(return_inverse=True)[1]
-        return FeatureTable(self.views[:views, pictures], self.truth[pictures], self.seed, groups)
+        assumed = None if self.assumed is None else self.assumed[pictures]
+        return FeatureTable(self.views[:views, pictures], self.truth[pictures], self.seed, groups, assumed)
+
+    @property
+    def target(self) -> Int[Tensor, "N L"]:
+        """Codes that are fitted to: the annotation, and what is assumed."""
+        return self.truth if self.assumed is None else self.assumed
 
     @property
     def positive(self) -> Bool[Tensor, "N L"]:
         """Entries that are annotated as positive."""
-        return self.truth == LabelState.POSITIVE
+        return self.target == LabelState.POSITIVE
 
     @property
     def annotated(self) -> Bool[Tensor, "N L"]:
-        """Entries that are annotated."""
-        return self.truth != LabelState.UNKNOWN
+        """Entries that are annotated, or assumed to be absent."""
+        return self.target != LabelState.UNKNOWN
 
     @property
     def prevalence(self) -> Float[Tensor, " L"]:
         """Share of positives of each label (:func:`ctran.data.truth.prevalence`)."""
-        return prevalence((self.truth == LabelState.NEGATIVE).sum(dim=0), self.positive.sum(dim=0)).float()
+        return prevalence((self.target == LabelState.NEGATIVE).sum(dim=0), self.positive.sum(dim=0)).float()

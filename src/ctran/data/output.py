@@ -137,7 +137,7 @@ def rest_of(annotated: Annotated, form: str) -> Absent:
     if known == total:
         return "negative"
     if known == positive:
-        return "unknown"
+        return annotated.rest
     raise DataError(
         f"{form} lists the labels that are present, and here {known - positive:,} entries are known to be absent and "
         f"{total - known:,} are unknown, which it cannot tell apart. Use csv, imagefolder or another format that can "
@@ -160,7 +160,7 @@ def lists_of(annotated: Annotated, form: str) -> tuple[Absent, list[tuple[Row, d
         if listed:
             cells["negatives"] = sorted(name for name, present in known.items() if not present and name in listed)
         found.append((row, cells))
-    return "negative" if complete else "unknown", found
+    return "negative" if complete else annotated.rest, found
 
 
 def refuse_unknown(annotated: Annotated, form: str) -> None:

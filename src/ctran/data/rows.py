@@ -8,15 +8,19 @@ from typing import Any, ClassVar, Literal
 
 from ctran.data.reading import Reading
 
-Absent = Literal["negative", "unknown"]
-"""State of a label that a row does not list."""
+Absent = Literal["negative", "unlisted", "unknown"]
+"""What it means that a row does not list a label.
+
+``negative``: it is absent. ``unlisted``: nobody checked, and it is probably absent, so that losses may assume it and metrics
+count it so; among known labels it is unknown. ``unknown``: nothing is assumed.
+"""
 
 
 class Says(Enum):
     """What a format can say of a label of a picture; ``SAYS`` of each format, and a column of the table in the docs."""
 
     ALL = "present, absent and unknown"
-    LISTED = "present; of all others together, absent or unknown (`--absent`)"
+    LISTED = "present; of all others together, absent, probably absent or unknown (`--absent`)"
     DECIDED = "present and absent, never unknown"
 
 
@@ -56,7 +60,7 @@ class Annotated:
 
     Args:
         rows: of all pictures.
-        absent: state of a label that a row does not list.
+        absent: what it means that a row does not list a label.
         names: labels that the file declares, whether or not a row lists them.
         folder: whose pictures should all be named by rows; None searches only the named ones' folders.
     """
@@ -86,5 +90,10 @@ class Annotated:
             yield row, found | dict.fromkeys(row.positives, True)
 
     def without_negatives(self) -> "Annotated":
-        """What is present alone; all else is unknown."""
-        return Annotated([replace(row, negatives=(), unknown=()) for row in self.rows], "unknown", self.labels, self.folder)
+        """What is present alone; all else is unknown, or unlisted as before."""
+        return Annotated([replace(row, negatives=(), unknown=()) for row in self.rows], self.rest, self.labels, self.folder)
+
+    @property
+    def rest(self) -> Absent:
+        """What it means that a label whose state is not known is not listed: unlisted or unknown."""
+        return "unlisted" if self.absent == "unlisted" else "unknown"

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ctran.constraints.exclusive import ExclusiveError
-from ctran.data.coverage import Unlearnable, listed
+from ctran.data.coverage import Unlearnable, why_unlearnable
 from ctran.data.implied import ImpliedError
 from ctran.data.lists import LabelRangeError, Lists
 from ctran.data.picture_digest import fingerprint_of
@@ -52,6 +52,8 @@ class SampleTable:
         labels: names behind the indices.
         absent: state of a label that is in neither list: ``NEGATIVE`` (the annotation is complete) or ``UNKNOWN`` (not
             annotated).
+        unlisted: the rows list what is present, and nobody checked the rest, which is probably absent (``absent`` is then
+            ``UNKNOWN``): see :attr:`assumed`.
         broken: pictures that were left out.
         truncated: what happens to a file that ends early; see :func:`ctran.images.reading.open_image`.
         white: the value that is white in pictures of more than 8 bits; None takes what the file states.
@@ -66,8 +68,11 @@ class SampleTable:
     broken: tuple[Broken, ...] = ()
     truncated: Truncated = "refuse"
     white: float | None = None
+    unlisted: bool = False
 
     def __post_init__(self) -> None:
+        if self.unlisted and self.absent != LabelState.UNKNOWN:
+            raise DataError("unlisted labels must be unknown, not absent")
         if len(self.rows) == 0:
             raise DataError("no picture to work with: the table is empty")
         if len(set(self.ids)) != len(self.ids):
@@ -81,37 +86,16 @@ class SampleTable:
         Raises:
             DataError: no label can be learned; the message has what to do.
         """
-        unlearnable, targets = self.unlearnable, self.labels.targets
-        unknown, negative, positive = self.truth.counts()[:, targets]
-        if ((negative > 0) & (positive > 0)).any():
-            return self
-        if not positive.any():
-            raise DataError(
-                "no picture of train is known to have any of the labels, so nothing can be learned: annotate labels that are "
-                "present, or check the column of labels and --data.root"
-            )
-        if not negative.any() and not unknown.any():
-            names = [name for name, target in zip(self.labels.names, targets.tolist(), strict=True) if target]
-            raise DataError(
-                f"every picture of train has every label ({listed(names)}), so nothing can be learned: add pictures that lack "
-                "them, with an empty list of labels"
-            )
-        if not negative.any():
-            raise DataError(
-                "every label is either positive or unknown, so predicting every label would be perfect and nothing "
-                "can be learned. If unlisted labels are absent from the pictures, give --absent negative; otherwise add "
-                "negatives (a 'negatives' column, or 0 in a wide CSV)."
-            )
-        raise DataError(
-            f"no label has both a picture of train that is known to have it and one that is known to lack it (never positive: "
-            f"{listed(unlearnable.never_positive)}; never negative: {listed(unlearnable.never_negative)}), so nothing can be "
-            "learned. If unlisted labels are absent from the pictures, give --absent negative; otherwise annotate both kinds"
-        )
+        targets = self.labels.targets
+        names = [name for name, target in zip(self.labels.names, targets.tolist(), strict=True) if target]
+        if why := why_unlearnable(self.assumed.counts()[:, targets], names, self.unlearnable):
+            raise DataError(why)
+        return self
 
     @cached_property
     def unlearnable(self) -> Unlearnable:
-        """Labels that are nowhere known to be present, or nowhere known to be absent."""
-        _, negative, positive = self.truth.counts().tolist()
+        """Labels that are nowhere known to be present, or nowhere known or assumed to be absent."""
+        _, negative, positive = self.assumed.counts().tolist()
         names = self.labels.names
         return Unlearnable(
             tuple(name for name, count in zip(names, positive, strict=True) if not count),
@@ -229,6 +213,25 @@ class SampleTable:
     def plainly_read(self) -> bool:
         """Whether pictures are read by the default options."""
         return (self.truncated, self.white) == ("refuse", None)
+
+    @cached_property
+    def assumed(self) -> SparseTruth:
+        """:attr:`truth`, and what is not listed as absent where the table is :attr:`unlisted`: for metrics, frequencies and
+        fits, never for known labels. Of an exclusive group nothing is assumed, as one of its labels is present.
+        """
+        return self.assumed_for(self.labels)
+
+    def assumed_for(self, labels: LabelSpace) -> SparseTruth:
+        """:attr:`assumed` in another label space, as :meth:`truth_for`; labels that this table does not have stay unknown."""
+        truth = self.truth_for(labels)
+        if not self.unlisted:
+            return truth
+        ours = self.labels.index_of
+        states = [LabelState.NEGATIVE if name in ours else LabelState.UNKNOWN for name in labels.names]
+        absent = np.array(states, dtype=np.int8)
+        for members in labels.exclusive:
+            absent[members.numpy()] = LabelState.UNKNOWN
+        return SparseTruth(truth.positives, truth.negatives, absent, labels.exclusive, labels.implied)
 
     @cached_property
     def fingerprint(self) -> str:

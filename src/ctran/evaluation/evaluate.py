@@ -13,6 +13,7 @@ from ctran.constraints import implications
 from ctran.constraints.decode import Decoder, known_share_of
 from ctran.data.coverage import Coverage
 from ctran.data.loading import Batch
+from ctran.data.truth import SparseTruth
 from ctran.errors import UserError
 from ctran.evaluation.entries import Entries, SettingLogits
 from ctran.evaluation.measured import measured, occurs, published
@@ -67,10 +68,15 @@ def predict(
     *,
     seed: int = 0,
     draws: int = 1,
+    assumed: SparseTruth | None = None,
 ) -> tuple[Int[Tensor, "N L"], list[SettingLogits]]:
     """Truth and outputs over all pictures in the order of the batches, on the CPU; the backbone runs once a picture.
 
     What exceeds :data:`ctran.metrics.store.IN_MEMORY` is in temporary files, as long as it is used.
+
+    Args:
+        assumed: the truth that is returned, where it is more than what labels may be known of
+            (:meth:`ctran.data.table.SampleTable.assumed_for`); None: that of the batches.
     """
     store, shape, done = Store(), (len(ids), len(labels)), 0
     truths = torch.from_numpy(store.empty(shape, np.int8))
@@ -81,7 +87,7 @@ def predict(
         outputs = list(ask(model, features, batch.truth, names, labels, settings, seed=seed, draws=draws))
         found = found or [_empty_like(output, shape, store) for output in outputs]
         rows = slice(done, done + len(names))
-        truths[rows] = batch.truth
+        truths[rows] = batch.truth if assumed is None else assumed.rows(batch.index.cpu())
         for whole, output in zip(found, outputs, strict=True):
             for place, part in zip(whole.tensors, output.tensors, strict=True):
                 place[rows] = part

@@ -25,6 +25,12 @@ WIDTH = 80
 DECIDED = ("CP", "CR", "CF1", "OP", "OR", "OF1")
 """Columns that depend on thresholds."""
 _BY_METHOD = "Labels are the sets that the method chooses by itself, without thresholds"
+UNLISTED = (
+    "Labels that are not listed count as absent here, although nobody checked them: where one is present, predicting it counts "
+    "as wrong. So AP, precision and F1 read low, and recall is of listed labels; compare them between models on the same "
+    "pictures alone."
+)
+"""What figures mean where the lists of what is present are incomplete (``data.absent: unlisted``)."""
 PLAIN = "Thresholds of one half and temperature 1: the figures use no calibration"
 
 
@@ -98,6 +104,7 @@ class Report:
         seed: of the first draw of known labels.
         coverage: which labels the means are over.
         calibration: the model's temperatures and thresholds, for :attr:`Setting.own`; None where there are none.
+        unlisted: labels that are not listed counted as absent, although nobody checked them.
         by_method: :data:`DECIDED` columns are of label sets that the method chose (:meth:`ctran.model.Method.decode`).
     """
 
@@ -109,6 +116,7 @@ class Report:
     coverage: Coverage = field(default_factory=Coverage)
     calibration: Calibration | None = None
     by_method: bool = False
+    unlisted: bool = False
 
     @property
     def score(self) -> float:
@@ -146,7 +154,8 @@ class Report:
             "own_thresholds": fitted is not None,
             "calibration": fitted,
         }
-        about = {"split": self.split, "pictures": self.pictures, "seed": self.seed}
+        about: dict[str, Any] = {"split": self.split, "pictures": self.pictures, "seed": self.seed}
+        about["unlisted_count_as_absent"] = self.unlisted
         return no_nan({**about, "decision": decision, "coverage": self.coverage.as_dict(), "settings": rows})
 
     def _decided_by(self, calibration: Calibration) -> str:
@@ -181,6 +190,8 @@ class Report:
             parts.append(self._decided_by(self.calibration))
         else:
             parts.append(f"{_BY_METHOD if self.by_method else PLAIN}.")
+        if self.unlisted:
+            parts.append(UNLISTED)
         if sentences := self.coverage.sentences():
             parts.append(sentences)
         groups = list(self.settings[0].accuracy)

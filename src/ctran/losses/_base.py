@@ -31,13 +31,25 @@ class LossConfig:
 class EntryLoss(nn.Module):
     """Loss of each entry, one picture and one label, from its logit and its truth.
 
-    What it has to keep from step to step belongs into buffers: checkpoints then hold it.
+    What it has to keep from step to step belongs into buffers, or into :class:`~ctran.losses._memory.EntryMemory`: checkpoints
+    then hold it.
 
     Entries whose truth is unknown count where :attr:`uses_unknown` is set: they are assumed to be absent, more or less. They
     stay unknown in the states, as what the model is given must be known.
     """
 
     uses_unknown: bool = False
+    imputes: bool = False
+    """Whether training calls :meth:`impute` before each step; it does where the weights have a moving average."""
+
+    def impute(self, index: Int[Tensor, " B"], probabilities: Float[Tensor, "B L"]) -> None:
+        """Take probabilities of all labels of the pictures of a step, by the averaged model, given all that is known of them.
+
+        Args:
+            index: row of each picture in the training table.
+            probabilities: between 0 and 1, of positives.
+        """
+        raise NotImplementedError
 
     def forward(
         self, logits: Float[Tensor, "B L"], truth: Int[Tensor, "B L"], *, epoch: int = 0, index: Int[Tensor, " B"] | None = None

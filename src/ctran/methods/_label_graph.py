@@ -17,7 +17,7 @@ def conditional(table: SampleTable) -> Float[Tensor, "L L"]:
     """
     size = len(table.labels)
     both, seen = (torch.zeros(size, size, dtype=torch.float64) for _ in range(2))
-    for truth in table.truth.blocks():
+    for truth in table.assumed.blocks():
         present, known = ((truth == LabelState.POSITIVE).float(), (truth != LabelState.UNKNOWN).float())
         both += present.T @ present
         seen += present.T @ known

@@ -62,7 +62,7 @@ class MaskedRows:
         self.own = repeated if method.own_logit else None
         self.positive, self.scored = table.positive.repeat(draws, 1), table.annotated.repeat(draws, 1)
         related = method.implied.unique()
-        self.scored[:, related] = scored_mask(table.truth.repeat(draws, 1), states)[:, related]
+        self.scored[:, related] = scored_mask(table.target.repeat(draws, 1), states)[:, related]
         self.folds, self.pictures = images.folds.repeat(draws), pictures
         self.searched = torch.arange(draws * pictures) < max(DRAWS[0], views) * pictures
         self.compared = compared_labels(self.positive.shape[1], table.seed)

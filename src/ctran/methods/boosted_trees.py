@@ -190,7 +190,7 @@ class BoostedTrees(FittedMethod):
         states = propagate_implications(torch.cat(drawn), self.implied)
         repeated = torch.cat([images.held_out[draw % views] for draw in range(len(drawn))])
         axes = torch.cat([table.views[draw % views] @ self.axes.T + self.shift for draw in range(len(drawn))])
-        truth, counted = table.truth.repeat(len(drawn), 1), table.annotated.repeat(len(drawn), 1)
+        truth, counted = table.target.repeat(len(drawn), 1), table.annotated.repeat(len(drawn), 1)
         related = self.implied.unique()  # whose states make others known
         counted[:, related] = scored_mask(truth, states)[:, related]
         return self.inputs(repeated, axes, states), truth == LabelState.POSITIVE, counted

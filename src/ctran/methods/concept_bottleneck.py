@@ -136,7 +136,7 @@ class MultiTask(Method):
 
     def fit_statistics(self, table: "SampleTable") -> None:
         """``imbalance``: negatives over positives of each label; 1 where there are none of either kind."""
-        _, negative, positive = table.truth.counts()
+        _, negative, positive = table.assumed.counts()
         both = (negative > 0) & (positive > 0)
         self.imbalance.copy_(torch.where(both, negative / positive.clamp(min=1), 1.0))
 

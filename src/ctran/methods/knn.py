@@ -87,7 +87,7 @@ class KNN(Method):
         self.examples.zero_()
         self.truth.zero_()
         self.examples[: len(kept)] = F.normalize(table.views[0, kept], dim=1)
-        self.truth[: len(kept)] = table.truth[kept].to(torch.int8)
+        self.truth[: len(kept)] = table.target[kept].to(torch.int8)
         self.prevalence.copy_(table.prevalence)
         if self.config.neighbours is None:
             similar = self.examples[: len(kept)] @ self.examples.T

@@ -62,7 +62,8 @@ class Method(nn.Module):
 
         Args:
             table: of split ``train``: ``table.labels`` is the label space of the model, ``table.truth`` has the annotations
-                (:meth:`~ctran.data.truth.SparseTruth.blocks`, :meth:`~ctran.data.truth.SparseTruth.counts`).
+                (:meth:`~ctran.data.truth.SparseTruth.blocks`, :meth:`~ctran.data.truth.SparseTruth.counts`), ``table.assumed``
+                also what is assumed to be absent, for frequencies.
         """
 
     def take_sizes(self, stored: Mapping[str, Tensor]) -> None:

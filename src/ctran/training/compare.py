@@ -193,7 +193,10 @@ def test_outputs(recipe: Recipe, tagger: Tagger, test: PictureSet) -> tuple[Int[
     key = key_of_features(tagger.model, tagger.preprocessing, options.augmentation)
     features = FeatureSet(cached_features(tagger.model, test, 1, "test", key, tagger.device), test.truth)
     batches = (batch.to(tagger.device) for batch in loader(features, batch_size=BATCH))
-    truth, outputs = predict(tagger.model, batches, test.table.ids, tagger.labels, evaluation.settings(), **drawn)
+    assumed = test.table.assumed_for(tagger.labels) if test.table.unlisted else None
+    truth, outputs = predict(
+        tagger.model, batches, test.table.ids, tagger.labels, evaluation.settings(), assumed=assumed, **drawn
+    )
     return truth.cpu(), [_on_cpu(output) for output in outputs]
 
 

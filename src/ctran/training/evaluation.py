@@ -61,7 +61,7 @@ def evaluate_run(
         decoder=own_decoder(tagger),
     )
     coverage = replace(found.coverage, foreign=coverage.foreign, hints=coverage.hints)
-    return replace(found, split=split, seed=options.seed, coverage=coverage)
+    return replace(found, split=split, seed=options.seed, coverage=coverage, unlisted=table.unlisted)
 
 
 def compare_parts(tagger: Tagger, val: SampleTable, recipe: Recipe, run: Path) -> None:

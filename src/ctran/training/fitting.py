@@ -27,14 +27,19 @@ def check_fitting(recipe: Recipe, model: Method) -> None:
         )
 
 
-def fit_features(model: Method, cache: FeatureCache, truth: SparseTruth, seed: int, *, quiet: bool) -> float:
+def fit_features(
+    model: Method, cache: FeatureCache, truth: SparseTruth, seed: int, *, quiet: bool, assumed: SparseTruth | None = None
+) -> float:
     """Fit a method to pooled image features of a cache; prints what was chosen on stderr, unless ``quiet``.
+
+    Args:
+        assumed: what is fitted to, where that is more than ``truth`` (:attr:`ctran.data.table.SampleTable.assumed`).
 
     Returns:
         Seconds of the fit.
     """
     with bar("reading image features", math.prod(cache.rows)) as advance:
-        table = FeatureTable.of(cache, truth, seed, model.pooled, advance)
+        table = FeatureTable.of(cache, truth, seed, model.pooled, advance, assumed=assumed)
     started = time.monotonic()
     chosen = model.fit_features(table)
     spent = time.monotonic() - started

@@ -43,7 +43,8 @@ class Training:
         milestones: of schedule steps: epochs after which the learning rate falls.
         factor: of schedule steps: what the learning rate is multiplied by at each milestone; null is 0.1.
         clip_norm: largest norm of the gradient; 0 for no limit.
-        loss: name of the loss, bce in the paper; its options are the part loss of a recipe.
+        loss: name of the loss, bce in the paper; its options are the part loss of a recipe. Where a recipe with data.absent
+            unlisted names none it is assume_negative.
         reduction: mean over the entries that count, or their sum as in the released code (with Adam they differ little: by its
             epsilon, weight decay and clip_norm).
         exclusive: labels of exclusive groups are trained one by one (bce, the paper), or each group by softmax.

@@ -32,6 +32,7 @@ from ctran.training.group import ALONE, Group
 from ctran.training.options import VAL_BATCH, Training
 from ctran.training.recipe import Recipe, read_run
 from ctran.training.stored_features import cached_features, key_of_features
+from ctran.training.unlisted import check_unlisted
 from ctran.training.unused import is_set, refuse_unused
 
 STORED = "on stored image tokens, which are computed in bfloat16 where that is faster"
@@ -199,10 +200,11 @@ def prepare(
         print(f"warning: {warning}", file=sys.stderr)
     tagger.model.fit_statistics(tables["train"])
     check_fitting(recipe, tagger.model)
+    check_unlisted(recipe, tagger.model, labels, tables["train"])
     if not resume:
         refuse_unused(recipe, tagger.model, labels)
     if options.prior_bias and options.init_from is None:
-        prior_bias(tagger.model, tables["train"].truth)
+        prior_bias(tagger.model, tables["train"].assumed)
     augment = augmentation(options.augmentation, tagger.preprocessing)
     train = PictureSet(tables["train"], labels, tagger.preprocessing, augment, seed=recipe.seed)
     val = PictureSet(tables["val"], labels, tagger.preprocessing)
@@ -219,7 +221,8 @@ def prepare(
         cache = cached_features(tagger.model, train, options.feature_views, "train", key, device, group)
         train_set = FeatureSet(cache, train.truth, recipe.seed)
         if tagger.model.fits_features:
-            spent = fit_features(tagger.model, cache, train.truth, recipe.seed, quiet=rank > 0)
+            assumed = train.table.assumed_for(labels) if train.table.unlisted else None
+            spent = fit_features(tagger.model, cache, train.truth, recipe.seed, quiet=rank > 0, assumed=assumed)
         if rank == 0:
             print(f"val is measured {STORED}; ctran evaluate differs slightly, as it computes them in float32", file=sys.stderr)
         val_set = FeatureSet(cached_features(tagger.model, val, 1, "val", key, device, group), val.truth)

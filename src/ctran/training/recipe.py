@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 PACKAGES = {"method": methods, "source": sources, "training.loss": losses}
-"""Keys that name a file of a package, whose ``Config`` types a part of the recipe; the default is the package's ``DEFAULT``."""
+"""Keys that name a file of a package, whose ``Config`` types a part of the recipe; the default is the package's ``DEFAULT``
+(of the loss: :func:`default_loss`)."""
 
 VERSIONS = "versions.json"
 """File of a run folder: versions of Python and libraries, and of other packages that the recipe names something of."""
@@ -122,6 +123,11 @@ def default_of(key: str, method: str, source: str, loss: str) -> Any:
     return next(_default(field) for field in dataclasses.fields(parts_of(method, source, loss)[part]) if field.name == name)
 
 
+def default_loss(absent: Any) -> str:
+    """The loss of a recipe that names none, by its ``data.absent``."""
+    return losses.UNLISTED if absent == "unlisted" else losses.DEFAULT
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
@@ -138,7 +144,9 @@ def read_typed(path: Path) -> dict[str, Any]:
 
 def _names_of(keys: Keys) -> tuple[str, str, str]:
     """Method, source and loss."""
-    method, source, loss = (_name_of(keys, name, package.DEFAULT) for name, package in PACKAGES.items())
+    absent, _ = keys.get("data.absent", (None, None))
+    defaults = {name: package.DEFAULT for name, package in PACKAGES.items()} | {"training.loss": default_loss(absent)}
+    method, source, loss = (_name_of(keys, name, default) for name, default in defaults.items())
     return method, source, loss
 
 
@@ -172,6 +180,7 @@ def recipe_of(keys: Keys) -> Recipe:
     """A recipe from keys, as :func:`read_recipe`."""
     names = _names_of(keys)
     found = _typed(keys, names)
+    found.setdefault("training.loss", names[2])
     seed = found.pop("seed", 0)
     if seed < 0:
         raise RecipeError(f"seed must be a number from 0 on, got {seed}")

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from ctran import losses, registry
 from ctran.constraints.implications import propagate_implications
 from ctran.data.loading import Batch, seed_of
+from ctran.data.truth import SparseTruth
 from ctran.evaluation.evaluate import SettingLogits, ask, features_of, report
 from ctran.evaluation.report import Report
 from ctran.labels import LabelSpace
 from ctran.losses._base import LabelLoss
 from ctran.masking import label_mask_training
-from ctran.model import Method, Stage, TrainingStep
+from ctran.model import Features, Method, Stage, TrainingStep
 from ctran.training import schedules
 from ctran.training.accumulation import Accumulation
 from ctran.training.average import moving_average, restart
@@ -43,6 +44,7 @@ class LabelTask(L.LightningModule):
         val_ids: ids of the validation pictures, for the choice of known labels.
         train_ids: ids of the training pictures, for errors.
         left_out: reason -> labels left out of all means, as they are never positive, or never negative, in training.
+        val_assumed: truth of the validation pictures that metrics count, where it is more than labels may be known of.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class LabelTask(L.LightningModule):
         val_ids: list[str],
         train_ids: Sequence[str] = (),
         left_out: Mapping[str, Collection[str]] | None = None,
+        val_assumed: SparseTruth | None = None,
     ) -> None:
         super().__init__()
+        self.val_assumed = val_assumed
         self.left_out = left_out or {}
         self.model, self.labels, self.recipe, self.val_ids = model, labels, recipe, val_ids
         self.average = moving_average(model, recipe.training.ema) if recipe.training.ema else None
@@ -120,6 +124,7 @@ class LabelTask(L.LightningModule):
         options = self.recipe.training
         states = self._known(batch.truth)
         features = features_of(self.model, batch)
+        self._impute(batch, features)
         hide = None
         if options.hide_image and self.stage.hide_images:
             hide = (torch.rand(len(states), generator=self.generator) < options.hide_image).to(states.device)
@@ -135,6 +140,14 @@ class LabelTask(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self.accumulation.before_step(p for group in optimizer.param_groups for p in group["params"])
+
+    @torch.no_grad()
+    def _impute(self, batch: Batch, features: Features) -> None:
+        """Give a loss that asks for it what the averaged weights predict of the batch from all its known labels."""
+        if not self.criterion.entries.imputes or self.average is None:
+            return
+        known = propagate_implications(batch.truth, self.labels.implied)
+        self.criterion.entries.impute(batch.index, self.evaluated.predict_labels(features, known).float().sigmoid())
 
     def _known(self, truth: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
         """States of a training step; all unknown for a method that does not train with them: its loss has every label."""
@@ -186,7 +199,8 @@ class LabelTask(L.LightningModule):
         model = self.evaluated
         ids = [self.val_ids[i] for i in batch.index.tolist()]
         features = features_of(model, batch)
-        rows: list[Tensor] = [batch.index, batch.truth]
+        counted = batch.truth if self.val_assumed is None else self.val_assumed.rows(batch.index.cpu()).to(batch.truth)
+        rows: list[Tensor] = [batch.index, counted]
         for output in ask(model, features, batch.truth, ids, self.labels, options.settings(), seed=options.seed):
             rows += [output.states, output.logits]
             if output.chosen is not None:

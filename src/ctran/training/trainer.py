@@ -41,6 +41,7 @@ def assemble(recipe: Recipe, run: Path, parts: Ingredients) -> tuple[L.Trainer, 
         tables["val"].ids,
         tables["train"].ids,
         parts.tagger.unlearnable.reasons,
+        tables["val"].assumed_for(parts.labels) if tables["val"].unlisted else None,
     )
     folder = RunFolder(run, parts.tagger)
     callbacks: list[Callback] = [

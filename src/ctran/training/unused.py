@@ -10,7 +10,7 @@ from ctran.errors import UserError
 from ctran.labels import LabelSpace
 from ctran.model import Method
 from ctran.training import unused_rules
-from ctran.training.recipe import Recipe, default_of
+from ctran.training.recipe import Recipe, default_loss, default_of
 
 RESET = {"training.feature_views": 1, "training.augmentation": "none"}
 """Keys that are not reset by their default, which would have an effect, or none as well: what leaves it out."""
@@ -58,6 +58,11 @@ def _reasons(recipe: Recipe, model: Method | None, labels: LabelSpace | None) ->
     return reasons
 
 
+def has_effect(recipe: Recipe, model: Method, labels: LabelSpace, key: str) -> bool:
+    """Whether a key would have an effect, set or not."""
+    return all(each != key for each, _ in _found(recipe, model, labels))
+
+
 def _reset(recipe: Recipe, key: str) -> object:
     """The value that leaves a key out."""
     return RESET[key] if key in RESET else _default(recipe, key)
@@ -80,6 +85,8 @@ def is_set(recipe: Recipe, key: str) -> bool:
 
 
 def _default(recipe: Recipe, key: str) -> object:
+    if key == "training.loss":
+        return default_loss(getattr(recipe.data, "absent", None))
     return default_of(key, recipe.method, recipe.source, recipe.training.loss)
 
 

@@ -114,6 +114,7 @@ def test_a_picture_in_two_sources_and_two_splits_is_warned_of(two, capsys):
         ("zoo: {source: imagefolder, root: zoo, absent: negative, truncated: read}", "zoo.truncated: .*give --data.truncated"),
         ("zoo: {source: imagefolder, root: zoo, absent: negative, annotates: [cta]}", "no label 'cta'; did you mean 'cat'"),
         ("zoo: {source: imagefolder, root: zoo, absent: negative, annotates: cat}", "annotates: expected a list of labels"),
+        ("zoo: {source: imagefolder, root: zoo, absent: unlisted}", "zoo.absent: unlisted is not known to combined sources"),
         ("zoo: {source: combined, root: sources.yaml}", "a combined source cannot hold another"),
     ],
 )

@@ -22,7 +22,7 @@ from ctran.images.left_out import left_out
 from ctran.images.reading import picture_files
 from ctran.labels import LabelSpace, LabelState
 
-_ABSENT = {"negative": LabelState.NEGATIVE, "unknown": LabelState.UNKNOWN}
+_ABSENT = {"negative": LabelState.NEGATIVE, "unlisted": LabelState.UNKNOWN, "unknown": LabelState.UNKNOWN}
 _PAIRS = 3
 """Pairs of nearly equal names that are warned of."""
 
@@ -126,7 +126,7 @@ def _tables(
             absent=meaning,
         )
         skipped = tuple(Broken(rows[i].where, why) for i, why in broken.items() if splits[i] == split)
-        tables[split] = replace(table, broken=skipped)
+        tables[split] = replace(table, broken=skipped, unlisted=absent == "unlisted")
     return tables
 
 

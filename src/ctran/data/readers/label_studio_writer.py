@@ -34,7 +34,7 @@ def write_export(annotated: Annotated, output: Output) -> dict[str, Any]:
     output.write_json("export.json", tasks)
     config = _configuration(labels, ["labels"] if complete else ["labels", "absent"])
     output.write("config.xml", config)
-    absent = "negative" if complete else "unknown"
+    absent = "negative" if complete else annotated.rest
     return {"root": Path("export.json"), "config": Path("config.xml"), "images": Path("images"), "absent": absent}
 
 

@@ -21,8 +21,8 @@ class ListedConfig(OwnFiles):
 
     Args:
         root: the file, or the folder.
-        absent: what it means that a label is not listed. ``negative``: it is not in the picture. ``unknown``: it is not
-            annotated.
+        absent: what it means that a label is not listed. ``negative``: it is not in the picture. ``unlisted``: nobody
+            checked, and it probably is not. ``unknown``: it is not annotated.
     """
 
     root: Path

@@ -119,6 +119,11 @@ def _part(name: str, entry: Mapping[str, Any], config: Config) -> Part:
         raise DataError(f"{where}: {error} (its options: ctran data {entry['source']})") from None
     except UserError as error:
         raise DataError(f"{where}: {error}") from None
+    if tables["train"].unlisted:
+        raise DataError(
+            f"{where}.absent: unlisted is not known to combined sources, in which what a source does not annotate is unknown; "
+            "give absent: negative, or unknown with negatives"
+        )
     names = tables["train"].labels.names
     annotates = entry.get("annotates", list(names))
     if not isinstance(annotates, list) or not annotates or not all(isinstance(each, str) for each in annotates):

@@ -9,7 +9,7 @@ from ctran.data.output import Output, split_of
 from ctran.data.readers.annotations import to_tables
 from ctran.data.readers.cells import value_of
 from ctran.data.readers.tabular import column_of, read_csv
-from ctran.data.rows import Annotated, OwnFiles, Row, Says
+from ctran.data.rows import Absent, Annotated, OwnFiles, Row, Says
 from ctran.data.table import DataError, SampleTable
 
 SUMMARY = "your own wide CSV: one column of files, one column a label with 1, 0 or blank"
@@ -24,7 +24,8 @@ class Config(OwnFiles):
 
     Args:
         root: the CSV file.
-        absent: what a blank means. ``negative``: not in the picture. ``unknown``: not annotated.
+        absent: what a blank means. ``negative``: not in the picture. ``unlisted``: nobody checked, and it probably is not.
+            ``unknown``: not annotated.
         image_column: the column of the files.
         split_column: the column with train, val or test; without it 70 / 10 / 20 % by the content of the pictures.
         uncertain: what -1 means, whatever ``absent`` is.
@@ -32,7 +33,7 @@ class Config(OwnFiles):
     """
 
     root: Path
-    absent: Literal["negative", "unknown"] = "unknown"
+    absent: Absent = "unknown"
     image_column: str = "file_name"
     split_column: str | None = None
     uncertain: Literal["unknown", "positive", "negative"] = "unknown"
@@ -93,4 +94,5 @@ def write(annotated: Annotated, output: Output) -> dict[str, Any]:
         rows.append([output.picture(row), *([split_of(row) or ""] if splits else []), *cells])
     output.write_csv("labels.csv", rows)
     options = {"root": Path("labels.csv"), "image_column": image}
+    options |= {"absent": "unlisted"} if annotated.rest == "unlisted" else {}
     return options | ({"split_column": split} if splits else {})

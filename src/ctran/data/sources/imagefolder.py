@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ctran.data.folder_labels import FolderLabels
 from ctran.data.notices import Doubts, warn
@@ -13,7 +13,7 @@ from ctran.data.output import Output, lists_of, split_of
 from ctran.data.readers.annotations import to_tables
 from ctran.data.readers.cells import Joined, names_of
 from ctran.data.readers.tabular import near_column, read_rows
-from ctran.data.rows import Annotated, OwnFiles, Row, Says
+from ctran.data.rows import Absent, Annotated, OwnFiles, Row, Says
 from ctran.data.splits import SPLIT_NAMES
 from ctran.data.table import DataError, SampleTable
 from ctran.errors import UserError
@@ -36,13 +36,13 @@ class Config(OwnFiles):
 
     Args:
         root: the folder.
-        absent: what it means that a row does not list a label. ``negative``: it is not in the picture. ``unknown``: it is
-            not annotated; then some rows need ``negatives``.
+        absent: what it means that a row does not list a label. ``negative``: it is not in the picture. ``unlisted``: nobody
+            checked, and it probably is not. ``unknown``: it is not annotated; then some rows need ``negatives``.
         delimiter: between the labels of a string.
     """
 
     root: Path
-    absent: Literal["negative", "unknown"]
+    absent: Absent
     delimiter: str = ","
 
     def __post_init__(self) -> None:

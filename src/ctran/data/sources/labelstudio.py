@@ -12,7 +12,7 @@ from ctran.data.readers.addresses import Pictures, is_address, parts_of
 from ctran.data.readers.annotations import to_tables
 from ctran.data.readers.label_studio import Annotation, Export, Tag, Task, read_config
 from ctran.data.readers.label_studio_writer import write_export
-from ctran.data.rows import Annotated, OwnFiles, Row, Says
+from ctran.data.rows import Absent, Annotated, OwnFiles, Row, Says
 from ctran.data.table import DataError, SampleTable
 
 SUMMARY = "an export of Label Studio (JSON, JSON-MIN or CSV) of a project with choices about pictures"
@@ -30,7 +30,8 @@ class Config(OwnFiles):
 
     Args:
         root: the exported file, or a folder with one.
-        absent: meaning of a choice that nobody ticked. ``negative``: it is not in the picture. ``unknown``: not annotated.
+        absent: meaning of a choice that nobody ticked. ``negative``: it is not in the picture. ``unlisted``: nobody checked,
+            and it probably is not. ``unknown``: not annotated.
         images: folder of the pictures, null takes the export's folder; exports only hold addresses. Pictures are found by
             the end of the address.
         config: file with the labelling configuration (Settings, Labeling Interface, Code): which choices are single or
@@ -43,7 +44,7 @@ class Config(OwnFiles):
     """
 
     root: Path
-    absent: Literal["negative", "unknown"]
+    absent: Absent
     images: Path | None = None
     config: Path | None = None
     choices: tuple[str, ...] | None = None
