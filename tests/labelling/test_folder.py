@@ -312,6 +312,7 @@ def test_undoing_every_step_gives_the_folder_before_each(tmp_path_factory, actio
         ("UPDATE picture SET known = '{\"dog\": 1'", r"picture '0.png'"),
         ('UPDATE picture SET known = \'{"dog": "yes"}\'', r"picture '0.png': Expected `bool`"),
         ("UPDATE picture SET written = NULL", r"picture '0.png'"),
+        ("UPDATE picture SET known = CAST(x'ff' AS TEXT)", "UTF-8"),
         (
             "UPDATE value SET content = '{\"labels\": [1]}' WHERE key = 'labels'",
             r"journal.sqlite, labels, labels: expected a list",

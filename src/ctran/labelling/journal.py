@@ -179,7 +179,8 @@ class Journal:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _SURROUNDINGS:
+            code = getattr(error, "sqlite_errorcode", None)  # none where Python's module finds text that is not UTF-8
+            if code is None or code & 0xFF not in _SURROUNDINGS:
                 raise self._damaged(str(error)) from None
             raise UserError(
                 f"{self.path}: cannot be read or written ({error}); free some space, or see to its rights"
