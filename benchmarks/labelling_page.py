@@ -147,7 +147,7 @@ def asked(rows: Rows) -> str:
         for name, way in [*((name, "picture by picture") for name in OURS), ("quick-teaches", "grid")]:
             path = (COUNTS[way][0],) if level is None else (COUNTS[way][1], level)
             share = mean(of(rows, name), *path) / mean(of(rows, base), *path)
-            cells.append("not run" if np.isnan(share) else f"{share:.2f}, {verdict(share, most=most).split(': ')[1]}")
+            cells.append("not run" if np.isnan(share) else f"{share:.3f}, {verdict(share, most=most).split(': ')[1]}")
         found.append(cells)
     return _lines(heads, found)
 
@@ -181,7 +181,7 @@ def rhythm_table(rows: Rows) -> str:
             share = f"{mean(often, 'clicks') / mean(base, 'clicks'):.2f}"
             found.append([system.title, fits, cell(usual, "clicks"), cell(often, "clicks"), share, cell(often, "to_f1", "95")])
     heads = ["", "fits", "clicks, fits as above", "clicks, more fits", "of no model", "F1 of 95 %, more fits"]
-    return _lines(heads, found) if found else "Not run."
+    return _lines(heads, found) if found else "Not run (`--growth 1.4142`)."
 
 
 def habits_table(rows: Rows) -> str:
