@@ -7,7 +7,7 @@ export HF_HOME := $(CURDIR)/.cache/huggingface
 export HF_HUB_OFFLINE := 1
 export PYTHONDONTWRITEBYTECODE := # where it is set, each process of tests compiles this package anew
 
-.PHONY: demo check lint types docs test test-most test-models test-export test-all test-faults test-gpu test-browser studio lock clean
+.PHONY: demo check lint types docs test test-most test-models test-export test-all test-faults test-gpu test-browser studio lock hashes audit sbom clean
 
 demo: $(VENV)/ready ## train, evaluate and predict on the clip-art library
 	@PYTHON=$(BIN)/python sh scripts/demo.sh
@@ -53,6 +53,7 @@ test-all: lint ## and all tests, slow ones too (every shipped recipe is trained 
 
 test-faults: $(VENV)/ready ## many kills at random moments, damaged files by the ten thousand, memory over many pictures
 	$(BIN)/python -m pytest tests/collection/test_processes.py tests/training/test_killed.py tests/faults -m "slow or faults"
+	REQUESTS=$${REQUESTS:-50} $(BIN)/python -m pytest tests/serving/test_schema.py
 
 test-gpu: $(VENV)/ready ## training, evaluation, serving and export on CUDA; skipped, with the reason, where there is none
 	$(BIN)/python -m pytest tests/gpu -m gpu -rs
@@ -70,6 +71,17 @@ $(VENV)/ready: pyproject.toml requirements.lock scripts/setup.sh
 
 lock: $(VENV)/ready ## pin what is installed now
 	$(BIN)/pip freeze --exclude-editable | grep -v '^ctran' > requirements.lock
+
+hashes: $(VENV)/ready ## requirements.hashes.lock for this platform: the pins with the hashes that the public index states
+	$(BIN)/python scripts/hashes.py
+
+audit: $(VENV)/ready ## known vulnerabilities of the pinned packages; states it where there is no network
+	$(BIN)/python scripts/audit.py
+
+sbom: $(VENV)/ready ## dist/sbom.json (CycloneDX) and dist/licences.csv of what is installed; without a network
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON --output-file dist/sbom.json $(BIN)/python
+	$(BIN)/python scripts/licences.py dist/sbom.json > dist/licences.csv
 
 clean: ## remove the environment, caches and runs
 	rm -rf $(VENV) .cache runs

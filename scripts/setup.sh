@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv with the pinned dependencies. Checks first what a machine must have: Python 3.11 to 3.13 with venv.
-# PYTHON names an interpreter to use; otherwise the first fitting one on the PATH.
+# PYTHON names an interpreter to use; otherwise the first fitting one on the PATH. HASHES names a lock file of make hashes.
 set -eu
 VENV=${VENV:-.venv}
 
@@ -27,4 +27,9 @@ fi
 
 echo "setting up $VENV with $("$found" --version) (a few minutes and about 6 GB the first time)"
 [ -x "$VENV/bin/python" ] || "$found" -m venv "$VENV"
-"$VENV/bin/python" -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+if [ -n "${HASHES:-}" ]; then # a file of make hashes: every package is checked, and this one comes from the checkout
+    "$VENV/bin/python" -m pip install --quiet --require-hashes --no-deps --requirement "$HASHES"
+    "$VENV/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
+else
+    "$VENV/bin/python" -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+fi
