@@ -200,7 +200,7 @@ def test_clients_at_the_same_time_lose_no_request_while_models_of_other_labels_t
                 found = httpx.post(f"{address}/v1/reload", timeout=60)
                 assert found.status_code == 200
                 count = traffic.responses()
-                wait_until(lambda count=count: traffic.responses() > count + 4 or traffic.faults)
+                wait_until(lambda count=count: traffic.responses() > count + 4 or traffic.faults, 120)
         wait_until(lambda: models_running() == running_now)  # every replaced model is closed
     assert not traffic.faults and set(traffic.statuses) == {200, 201} and set(traffic.versions) == set(versions)
 
@@ -235,7 +235,7 @@ def test_the_program_loads_its_folder_again_by_request_and_by_signal(saved_model
     with log.open("w") as written:
         program = subprocess.Popen(start, stderr=written)
     try:
-        wait_until(lambda: " at http" in log.read_text())
+        wait_until(lambda: " at http" in log.read_text(), 120)
         address = log.read_text().partition(" at ")[2].partition(" ")[0]
         with Traffic(address, 6, named) as traffic:
             for turn in range(3):
@@ -244,10 +244,11 @@ def test_the_program_loads_its_folder_again_by_request_and_by_signal(saved_model
                 assert found.status_code == 200 and found.json()["version"] == command.version_of(saved_model)
             models[0].predictor.save(saved_model)
             program.send_signal(signal.SIGHUP)
-            wait_until(lambda: httpx.get(f"{address}/v1/model").json()["version"] == command.version_of(saved_model))
+            wanted = command.version_of(saved_model)
+            wait_until(lambda: httpx.get(f"{address}/v1/model", timeout=60).json()["version"] == wanted, 120)
             (saved_model / "config.json").write_text("{")
             program.send_signal(signal.SIGHUP)
-            wait_until(lambda: "was not loaded again" in log.read_text() or traffic.faults)
+            wait_until(lambda: "was not loaded again" in log.read_text() or traffic.faults, 120)
         assert not traffic.faults and set(traffic.statuses) == {200, 201} and set(traffic.versions) == set(named)
     finally:
         program.send_signal(signal.SIGTERM)
