@@ -12,6 +12,8 @@ from ctran.images.formats import endings
 
 LARGEST = 2**30
 """Bytes of a member; a larger one is not read."""
+_LIMIT = 2**36
+"""Bytes of a member that no tar file of samples has: its header is damaged, and skipping it would take minutes or for ever."""
 DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 """What a tar file raises that is damaged, or is none."""
 
@@ -20,6 +22,8 @@ def samples(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes | None]
     """Name of each sample, and its members by ending (pictures and ``json``); None for what is not read."""
     key, members = "", dict[str, bytes | None]()
     for member in tar:
+        if member.size > _LIMIT:
+            raise tarfile.ReadError(f"{member.name} has {member.size:,} bytes by its header")
         folder, slash, name = member.name.rpartition("/")
         if not member.isfile() or name.startswith("."):
             continue
