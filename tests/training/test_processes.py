@@ -87,15 +87,11 @@ def test_a_val_picture_that_two_processes_were_given_counts_once(gaps):
     assert found[0] == pytest.approx(found[1], abs=1e-4, nan_ok=True)
 
 
-BATCH_NORM = {"backbone_learning_rate": 0.05, "sync_batchnorm": True, "optimizer": "sgd", "learning_rate": 0.05}
-
-
 @pytest.mark.parametrize(
     ("options", "split"),
     [
         pytest.param({"reduction": "mean"}, {"batch_size": 4}, id="mean"),
         pytest.param({"reduction": "sum"}, {"batch_size": 4}, id="sum", marks=pytest.mark.slow),
-        pytest.param(BATCH_NORM, {"batch_size": 4}, id="sync_batchnorm"),
         pytest.param({}, {"batch_size": 2, "accumulate_grad_batches": 2}, id="accumulated"),
     ],
 )
@@ -105,7 +101,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(gaps, tmp_path, options
     fixed = {"backbone_learning_rate": 0.0, "augmentation": "none", "unknown_share": (1.0, 1.0)}
     one = change(read_recipe(None, flags), **{**fixed, "batch_size": 8, "weight_decay": 0.05, "ema": 0.5, **options})
     train(change(one, **split), tmp_path / "two")
-    fit(change(one, sync_batchnorm=False), tmp_path / "one")
+    fit(one, tmp_path / "one")
     weights = [weights_of(tmp_path / run) for run in ("one", "two")]
     apart = {k: float((v.double() - weights[1][k].double()).abs().max()) for k, v in weights[0].items()}
     assert {k: v for k, v in apart.items() if v > TOLERANCE} == {}
