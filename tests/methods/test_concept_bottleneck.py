@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from ctran.labels import Group, LabelSpace
 from ctran.losses._base import LabelLoss
+from ctran.losses.assume_negative import AssumeNegative
 from ctran.losses.bce import BCE
 from ctran.methods import concept_bottleneck
 from ctran.training.pipeline import build_tagger, inherit
@@ -89,6 +90,12 @@ def test_concepts_alone_are_trained_by_the_mean_over_concepts():
     logits = model.image_logits(features)[:, 3:].detach()
     expected = F.binary_cross_entropy_with_logits(logits, (truth[:, 3:] == 2).float())
     assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_loss_that_uses_unknown_labels_does_not_count_concepts_as_classes():
+    truth, model = birds(12), bottleneck("multi_task", "--model.concept_weight", "0")
+    step = step_of(features_of(model, 12), truth)
+    assert loss_of(model, step, LabelLoss(AssumeNegative())) == pytest.approx(loss_of(model, step, LabelLoss(BCE())), rel=1e-6)
 
 
 @pytest.mark.parametrize(("variant", "same"), [("joint", "standard"), ("multi_task", "no_bottleneck")])

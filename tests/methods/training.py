@@ -26,8 +26,9 @@ def model_of(name, labels, *flags, backbone="test_resnet", seed=0):
 
 
 def table_of(truth):
-    """What a method reads of a training table: its truth."""
-    return SimpleNamespace(truth=sparse(truth.tolist()))
+    """What a method reads of a training table: its truth, to which nothing is assumed."""
+    found = sparse(truth.tolist())
+    return SimpleNamespace(truth=found, assumed=found)
 
 
 def pictures(count, channels, grid=(2, 2), seed=0):

@@ -100,10 +100,18 @@ class LabelLoss(nn.Module):
         *,
         epoch: int = 0,
         index: Int[Tensor, " B"] | None = None,
+        labels: Bool[Tensor, " L"] | None = None,
     ) -> Float[Tensor, ""]:
-        """The loss, in float32 at least; ``epoch`` and ``index`` are those of :class:`EntryLoss`."""
+        """The loss, in float32 at least.
+
+        Args:
+            epoch, index: of :class:`EntryLoss`.
+            labels: that count; None is all.
+        """
         exact = logits if logits.dtype == torch.double else logits.float()
-        one_by_one = mask = self._mask(truth, states)
+        if labels is not None:
+            truth = truth.masked_fill(~labels, int(LabelState.UNKNOWN))
+        one_by_one = mask = self.counted(truth, states, labels)
         total = exact.new_zeros(())
         for members in self.groups:
             members = members.to(logits.device)
@@ -117,14 +125,16 @@ class LabelLoss(nn.Module):
 
     def count(self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Float[Tensor, ""]:
         """Number of entries that the mean is over, in all processes together where the loss works across them."""
-        return self._summed(self._mask(truth, states))
+        return self._summed(self.counted(truth, states))
 
-    def _mask(self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
-        """The entries that count."""
-        scored = scored_mask(truth, states)
+    def counted(
+        self, truth: Int[Tensor, "B L"], states: Int[Tensor, "B L"], labels: Bool[Tensor, " L"] | None = None
+    ) -> Bool[Tensor, "B L"]:
+        """The entries that count; of ``labels`` alone where they are given."""
+        scored = scored_mask(truth, states) & (True if labels is None else labels)
         if not self.entries.uses_unknown:
             return scored
-        mask = states == LabelState.UNKNOWN
+        mask = (states == LabelState.UNKNOWN) & (True if labels is None else labels)
         for members in self.groups:
             members = members.to(truth.device)
             mask = mask.index_copy(1, members, scored[:, members])

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from ctran.bounds import within
 from ctran.labels import LabelSpace, LabelState
 from ctran.losses._base import EntryLoss, LabelLoss
-from ctran.masking import scored_mask
 from ctran.methods._about import About
 from ctran.methods._base import MethodConfig, backbone_of
 from ctran.model import Backbone, Features, Method, Stage, TrainingStep
@@ -190,11 +189,10 @@ def _each_picture(
     criterion: LabelLoss, logits: Float[Tensor, "B L"], counted: Bool[Tensor, " L"], step: TrainingStep
 ) -> Float[Tensor, ""]:
     """Loss of some of the labels, summed over the labels of a picture; mean or sum over pictures, as the recipe's reduction."""
-    truth = step.truth.masked_fill(~counted, int(LabelState.UNKNOWN))
-    value = criterion(logits, truth, step.states, epoch=step.epoch, index=step.index)
+    value = criterion(logits, step.truth, step.states, epoch=step.epoch, index=step.index, labels=counted)
     if criterion.reduction == "sum":
         return value
-    return value * scored_mask(truth, step.states).sum() / len(truth)
+    return value * criterion.counted(step.truth, step.states, counted).sum() / len(step.truth)
 
 
 class Bottleneck(MultiTask):
