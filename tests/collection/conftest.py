@@ -63,6 +63,17 @@ def rows(output: Path | str, table: str = "predictions") -> list[dict]:
     return [row for path in part_files(output, table) for row in read_part(path)]
 
 
+def same(first: list[dict], second: list[dict]) -> bool:
+    """Whether rows are equal; probabilities but for rounding, which differs between processes."""
+
+    def close(a: dict, b: dict, key: str) -> bool:
+        return pytest.approx(b[key], rel=1e-4, abs=1e-6) == a[key] if key in ("probabilities", "dense") else a[key] == b[key]
+
+    return len(first) == len(second) and all(
+        a.keys() == b.keys() and all(close(a, b, key) for key in b) for a, b in zip(first, second, strict=True)
+    )
+
+
 def part_files(output: Path | str, table: str = "predictions") -> list[Path]:
     return sorted(path for path in (Path(output) / table).glob("*") if not path.name.startswith("."))
 
