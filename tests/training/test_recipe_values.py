@@ -74,6 +74,7 @@ FIXED: dict[str, Any] = {
     "training.milestones": st.sets(st.integers(1, 7), max_size=3).map(sorted).map(tuple),
     "training.strategy": st.sampled_from(STRATEGIES),
     "training.loss": st.sampled_from(registry.names(losses)),
+    "training.heartbeat": st.floats(1, 1000),  # others are refused
     "training.backbone_learning_rate": st.just(0.0),  # what feature_views needs
     "evaluation.presets": st.lists(st.sampled_from(tuple(PRESETS)), unique=True, min_size=1).map(tuple),
     "evaluation.known_share": st.lists(st.floats(0, 1), unique=True, min_size=1).map(tuple),
@@ -283,9 +284,9 @@ def test_a_wrong_file_is_one_line_that_names_key_expectation_and_value(tmp_path,
         (["--method"], "--method: expected a name, got nothing"),
         (
             ["--source", "imagefolder"],
-            r"needs data.root \(--root\): a path; data.absent \(--absent\): one of negative, unknown",
+            r"needs data.root \(--root\): a path; data.absent \(--absent\): one of negative, unlisted, unknown",
         ),
-        (["--source", "imagefolder", "--root", "x"], r"needs data.absent \(--absent\): one of negative, unknown \("),
+        (["--source", "imagefolder", "--root", "x"], r"needs data.absent \(--absent\): one of negative, unlisted, unknown \("),
         (["--source", "imagefolder", "--root", "x", "--absent", "negativ"], "got 'negativ'; did you mean 'negative'"),
         (["--training.learning_rate", "1e-5x"], "training.learning_rate: expected a number, got '1e-5x'"),
         (["--model.token_dim", "wide"], "model.token_dim: expected a whole number or null, got 'wide'"),

@@ -179,7 +179,8 @@ class LabelTask(L.LightningModule):
         raise DivergedError(explain(self.losses.first_bad(self.current_epoch + 1), rates, self.recipe.training))
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.average is not None and self.accumulation.ends_step(batch_idx, int(self.trainer.num_training_batches)):
+        one = self.accumulation.batches == 1
+        if self.average is not None and (one or self.accumulation.ends_step(batch_idx, int(self.trainer.num_training_batches))):
             self.average.update_parameters(self.model)
 
     def on_validation_start(self) -> None:
